@@ -1,0 +1,111 @@
+"""``init``, ``list``, ``show``, ``check``: the workspace and the library."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from hdbench.errors import LibraryError, UsageError
+
+
+@click.command()
+@click.option("--benchmark", required=True, metavar="NAME", help="Benchmark (see 'hdbench list').")
+@click.option(
+    "--data-root",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The dataset's folder.",
+)
+@click.option(
+    "--workspace",
+    default=Path("hdbench-runs"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where runs and results will go.",
+)
+def init(benchmark: str, data_root: Path, workspace: Path) -> None:
+    r"""Write hdbench.toml here, so that no later command needs a path.
+
+    \b
+    Example:
+      hdbench init --benchmark camvid --data-root ~/data/camvid
+    """
+    from hdbench.library import Library
+    from hdbench.workspace import write_config
+
+    Library().benchmark(benchmark)
+    if not data_root.is_dir():
+        raise UsageError(f"{data_root}: no such folder; --data-root is the dataset's own folder")
+    path = write_config(Path.cwd(), benchmark, data_root.resolve(), workspace)
+    click.echo(f"wrote {path}\nNext: 'hdbench data check'")
+
+
+@click.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_library(as_json: bool) -> None:
+    """List every method, benchmark, scoring convention and report."""
+    from hdbench.library import Library
+
+    library = Library()
+    entries = [
+        {"kind": shelf.kind, "name": name, "title": library.load(shelf, name).title}
+        for shelf, names in library.files.items()
+        for name in names
+    ]
+    if as_json:
+        click.echo(json.dumps(entries, indent=2))
+        return
+    width = max(len(entry["name"]) for entry in entries)
+    kind = ""
+    for entry in entries:
+        if entry["kind"] != kind:
+            kind = entry["kind"]
+            click.echo(f"{kind}s")
+        click.echo(f"  {entry['name']:<{width}}  {entry['title']}")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--resolved", is_flag=True, help="Print it as used, with what it extends, as JSON.")
+def show(name: str, resolved: bool) -> None:
+    r"""Print the file of a method, benchmark, scoring convention or report.
+
+    \b
+    Examples:
+      hdbench show ours
+      hdbench show ours-no-vgg --resolved
+    """
+    from hdbench.library import Library
+
+    library = Library()
+    shelf, path = library.find(name)
+    loaded = library.load(shelf, name)
+    if resolved:
+        click.echo(loaded.model_dump_json(indent=2))
+        return
+    click.echo(f"# {shelf.kind}: {path}")
+    click.echo(path.read_text(encoding="utf-8").rstrip())
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+def check(paths: tuple[Path, ...]) -> None:
+    r"""Check every file of the library, or the given files; report everything wrong at once.
+
+    \b
+    Examples:
+      hdbench check
+      hdbench check my-method.toml
+    """
+    from hdbench.library import Library
+
+    library = Library()
+    problems = library.problems_in(paths) if paths else library.problems()
+    if problems:
+        raise LibraryError("\n".join([f"{len(problems)} problems", *problems]))
+    count = len(paths) or sum(len(names) for names in library.files.values())
+    click.echo(f"{count} files, no problems")

@@ -1,0 +1,66 @@
+"""The ``hdbench`` command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hdbench import __version__
+from hdbench.cli.data import data
+from hdbench.cli.evaluate import evaluate
+from hdbench.cli.library import check, init, list_library, show
+from hdbench.cli.quickstart import quickstart
+from hdbench.cli.report import report
+from hdbench.cli.segmenter import segmenter
+from hdbench.cli.train import synthesize, train
+from hdbench.errors import HdbenchError
+
+
+class _Commands(click.Group):
+    """Turns hdbench's errors into a message on stderr and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HdbenchError as error:
+            click.echo(f"hdbench: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("\nhdbench: stopped; the same command goes on where it was", err=True)
+            ctx.exit(130)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of use, not of the alphabet
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hdbench")
+def cli() -> None:
+    r"""Train, score and compare methods of semantic image synthesis.
+
+    \b
+    The main way, on CamVid:
+      hdbench init --benchmark camvid --data-root DIR
+      hdbench data check
+      hdbench segmenter train
+      hdbench train ours-no-vgg
+      hdbench evaluate --method ours-no-vgg
+      hdbench report table1
+    """
+
+
+for command in (
+    quickstart,
+    init,
+    list_library,
+    show,
+    check,
+    data,
+    train,
+    synthesize,
+    segmenter,
+    evaluate,
+    report,
+):
+    cli.add_command(command)

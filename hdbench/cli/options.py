@@ -1,0 +1,95 @@
+"""Options that several verbs share, and what they open."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from hdbench.pipeline import Bench
+    from hdbench.runtime.devices import Machine
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the run.")
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+)
+restart_option = click.option(
+    "--restart", is_flag=True, help="Move what is there aside and begin anew."
+)
+
+
+def bench_options(verb: Verb) -> Verb:
+    """Give a verb ``--benchmark``, ``--data-root`` and ``--workspace``, and pass it a ``bench``."""
+
+    @click.option("--benchmark", metavar="NAME", help="Benchmark; else what hdbench.toml says.")
+    @click.option(
+        "--data-root",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The dataset's folder; else what hdbench.toml says.",
+    )
+    @click.option(
+        "--workspace",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Where runs and results go; else hdbench.toml, else ./hdbench-runs.",
+    )
+    @functools.wraps(verb)
+    def opened(
+        *args: Any,
+        benchmark: str | None,
+        data_root: Path | None,
+        workspace: Path | None,
+        **options: Any,
+    ) -> Any:
+        return verb(*args, bench=open_here(benchmark, data_root, workspace), **options)
+
+    return opened  # pyright: ignore[reportReturnType]
+
+
+def open_here(benchmark: str | None, data_root: Path | None, workspace: Path | None) -> Bench:
+    """Return the benchmark that options and ``hdbench.toml`` name."""
+    from hdbench.pipeline import open_bench
+    from hdbench.workspace import open_workspace
+
+    return open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace))
+
+
+def machine_options(verb: Verb) -> Verb:
+    """Give a verb ``--device``, ``--workers`` and ``--checkpoint-minutes``; pass a ``machine``."""
+
+    @device_option
+    @click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        default=1,
+        show_default=True,
+        help="Processes that decode ahead of the network.",
+    )
+    @click.option(
+        "--checkpoint-minutes",
+        type=click.FloatRange(min=0),
+        default=5.0,
+        show_default=True,
+        help="Minutes between checkpoints; ctrl-C always saves one.",
+    )
+    @functools.wraps(verb)
+    def opened(
+        *args: Any, device: str, workers: int, checkpoint_minutes: float, **options: Any
+    ) -> Any:
+        return verb(*args, machine=machine_of(device, workers, checkpoint_minutes), **options)
+
+    return opened  # pyright: ignore[reportReturnType]
+
+
+def machine_of(device: str, workers: int, checkpoint_minutes: float) -> Machine:
+    """Return the machine that options name."""
+    from hdbench.runtime.devices import Machine, choose_device
+
+    return Machine(choose_device(device), workers, checkpoint_minutes)

@@ -1,0 +1,49 @@
+"""``report``: the paper's tables from what was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hdbench.cli.options import bench_options, device_option, seed_option
+
+if TYPE_CHECKING:
+    from hdbench.pipeline import Bench
+
+
+@click.command()
+@click.argument("name", default="table1")
+@bench_options
+@seed_option
+@device_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "csv"]),
+    default="text",
+    show_default=True,
+    help="What is printed; all formats and the HTML page are written to the workspace.",
+)
+@click.option(
+    "--scenes",
+    default=8,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Scenes shown on the page.",
+)
+def report(name: str, bench: Bench, seed: int, device: str, form: str, scenes: int) -> None:
+    r"""Print a report (default: table1) and write it as text, Markdown, CSV and one HTML page.
+
+    \b
+    Examples:
+      hdbench report table1
+      hdbench report table1 --format markdown > table1.md
+    """
+    from hdbench.pipeline import write_named_report
+    from hdbench.runtime.devices import choose_device
+
+    paths = write_named_report(bench, name, seed, choose_device(device), scenes)
+    click.echo(paths[form].read_text(encoding="utf-8").rstrip())
+    for path in paths.values():
+        click.echo(f"wrote {path}", err=True)

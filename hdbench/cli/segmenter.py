@@ -1,0 +1,43 @@
+"""``segmenter``: the judge of a benchmark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hdbench.cli.options import bench_options, machine_options, restart_option
+
+if TYPE_CHECKING:
+    from hdbench.pipeline import Bench
+    from hdbench.runtime.devices import Machine
+
+
+@click.group()
+def segmenter() -> None:
+    """The PSPNet that scores images."""
+
+
+@segmenter.command()
+@bench_options
+@machine_options
+@restart_option
+def train(bench: Bench, machine: Machine, restart: bool) -> None:
+    r"""Train the benchmark's segmenter; the same command goes on where it stopped.
+
+    At the end it scores the test split's photographs and writes that on its card.
+
+    \b
+    Example:
+      hdbench segmenter train
+    """
+    from hdbench.pipeline import train_judge
+
+    card = train_judge(bench, machine, restart).card
+    assert card.oracle is not None
+    click.echo(f"trained: {bench.segmenter_folder()}")
+    click.echo(
+        f"oracle under {card.oracle['scoring']}: "
+        f"pixel accuracy {card.oracle['pixel_accuracy']:.4f}, "
+        f"mean IoU {card.oracle['mean_iou']:.4f}"
+    )

@@ -1,0 +1,93 @@
+"""``train`` and ``synthesize``: a method on a benchmark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hdbench.cli.options import (
+    bench_options,
+    device_option,
+    machine_options,
+    restart_option,
+    seed_option,
+)
+from hdbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from hdbench.pipeline import Bench
+    from hdbench.runtime.devices import Machine
+
+
+@click.command()
+@click.argument("method", default="ours")
+@bench_options
+@seed_option
+@machine_options
+@click.option(
+    "--vgg-weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="torchvision's VGG-19 weights, where a method needs them.",
+)
+@restart_option
+@click.option("--dry-run", is_flag=True, help="Print what would be trained, as JSON, and stop.")
+def train(
+    method: str,
+    bench: Bench,
+    seed: int,
+    machine: Machine,
+    vgg_weights: Path | None,
+    restart: bool,
+    dry_run: bool,
+) -> None:
+    r"""Train METHOD (default: ours); the same command goes on where it stopped.
+
+    \b
+    Examples:
+      hdbench train ours-no-vgg
+      hdbench train ours --vgg-weights vgg19-dcbb9e9d.pth
+      hdbench train ./my-method.toml --seed 1
+    """
+    from hdbench.pipeline import train_method
+    from hdbench.schema.method import Pix2PixHD
+    from hdbench.training.loop import planned_steps, run_identity
+
+    resolved = bench.library.method(method)
+    if not isinstance(resolved, Pix2PixHD):
+        raise UsageError(f"'{method}' is of kind '{resolved.kind}' and learns nothing")
+    if dry_run:
+        identity = run_identity(resolved, bench.benchmark, seed, bench.train_data)
+        constant, decay = planned_steps(bench.benchmark, len(bench.train_scenes))
+        click.echo(json.dumps({**identity, "steps": constant + decay}, indent=2))
+        return
+    output = train_method(bench, resolved, seed, machine, vgg_weights, restart)
+    click.echo(f"trained: {output}")
+    click.echo(f"sample sheets: {output.parent / 'samples'}")
+    click.echo(f"Next: 'hdbench evaluate --method {method}'", err=True)
+
+
+@click.command()
+@click.option("--method", "methods", multiple=True, required=True, metavar="NAME")
+@bench_options
+@seed_option
+@device_option
+def synthesize(methods: tuple[str, ...], bench: Bench, seed: int, device: str) -> None:
+    r"""Make the test images of trained methods or floors that are missing.
+
+    \b
+    Example:
+      hdbench synthesize --method ours-no-vgg --method floor-patchwork
+    """
+    from hdbench.pipeline import synthesize_method
+    from hdbench.runtime.devices import choose_device
+    from hdbench.schema.method import Pix2PixHD
+
+    for name in methods:
+        method = bench.library.method(name)
+        its_seed = seed if isinstance(method, Pix2PixHD) else 0
+        paths = synthesize_method(bench, method, its_seed, choose_device(device))
+        click.echo(f"{name}: {len(paths)} images in {paths[0].parent}")

@@ -1,0 +1,1 @@
+"""Scenes: what datasets hold, how it is found, checked, decoded and batched."""

@@ -1,0 +1,112 @@
+"""Looking at a dataset: everything that is wrong at once, and a contact sheet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.layouts import LAYOUTS, find_scenes
+from hdbench.data.loading import read_scene
+from hdbench.data.scene import boundary_map
+from hdbench.data.sheets import Cell, contact_sheet
+from hdbench.errors import DataError
+from hdbench.schema.benchmark import Benchmark
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What a split holds."""
+
+    split: str
+    #: Scenes with all of their files.
+    scenes: int
+    #: One line for each thing that is wrong.
+    problems: list[str]
+    #: Number of scenes by native size, ``WxH``.
+    sizes: dict[str, int]
+    #: Pixels by class name, over all scenes that could be read.
+    pixels: dict[str, int]
+
+    def text(self) -> str:
+        """Return the report for a terminal."""
+        sizes = ", ".join(f"{count} of {size}" for size, count in self.sizes.items()) or "none read"
+        total = sum(self.pixels.values()) or 1
+        shares = ", ".join(f"{name} {count / total:.1%}" for name, count in self.pixels.items())
+        lines = [f"{self.split}: {self.scenes} scenes ({sizes})", f"  {shares}"]
+        lines += [f"  problem: {problem}" for problem in self.problems]
+        return "\n".join(lines)
+
+
+def check_split(benchmark: Benchmark, root: Path, split: str) -> SplitReport:
+    """Decode every file of a split and collect everything that is wrong."""
+    space = LABEL_SPACES[benchmark.data.label_space]
+    survey = LAYOUTS[benchmark.data.layout](root, split)
+    problems = list(survey.problems)
+    sizes: dict[str, int] = {}
+    counts = torch.zeros(256, dtype=torch.long)
+    for files in tqdm(survey.scenes, desc=f"checking {split}", unit="scene"):
+        try:
+            scene = read_scene(files, space)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        height, width = scene.size
+        sizes[f"{width}x{height}"] = sizes.get(f"{width}x{height}", 0) + 1
+        counts += torch.bincount(scene.label.flatten(), minlength=256)
+    pixels = {entry.name: int(counts[entry.id]) for entry in space.classes}
+    return SplitReport(split, len(survey.scenes), problems, sizes, pixels)
+
+
+def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> Image.Image:
+    """Return a contact sheet of scenes spread evenly over a split, at the benchmark's size.
+
+    Raises:
+        DataError: the split cannot be read.
+    """
+    space = LABEL_SPACES[benchmark.data.label_space]
+    files = find_scenes(benchmark.data.layout, root, split)
+    stride = max(1, len(files) // count)
+    rows = []
+    for entry in files[::stride][:count]:
+        scene = read_scene(entry, space).resized(benchmark.size.height, benchmark.size.width)
+        assert scene.image is not None
+        ids = scene.label if scene.instance is None else scene.instance
+        kind = "label" if scene.instance is None else "instance"
+        rows.append(
+            [
+                Cell(scene.name, scene.image),
+                Cell("labels", space.paint(scene.label)),
+                Cell(f"{kind} boundaries", paint_boundaries(ids)),
+            ]
+        )
+    return contact_sheet([*_in_two_columns(rows), _legend(space, benchmark)])
+
+
+def paint_boundaries(ids: Tensor) -> Tensor:
+    """Return a uint8 3 x H x W picture, white where ``boundary_map`` is 1."""
+    edges = (boundary_map(ids[None])[0] * 255).to(torch.uint8)
+    return edges.expand(3, -1, -1).contiguous()
+
+
+def _in_two_columns(rows: list[list[Cell]]) -> list[list[Cell]]:
+    return [rows[n] + (rows[n + 1] if n + 1 < len(rows) else []) for n in range(0, len(rows), 2)]
+
+
+def _legend(space: LabelSpace, benchmark: Benchmark) -> list[Cell]:
+    width = max(40, benchmark.size.width // 2)
+    return [
+        Cell(
+            entry.name,
+            torch.tensor(entry.colour, dtype=torch.uint8)
+            .view(3, 1, 1)
+            .expand(3, 14, width)
+            .contiguous(),
+        )
+        for entry in space.classes[:6]
+    ]

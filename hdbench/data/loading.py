@@ -1,0 +1,242 @@
+"""From files to batches: decode, check, resize, augment; reproducible from any step onwards."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from hdbench.data.labels import LabelSpace
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.scene import Batch, Scene, collate, resize_nearest, resize_photograph
+from hdbench.errors import DataError
+from hdbench.provenance import derived_seed
+
+#: Draws one training example from a scene; all of its randomness comes from the generator.
+Augmentation = Callable[[Scene, torch.Generator], Scene]
+
+
+def read_photograph(path: Path) -> Tensor:
+    """Return a photograph as uint8 3 x H x W RGB.
+
+    Raises:
+        DataError: the file is missing, truncated, not an image, or not 8-bit RGB or grey.
+    """
+    image = _decoded(path)
+    if image.mode not in ("RGB", "L"):
+        raise DataError(f"{path}: mode {image.mode}; expected an 8-bit RGB photograph")
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+def read_label(path: Path, space: LabelSpace) -> Tensor:
+    """Return a label map as uint8 H x W ids of a label space.
+
+    Raises:
+        DataError: the file is not an 8-bit index PNG (grey or palette), or holds an unknown id.
+    """
+    image = _decoded(path)
+    if image.mode not in ("L", "P"):
+        raise DataError(
+            f"{path}: mode {image.mode}; expected an 8-bit PNG whose grey or palette index "
+            "is the label id, not a colour picture of it"
+        )
+    label = torch.from_numpy(np.array(image))
+    counts = torch.bincount(label.flatten(), minlength=256)
+    unknown = torch.nonzero((counts > 0) & ~space.known).flatten().tolist()
+    if unknown:
+        found = ", ".join(f"id {entry} ({counts[entry]} pixels)" for entry in unknown[:5])
+        raise DataError(
+            f"{path}: {found}; label space '{space.name}' knows ids "
+            f"{space.classes[0].id} to {space.classes[-1].id}"
+        )
+    return label
+
+
+def read_instance(path: Path) -> Tensor:
+    """Return an instance map as int32 H x W, from an 8- or 16-bit PNG.
+
+    Raises:
+        DataError: the file is damaged or not a single-channel map.
+    """
+    image = _decoded(path)
+    if image.mode not in ("L", "P", "I", "I;16"):
+        raise DataError(f"{path}: mode {image.mode}; expected a PNG with one 8- or 16-bit channel")
+    return torch.from_numpy(np.array(image).astype(np.int32))
+
+
+def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) -> Scene:
+    """Return a scene at its native size.
+
+    Args:
+        files: where its maps are.
+        space: what its label ids mean.
+        photograph: whether to decode the photograph.
+
+    Raises:
+        DataError: a file is damaged, or their sizes differ.
+    """
+    scene = Scene(
+        name=files.name,
+        label=read_label(files.label, space),
+        instance=None if files.instance is None else read_instance(files.instance),
+        image=read_photograph(files.image) if photograph else None,
+    )
+    for path, pixels in ((files.image, scene.image), (files.instance, scene.instance)):
+        if pixels is not None and pixels.shape[-2:] != scene.label.shape:
+            raise DataError(
+                f"{path}: {pixels.shape[-1]}x{pixels.shape[-2]}, but its label map "
+                f"{files.label} is {scene.label.shape[1]}x{scene.label.shape[0]}"
+            )
+    return scene
+
+
+def _decoded(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path)
+        image.load()
+        return image
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        size = path.stat().st_size if path.is_file() else 0
+        raise DataError(
+            f"{path}: cannot be decoded ({error}); {size} bytes on disk, "
+            "so probably truncated or not an image: copy it again"
+        ) from None
+
+
+@dataclass(frozen=True)
+class ResizeAndFlip:
+    """The generator's augmentation (P App. A): the whole scene, mirrored half of the time."""
+
+    height: int
+    width: int
+    flip: bool
+
+    def __call__(self, scene: Scene, random: torch.Generator) -> Scene:
+        """Return the scene at the training size."""
+        scene = scene.resized(self.height, self.width)
+        if self.flip and torch.rand((), generator=random) < 0.5:
+            scene = scene.flipped()
+        return scene
+
+
+@dataclass(frozen=True)
+class ScaleAndCrop:
+    """The segmenter's augmentation: random scale, random crop to the full size, random flip.
+
+    Scaled scenes smaller than the crop are padded: labels with ``fill``, photographs with grey.
+    """
+
+    height: int
+    width: int
+    scale_min: float
+    scale_max: float
+    flip: bool
+    #: The label id of padding.
+    fill: int
+
+    def __call__(self, scene: Scene, random: torch.Generator) -> Scene:
+        """Return one crop of ``height`` x ``width``."""
+        draws = torch.rand(4, generator=random).tolist()
+        scale = self.scale_min + (self.scale_max - self.scale_min) * draws[0]
+        high, wide = max(1, round(self.height * scale)), max(1, round(self.width * scale))
+        assert scene.image is not None
+        label = resize_nearest(scene.label, high, wide)
+        image = resize_photograph(scene.image, high, wide)
+        pad = (0, max(0, self.width - wide), 0, max(0, self.height - high))
+        label = torch.nn.functional.pad(label, pad, value=self.fill)
+        image = torch.nn.functional.pad(image, pad, value=128)
+        top = int(draws[1] * (label.shape[0] - self.height + 1))
+        left = int(draws[2] * (label.shape[1] - self.width + 1))
+        window = (slice(top, top + self.height), slice(left, left + self.width))
+        scene = replace(scene, label=label[window], instance=None, image=image[:, *window])
+        return scene.flipped() if self.flip and draws[3] < 0.5 else scene
+
+
+class _Examples(Dataset[Scene]):
+    """Augmented scenes by (epoch, index): a pure function of these and the seed."""
+
+    def __init__(
+        self, files: Sequence[SceneFiles], space: LabelSpace, augment: Augmentation, seed: int
+    ) -> None:
+        self._files, self._space, self._augment, self._seed = files, space, augment, seed
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, key: tuple[int, int]) -> Scene:
+        epoch, index = key
+        random = torch.Generator()
+        random.manual_seed(derived_seed("augment", self._seed, epoch, index))
+        return self._augment(read_scene(self._files[index], self._space), random)
+
+
+class _EpochOrder(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) from one step to another, through shuffled epochs."""
+
+    def __init__(self, count: int, batch_size: int, seed: int, start: int, stop: int) -> None:
+        self._count, self._batch, self._seed = count, batch_size, seed
+        self._start, self._stop = start, stop
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        per_epoch = steps_per_epoch(self._count, self._batch)
+        order: list[int] = []
+        ordered_epoch = -1
+        for step in range(self._start, self._stop):
+            epoch, position = divmod(step, per_epoch)
+            if epoch != ordered_epoch:
+                random = torch.Generator()
+                random.manual_seed(derived_seed("order", self._seed, epoch))
+                order = torch.randperm(self._count, generator=random).tolist()
+                ordered_epoch = epoch
+            chosen = order[position * self._batch : (position + 1) * self._batch]
+            yield [(epoch, index) for index in chosen]
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Return the steps of one epoch; an incomplete last batch is left out, unless it is all."""
+    return max(1, count // batch_size)
+
+
+def training_batches(
+    files: Sequence[SceneFiles],
+    space: LabelSpace,
+    augment: Augmentation,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int,
+    stop: int,
+    workers: int,
+) -> Iterator[Batch]:
+    """Return the batches of steps ``start`` to ``stop`` (exclusive).
+
+    A step's batch depends on the seed and the step alone, never on where the iteration began or
+    on how many workers decode ahead of the network.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        _Examples(files, space, augment, seed),
+        batch_sampler=_EpochOrder(len(files), batch_size, seed, start, stop),
+        collate_fn=collate,
+        generator=torch.Generator(),  # its own, so that the global stream stays the networks'
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_leave_interrupts_to_the_parent,
+    )
+    return iter(loader)
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

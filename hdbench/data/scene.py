@@ -1,0 +1,146 @@
+"""A scene and a batch of scenes, and the maps that networks read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as image_ops
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One labelled view. H x W is the same for all of its maps."""
+
+    #: Stable across methods; file names derive from it.
+    name: str
+    #: uint8 H x W label ids.
+    label: Tensor
+    #: int32 H x W instance ids, or None where the dataset has none.
+    instance: Tensor | None
+    #: uint8 3 x H x W photograph, or None where it was not asked for.
+    image: Tensor | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.label.shape
+        return height, width
+
+    def resized(self, height: int, width: int) -> Scene:
+        """Return the scene at another size: photograph bicubic with antialias, maps nearest."""
+        if self.size == (height, width):
+            return self
+        return replace(
+            self,
+            label=resize_nearest(self.label, height, width),
+            instance=None
+            if self.instance is None
+            else resize_nearest(self.instance, height, width),
+            image=None if self.image is None else resize_photograph(self.image, height, width),
+        )
+
+    def flipped(self) -> Scene:
+        """Return the scene mirrored left to right."""
+        return replace(
+            self,
+            label=self.label.flip(-1),
+            instance=None if self.instance is None else self.instance.flip(-1),
+            image=None if self.image is None else self.image.flip(-1),
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B scenes of one size."""
+
+    names: list[str]
+    #: uint8 B x H x W label ids.
+    label: Tensor
+    #: int32 B x H x W instance ids, or None.
+    instance: Tensor | None
+    #: uint8 B x 3 x H x W photographs, or None.
+    image: Tensor | None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with its tensors on a device."""
+        return replace(
+            self,
+            label=self.label.to(device, non_blocking=True),
+            instance=None if self.instance is None else self.instance.to(device, non_blocking=True),
+            image=None if self.image is None else self.image.to(device, non_blocking=True),
+        )
+
+
+def collate(scenes: Sequence[Scene]) -> Batch:
+    """Return scenes of one size as a batch; instances and images only if all have them."""
+    instances = [scene.instance for scene in scenes if scene.instance is not None]
+    images = [scene.image for scene in scenes if scene.image is not None]
+    return Batch(
+        names=[scene.name for scene in scenes],
+        label=torch.stack([scene.label for scene in scenes]),
+        instance=torch.stack(instances) if len(instances) == len(scenes) else None,
+        image=torch.stack(images) if len(images) == len(scenes) else None,
+    )
+
+
+def one_hot(label: Tensor, channels: int) -> Tensor:
+    """Return float B x channels x H x W from label ids B x H x W below ``channels``."""
+    shape = (label.shape[0], channels, *label.shape[1:])
+    encoded = torch.zeros(shape, dtype=torch.float32, device=label.device)
+    return encoded.scatter_(1, label.long().unsqueeze(1), 1.0)
+
+
+def boundary_map(ids: Tensor) -> Tensor:
+    """Return float B x 1 x H x W: 1 where an id differs from any of its 4 neighbours (P Sec. 3.3).
+
+    Both sides of an edge are marked.
+
+    Args:
+        ids: B x H x W instance ids, or label ids where there are no instances; already at the
+            size at which the map is used.
+    """
+    edges = torch.zeros_like(ids, dtype=torch.bool)
+    vertical = ids[:, 1:, :] != ids[:, :-1, :]
+    horizontal = ids[:, :, 1:] != ids[:, :, :-1]
+    edges[:, 1:, :] |= vertical
+    edges[:, :-1, :] |= vertical
+    edges[:, :, 1:] |= horizontal
+    edges[:, :, :-1] |= horizontal
+    return edges.unsqueeze(1).float()
+
+
+def resize_nearest(ids: Tensor, height: int, width: int) -> Tensor:
+    """Return a H x W map of ids at another size: the id at each new pixel's centre.
+
+    The same as Pillow's nearest and torch's ``nearest-exact``, for integers of any width.
+    """
+    rows = _centres(ids.shape[-2], height)
+    columns = _centres(ids.shape[-1], width)
+    return ids[..., rows, :][..., columns]
+
+
+def _centres(source: int, target: int) -> Tensor:
+    return torch.div((2 * torch.arange(target) + 1) * source, 2 * target, rounding_mode="floor")
+
+
+def resize_photograph(image: Tensor, height: int, width: int) -> Tensor:
+    """Return a uint8 3 x H x W photograph at another size: bicubic with antialias."""
+    if image.shape[-2:] == (height, width):
+        return image
+    return image_ops.resize(
+        image, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True
+    )
+
+
+def to_network_range(images: Tensor) -> Tensor:
+    """Return uint8 images 0 to 255 as float in [-1, 1]."""
+    return images.float() / 127.5 - 1.0
+
+
+def from_network_range(images: Tensor) -> Tensor:
+    """Return float images in [-1, 1] as uint8 0 to 255, rounded to the nearest value."""
+    return ((images.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)

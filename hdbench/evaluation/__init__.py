@@ -1,0 +1,1 @@
+"""Scores of images against labels: reads folders and scenes, knows no model that made them."""

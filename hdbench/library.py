@@ -1,0 +1,247 @@
+"""Finds methods, protocols and reports by name and checks what they say."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hdbench.errors import LibraryError, suggestion
+from hdbench.schema.base import LibraryFile, parse
+from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.method import KINDS, Method
+from hdbench.schema.report import Report
+from hdbench.schema.scoring import Scoring
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One folder of the library and the kind of file on it."""
+
+    kind: str
+    folder: str
+
+
+METHODS = Shelf("method", "models")
+BENCHMARKS = Shelf("benchmark", "protocols/benchmarks")
+SCORINGS = Shelf("scoring", "protocols/scoring")
+REPORTS = Shelf("report", "reports")
+SHELVES = (METHODS, BENCHMARKS, SCORINGS, REPORTS)
+
+
+def library_root() -> Path:
+    """Return the folder that holds the library: inside the wheel, else the repository's root.
+
+    Raises:
+        LibraryError: neither place has one.
+    """
+    here = Path(__file__).resolve().parent
+    for root in (here / "_library", here.parent):
+        if (root / METHODS.folder).is_dir():
+            return root
+    raise LibraryError(f"{here}: this installation carries no library; install hdbench again")
+
+
+class Library:
+    """All files under one root, looked up by name; a path is read from where it points.
+
+    Args:
+        root: a folder with ``models/``, ``protocols/`` and ``reports/``; None means hdbench's own.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        """Remember the root; files are read when asked for."""
+        self.root = root or library_root()
+
+    @cached_property
+    def files(self) -> dict[Shelf, dict[str, Path]]:
+        """Every file by shelf and name.
+
+        Raises:
+            LibraryError: two files of one shelf share a name.
+        """
+        found: dict[Shelf, dict[str, Path]] = {}
+        for shelf in SHELVES:
+            names: dict[str, Path] = {}
+            for path in sorted((self.root / shelf.folder).rglob("*.toml")):
+                if path.stem in names:
+                    raise LibraryError(
+                        f"{self._where(path)}: the {shelf.kind} '{path.stem}' is also in "
+                        f"{self._where(names[path.stem])}; rename one of them"
+                    )
+                names[path.stem] = path
+            found[shelf] = names
+        return found
+
+    def method(self, name: str) -> Method:
+        """Return a method by name or path.
+
+        Raises:
+            LibraryError: there is none, or its file says something it may not say.
+        """
+        content, where = self._content(METHODS, name)
+        kind = content.get("kind")
+        if kind not in KINDS:
+            raise LibraryError(f"{where}: kind = {kind!r}{suggestion(str(kind), KINDS)}")
+        return parse(KINDS[kind], content, where)
+
+    def benchmark(self, name: str) -> Benchmark:
+        """Return a benchmark by name or path; raises LibraryError like ``method``."""
+        content, where = self._content(BENCHMARKS, name)
+        return parse(Benchmark, content, where)
+
+    def scoring(self, name: str) -> Scoring:
+        """Return a scoring convention by name or path; raises LibraryError like ``method``."""
+        content, where = self._content(SCORINGS, name)
+        return parse(Scoring, content, where)
+
+    def report(self, name: str) -> Report:
+        """Return a report by name or path; raises LibraryError like ``method``."""
+        content, where = self._content(REPORTS, name)
+        return parse(Report, content, where)
+
+    def find(self, name: str) -> tuple[Shelf, Path]:
+        """Return the shelf and file of a name, whatever its kind.
+
+        Raises:
+            LibraryError: no shelf has it.
+        """
+        for shelf, names in self.files.items():
+            if name in names:
+                return shelf, names[name]
+        known = [known for names in self.files.values() for known in names]
+        raise LibraryError(f"nothing in the library is named '{name}'{suggestion(name, known)}")
+
+    def load(self, shelf: Shelf, name: str) -> LibraryFile:
+        """Return a file of any shelf; raises LibraryError like ``method``."""
+        loaders = {
+            METHODS: self.method,
+            BENCHMARKS: self.benchmark,
+            SCORINGS: self.scoring,
+            REPORTS: self.report,
+        }
+        return loaders[shelf](name)
+
+    def problems(self) -> list[str]:
+        """Return everything that is wrong in the library, one line each, all at once."""
+        lines: list[str] = []
+        for shelf, names in self.files.items():
+            for name, path in names.items():
+                try:
+                    loaded = self.load(shelf, name)
+                    lines += self._dangling(loaded, self._where(path))
+                except LibraryError as error:
+                    lines += str(error).splitlines()
+        return lines
+
+    def problems_in(self, paths: Iterable[Path]) -> list[str]:
+        """Return everything that is wrong in files outside the library, one line each.
+
+        A file's kind is told by what it extends, else by its content: a ``kind`` makes it a
+        method, ``[data]`` a benchmark, ``[counting]`` a scoring convention, ``rows`` a report.
+        """
+        lines: list[str] = []
+        for path in paths:
+            name = path if path.is_absolute() else Path.cwd() / path
+            try:
+                if not path.is_file():
+                    raise LibraryError(f"{path}: no such file")
+                shelf = self._shelf_of(path)
+                lines += self._dangling(self.load(shelf, str(name)), str(path))
+            except LibraryError as error:
+                lines += str(error).splitlines()
+        return lines
+
+    def _shelf_of(self, path: Path) -> Shelf:
+        content = self._tables(path)
+        if "extends" in content:
+            return self.find(content["extends"])[0]
+        for key, shelf in (
+            ("kind", METHODS),
+            ("data", BENCHMARKS),
+            ("counting", SCORINGS),
+            ("rows", REPORTS),
+        ):
+            if key in content:
+                return shelf
+        raise LibraryError(
+            f"{path}: not recognisable; a method says kind, a benchmark [data], "
+            "a scoring convention [counting], a report [[rows]]"
+        )
+
+    def _dangling(self, loaded: LibraryFile, where: str) -> list[str]:
+        """Return a line for each name that a file refers to and the library lacks."""
+        match loaded:
+            case Benchmark():
+                references = [(SCORINGS, "scoring", loaded.scoring)]
+            case Report():
+                references = [
+                    (METHODS, f"row '{row.title}': method", row.method)
+                    for row in loaded.rows
+                    if row.method is not None
+                ]
+            case _:
+                references = []
+        return [
+            f"{where}: {key} = '{name}': no such {shelf.kind}{suggestion(name, self.files[shelf])}"
+            for shelf, key, name in references
+            if name not in self.files[shelf]
+        ]
+
+    def _content(self, shelf: Shelf, name: str) -> tuple[dict[str, Any], str]:
+        """Return a file's tables, with those that it extends below them, and its display name."""
+        path = self._path(shelf, name)
+        content = self._tables(path)
+        base_name = content.pop("extends", None)
+        if base_name is not None:
+            base = self._tables(self._path(shelf, base_name, needed_by=self._where(path)))
+            if "extends" in base:
+                raise LibraryError(
+                    f"{self._where(path)}: extends '{base_name}', which extends "
+                    f"'{base['extends']}'; one level only, so extend '{base['extends']}' itself"
+                )
+            content = _merged(base, content)
+        if content.get("name") != path.stem:
+            raise LibraryError(
+                f"{self._where(path)}: name = {content.get('name')!r}; "
+                f"expected the file's own name, '{path.stem}'"
+            )
+        return content, self._where(path)
+
+    def _path(self, shelf: Shelf, name: str, needed_by: str = "") -> Path:
+        if "/" in name or name.endswith(".toml"):
+            path = Path(name)
+            if not path.is_file():
+                raise LibraryError(f"{name}: no such file; expected a {shelf.kind}'s TOML file")
+            return path
+        if name not in self.files[shelf]:
+            prefix = f"{needed_by}: " if needed_by else ""
+            hint = suggestion(name, self.files[shelf])
+            raise LibraryError(
+                f"{prefix}no {shelf.kind} is named '{name}'{hint}; "
+                f"'hdbench list' shows all, and a path to a TOML file works too"
+            )
+        return self.files[shelf][name]
+
+    def _tables(self, path: Path) -> dict[str, Any]:
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise LibraryError(f"{self._where(path)}: not readable as TOML: {error}") from None
+
+    def _where(self, path: Path) -> str:
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the keys of ``over`` laid over it, table by table."""
+    result = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = _merged(result[key], value)
+        else:
+            result[key] = value
+    return result

@@ -1,0 +1,1 @@
+"""The networks: tensors in, tensors out; they know no files and no training."""

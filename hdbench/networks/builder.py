@@ -1,0 +1,85 @@
+"""From a method file and a benchmark's budget to networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hdbench.data.scene import Batch, boundary_map, one_hot
+from hdbench.networks.discriminator import MultiscaleDiscriminator
+from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
+from hdbench.schema.method import Pix2PixHD
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What generator and discriminators are told about a scene."""
+
+    #: Channels of the one-hot labels.
+    label_channels: int
+    #: Whether the boundary map is among the channels.
+    boundaries: bool
+
+    @property
+    def channels(self) -> int:
+        """Channels of the condition."""
+        return self.label_channels + self.boundaries
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return float B x channels x H x W: one-hot labels, then the boundary map."""
+        maps = [one_hot(batch.label, self.label_channels)]
+        if self.boundaries:
+            ids = batch.label if batch.instance is None else batch.instance
+            maps.append(boundary_map(ids))
+        return torch.cat(maps, dim=1)
+
+
+def conditioning(method: Pix2PixHD, label_channels: int) -> Conditioning:
+    """Return the conditioning that a method file asks for."""
+    return Conditioning(label_channels, method.input.boundaries == "instances-or-labels")
+
+
+def build_generator(
+    method: Pix2PixHD, in_channels: int, width: float
+) -> GlobalGenerator | LocalEnhancer:
+    """Return the generator of a method file with fresh weights.
+
+    Args:
+        method: the method file.
+        in_channels: channels of the condition.
+        width: the benchmark's multiplier of channels.
+    """
+    spec = method.generator
+    base = scaled(spec.base_channels, width)
+    if spec.enhancers == 0:
+        return GlobalGenerator(in_channels, base, spec.downsamplings, spec.residual_blocks)
+    return LocalEnhancer(
+        in_channels,
+        base // 2**spec.enhancers,
+        spec.downsamplings,
+        spec.residual_blocks,
+        spec.enhancers,
+        spec.enhancer_blocks,
+    )
+
+
+def build_discriminator(
+    method: Pix2PixHD, in_channels: int, width: float
+) -> MultiscaleDiscriminator:
+    """Return the discriminators of a method file with fresh weights.
+
+    Args:
+        method: the method file.
+        in_channels: channels of condition and image together.
+        width: the benchmark's multiplier of channels.
+    """
+    spec = method.discriminator
+    base = scaled(spec.base_channels, width)
+    return MultiscaleDiscriminator(in_channels, base, spec.layers, spec.scales)
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return channels times width, a multiple of 4 and at least 4."""
+    return max(4, 4 * round(channels * width / 4))

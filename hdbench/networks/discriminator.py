@@ -1,0 +1,74 @@
+"""The multi-scale PatchGAN discriminators of pix2pixHD (Sec. 3.2 and Appendix B).
+
+Shapes: B batch, C condition channels, H x W image. Each scale is C64-C128-C256-C512 and one
+convolution to a map of logits, at strides 2, 2, 2, 1, 1 (the official implementation; the
+appendix writes stride 2 for C512 too).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from hdbench.networks.layers import InstanceNorm2d, halved, initialise
+
+
+class PatchDiscriminator(nn.Module):
+    """One discriminator: overlapping patches of condition and image to a map of logits.
+
+    Args:
+        in_channels: channels of condition and image together.
+        base_channels: channels of the first layer (64 in the paper).
+        layers: strided layers (3 in the paper).
+    """
+
+    def __init__(self, in_channels: int, base_channels: int, layers: int) -> None:
+        """Build the layers with fresh N(0, 0.02) weights."""
+        super().__init__()
+        widths = [base_channels * 2 ** min(n, 3) for n in range(layers + 1)]
+        stages = [_layer(in_channels, widths[0], stride=2, norm=False)]
+        for n in range(1, layers + 1):
+            stride = 2 if n < layers else 1
+            stages.append(_layer(widths[n - 1], widths[n], stride=stride, norm=True))
+        stages.append(nn.Sequential(nn.Conv2d(widths[-1], 1, kernel_size=4, padding=2)))
+        self.stages = nn.ModuleList(stages)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the intermediate feature maps and, last, the logits ``B x 1 x h x w``."""
+        maps = [x]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+
+class MultiscaleDiscriminator(nn.Module):
+    """The same discriminator at scales 1, 1/2, 1/4, ... of condition and image (Eq. 3).
+
+    Args:
+        in_channels: channels of condition and image together.
+        base_channels: channels of the first layer.
+        layers: strided layers of each discriminator.
+        scales: number of discriminators (3 in the paper).
+    """
+
+    def __init__(self, in_channels: int, base_channels: int, layers: int, scales: int) -> None:
+        """Build one discriminator per scale."""
+        super().__init__()
+        self.scales = nn.ModuleList(
+            PatchDiscriminator(in_channels, base_channels, layers) for _ in range(scales)
+        )
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        """Return each scale's feature maps and logits, full resolution first."""
+        outputs = []
+        for n, discriminator in enumerate(self.scales):
+            if n:
+                x = halved(x)
+            outputs.append(discriminator(x))
+        return outputs
+
+
+def _layer(channels_in: int, channels_out: int, stride: int, norm: bool) -> nn.Sequential:
+    """Ck: 4x4 convolution with padding 2, instance norm (not on the first), LeakyReLU 0.2."""
+    convolution = nn.Conv2d(channels_in, channels_out, kernel_size=4, stride=stride, padding=2)
+    return nn.Sequential(convolution, *([InstanceNorm2d()] if norm else []), nn.LeakyReLU(0.2))

@@ -1,0 +1,204 @@
+"""The coarse-to-fine generator of pix2pixHD (Sec. 3.1 and Appendix B of the paper).
+
+Shapes: B batch, C input channels (labels, boundary), H x W image; base n = 64 in the paper.
+
+    GlobalGenerator  c7s1-n, d2n, d4n, d8n, d16n, R16n x 9, u8n, u4n, u2n, un, c7s1-3
+    LocalEnhancer    at twice the resolution: c7s1-n/2, dn, [+ last feature map of the level below],
+                     Rn x 3, un/2, c7s1-3
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from hdbench.networks.layers import InstanceNorm2d, halved, initialise
+
+
+def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
+    """c7s1-k: reflection padding, 7x7 convolution, instance norm, ReLU."""
+    return [
+        nn.ReflectionPad2d(3),
+        nn.Conv2d(channels_in, channels_out, kernel_size=7),
+        InstanceNorm2d(),
+        nn.ReLU(),
+    ]
+
+
+def _down(channels: int) -> list[nn.Module]:
+    """dk: 3x3 convolution with stride 2 to twice the channels."""
+    return [
+        nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1),
+        InstanceNorm2d(),
+        nn.ReLU(),
+    ]
+
+
+def _up(channels: int) -> list[nn.Module]:
+    """uk: 3x3 transposed convolution with stride 2 to half the channels."""
+    return [
+        nn.ConvTranspose2d(
+            channels, channels // 2, kernel_size=3, stride=2, padding=1, output_padding=1
+        ),
+        InstanceNorm2d(),
+        nn.ReLU(),
+    ]
+
+
+def _to_image(channels: int) -> nn.Sequential:
+    """c7s1-3 with tanh: features to an image in [-1, 1]."""
+    return nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(channels, 3, kernel_size=7), nn.Tanh())
+
+
+class ResidualBlock(nn.Module):
+    """Rk: two 3x3 convolutions with reflection padding, added to their input."""
+
+    def __init__(self, channels: int) -> None:
+        """Build a block that keeps ``B x channels x H x W``."""
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, kernel_size=3),
+            InstanceNorm2d(),
+            nn.ReLU(),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, kernel_size=3),
+            InstanceNorm2d(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return input plus residual."""
+        return x + self.block(x)
+
+
+class GlobalGenerator(nn.Module):
+    """G1: the whole image at the lowest resolution.
+
+    Args:
+        in_channels: channels of labels, boundary map and styles together.
+        base_channels: channels at full resolution (64 in the paper).
+        downsamplings: halvings before the residual blocks (4 in the paper); H and W must divide
+            by 2 to this power.
+        residual_blocks: residual blocks at the lowest resolution (9 in the paper).
+    """
+
+    def __init__(
+        self, in_channels: int, base_channels: int, downsamplings: int, residual_blocks: int
+    ) -> None:
+        """Build the network with fresh N(0, 0.02) weights."""
+        super().__init__()
+        channels = base_channels
+        layers = _convolution(in_channels, channels)
+        for _ in range(downsamplings):
+            layers += _down(channels)
+            channels *= 2
+        layers += [ResidualBlock(channels) for _ in range(residual_blocks)]
+        for _ in range(downsamplings):
+            layers += _up(channels)
+            channels //= 2
+        self.in_channels = in_channels
+        self.out_channels = channels
+        self.divisor = 2**downsamplings
+        self.body = nn.Sequential(*layers)
+        self.to_image = _to_image(channels)
+        initialise(self)
+
+    def features(self, condition: Tensor) -> Tensor:
+        """Return the last feature map, ``B x base_channels x H x W``, that enhancers build on."""
+        _require_divisible(condition, self.divisor, type(self).__name__)
+        return self.body(condition)
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``.
+
+        Raises:
+            ValueError: H or W does not divide by ``divisor``.
+        """
+        return self.to_image(self.features(condition))
+
+
+class Enhancer(nn.Module):
+    """One level of local enhancement: a front-end, then blocks over the sum with the level below.
+
+    Args:
+        in_channels: channels of the condition.
+        channels: feature channels of the level below; this level outputs half as many.
+        residual_blocks: residual blocks after the sum (3 in the paper).
+    """
+
+    def __init__(self, in_channels: int, channels: int, residual_blocks: int) -> None:
+        """Build the front-end and the blocks of one level."""
+        super().__init__()
+        half = channels // 2
+        self.front_end = nn.Sequential(*_convolution(in_channels, half), *_down(half))
+        self.blocks = nn.Sequential(
+            *[ResidualBlock(channels) for _ in range(residual_blocks)], *_up(channels)
+        )
+
+    def forward(self, condition: Tensor, below: Tensor) -> Tensor:
+        """Return features ``B x channels/2 x H x W`` from the level below at half the size."""
+        return self.blocks(self.front_end(condition) + below)
+
+
+class LocalEnhancer(nn.Module):
+    """{G1, G2, ...}: a global generator with any number of enhancers, each doubling the size.
+
+    Args:
+        in_channels: channels of the condition.
+        base_channels: channels at the highest resolution; the global generator gets
+            ``base_channels * 2**enhancers`` (P App. B: 32 and 64 for one enhancer).
+        downsamplings: halvings inside the global generator.
+        residual_blocks: residual blocks of the global generator.
+        enhancers: number of enhancers, at least 1.
+        enhancer_blocks: residual blocks of each enhancer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        base_channels: int,
+        downsamplings: int,
+        residual_blocks: int,
+        enhancers: int,
+        enhancer_blocks: int,
+    ) -> None:
+        """Build the network with fresh N(0, 0.02) weights."""
+        super().__init__()
+        channels = base_channels * 2**enhancers
+        coarse = GlobalGenerator(in_channels, channels, downsamplings, residual_blocks)
+        self.in_channels = in_channels
+        self.divisor = coarse.divisor * 2**enhancers
+        self.global_body = coarse.body  # G1 without its final 7x7 convolution
+        levels = [channels // 2**level for level in range(enhancers)]
+        self.enhancers = nn.ModuleList(
+            Enhancer(in_channels, width, enhancer_blocks) for width in levels
+        )
+        self.to_image = _to_image(base_channels)
+        initialise(self)
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``.
+
+        Raises:
+            ValueError: H or W does not divide by ``divisor``.
+        """
+        _require_divisible(condition, self.divisor, type(self).__name__)
+        pyramid = [condition]
+        for _ in self.enhancers:
+            pyramid.append(halved(pyramid[-1]))
+        features = self.global_body(pyramid.pop())
+        for enhancer in self.enhancers:
+            features = enhancer(pyramid.pop(), features)
+        return self.to_image(features)
+
+
+def _require_divisible(x: Tensor, divisor: int, name: str) -> None:
+    height, width = x.shape[-2:]
+    if height % divisor or width % divisor:
+        raise ValueError(
+            f"{name}: {width}x{height} images do not divide by {divisor}; "
+            f"nearest that do: {_nearest(width, divisor)}x{_nearest(height, divisor)}"
+        )
+
+
+def _nearest(side: int, divisor: int) -> int:
+    return max(1, round(side / divisor)) * divisor

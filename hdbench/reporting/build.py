@@ -1,0 +1,151 @@
+"""From stored results to a report's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from hdbench.data.inspection import paint_boundaries
+from hdbench.data.labels import VOID, LabelSpace
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.loading import read_scene
+from hdbench.evaluation.scoring import predict, prepared_image
+from hdbench.reporting.figures import class_bars, loss_curves
+from hdbench.reporting.page import Picture, SceneStrip, render_page
+from hdbench.reporting.tables import Format, render, report_table
+from hdbench.results import Result
+from hdbench.runtime.metrics import read_metrics
+from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.report import Report
+from hdbench.schema.scoring import Scoring
+from hdbench.segmentation.segmenter import Segmenter
+from hdbench.storage import write_atomically
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What is needed to show scenes, not only to count them."""
+
+    scenes: list[SceneFiles]
+    space: LabelSpace
+    benchmark: Benchmark
+    scoring: Scoring
+    segmenter: Segmenter
+    #: The method whose images are shown, and the image of each scene.
+    method: str
+    images: list[Path]
+    #: How many scenes, spread evenly over the split.
+    count: int
+
+    def strips(self) -> list[SceneStrip]:
+        """Return labels, boundaries, both images, and what the segmenter saw in them."""
+        size = self.benchmark.size
+        stride = max(1, len(self.scenes) // self.count)
+        chosen = list(zip(self.scenes, self.images, strict=True))[::stride][: self.count]
+        strips = []
+        for files, path in chosen:
+            native = read_scene(files, self.space)
+            scene = native.resized(size.height, size.width)
+            assert scene.image is not None
+            synthesized = prepared_image(path, self.benchmark, photograph=False)
+            ids = scene.label if scene.instance is None else scene.instance
+            pictures = [
+                Picture("labels", self.space.paint(scene.label), False),
+                Picture("boundaries", paint_boundaries(ids), False),
+                Picture(f"synthesized by {self.method}", synthesized, True),
+                Picture("photograph", scene.image, True),
+            ]
+            void = self.space.to_train_ids(scene.label) == VOID
+            for caption, pixels in (("synthesized", synthesized), ("photograph", scene.image)):
+                flip = self.scoring.segmenter.flip
+                seen = predict(self.segmenter, pixels, size.height, size.width, flip)
+                seen[void] = VOID
+                picture = self.space.paint_train_ids(seen)
+                pictures.append(Picture(f"segmenter on {caption}", picture, False))
+            strips.append(SceneStrip(files.name, pictures))
+        return strips
+
+
+def build_table(
+    report: Report, benchmark: Benchmark, results: Mapping[str, Result]
+) -> pd.DataFrame:
+    """Return the table of a report on one benchmark."""
+    return report_table(report, results, f"measured: {benchmark.title}")
+
+
+def write_report(
+    folder: Path,
+    report: Report,
+    benchmark: Benchmark,
+    space: LabelSpace,
+    results: Mapping[str, Result],
+    runs: Mapping[str, Path],
+    gallery: Gallery | None,
+) -> dict[str, Path]:
+    """Write a report as text, Markdown, CSV and one HTML page, and return the paths by format.
+
+    Args:
+        folder: where the files go.
+        report: rows and columns.
+        benchmark: what was measured on.
+        space: its label space.
+        results: by method; all of them share a fingerprint.
+        runs: the folder of each trained run, for its loss curves.
+        gallery: the pictures, or None.
+    """
+    table = build_table(report, benchmark, results)
+    stem = f"{report.name}.{benchmark.name}"
+    paths: dict[str, Path] = {}
+    suffixes: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv"}
+    for form, suffix in suffixes.items():
+        paths[form] = folder / f"{stem}.{suffix}"
+        write_atomically(paths[form], (render(table, form) + "\n").encode())
+    charts = []
+    for method, run in runs.items():
+        rows = read_metrics(run / "metrics.jsonl")
+        if rows:
+            charts.append(loss_curves(rows, f"{method}: {len(rows)} steps"))
+    first = next(iter(results.values()))
+    page = render_page(
+        title=f"{report.title}: {benchmark.title}",
+        subtitle=f"{report.source}. {len(first.scenes)} scenes, scoring {first.scoring}.",
+        table=table,
+        notices=[],
+        class_chart=class_bars(list(results.values())) if results else None,
+        loss_charts=charts,
+        scenes=gallery.strips() if gallery else [],
+        scenes_note=(
+            f"{gallery.count} scenes spread evenly over the test split, not chosen by eye. "
+            "Black in the segmenter's answers is void, which is not scored."
+            if gallery
+            else ""
+        ),
+        space=space,
+        facts=_facts(first, results),
+    )
+    paths["page"] = folder / f"{stem}.html"
+    write_atomically(paths["page"], page.encode())
+    return paths
+
+
+def _facts(first: Result, results: Mapping[str, Result]) -> dict[str, str]:
+    choices = first.choices
+    versions = first.provenance["versions"]
+    return {
+        "dataset": f"{choices['dataset']}, split {choices['split']}, {choices['scenes']} scenes",
+        "image size": "{}x{}".format(*choices["image_size"]),
+        "scoring": first.scoring,
+        "segmenter": "{architecture} on {encoder}, weights {weights}".format(
+            **choices["segmenter"]
+        ),
+        "fingerprint": first.fingerprint,
+        "runs": ", ".join(
+            f"{result.method} ({result.run[:12]})" for result in results.values() if result.run
+        ),
+        "software": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "device": first.provenance["device"],
+        "not in these numbers": "the variance between training seeds: one seed per method",
+    }

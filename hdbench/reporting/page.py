@@ -1,0 +1,123 @@
+"""One self-contained HTML page: tables, charts and pictures, no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+from torch import Tensor
+
+from hdbench.data.labels import LabelSpace
+from hdbench.data.sheets import to_pil
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a scene."""
+
+    caption: str
+    #: uint8 3 x H x W.
+    pixels: Tensor
+    #: Photographic content, stored as JPEG; maps of ids are stored as PNG.
+    photographic: bool
+
+
+@dataclass(frozen=True)
+class SceneStrip:
+    """The pictures of one scene, side by side."""
+
+    name: str
+    pictures: list[Picture]
+
+
+def render_page(
+    *,
+    title: str,
+    subtitle: str,
+    table: pd.DataFrame,
+    notices: Sequence[str],
+    class_chart: str | None,
+    loss_charts: Sequence[str],
+    scenes: Sequence[SceneStrip],
+    scenes_note: str,
+    space: LabelSpace,
+    facts: Mapping[str, str],
+) -> str:
+    """Return the page as HTML text.
+
+    Everything that comes from files (names, titles) is escaped; charts are SVG of our own making.
+
+    Args:
+        title: the report's title.
+        subtitle: benchmark and scoring.
+        table: the report's table (``report_table``).
+        notices: what a reader must know before reading the numbers.
+        class_chart: SVG, or None.
+        loss_charts: SVG, one for each run.
+        scenes: pictures, all scenes with the same captions.
+        scenes_note: how the scenes were chosen.
+        space: the legend's classes.
+        facts: provenance, by name.
+    """
+    pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
+    environment = jinja2.Environment(
+        loader=pages, autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    groups: list[dict[str, Any]] = []
+    published: list[bool] = []
+    for group, column in table.columns:
+        is_published = group.startswith("published")
+        published.append(is_published)
+        if not groups or groups[-1]["title"] != group:
+            groups.append({"title": group, "columns": [], "published": is_published})
+        groups[-1]["columns"].append(column)
+    rows = [
+        {
+            "title": name,
+            "cells": [
+                {"text": text, "published": flag}
+                for text, flag in zip(line, published, strict=True)
+            ],
+        }
+        for name, line in zip(table.index, table.values.tolist(), strict=True)
+    ]
+    return environment.get_template("report.html").render(
+        title=title,
+        subtitle=subtitle,
+        notices=notices,
+        groups=groups,
+        rows=rows,
+        class_chart=Markup(class_chart) if class_chart else None,
+        loss_charts=[Markup(chart) for chart in loss_charts],
+        scenes=[
+            {
+                "name": strip.name,
+                "pictures": [
+                    {"caption": picture.caption, "source": _data_uri(picture)}
+                    for picture in strip.pictures
+                ],
+            }
+            for strip in scenes
+        ],
+        scenes_note=scenes_note,
+        columns=max((len(strip.pictures) for strip in scenes), default=1),
+        legend=space.classes,
+        facts=list(facts.items()),
+    )
+
+
+def _data_uri(picture: Picture) -> str:
+    buffer = io.BytesIO()
+    if picture.photographic:
+        to_pil(picture.pixels).save(buffer, format="JPEG", quality=92, subsampling=0)
+    else:
+        to_pil(picture.pixels).save(buffer, format="PNG", optimize=True)
+    kind = "jpeg" if picture.photographic else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

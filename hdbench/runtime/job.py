@@ -1,0 +1,218 @@
+"""A long job: resumes where it stopped, saves on ctrl-C, stops on a loss that is not finite."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from tqdm import tqdm
+
+from hdbench.errors import CheckpointError, DivergedError, Interrupted, listing
+from hdbench.provenance import differing_fields, digest
+from hdbench.runtime.checkpoint import Checkpoints
+from hdbench.runtime.metrics import MetricsLog
+from hdbench.storage import write_atomically
+
+IDENTITY_FILE = "identity.json"
+Batch = TypeVar("Batch")
+
+
+class Resumable(Protocol):
+    """Something that learns: everything it needs to go on is in its state."""
+
+    def state(self) -> dict[str, Any]:
+        """Return networks and optimisers as nested state dicts."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a state that ``state`` returned."""
+        ...
+
+
+def claim_folder(folder: Path, identity: dict[str, Any], restart: bool) -> None:
+    """Make a folder this job's own, so that only the very same job goes on in it.
+
+    Args:
+        folder: the run's folder.
+        identity: everything that the outcome depends on, as JSON values.
+        restart: move a folder of another identity (or of this one) aside and begin anew.
+
+    Raises:
+        CheckpointError: the folder belongs to another job and ``restart`` is off.
+    """
+    path = folder / IDENTITY_FILE
+    if restart and folder.exists():
+        aside = folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
+        folder.rename(aside)
+    if path.is_file():
+        known = json.loads(path.read_text())
+        if known != identity:
+            raise CheckpointError(
+                f"{folder}: holds another job; what differs (there -> here):\n"
+                f"{listing(differing_fields(known, identity))}\n"
+                "Next: --restart moves it aside and begins anew; another --seed keeps both."
+            )
+        return
+    write_atomically(path, json.dumps(identity, indent=2).encode())
+
+
+class Job:
+    """Carries a training loop through crashes and interruptions.
+
+    Usage::
+
+        with Job(folder, "ours on camvid", steps, checkpoint_minutes=5) as job:
+            job.resume(trainee)
+            for step, batch in job.follow(batches_from):
+                job.record(step, rates, losses_of(batch), batch.names)
+
+    Args:
+        folder: the claimed folder of the run (``claim_folder``).
+        title: what the progress bar says.
+        steps: steps in all.
+        checkpoint_minutes: time between checkpoints; 0 saves after every step.
+    """
+
+    def __init__(self, folder: Path, title: str, steps: int, checkpoint_minutes: float) -> None:
+        """Read the folder's identity; nothing is computed yet."""
+        self.folder = folder
+        self.steps = steps
+        self.step = 0
+        self.seconds = 0.0
+        self._title = title
+        self._interval = 60.0 * checkpoint_minutes
+        self._checkpoints = Checkpoints(folder / "checkpoints")
+        self._identity = digest(json.loads((folder / IDENTITY_FILE).read_text()))
+        self._trainee: Resumable | None = None
+        self._stop: str | None = None
+        self._saved_step = -1
+
+    def __enter__(self) -> Self:
+        """Take over ctrl-C and SIGTERM, so that they save before they stop."""
+        self._handlers: dict[signal.Signals, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._asked_to_stop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def resume(self, trainee: Resumable) -> None:
+        """Bring a trainee to where the newest checkpoint left it, if there is one.
+
+        Raises:
+            CheckpointError: the checkpoint is of another job or another network.
+        """
+        self._trainee = trainee
+        state = self._checkpoints.load_latest()
+        if state is None:
+            return
+        if state["identity"] != self._identity:
+            raise CheckpointError(
+                f"{self._checkpoints.folder}: checkpoints of another job than "
+                f"{self.folder / IDENTITY_FILE} describes; --restart moves them aside"
+            )
+        trainee.load_state(state["trainee"])
+        torch.set_rng_state(state["random"])
+        self.step = self._saved_step = state["step"]
+        self.seconds = state["seconds"]
+
+    def follow(self, batches: Callable[[int, int], Iterable[Batch]]) -> Iterator[tuple[int, Batch]]:
+        """Yield (step, batch) for the steps that are left, with progress, log and checkpoints.
+
+        Args:
+            batches: returns the batches of steps ``start`` to ``stop``.
+
+        Raises:
+            Interrupted: ctrl-C or SIGTERM; the state is saved.
+        """
+        self._log = MetricsLog(self.folder / "metrics.jsonl", self.step)
+        self._last_save = time.monotonic()
+        bar = tqdm(
+            total=self.steps, initial=self.step, desc=self._title, unit="step", mininterval=1
+        )
+        with bar, contextlib.closing(self._log):
+            self._bar = bar
+            for batch in batches(self.step, self.steps):
+                began = time.monotonic()
+                yield self.step, batch
+                self.step += 1
+                self.seconds += time.monotonic() - began
+                bar.update()
+                if self._stop or time.monotonic() - self._last_save >= self._interval:
+                    self.save()
+                if self._stop:
+                    raise Interrupted(
+                        f"stopped by {self._stop} after step {self.step} of {self.steps}; "
+                        "everything is saved, the same command goes on"
+                    )
+        if self._saved_step != self.step:
+            self.save()
+
+    def record(
+        self,
+        step: int,
+        rates: Mapping[str, float],
+        losses: Mapping[str, Any],
+        names: Sequence[str],
+    ) -> None:
+        """Log a step's losses.
+
+        Args:
+            step: steps completed before this one.
+            rates: learning rates and the like.
+            losses: scalar tensors or floats.
+            names: the scenes of the step, for the message.
+
+        Raises:
+            DivergedError: a loss is not finite; the last good checkpoint stays.
+        """
+        values = {name: float(loss) for name, loss in losses.items()}
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            saved = self._checkpoints.paths()
+            kept = f"{saved[-1]} is the last good state" if saved else "no checkpoint existed yet"
+            raise DivergedError(
+                f"step {step + 1}: loss {', '.join(f'{name} = {values[name]}' for name in bad)} "
+                f"on {', '.join(names)}; stopped, nothing was overwritten ({kept}).\n"
+                'Next: precision = "fp32" or a lower learning_rate in the benchmark or method.'
+            )
+        self._log.append({"step": step + 1, **rates, **values})
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
+
+    def save(self) -> None:
+        """Save a checkpoint of the steps completed so far."""
+        assert self._trainee is not None
+        self._checkpoints.save(
+            self.step,
+            {
+                "identity": self._identity,
+                "seconds": self.seconds,
+                "random": torch.get_rng_state(),
+                "trainee": self._trainee.state(),
+            },
+        )
+        self._saved_step = self.step
+        self._last_save = time.monotonic()
+
+    def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._stop:  # asked twice: at once
+            raise KeyboardInterrupt
+        self._stop = "ctrl-C" if number == signal.SIGINT else "SIGTERM"

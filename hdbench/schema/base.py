@@ -1,0 +1,83 @@
+"""The strictness that all library files share, and errors that name file, table and key."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hdbench.errors import LibraryError, suggestion
+
+
+class Table(BaseModel):
+    """A table of a TOML file: every key is required unless its comment says otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class LibraryFile(Table):
+    """What every file of the library says first."""
+
+    #: The file's own name without ``.toml``; what users type.
+    name: str
+    #: What tables and pages print.
+    title: str
+    #: Where the content comes from: paper, section, or why it exists.
+    source: str
+
+
+Model = TypeVar("Model", bound=LibraryFile)
+
+
+def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
+    """Return a library file's content, checked.
+
+    Args:
+        model: the kind of file.
+        content: its tables, after ``extends``.
+        where: the file's name, for messages.
+
+    Raises:
+        LibraryError: one line for each unknown or missing key, wrong type or impossible value.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = [_line(model, problem, where) for problem in error.errors()]
+        raise LibraryError("\n".join(lines)) from None
+
+
+def _line(model: type[BaseModel], problem: Any, where: str) -> str:
+    *tables, key = problem["loc"]
+    table = "".join(f"[{part}] " for part in tables if isinstance(part, str))
+    table += "".join(f"entry {part + 1} " for part in tables if isinstance(part, int))
+    place = f"{where}: {table}"
+    match problem["type"]:
+        case "extra_forbidden":
+            known = _keys(model, tables)
+            return f"{place}unknown key '{key}'{suggestion(str(key), known)}"
+        case "missing":
+            return f"{place}key '{key}' is missing; files have no hidden defaults, so state it"
+        case "literal_error":
+            expected = problem["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
+            hint = suggestion(str(problem["input"]), expected.split(", "))
+            return f"{place}{key} = {problem['input']!r} is not known{hint}"
+        case _:
+            return f"{place}{key} = {problem['input']!r}: {_lower(problem['msg'])}"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _keys(model: type[BaseModel], tables: list[Any]) -> list[str]:
+    """Return the keys that the table at this path knows."""
+    for part in tables:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            continue
+        candidates = [field.annotation, *get_args(field.annotation)]
+        for candidate in candidates:
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+    return list(model.model_fields)

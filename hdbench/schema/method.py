@@ -1,0 +1,99 @@
+"""Method files (``models/*.toml``): how images are made from labels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hdbench.schema.base import LibraryFile, Table
+
+Positive = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Input(Table):
+    """What the generator sees."""
+
+    #: ``instances-or-labels``: boundaries of instances, and of label regions where a dataset has
+    #: no instance maps. ``none``: labels only.
+    boundaries: Literal["instances-or-labels", "none"]
+
+
+class Generator(Table):
+    """The coarse-to-fine generator; widths are multiplied by the benchmark's ``budget.width``."""
+
+    #: Channels at the full resolution of the global generator.
+    base_channels: Positive
+    #: Halvings before the residual blocks.
+    downsamplings: Positive
+    #: Residual blocks of the global generator.
+    residual_blocks: Positive
+    #: Local enhancers above the global generator; 0 is the global generator alone.
+    enhancers: Annotated[int, Field(ge=0)]
+    #: Residual blocks of each enhancer.
+    enhancer_blocks: Positive
+
+
+class Discriminator(Table):
+    """The multi-scale PatchGAN discriminators."""
+
+    #: Discriminators at scales 1, 1/2, 1/4, ...
+    scales: Positive
+    #: Channels of the first layer, multiplied by the benchmark's ``budget.width``.
+    base_channels: Positive
+    #: Strided layers.
+    layers: Positive
+
+
+class Loss(Table):
+    """The weights of the objective."""
+
+    #: ``lsgan``: least squares, targets 1 and 0; ``log``: the log loss of Eq. 2.
+    gan: Literal["lsgan", "log"]
+    #: Weight of the discriminator feature matching (Eq. 4); 0 leaves it out.
+    feature_matching: Weight
+    #: Weight of the VGG-19 perceptual loss; 0 leaves it out and needs no weights file.
+    vgg: Weight
+
+
+class Optimizer(Table):
+    """Adam, for generator and discriminators alike."""
+
+    #: Step size during the constant part of the schedule.
+    learning_rate: Annotated[float, Field(gt=0)]
+    #: Decay of the first moment.
+    beta1: Annotated[float, Field(ge=0, lt=1)]
+    #: Decay of the second moment.
+    beta2: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Pix2PixHD(LibraryFile):
+    """A method of the pix2pixHD family: trained by ``hdbench train``."""
+
+    kind: Literal["pix2pixhd"]
+    input: Input
+    generator: Generator
+    discriminator: Discriminator
+    loss: Loss
+    optimizer: Optimizer
+
+
+class Floor(LibraryFile):
+    """A method that learns nothing; what a score must beat to mean anything."""
+
+    kind: Literal["floor"]
+    #: Which one (``hdbench/floors.py``).
+    floor: Literal["mean-colour", "nearest", "patchwork"]
+
+
+class Oracle(LibraryFile):
+    """The dataset's own photographs, scored on the path of every method."""
+
+    kind: Literal["oracle"]
+
+
+Method = Pix2PixHD | Floor | Oracle
+
+#: The model of each ``kind``.
+KINDS: dict[str, type[Method]] = {"pix2pixhd": Pix2PixHD, "floor": Floor, "oracle": Oracle}

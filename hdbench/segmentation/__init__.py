@@ -1,0 +1,1 @@
+"""The judge: a segmenter, its card, and how one is trained."""

@@ -1,0 +1,196 @@
+"""Training a PSPNet on photographs and their labels (PSPNet, Sec. 3.3 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hdbench.data.labels import LABEL_SPACES, VOID
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.loading import ScaleAndCrop, steps_per_epoch, training_batches
+from hdbench.data.scene import Batch
+from hdbench.errors import UsageError
+from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetWithAuxiliary
+from hdbench.provenance import derived_seed, digest, tensors_digest
+from hdbench.runtime.checkpoint import require_same_shapes
+from hdbench.runtime.devices import Machine, autocast
+from hdbench.runtime.job import Job, claim_folder
+from hdbench.schema.benchmark import Benchmark
+from hdbench.segmentation.segmenter import CARD_FILE, SegmenterCard, normalised, save_segmenter
+
+# ImageNet's statistics: what encoders of segmentation-models-pytorch expect.
+_MEAN = [0.485, 0.456, 0.406]
+_STD = [0.229, 0.224, 0.225]
+_WARM_UP = 0.15  # share of the steps in which the one-cycle rate rises
+
+
+class SegmenterTrainer:
+    """A PSPNet with its auxiliary head and optimiser.
+
+    Args:
+        benchmark: label space and the ``[segmenter]`` table.
+        steps: steps in all, for the one-cycle schedule.
+        seed: draws the initial weights.
+        device: where to compute.
+    """
+
+    def __init__(self, benchmark: Benchmark, steps: int, seed: int, device: torch.device) -> None:
+        """Build everything with fresh weights."""
+        self.spec, self.device = benchmark.segmenter, device
+        self.space = LABEL_SPACES[benchmark.data.label_space]
+        torch.manual_seed(derived_seed("segmenter", seed))
+        try:
+            network = PSPNetWithAuxiliary(self.spec.encoder, len(self.space.scored))
+        except (KeyError, ValueError) as error:
+            raise UsageError(
+                f"benchmark '{benchmark.name}': [segmenter] encoder = '{self.spec.encoder}' "
+                f"cannot be built by segmentation-models-pytorch: {str(error)[:200]}"
+            ) from None
+        # Channels-last is what CPU and GPU convolutions are fastest in (batch norm is unaffected).
+        self.network = network.to(device).to(memory_format=torch.channels_last).train()
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=self.spec.learning_rate, weight_decay=self.spec.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, self.spec.learning_rate, total_steps=steps + 1, pct_start=_WARM_UP
+        )
+        self._mean = torch.tensor(_MEAN, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(_STD, device=device).view(1, 3, 1, 1)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Update the network once and return main and auxiliary cross-entropy."""
+        batch = batch.to(self.device)
+        assert batch.image is not None
+        images = normalised(batch.image, self._mean, self._std)
+        images = images.contiguous(memory_format=torch.channels_last)
+        truth = self.space.train_id_table.to(self.device)[batch.label.long()].long()
+        with autocast(self.device, self.spec.precision):
+            main, auxiliary = self.network(images)
+        losses = {
+            "main": F.cross_entropy(main.float(), truth, ignore_index=VOID),
+            "auxiliary": F.cross_entropy(auxiliary.float(), truth, ignore_index=VOID),
+        }
+        self.optimizer.zero_grad(set_to_none=True)
+        (losses["main"] + self.spec.auxiliary_weight * losses["auxiliary"]).backward()
+        self.optimizer.step()
+        self.schedule.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of network, optimiser and schedule."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a state that ``state`` returned; raises CheckpointError if it is of another."""
+        require_same_shapes("checkpoint: network", state["network"], self.network)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+
+def segmenter_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -> dict[str, Any]:
+    """Return everything that a trained segmenter depends on, as JSON values."""
+    return {
+        "kind": "segmenter",
+        "version": 1,
+        "data": benchmark.data.model_dump(),
+        "size": benchmark.size.model_dump(),
+        "segmenter": benchmark.segmenter.model_dump(),
+        "scenes": len(data),
+        "scenes_digest": digest(data),
+        "seed": seed,
+    }
+
+
+def train_segmenter(
+    benchmark: Benchmark,
+    seed: int,
+    files: list[SceneFiles],
+    data: list[list[str]],
+    folder: Path,
+    machine: Machine,
+    restart: bool,
+) -> Path:
+    """Train a benchmark's segmenter, or go on where an earlier call stopped; return its folder.
+
+    Args:
+        benchmark: the resolved benchmark.
+        seed: of weights, order and augmentation.
+        files: the training scenes.
+        data: their digests.
+        folder: where the segmenter goes.
+        machine: device, decoding workers, time between checkpoints.
+        restart: move what the folder holds aside first.
+
+    Raises:
+        UsageError: the benchmark's sides do not divide by 8, or the encoder is unknown.
+        CheckpointError: the folder holds another job, or its checkpoints are damaged.
+        DivergedError: a loss is not finite.
+        Interrupted: the user stopped it; everything is saved.
+    """
+    size, spec = benchmark.size, benchmark.segmenter
+    if size.width % OUTPUT_STRIDE or size.height % OUTPUT_STRIDE:
+        raise UsageError(
+            f"benchmark '{benchmark.name}': [size] {size.width}x{size.height}: "
+            f"PSPNet needs sides that divide by {OUTPUT_STRIDE}"
+        )
+    claim_folder(folder, segmenter_identity(benchmark, seed, data), restart)
+    if (folder / CARD_FILE).is_file():
+        return folder
+    steps = spec.epochs * steps_per_epoch(len(files), spec.batch_size)
+    trainer = SegmenterTrainer(benchmark, steps, seed, machine.device)
+    void = next(entry.id for entry in trainer.space.classes if entry.train_id is None)
+    augment = ScaleAndCrop(
+        size.height, size.width, spec.scale_min, spec.scale_max, spec.flip, fill=void
+    )
+
+    def batches(start: int, stop: int) -> Iterator[Batch]:
+        return training_batches(
+            files,
+            trainer.space,
+            augment,
+            batch_size=spec.batch_size,
+            seed=seed,
+            start=start,
+            stop=stop,
+            workers=machine.workers,
+        )
+
+    title = f"segmenter on {benchmark.name}"
+    with Job(folder, title, steps, machine.checkpoint_minutes) as job:
+        job.resume(trainer)
+        for step, batch in job.follow(batches):
+            rate = trainer.rate
+            job.record(step, {"rate": rate}, trainer.step(batch), batch.names)
+
+    pspnet = trainer.network.pspnet.cpu().to(memory_format=torch.contiguous_format)
+    card = SegmenterCard(
+        architecture="pspnet",
+        encoder=spec.encoder,
+        label_space=benchmark.data.label_space,
+        classes=[entry.name for entry in trainer.space.scored],
+        mean=_MEAN,
+        std=_STD,
+        window=[size.width, size.height],
+        trained_on=f"{benchmark.name}/{benchmark.data.train}, {len(files)} scenes",
+        scenes_digest=digest(data),
+        training={**spec.model_dump(), "seed": seed, "steps": job.step},
+        weights=tensors_digest(pspnet.state_dict()),
+        oracle=None,
+    )
+    save_segmenter(folder, pspnet, card)
+    return folder

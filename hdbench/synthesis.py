@@ -1,0 +1,93 @@
+"""From a run to images: one PNG per scene, each whole or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hdbench.data.labels import LabelSpace
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.loading import read_scene
+from hdbench.data.scene import Scene, collate, from_network_range
+from hdbench.data.sheets import png_bytes
+from hdbench.floors import FLOORS, TrainingSet
+from hdbench.networks.builder import build_generator, conditioning
+from hdbench.runtime.checkpoint import load_weights
+from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.method import Floor, Pix2PixHD
+from hdbench.storage import write_atomically
+
+#: From a scene without photograph, at the benchmark's size, to a uint8 3 x H x W image.
+Synthesizer = Callable[[Scene], Tensor]
+
+
+def generator_synthesizer(
+    method: Pix2PixHD, benchmark: Benchmark, space: LabelSpace, weights: Path, device: torch.device
+) -> Synthesizer:
+    """Return the synthesizer of a trained generator.
+
+    Args:
+        method: the resolved method.
+        benchmark: the resolved benchmark.
+        space: what label ids mean.
+        weights: the run's safetensors file.
+        device: where to compute, in fp32.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another architecture or width.
+    """
+    condition = conditioning(method, space.channels)
+    generator = build_generator(method, condition.channels, benchmark.budget.width)
+    load_weights(weights, generator)
+    generator.to(device).eval()
+
+    @torch.no_grad()
+    def synthesize(scene: Scene) -> Tensor:
+        batch = collate([scene]).to(device)
+        return from_network_range(generator(condition(batch)))[0].cpu()
+
+    return synthesize
+
+
+def floor_synthesizer(method: Floor, training: TrainingSet) -> Synthesizer:
+    """Return the synthesizer of a floor."""
+    floor = FLOORS[method.floor]
+    return lambda scene: floor(scene.label, training)
+
+
+def image_paths(folder: Path, files: Sequence[SceneFiles]) -> list[Path]:
+    """Return where the image of each scene lies."""
+    return [folder / f"{entry.name}.png" for entry in files]
+
+
+def write_images(
+    make: Callable[[], Synthesizer],
+    files: Sequence[SceneFiles],
+    space: LabelSpace,
+    benchmark: Benchmark,
+    folder: Path,
+    title: str,
+) -> list[Path]:
+    """Synthesize the images that are missing and return the paths of all.
+
+    Args:
+        make: returns the synthesizer; called only if an image is missing.
+        files: the scenes.
+        space: what label ids mean.
+        benchmark: the size of images.
+        folder: where the images go.
+        title: what the progress bar says.
+    """
+    paths = image_paths(folder, files)
+    missing = [pair for pair in zip(files, paths, strict=True) if not pair[1].is_file()]
+    if missing:
+        synthesize = make()
+        for entry, path in tqdm(missing, desc=title, unit="image"):
+            scene = read_scene(entry, space, photograph=False)
+            scene = scene.resized(benchmark.size.height, benchmark.size.width)
+            write_atomically(path, png_bytes(synthesize(scene)))
+    return paths

@@ -1,0 +1,1 @@
+"""How methods of the pix2pixHD family learn."""

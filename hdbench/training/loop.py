@@ -1,0 +1,309 @@
+"""Training a method on a benchmark: the whole algorithm of pix2pixHD in one scroll."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.loading import ResizeAndFlip, read_scene, steps_per_epoch, training_batches
+from hdbench.data.scene import (
+    Batch,
+    collate,
+    from_network_range,
+    to_network_range,
+)
+from hdbench.data.sheets import Cell, contact_sheet, write_sheet
+from hdbench.errors import UsageError
+from hdbench.networks.builder import build_discriminator, build_generator, conditioning
+from hdbench.networks.perceptual import VGG19Features, load_vgg19
+from hdbench.provenance import derived_seed, digest, tensors_digest
+from hdbench.runtime.checkpoint import require_same_shapes, save_weights
+from hdbench.runtime.devices import Machine, autocast
+from hdbench.runtime.job import Job, claim_folder
+from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.method import Pix2PixHD
+from hdbench.training.objective import (
+    feature_matching_loss,
+    gan_loss,
+    learning_rate,
+    perceptual_loss,
+)
+
+GENERATOR_FILE = "generator.safetensors"
+_SHEET_SCENES = 4
+
+
+class Pix2PixHDTrainer:
+    """Generator, discriminators and their optimisers; one ``step`` is one update of all.
+
+    Args:
+        method: the method file.
+        benchmark: budget and label space.
+        seed: draws the initial weights.
+        vgg: the perceptual network, or None where the method gives it no weight.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        method: Pix2PixHD,
+        benchmark: Benchmark,
+        seed: int,
+        vgg: VGG19Features | None,
+        device: torch.device,
+    ) -> None:
+        """Build everything with fresh weights."""
+        self.method, self.budget, self.device = method, benchmark.budget, device
+        space = LABEL_SPACES[benchmark.data.label_space]
+        self.condition = conditioning(method, space.channels)
+        torch.manual_seed(derived_seed("weights", seed))
+        channels = self.condition.channels
+        self.generator = build_generator(method, channels, self.budget.width).to(device)
+        self.discriminator = build_discriminator(method, channels + 3, self.budget.width)
+        self.discriminator.to(device)
+        self.vgg = None if vgg is None else vgg.to(device)
+        adam = method.optimizer
+        betas = (adam.beta1, adam.beta2)
+        self.generator_optimizer = torch.optim.Adam(
+            self.generator.parameters(), lr=adam.learning_rate, betas=betas
+        )
+        self.discriminator_optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), lr=adam.learning_rate, betas=betas
+        )
+
+    def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
+        """Update generator and discriminators once and return the unweighted losses.
+
+        Both gradients are taken at the weights before the step (official implementation).
+
+        Args:
+            batch: scenes with photographs.
+            rate: the learning rate.
+        """
+        batch = batch.to(self.device)
+        assert batch.image is not None
+        weight, kind = self.method.loss, self.method.loss.gan
+        with autocast(self.device, self.budget.precision):
+            condition = self.condition(batch)
+            real = to_network_range(batch.image)
+            fake = self.generator(condition)
+
+            on_real = self.discriminator(torch.cat([condition, real], dim=1))
+            on_detached = self.discriminator(torch.cat([condition, fake.detach()], dim=1))
+            # Frozen while it judges for the generator: D does not learn from G's losses.
+            self.discriminator.requires_grad_(False)
+            on_fake = self.discriminator(torch.cat([condition, fake], dim=1))
+            self.discriminator.requires_grad_(True)
+
+            losses = {
+                "g_gan": gan_loss(on_fake, real=True, kind=kind),
+                "g_features": feature_matching_loss(on_fake, on_real),
+                "d_real": gan_loss(on_real, real=True, kind=kind),
+                "d_fake": gan_loss(on_detached, real=False, kind=kind),
+            }
+            generator_loss = losses["g_gan"] + weight.feature_matching * losses["g_features"]
+            if self.vgg is not None:
+                with torch.no_grad():
+                    real_maps = self.vgg(real)
+                losses["g_vgg"] = perceptual_loss(self.vgg(fake), real_maps)
+                generator_loss = generator_loss + weight.vgg * losses["g_vgg"]
+            discriminator_loss = (losses["d_real"] + losses["d_fake"]) / 2
+
+        for optimizer, loss in (
+            (self.generator_optimizer, generator_loss),
+            (self.discriminator_optimizer, discriminator_loss),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        self.generator_optimizer.step()
+        self.discriminator_optimizer.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def synthesize(self, batch: Batch) -> Tensor:
+        """Return uint8 B x 3 x H x W images for a batch's label maps, in fp32."""
+        return from_network_range(self.generator(self.condition(batch.to(self.device)))).cpu()
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of networks and optimisers."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a state that ``state`` returned.
+
+        Raises:
+            CheckpointError: it is of networks of another architecture or width.
+        """
+        require_same_shapes("checkpoint: generator", state["generator"], self.generator)
+        require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+
+def run_identity(
+    method: Pix2PixHD, benchmark: Benchmark, seed: int, data: list[list[str]]
+) -> dict[str, Any]:
+    """Return everything that a trained generator depends on, as JSON values.
+
+    Args:
+        method: the resolved method.
+        benchmark: the resolved benchmark; its judge and scoring do not enter.
+        seed: of weights, order and augmentation.
+        data: name and digests of each training scene (``scene_digests``).
+    """
+    return {
+        "kind": "generator",
+        "version": 1,
+        "method": method.model_dump(exclude={"title", "source"}),
+        "data": benchmark.data.model_dump(),
+        "size": benchmark.size.model_dump(),
+        "budget": benchmark.budget.model_dump(),
+        "scenes": len(data),
+        "scenes_digest": digest(data),
+        "seed": seed,
+    }
+
+
+def planned_steps(benchmark: Benchmark, scenes: int) -> tuple[int, int]:
+    """Return the steps at the full rate and the steps of decay."""
+    budget = benchmark.budget
+    per_epoch = steps_per_epoch(scenes, budget.batch_size)
+    return budget.epochs * per_epoch, budget.decay_epochs * per_epoch
+
+
+def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
+    """Check that the benchmark's sides divide by the generator's halvings.
+
+    Raises:
+        UsageError: they do not; the nearest sizes that do are named.
+    """
+    divisor = 2 ** (method.generator.downsamplings + method.generator.enhancers)
+    size = benchmark.size
+    for name, side in (("width", size.width), ("height", size.height)):
+        if side % divisor:
+            below = side // divisor * divisor
+            raise UsageError(
+                f"benchmark '{benchmark.name}': [size] {name} = {side} does not divide by "
+                f"{divisor}, as the generator of '{method.name}' needs "
+                f"({method.generator.downsamplings} halvings, {method.generator.enhancers} "
+                f"enhancers); use {max(divisor, below)} or {below + divisor}"
+            )
+
+
+def train(
+    method: Pix2PixHD,
+    benchmark: Benchmark,
+    seed: int,
+    files: list[SceneFiles],
+    data: list[list[str]],
+    folder: Path,
+    machine: Machine,
+    vgg_weights: Path | None,
+    restart: bool,
+) -> Path:
+    """Train a method, or go on where an earlier call stopped, and return the generator's file.
+
+    Args:
+        method: the resolved method.
+        benchmark: the resolved benchmark.
+        seed: of weights, order and augmentation.
+        files: the training scenes.
+        data: their digests (``scene_digests``).
+        folder: the run's folder.
+        machine: device, decoding workers, time between checkpoints.
+        vgg_weights: torchvision's VGG-19 file; None means torchvision's cache.
+        restart: move what the folder holds aside first.
+
+    Raises:
+        UsageError: the benchmark's sides do not divide.
+        CheckpointError: weights or checkpoints are missing, damaged or of another job.
+        DivergedError: a loss is not finite.
+        Interrupted: the user stopped it; everything is saved.
+    """
+    require_fitting_size(method, benchmark)
+    vgg = load_vgg19(vgg_weights) if method.loss.vgg > 0 else None
+    identity = run_identity(method, benchmark, seed, data)
+    claim_folder(folder, identity, restart)
+    output = folder / GENERATOR_FILE
+    if output.is_file():
+        return output
+
+    trainer = Pix2PixHDTrainer(method, benchmark, seed, vgg, machine.device)
+    constant, decay = planned_steps(benchmark, len(files))
+    per_epoch = steps_per_epoch(len(files), benchmark.budget.batch_size)
+    space = LABEL_SPACES[benchmark.data.label_space]
+    size = benchmark.size
+    augment = ResizeAndFlip(size.height, size.width, benchmark.budget.flip)
+
+    def batches(start: int, stop: int) -> Iterator[Batch]:
+        return training_batches(
+            files,
+            space,
+            augment,
+            batch_size=benchmark.budget.batch_size,
+            seed=seed,
+            start=start,
+            stop=stop,
+            workers=machine.workers,
+        )
+
+    title = f"{method.name} on {benchmark.name}"
+    with Job(folder, title, constant + decay, machine.checkpoint_minutes) as job:
+        job.resume(trainer)
+        for step, batch in job.follow(batches):
+            rate = learning_rate(step, constant, decay, method.optimizer.learning_rate)
+            losses = trainer.step(batch, rate)
+            job.record(step, {"epoch": step // per_epoch, "rate": rate}, losses, batch.names)
+            if (step + 1) % per_epoch == 0:
+                _write_samples(trainer, files, benchmark, folder, step + 1)
+
+        state = trainer.generator.state_dict()
+        facts = {
+            "identity": digest(identity),
+            "weights": tensors_digest(state),
+            "steps": str(job.step),
+            "seconds": f"{job.seconds:.1f}",
+        }
+        save_weights(output, trainer.generator, facts)
+    return output
+
+
+def _write_samples(
+    trainer: Pix2PixHDTrainer,
+    files: list[SceneFiles],
+    benchmark: Benchmark,
+    folder: Path,
+    step: int,
+) -> None:
+    """Draw labels, synthesized image and photograph of a few training scenes, evenly spread."""
+    space = LABEL_SPACES[benchmark.data.label_space]
+    size = benchmark.size
+    stride = max(1, len(files) // _SHEET_SCENES)
+    rows = []
+    for chosen in files[::stride][:_SHEET_SCENES]:
+        scene = read_scene(chosen, space).resized(size.height, size.width)
+        assert scene.image is not None
+        rows.append(
+            [
+                Cell(f"labels of {scene.name}", space.paint(scene.label)),
+                Cell(f"synthesized, step {step}", trainer.synthesize(collate([scene]))[0]),
+                Cell("photograph", scene.image),
+            ]
+        )
+    write_sheet(contact_sheet(rows), folder / "samples" / f"step-{step:08d}.png")
