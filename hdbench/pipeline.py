@@ -4,137 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hdbench.data.labels import LABEL_SPACES, LabelSpace
-from hdbench.data.layouts import SceneFiles, find_scenes
+from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
-from hdbench.floors import TrainingSet
-from hdbench.library import Library
-from hdbench.provenance import FileDigests, digest
+from hdbench.provenance import digest
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import differing_fingerprints
 from hdbench.results import Result, load_result, save_result
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import IDENTITY_FILE, claim_folder
-from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
-from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import CARD_FILE, Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import train_segmenter
 from hdbench.synthesis import floor_synthesizer, generator_synthesizer, image_paths, write_images
 from hdbench.training.loop import GENERATOR_FILE, run_identity, train
-from hdbench.workspace import Workspace
 
 ORACLE = "oracle"
 FLOOR_METHODS = ("floor-patchwork", "floor-nearest", "floor-mean-colour")
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A benchmark on this disk: library, workspace, and the files of its dataset."""
-
-    library: Library
-    workspace: Workspace
-    benchmark: Benchmark
-
-    @cached_property
-    def space(self) -> LabelSpace:
-        """The label space of the benchmark's data."""
-        return LABEL_SPACES[self.benchmark.data.label_space]
-
-    @cached_property
-    def scoring(self) -> Scoring:
-        """The benchmark's scoring convention.
-
-        Raises:
-            UsageError: it scores another label space.
-        """
-        scoring = self.library.scoring(self.benchmark.scoring)
-        if scoring.label_space != self.space.name:
-            raise UsageError(
-                f"benchmark '{self.benchmark.name}' has labels of '{self.space.name}', its "
-                f"scoring '{scoring.name}' counts classes of '{scoring.label_space}'"
-            )
-        return scoring
-
-    @cached_property
-    def train_scenes(self) -> list[SceneFiles]:
-        """The training split."""
-        return self._scenes(self.benchmark.data.train)
-
-    @cached_property
-    def test_scenes(self) -> list[SceneFiles]:
-        """The split that is synthesized and scored."""
-        return self._scenes(self.benchmark.data.test)
-
-    @cached_property
-    def train_data(self) -> list[list[str]]:
-        """Name, label digest and photograph digest (and instance digest) of training scenes."""
-        return self._digests(self.train_scenes)
-
-    @cached_property
-    def test_label_digests(self) -> list[str]:
-        """SHA-256 of each test scene's label file."""
-        return self.file_digests.of(entry.label for entry in self.test_scenes)
-
-    @cached_property
-    def training_set(self) -> TrainingSet:
-        """The training split in memory, for the floors."""
-        size = self.benchmark.size
-        return TrainingSet(self.train_scenes, self.space, size.height, size.width)
-
-    def run_folder(self, method: str, seed: int) -> Path:
-        """Return where a method's run on this benchmark lies."""
-        return self.workspace.run(self.benchmark.name, method, seed)
-
-    def segmenter_folder(self) -> Path:
-        """Return where this benchmark's segmenter lies; it is always trained with seed 0."""
-        return self.workspace.segmenter(self.benchmark.name, 0)
-
-    def result_path(self, method: str, seed: int) -> Path:
-        """Return where a method's result lies."""
-        return self.workspace.result(self.benchmark.name, method, seed, self.scoring.name)
-
-    def image_folder(self, method: str, seed: int) -> Path:
-        """Return where a method's images of the test split lie."""
-        return self.run_folder(method, seed) / "images" / self.benchmark.data.test
-
-    @cached_property
-    def file_digests(self) -> FileDigests:
-        """Digests of the files of this workspace and its data, remembered between commands."""
-        return FileDigests(self.workspace.file_digests())
-
-    def _scenes(self, split: str) -> list[SceneFiles]:
-        return find_scenes(self.benchmark.data.layout, self.workspace.data_root, split)
-
-    def _digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
-        columns = [
-            [entry.name for entry in scenes],
-            self.file_digests.of(entry.label for entry in scenes),
-            self.file_digests.of(entry.image for entry in scenes),
-        ]
-        if all(entry.instance for entry in scenes):
-            columns.append(
-                self.file_digests.of(entry.instance for entry in scenes if entry.instance)
-            )
-        return [list(row) for row in zip(*columns, strict=True)]
-
-
-def open_bench(workspace: Workspace) -> Bench:
-    """Return the benchmark of a workspace, resolved.
-
-    Raises:
-        LibraryError: there is no such benchmark, or its file is wrong.
-    """
-    library = Library()
-    return Bench(library, workspace, library.benchmark(workspace.benchmark))
 
 
 def train_method(

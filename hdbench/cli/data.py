@@ -11,7 +11,7 @@ from hdbench.cli.options import bench_options
 from hdbench.errors import DataError
 
 if TYPE_CHECKING:
-    from hdbench.pipeline import Bench
+    from hdbench.bench import Bench
 
 
 @click.group()

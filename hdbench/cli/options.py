@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from hdbench.pipeline import Bench
+    from hdbench.bench import Bench
     from hdbench.runtime.devices import Machine
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -55,7 +55,7 @@ def bench_options(verb: Verb) -> Verb:
 
 def open_here(benchmark: str | None, data_root: Path | None, workspace: Path | None) -> Bench:
     """Return the benchmark that options and ``hdbench.toml`` name."""
-    from hdbench.pipeline import open_bench
+    from hdbench.bench import open_bench
     from hdbench.workspace import open_workspace
 
     return open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace))

@@ -9,7 +9,7 @@ import click
 from hdbench.cli.options import bench_options, machine_options, restart_option
 
 if TYPE_CHECKING:
-    from hdbench.pipeline import Bench
+    from hdbench.bench import Bench
     from hdbench.runtime.devices import Machine
 
 

@@ -18,7 +18,7 @@ from hdbench.cli.options import (
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from hdbench.pipeline import Bench
+    from hdbench.bench import Bench
     from hdbench.runtime.devices import Machine
 
 

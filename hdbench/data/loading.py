@@ -100,9 +100,9 @@ def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) ->
 
 def _decoded(path: Path) -> Image.Image:
     try:
-        image = Image.open(path)
-        image.load()
-        return image
+        with Image.open(path) as image:
+            image.load()
+            return image
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:

@@ -114,9 +114,10 @@ def boundary_map(ids: Tensor) -> Tensor:
 
 
 def resize_nearest(ids: Tensor, height: int, width: int) -> Tensor:
-    """Return a H x W map of ids at another size: the id at each new pixel's centre.
+    """Return a H x W map of ids at another size: the id of the pixel that holds the new centre.
 
-    The same as Pillow's nearest and torch's ``nearest-exact``, for integers of any width.
+    Pillow's nearest and torch's ``nearest-exact``, in exact arithmetic and for integers of any
+    width: where a new centre falls on the edge between two pixels, the later one.
     """
     rows = _centres(ids.shape[-2], height)
     columns = _centres(ids.shape[-1], width)

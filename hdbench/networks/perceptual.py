@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import vgg19
+from torchvision.models.vgg import cfgs, make_layers
 
 from hdbench.errors import CheckpointError
 
@@ -26,7 +26,7 @@ class VGG19Features(nn.Module):
     def __init__(self) -> None:
         """Build the layers with untrained weights; see ``load_vgg19``."""
         super().__init__()
-        layers = list(vgg19(weights=None).features.children())
+        layers = list(make_layers(cfgs["E"]).children())  # configuration E is VGG-19
         self.features = nn.Sequential(*layers[: RELU_LAYERS[-1] + 1])
         self.requires_grad_(False)
 
@@ -66,19 +66,10 @@ def load_vgg19(weights: Path | None) -> VGG19Features:
     network = VGG19Features()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        wanted = {name for name, _ in network.named_parameters()}
-        network.load_state_dict({name: state[name] for name in wanted})
-    except KeyError as error:
-        raise CheckpointError(
-            f"{path}: no tensor {error}; expected the state dict of torchvision's vgg19"
-        ) from error
-    except (RuntimeError, TypeError, EOFError, OSError, ValueError) as error:
+        network.load_state_dict({name: state[name] for name in network.state_dict()})
+    except Exception as error:  # torch, pickle and zip files fail in a dozen unrelated ways
         raise CheckpointError(
             f"{path}: not the state dict of torchvision's vgg19 "
-            f"({str(error).splitlines()[0]}); expected {WEIGHTS_NAME}"
-        ) from error
-    except Exception as error:  # pickle raises its own, unrelated family
-        raise CheckpointError(
-            f"{path}: cannot be read as weights; expected {WEIGHTS_NAME}"
+            f"({type(error).__name__}: {str(error)[:120]}); expected {WEIGHTS_NAME}"
         ) from error
     return network

@@ -1,0 +1,119 @@
+"""A benchmark on this disk: its library files, its workspace, the files of its dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.layouts import SceneFiles, find_scenes
+from hdbench.errors import UsageError
+from hdbench.floors import TrainingSet
+from hdbench.library import Library
+from hdbench.provenance import FileDigests
+from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.scoring import Scoring
+from hdbench.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A benchmark on this disk: library, workspace, and the files of its dataset."""
+
+    library: Library
+    workspace: Workspace
+    benchmark: Benchmark
+
+    @cached_property
+    def space(self) -> LabelSpace:
+        """The label space of the benchmark's data."""
+        return LABEL_SPACES[self.benchmark.data.label_space]
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """The benchmark's scoring convention.
+
+        Raises:
+            UsageError: it scores another label space.
+        """
+        scoring = self.library.scoring(self.benchmark.scoring)
+        if scoring.label_space != self.space.name:
+            raise UsageError(
+                f"benchmark '{self.benchmark.name}' has labels of '{self.space.name}', its "
+                f"scoring '{scoring.name}' counts classes of '{scoring.label_space}'"
+            )
+        return scoring
+
+    @cached_property
+    def train_scenes(self) -> list[SceneFiles]:
+        """The training split."""
+        return self._scenes(self.benchmark.data.train)
+
+    @cached_property
+    def test_scenes(self) -> list[SceneFiles]:
+        """The split that is synthesized and scored."""
+        return self._scenes(self.benchmark.data.test)
+
+    @cached_property
+    def train_data(self) -> list[list[str]]:
+        """Name, label digest and photograph digest (and instance digest) of training scenes."""
+        return self._digests(self.train_scenes)
+
+    @cached_property
+    def test_label_digests(self) -> list[str]:
+        """SHA-256 of each test scene's label file."""
+        return self.file_digests.of(entry.label for entry in self.test_scenes)
+
+    @cached_property
+    def training_set(self) -> TrainingSet:
+        """The training split in memory, for the floors."""
+        size = self.benchmark.size
+        return TrainingSet(self.train_scenes, self.space, size.height, size.width)
+
+    def run_folder(self, method: str, seed: int) -> Path:
+        """Return where a method's run on this benchmark lies."""
+        return self.workspace.run(self.benchmark.name, method, seed)
+
+    def segmenter_folder(self) -> Path:
+        """Return where this benchmark's segmenter lies; it is always trained with seed 0."""
+        return self.workspace.segmenter(self.benchmark.name, 0)
+
+    def result_path(self, method: str, seed: int) -> Path:
+        """Return where a method's result lies."""
+        return self.workspace.result(self.benchmark.name, method, seed, self.scoring.name)
+
+    def image_folder(self, method: str, seed: int) -> Path:
+        """Return where a method's images of the test split lie."""
+        return self.run_folder(method, seed) / "images" / self.benchmark.data.test
+
+    @cached_property
+    def file_digests(self) -> FileDigests:
+        """Digests of the files of this workspace and its data, remembered between commands."""
+        return FileDigests(self.workspace.file_digests())
+
+    def _scenes(self, split: str) -> list[SceneFiles]:
+        return find_scenes(self.benchmark.data.layout, self.workspace.data_root, split)
+
+    def _digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
+        columns = [
+            [entry.name for entry in scenes],
+            self.file_digests.of(entry.label for entry in scenes),
+            self.file_digests.of(entry.image for entry in scenes),
+        ]
+        if all(entry.instance for entry in scenes):
+            columns.append(
+                self.file_digests.of(entry.instance for entry in scenes if entry.instance)
+            )
+        return [list(row) for row in zip(*columns, strict=True)]
+
+
+def open_bench(workspace: Workspace) -> Bench:
+    """Return the benchmark of a workspace, resolved.
+
+    Raises:
+        LibraryError: there is no such benchmark, or its file is wrong.
+    """
+    library = Library()
+    return Bench(library, workspace, library.benchmark(workspace.benchmark))

@@ -1,0 +1,128 @@
+"""A small dataset in CamVid's layout, a benchmark that fits it, and ways to run hdbench."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from hdbench.bench import Bench, open_bench
+from hdbench.data.labels import LABEL_SPACES
+from hdbench.workspace import Workspace
+
+TINY = """
+extends = "camvid"
+name    = "tiny"
+title   = "Tiny"
+
+[size]
+width  = 64
+height = 48
+
+[budget]
+width        = 0.0625
+epochs       = 1
+decay_epochs = 1
+
+[segmenter]
+epochs     = 2
+batch_size = 4
+precision  = "fp32"
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # tiny networks lose more to threads than they gain
+
+
+def write_scene(root: Path, split: str, name: str, seed: int, size: tuple[int, int]) -> None:
+    """Write one street of rectangles: sky, buildings, road, cars, and some void."""
+    width, height = size
+    random = np.random.default_rng(seed)
+    label = np.zeros((height, width), np.uint8)
+    horizon = height // 3 + int(random.integers(0, height // 4))
+    label[:horizon, : int(random.integers(width // 3, width))] = 1
+    label[horizon:] = 3
+    for entry in (8, 8, 5, 9, 2, 4, 6, 7, 10, 11):
+        left, top = int(random.integers(0, width - 12)), int(random.integers(0, height - 12))
+        label[top : top + int(random.integers(4, 12)), left : left + 10] = entry
+    space = LABEL_SPACES["camvid"]
+    colours = space.colour_table.numpy()[label].astype(np.int32)
+    photograph = np.clip(colours + random.integers(-25, 25, colours.shape), 0, 255)
+    for folder, pixels in ((split, photograph.astype(np.uint8)), (f"{split}annot", label)):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / folder / f"{name}.png")
+
+
+@pytest.fixture
+def camvid_folder(tmp_path: Path) -> Path:
+    """Eight training and three validation scenes of 96x72 pixels."""
+    root = tmp_path / "camvid"
+    for n in range(8):
+        write_scene(root, "train", f"train_{n:02}", n, (96, 72))
+    for n in range(3):
+        write_scene(root, "val", f"val_{n:02}", 100 + n, (96, 72))
+    return root
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """The benchmark file of the small dataset."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def bench(tmp_path: Path, camvid_folder: Path, tiny: Path) -> Bench:
+    """The small benchmark in a fresh workspace."""
+    return open_bench(Workspace(tmp_path / "ws", camvid_folder, str(tiny)))
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, camvid_folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """Run hdbench in this process, in a folder whose hdbench.toml names the small benchmark."""
+    from hdbench.cli.main import cli as command
+
+    (tmp_path / "hdbench.toml").write_text(
+        f'benchmark = "{tiny}"\ndata_root = "{camvid_folder}"\nworkspace = "ws"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path) -> Result:
+        return CliRunner().invoke(command, [str(word) for word in words])
+
+    return run
+
+
+def hdbench_process(*words: str | Path, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start hdbench as its own process group, as a user would."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "hdbench", *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real photographs, or a visible skip."""
+    folder = os.environ.get("HDBENCH_REAL_DATA")
+    if not folder:
+        pytest.skip("HDBENCH_REAL_DATA is not set: it names a folder with camvid/")
+    return Path(folder)

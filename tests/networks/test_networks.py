@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hdbench.library import Library
+from hdbench.networks.builder import build_discriminator, build_generator, scaled
+from hdbench.networks.discriminator import MultiscaleDiscriminator
+from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
+from hdbench.networks.layers import halved
+from hdbench.schema.method import Pix2PixHD
+
+LABELS_AND_BOUNDARY = 36  # Cityscapes: 35 one-hot channels and the boundary map
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def ours() -> Pix2PixHD:
+    method = Library().method("ours")
+    assert isinstance(method, Pix2PixHD)
+    return method
+
+
+def with_enhancers(count: int) -> Pix2PixHD:
+    method = ours()
+    return method.model_copy(
+        update={"generator": method.generator.model_copy(update={"enhancers": count})}
+    )
+
+
+# -- exactly the published sizes ------------------------------------------------------------------
+
+
+def test_the_global_generator_has_the_papers_parameters() -> None:
+    with torch.device("meta"):
+        assert parameters(build_generator(ours(), LABELS_AND_BOUNDARY, 1.0)) == 182_546_755
+
+
+def test_the_local_enhancer_has_the_papers_parameters() -> None:
+    with torch.device("meta"):
+        network = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, 1.0)
+        assert isinstance(network, LocalEnhancer)
+        # G1 keeps its 64 channels; the enhancer's are half of them.
+        network = LocalEnhancer(LABELS_AND_BOUNDARY, 32, 4, 9, 1, 3)
+    assert parameters(network) == 182_857_059
+
+
+@pytest.mark.parametrize(("scales", "count"), [(3, 8_404_803), (2, 5_603_202)])
+def test_the_discriminators_have_the_papers_parameters(scales: int, count: int) -> None:
+    with torch.device("meta"):
+        network = MultiscaleDiscriminator(LABELS_AND_BOUNDARY + 3, 64, 3, scales)
+    assert parameters(network) == count
+
+
+def test_method_files_build_the_papers_networks() -> None:
+    with torch.device("meta"):
+        assert parameters(build_discriminator(ours(), LABELS_AND_BOUNDARY + 3, 1.0)) == 8_404_803
+        generator = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, 1.0)
+    assert parameters(generator) == 182_857_059
+
+
+# -- shapes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("enhancers", [1, 2, 3])
+def test_any_number_of_enhancers_doubles_the_resolution_each(enhancers: int) -> None:
+    network = LocalEnhancer(5, 4, 2, 1, enhancers, 1)
+    side = network.divisor * 2
+    images = network(torch.randn(2, 5, side, side * 2))
+    assert images.shape == (2, 3, side, side * 2)
+    assert images.abs().max() <= 1
+    images.sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("network", "good", "bad"),
+    [
+        (GlobalGenerator(5, 4, 4, 1), (32, 48), (40, 48)),
+        (LocalEnhancer(5, 4, 4, 1, 1, 1), (64, 64), (48, 64)),
+        (LocalEnhancer(5, 4, 4, 1, 2, 1), (128, 128), (96, 64)),
+    ],
+)
+def test_sides_that_do_not_divide_are_named(network: nn.Module, good, bad) -> None:
+    assert network(torch.zeros(1, 5, *good)).shape == (1, 3, *good)
+    with pytest.raises(ValueError, match="do not divide by"):
+        network(torch.zeros(1, 5, *bad))
+
+
+def test_discriminators_judge_patches_at_every_scale() -> None:
+    outputs = MultiscaleDiscriminator(6, 4, 3, 3)(torch.randn(1, 6, 64, 96))
+    assert len(outputs) == 3
+    assert [len(maps) for maps in outputs] == [5, 5, 5]
+    assert [tuple(maps[-1].shape) for maps in outputs] == [
+        (1, 1, 11, 15),
+        (1, 1, 7, 9),
+        (1, 1, 5, 6),
+    ]
+
+
+def test_the_input_pyramid_does_not_count_padding() -> None:
+    assert torch.equal(halved(torch.ones(1, 1, 6, 8)), torch.ones(1, 1, 3, 4))
+
+
+def test_widths_are_multiples_of_four() -> None:
+    assert [scaled(64, width) for width in (1.0, 0.5, 0.25, 0.1, 0.01)] == [64, 32, 16, 8, 4]
+
+
+# -- gradients ------------------------------------------------------------------------------------
+
+
+def gradients(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    network.zero_grad()
+    output = network(x)
+    if isinstance(output, list):
+        loss = sum((value**2).mean() for maps in output for value in maps)
+    else:
+        loss = (output - target).abs().mean()
+    loss.backward()  # pyright: ignore[reportAttributeAccessIssue]
+    found = [parameter.grad for parameter in network.parameters()]
+    return torch.cat([gradient.flatten().double() for gradient in found if gradient is not None])
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: GlobalGenerator(5, 16, 3, 2),
+        lambda: LocalEnhancer(5, 8, 2, 2, 1, 2),
+        lambda: MultiscaleDiscriminator(5, 16, 3, 3),
+    ],
+    ids=["GlobalGenerator", "LocalEnhancer", "MultiscaleDiscriminator"],
+)
+def test_gradients_equal_an_fp64_reference(make, batch: int, memory_format) -> None:
+    """Instance norm on the CPU is wrong for batch 1 when gradients arrive channels-last."""
+    torch.manual_seed(0)
+    network = make()
+    x, target = torch.randn(batch, 5, 48, 64), torch.rand(batch, 3, 48, 64) * 2 - 1
+    reference = gradients(copy.deepcopy(network).double(), x.double(), target.double())
+    network = network.to(memory_format=memory_format)
+    found = gradients(
+        network,
+        x.contiguous(memory_format=memory_format),
+        target.contiguous(memory_format=memory_format),
+    )
+    cosine = torch.dot(found, reference) / (found.norm() * reference.norm())
+    assert cosine > 0.99999
+    assert (found - reference).norm() < 1e-2 * reference.norm()

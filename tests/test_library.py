@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from hdbench.errors import LibraryError
+from hdbench.library import METHODS, Library, library_root
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def shelves(tmp_path: Path) -> Path:
+    """A library of its own with one method that others may extend."""
+    for folder in ("models", "protocols/benchmarks", "protocols/scoring", "reports"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "models" / "ours.toml").write_text((ROOT / "models" / "ours.toml").read_text())
+    return tmp_path
+
+
+def variant(shelves: Path, text: str, name: str = "x") -> Library:
+    (shelves / "models" / f"{name}.toml").write_text(f'name = "{name}"\n{text}')
+    return Library(shelves)
+
+
+def test_the_shipped_library_has_no_problems() -> None:
+    assert Library().problems() == []
+
+
+def test_ours_and_its_variant_say_what_the_paper_says() -> None:
+    ours, without = Library().method("ours"), Library().method("ours-no-vgg")
+    assert ours.kind == without.kind == "pix2pixhd"
+    assert (ours.loss.gan, ours.loss.feature_matching, ours.loss.vgg) == ("lsgan", 10.0, 10.0)
+    assert without.loss.vgg == 0
+    assert without.generator == ours.generator
+    assert without.discriminator == ours.discriminator
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            'extends = "ours"\n[loss]\nvvg = 0.0',
+            "models/x.toml: [loss] unknown key 'vvg' (did you mean 'vgg'?)",
+        ),
+        (
+            'extends = "ours"\n[losses]\nvgg = 0.0',
+            "models/x.toml: unknown key 'losses' (did you mean 'loss'?)",
+        ),
+        (
+            'extends = "ours"\n[generator]\nresidual_blocks = "9"',
+            "models/x.toml: [generator] residual_blocks = '9': input should be a valid integer",
+        ),
+        (
+            'extends = "ours"\n[generator]\nresidual_blocks = 0',
+            "models/x.toml: [generator] residual_blocks = 0: "
+            "input should be greater than or equal to 1",
+        ),
+        (
+            'extends = "ours"\n[loss]\ngan = "lsgam"',
+            "models/x.toml: [loss] gan = 'lsgam' is not known (did you mean 'lsgan'?)",
+        ),
+        (
+            'extends = "our"',
+            "models/x.toml: no method is named 'our' (did you mean 'ours'?)",
+        ),
+        (
+            'kind = "pix2pixhdd"',
+            "models/x.toml: kind = 'pix2pixhdd' (did you mean 'pix2pixhd'?)",
+        ),
+        ("kind = ", "models/x.toml: not readable as TOML"),
+    ],
+)
+def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
+    shelves: Path, text: str, message: str
+) -> None:
+    with pytest.raises(LibraryError) as error:
+        variant(shelves, text).method("x")
+    assert message in str(error.value)
+
+
+def test_every_missing_key_is_an_error(shelves: Path) -> None:
+    """A file is complete: take away any one key of 'ours' and it no longer loads."""
+    lines = (ROOT / "models" / "ours.toml").read_text().splitlines()
+    keys = [n for n, line in enumerate(lines) if "=" in line and not line.startswith("#")]
+    assert len(keys) > 15
+    for n in keys:
+        key = lines[n].split("=")[0].strip()
+        if key in ("name", "kind"):  # these have messages of their own
+            continue
+        text = "\n".join(line for m, line in enumerate(lines) if m != n)
+        (shelves / "models" / "ours.toml").write_text(text)
+        with pytest.raises(LibraryError, match=f"'{key}' is missing"):
+            Library(shelves).method("ours")
+
+
+def test_all_problems_of_a_file_come_at_once(shelves: Path) -> None:
+    library = variant(shelves, 'extends = "ours"\n[loss]\nvvg = 0.0\n[input]\nboundary = "none"')
+    assert len(library.problems()) == 2
+
+
+def test_extends_goes_one_level_deep(shelves: Path) -> None:
+    variant(shelves, 'extends = "ours"', "y")
+    with pytest.raises(LibraryError, match="one level only, so extend 'ours' itself"):
+        variant(shelves, 'extends = "y"').method("x")
+
+
+def test_a_name_is_the_files_own(shelves: Path) -> None:
+    (shelves / "models" / "x.toml").write_text('name = "z"\nextends = "ours"')
+    with pytest.raises(LibraryError, match="expected the file's own name, 'x'"):
+        Library(shelves).method("x")
+
+
+def test_duplicate_names_are_errors(shelves: Path) -> None:
+    (shelves / "models" / "more").mkdir()
+    (shelves / "models" / "more" / "ours.toml").write_text("")
+    with pytest.raises(LibraryError, match="the method 'ours' is also in"):
+        Library(shelves).method("ours")
+
+
+def test_dangling_references_are_errors(shelves: Path) -> None:
+    for path in ("protocols/benchmarks/camvid.toml", "reports/table1.toml"):
+        (shelves / path).write_text((ROOT / path).read_text())
+    problems = Library(shelves).problems()
+    assert any(
+        "protocols/benchmarks/camvid.toml: scoring = 'camvid-std-v1': no such scoring" in line
+        for line in problems
+    )
+    assert any("row 'oracle': method = 'oracle': no such method" in line for line in problems)
+
+
+def test_a_misspelt_method_names_the_nearest() -> None:
+    with pytest.raises(LibraryError, match="no method is named 'ours-no-vg'") as error:
+        Library().method("ours-no-vg")
+    assert "did you mean 'ours-no-vgg'?" in str(error.value)
+
+
+def test_a_path_is_read_from_where_it_points(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\nextends = "ours"\n[discriminator]\nscales = 1')
+    method = Library().method(str(path))
+    assert method.kind == "pix2pixhd"
+    assert method.discriminator.scales == 1
+    with pytest.raises(LibraryError, match="no such file"):
+        Library().method(str(tmp_path / "other.toml"))
+
+
+def test_the_library_is_found_beside_the_package() -> None:
+    assert library_root() == ROOT
+    assert set(Library().files[METHODS]) >= {"ours", "ours-no-vgg", "oracle"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["wheel", "sdist"])
+def test_the_wheel_carries_the_library(tmp_path: Path, source: str) -> None:
+    """Build it, install it into a fresh environment, list the library from another folder."""
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path]
+    subprocess.run(
+        [*build, *(["--wheel"] if source == "wheel" else []), ROOT],
+        check=True,
+        capture_output=True,
+        env=environment,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--no-deps", wheel],
+        check=True,
+        capture_output=True,
+        env=environment,
+    )
+    # The dependencies are those of this environment: only hdbench itself is installed anew.
+    site = next(path for path in sys.path if path.endswith("site-packages"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    listed = subprocess.run(
+        [tmp_path / "env" / "bin" / "hdbench", "list", "--json"],
+        cwd=elsewhere,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": _without_hdbench(site, tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = {entry["name"] for entry in json.loads(listed.stdout)}
+    assert names == {name for shelf in Library().files.values() for name in shelf}
+
+
+def _without_hdbench(site: str, folder: Path) -> str:
+    """Return a folder that shows a site-packages without its editable hdbench."""
+    shadow = folder / "site"
+    shadow.mkdir()
+    for entry in Path(site).iterdir():
+        if "hdbench" not in entry.name and entry.suffix != ".pth":
+            (shadow / entry.name).symlink_to(entry)
+    return str(shadow)
