@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,15 +116,15 @@ def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.dev
     if isinstance(method, Oracle):
         return _photographs(bench)
     folder = bench.run_folder(method.name, seed)
-    if isinstance(method, Floor):
-        claim_folder(folder, _floor_identity(bench, method), restart=False)
-    else:
+    weights = folder / GENERATOR_FILE
+    made_by = [digest(_identity(bench, method, seed))]
+    if isinstance(method, Pix2PixHD):
         _require_trained(bench, method, seed)
+        made_by += bench.file_digests.of([weights])
 
     def make():
         if isinstance(method, Floor):
             return floor_synthesizer(method, bench.training_set)
-        weights = folder / GENERATOR_FILE
         return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
 
     return write_images(
@@ -134,7 +133,8 @@ def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.dev
         bench.space,
         bench.benchmark,
         bench.image_folder(method.name, seed),
-        f"synthesizing {method.name}",
+        sources=[digest([*made_by, label]) for label in bench.test_label_digests],
+        title=f"synthesizing {method.name}",
     )
 
 
@@ -166,7 +166,7 @@ def evaluate(
     for method in sorted(chosen, key=lambda method: not isinstance(method, Oracle)):
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
         images = synthesize_method(bench, method, its_seed, device)
-        run = None if isinstance(method, Oracle) else _run_digest(bench, method.name, its_seed)
+        run = None if isinstance(method, Oracle) else digest(_identity(bench, method, its_seed))
         result = _scored(bench, segmenter, method.name, its_seed, run, images)
         results[method.name] = result
         if isinstance(method, Oracle):
@@ -243,9 +243,7 @@ def _require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:
             f"{folder}: '{method.name}' is not trained on '{bench.benchmark.name}' yet.\n"
             f"Next: {command}"
         )
-    claim_folder(
-        folder, run_identity(method, bench.benchmark, seed, bench.train_data), restart=False
-    )
+    claim_folder(folder, _identity(bench, method, seed), restart=False)
     if not (folder / GENERATOR_FILE).is_file():
         raise CheckpointError(
             f"{folder}: training of '{method.name}' has not reached its end.\n"
@@ -253,11 +251,10 @@ def _require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:
         )
 
 
-def _run_digest(bench: Bench, method: str, seed: int) -> str:
-    return digest(json.loads((bench.run_folder(method, seed) / IDENTITY_FILE).read_text()))
-
-
-def _floor_identity(bench: Bench, method: Floor) -> dict[str, Any]:
+def _identity(bench: Bench, method: Pix2PixHD | Floor, seed: int) -> dict[str, Any]:
+    """Return everything that a method's images depend on but weights and labels."""
+    if isinstance(method, Pix2PixHD):
+        return run_identity(method, bench.benchmark, seed, bench.train_data)
     return {
         "kind": "floor",
         "version": 1,
@@ -265,7 +262,6 @@ def _floor_identity(bench: Bench, method: Floor) -> dict[str, Any]:
         "data": bench.benchmark.data.model_dump(),
         "size": bench.benchmark.size.model_dump(),
         "scenes_digest": digest(bench.train_data),
-        "labels_digest": digest(bench.test_label_digests),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from hdbench.runtime.checkpoint import load_weights
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Floor, Pix2PixHD
 from hdbench.storage import write_atomically
+
+_SOURCES = "sources.json"
 
 #: From a scene without photograph, at the benchmark's size, to a uint8 3 x H x W image.
 Synthesizer = Callable[[Scene], Tensor]
@@ -70,9 +73,10 @@ def write_images(
     space: LabelSpace,
     benchmark: Benchmark,
     folder: Path,
+    sources: Sequence[str],
     title: str,
 ) -> list[Path]:
-    """Synthesize the images that are missing and return the paths of all.
+    """Synthesize the images that are missing or out of date and return the paths of all.
 
     Args:
         make: returns the synthesizer; called only if an image is missing.
@@ -80,9 +84,12 @@ def write_images(
         space: what label ids mean.
         benchmark: the size of images.
         folder: where the images go.
+        sources: for each scene, a digest of all that its image depends on; images made from
+            another one are made anew.
         title: what the progress bar says.
     """
     paths = image_paths(folder, files)
+    _forget_stale(folder, {path.name: source for path, source in zip(paths, sources, strict=True)})
     missing = [pair for pair in zip(files, paths, strict=True) if not pair[1].is_file()]
     if missing:
         synthesize = make()
@@ -91,3 +98,22 @@ def write_images(
             scene = scene.resized(benchmark.size.height, benchmark.size.width)
             write_atomically(path, png_bytes(synthesize(scene)))
     return paths
+
+
+def _forget_stale(folder: Path, sources: dict[str, str]) -> None:
+    """Delete images that were made from another source, then record the sources of all.
+
+    The record says what images are made from before they are made, so that a crash in between
+    leaves images missing, never wrong.
+    """
+    record = folder / _SOURCES
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        known = {}
+    if known == sources:
+        return
+    for name, source in sources.items():
+        if known.get(name) != source:
+            (folder / name).unlink(missing_ok=True)
+    write_atomically(record, json.dumps(sources, indent=0).encode())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +18,12 @@ from PIL import Image
 
 from hdbench.bench import Bench, open_bench
 from hdbench.data.labels import LABEL_SPACES
+from hdbench.pipeline import train_judge, train_method
+from hdbench.runtime.devices import Machine
+from hdbench.schema.method import Pix2PixHD
 from hdbench.workspace import Workspace
+
+MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=60)
 
 TINY = """
 extends = "camvid"
@@ -63,10 +70,10 @@ def write_scene(root: Path, split: str, name: str, seed: int, size: tuple[int, i
         Image.fromarray(pixels).save(root / folder / f"{name}.png")
 
 
-@pytest.fixture
-def camvid_folder(tmp_path: Path) -> Path:
-    """Eight training and three validation scenes of 96x72 pixels."""
-    root = tmp_path / "camvid"
+@pytest.fixture(scope="session")
+def drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training and three validation scenes of 96x72 pixels; tests get copies."""
+    root = tmp_path_factory.mktemp("drawn") / "camvid"
     for n in range(8):
         write_scene(root, "train", f"train_{n:02}", n, (96, 72))
     for n in range(3):
@@ -75,17 +82,55 @@ def camvid_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def camvid_folder(drawn_once: Path, tmp_path: Path) -> Path:
+    """A dataset of the test's own, to break."""
+    return Path(shutil.copytree(drawn_once, tmp_path / "camvid"))
+
+
+def write_tiny(folder: Path, **budget: int) -> Path:
+    """Write the benchmark file of the small dataset, with other epochs if asked for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = TINY
+    for key, value in budget.items():
+        text = re.sub(rf"^{key} *= 1$", f"{key} = {value}", text, flags=re.MULTILINE)
+    (folder / "tiny.toml").write_text(text)
+    return folder / "tiny.toml"
+
+
+@pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """The benchmark file of the small dataset."""
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY)
-    return path
+    return write_tiny(tmp_path)
 
 
 @pytest.fixture
 def bench(tmp_path: Path, camvid_folder: Path, tiny: Path) -> Bench:
     """The small benchmark in a fresh workspace."""
     return open_bench(Workspace(tmp_path / "ws", camvid_folder, str(tiny)))
+
+
+@pytest.fixture(scope="session")
+def trained_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a judge and a trained ``ours-no-vgg``; tests get copies."""
+    folder = tmp_path_factory.mktemp("trained")
+    bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
+    train_judge(bench, MACHINE)
+    train_method(bench, trainable(bench), 0, MACHINE)
+    return folder / "ws"
+
+
+@pytest.fixture
+def trained(bench: Bench, trained_once: Path) -> Bench:
+    """The small benchmark with a judge and a trained ``ours-no-vgg``."""
+    shutil.copytree(trained_once, bench.workspace.root)
+    return bench
+
+
+def trainable(bench: Bench, name: str = "ours-no-vgg") -> Pix2PixHD:
+    """A method that learns."""
+    method = bench.library.method(name)
+    assert isinstance(method, Pix2PixHD)
+    return method
 
 
 @pytest.fixture

@@ -77,8 +77,8 @@ class SegmenterTrainer:
         with autocast(self.device, self.spec.precision):
             main, auxiliary = self.network(images)
         losses = {
-            "main": F.cross_entropy(main.float(), truth, ignore_index=VOID),
-            "auxiliary": F.cross_entropy(auxiliary.float(), truth, ignore_index=VOID),
+            "main": pixel_cross_entropy(main.float(), truth),
+            "auxiliary": pixel_cross_entropy(auxiliary.float(), truth),
         }
         self.optimizer.zero_grad(set_to_none=True)
         (losses["main"] + self.spec.auxiliary_weight * losses["auxiliary"]).backward()
@@ -100,6 +100,17 @@ class SegmenterTrainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+
+
+def pixel_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean cross-entropy over pixels that are not void; 0 where all are void.
+
+    Args:
+        logits: B x K x H x W.
+        truth: int64 B x H x W train ids, ``VOID`` where nothing is known.
+    """
+    total = F.cross_entropy(logits, truth, ignore_index=VOID, reduction="sum")
+    return total / (truth != VOID).sum().clamp(min=1)
 
 
 def segmenter_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -> dict[str, Any]:

@@ -116,6 +116,7 @@ def test_all_maps_are_resized_and_flipped_together() -> None:
     twice = scene.flipped().flipped()
     assert torch.equal(twice.label, scene.label)
     assert twice.image is not None
+    assert scene.image is not None
     assert torch.equal(twice.image, scene.image)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torchvision.models import vgg19
 
 from hdbench.errors import CheckpointError
@@ -26,7 +27,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_five_maps_are_those_of_torchvisions_layers(weights: Path) -> None:
     network = load_vgg19(weights)
-    reference = vgg19(weights=None).features
+    reference = nn.Sequential(*vgg19(weights=None).features.children())
     state = torch.load(weights, weights_only=True)
     reference.load_state_dict(
         {name.removeprefix("features."): value for name, value in state.items()}

@@ -1,0 +1,250 @@
+"""What a user types and reads: results on stdout, errors with the next step, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import Result
+from conftest import hdbench_process
+from PIL import Image
+
+from hdbench.bench import Bench
+from hdbench.cli.main import cli as command
+
+Cli = Callable[..., Result]
+
+
+def every_verb(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    paths = []
+    for name, verb in group.commands.items():
+        paths.append((*path, name))
+        if isinstance(verb, click.Group):
+            paths += every_verb(verb, (*path, name))
+    return paths
+
+
+@pytest.mark.parametrize("path", every_verb(command), ids=" ".join)
+def test_every_verb_has_help_with_an_example(cli: Cli, path: tuple[str, ...]) -> None:
+    result = cli(*path, "--help")
+    assert result.exit_code == 0
+    verb = command
+    for name in path:
+        assert isinstance(verb, click.Group)
+        verb = verb.commands[name]
+    if not isinstance(verb, click.Group) and verb.params and path != ("list",):
+        assert f"hdbench {' '.join(path)}" in result.output
+
+
+def test_list_names_everything(cli: Cli) -> None:
+    entries = json.loads(cli("list", "--json").stdout)
+    assert {"kind": "method", "name": "ours", "title": "pix2pixHD"} in entries
+    text = cli("list").stdout
+    assert all(entry["name"] in text for entry in entries)
+
+
+def test_show_prints_the_file_and_the_resolved_values(cli: Cli) -> None:
+    assert 'extends = "ours"' in cli("show", "ours-no-vgg").stdout
+    resolved = json.loads(cli("show", "ours-no-vgg", "--resolved").stdout)
+    assert resolved["loss"] == {"gan": "lsgan", "feature_matching": 10.0, "vgg": 0.0}
+    wrong = cli("show", "tabel1")
+    assert wrong.exit_code == 2
+    assert "did you mean 'table1'?" in wrong.stderr
+
+
+def test_check_accepts_the_library_and_names_what_is_wrong(cli: Cli, tmp_path: Path) -> None:
+    assert "no problems" in cli("check").stdout
+    (tmp_path / "x.toml").write_text('name = "x"\nextends = "ours"\n[loss]\nvvg = 1.0')
+    result = cli("check", "x.toml")
+    assert result.exit_code == 2
+    assert "[loss] unknown key 'vvg' (did you mean 'vgg'?)" in result.stderr
+
+
+def test_init_writes_what_later_commands_read(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / 'new "folder"'
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    data = tmp_path / "camvid"
+    assert cli("init", "--benchmark", "camvid", "--data-root", data).exit_code == 0
+    assert "no problems" in cli("data", "check").stdout
+    again = cli("init", "--benchmark", "camvid", "--data-root", data)
+    assert again.exit_code == 2
+    assert "exists already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--benchmark", "camvit", "--data-root", "camvid"), "did you mean 'camvid'?"),
+        (("--benchmark", "camvid", "--data-root", "nowhere"), "nowhere: no such folder"),
+    ],
+)
+def test_init_refuses_what_does_not_exist(cli: Cli, words: tuple[str, ...], message: str) -> None:
+    result = cli("init", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_without_any_configuration_init_is_named(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hdbench.toml").unlink()
+    result = cli("data", "check")
+    assert result.exit_code == 2
+    assert "hdbench init --benchmark camvid --data-root DIR" in result.stderr
+
+
+def test_a_misspelt_key_in_the_configuration_is_named(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "hdbench.toml"
+    path.write_text(path.read_text() + 'benchmarc = "x"\n')
+    assert "unknown key 'benchmarc' (did you mean 'benchmark'?)" in cli("data", "check").stderr
+
+
+# -- data -----------------------------------------------------------------------------------------
+
+
+def test_data_check_lists_everything_that_is_wrong_with_counts(
+    cli: Cli, camvid_folder: Path
+) -> None:
+    (camvid_folder / "train" / "train_01.png").unlink()
+    cut = camvid_folder / "train" / "train_02.png"
+    cut.write_bytes(cut.read_bytes()[:500])
+    Image.new("L", (96, 72), 200).save(camvid_folder / "trainannot" / "train_03.png")
+    Image.new("RGB", (96, 72)).save(camvid_folder / "valannot" / "val_00.png")
+    Image.new("RGB", (96, 71)).save(camvid_folder / "val" / "val_01.png")
+    result = cli("data", "check")
+    assert result.exit_code == 1
+    for expected in (
+        "train_01.png: no photograph",
+        "train_02.png: cannot be decoded",
+        "train_03.png: id 200 (6912 pixels); label space 'camvid' knows ids 0 to 11",
+        "val_00.png: mode RGB",
+        "val_01.png: 96x71, but its label map",
+        "train: 7 scenes (5 of 96x72)",
+    ):
+        assert expected in result.stdout
+    assert "5 problems" in result.stderr
+
+
+def test_data_check_counts_pixels_by_class(cli: Cli) -> None:
+    text = cli("data", "check").stdout
+    assert "train: 8 scenes (8 of 96x72)" in text
+    shares = [float(share) for share in re.findall(r"([\d.]+)%", text)]
+    assert sum(shares) == pytest.approx(200, abs=2)
+
+
+def test_an_empty_dataset_is_explained(cli: Cli, camvid_folder: Path) -> None:
+    for folder in camvid_folder.iterdir():
+        for path in folder.iterdir():
+            path.unlink()
+    for words in (("data", "check"), ("train", "ours-no-vgg"), ("segmenter", "train")):
+        result = cli(*words)
+        assert result.exit_code == 1
+        assert "empty; expected photographs and label maps" in result.output
+
+
+def test_data_preview_draws_a_sheet(cli: Cli, tmp_path: Path) -> None:
+    result = cli("data", "preview", "--count", "5", "--output", "sheet.png")
+    assert result.exit_code == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 6 * 64
+        assert sheet.height > 3 * 48
+
+
+# -- train, evaluate, report ----------------------------------------------------------------------
+
+
+def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) -> None:
+    planned = json.loads(cli("train", "ours-no-vgg", "--dry-run").stdout)
+    assert planned["steps"] == 16
+    assert planned["method"]["loss"]["vgg"] == 0
+    assert not bench.run_folder("ours-no-vgg", 0).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("train", "ours-no-vg"), 2, "did you mean 'ours-no-vgg'?"),
+        (("train", "floor-nearest"), 2, "is of kind 'floor' and learns nothing"),
+        (("train", "ours", "--vgg-weights", "none.pth"), 1, "'ours-no-vgg', the method that"),
+        (("train", "ours-no-vgg", "--device", "cuda:7"), 2, "use --device cpu"),
+        (("evaluate", "--method", "ours-no-vgg"), 1, "hdbench segmenter train"),
+        (("evaluate", "--segmenter", "nowhere"), 1, "nowhere/segmenter.json: no segmenter here"),
+        (("synthesize", "--method", "ours-no-vgg"), 1, "is not trained on 'tiny' yet"),
+        (("report", "table1"), 1, "nothing is measured on 'tiny' yet"),
+        (("report", "table9"), 2, "no report is named 'table9'"),
+    ],
+)
+def test_misuse_says_what_and_what_next(
+    cli: Cli, words: tuple[str, ...], status: int, message: str
+) -> None:
+    result = cli(*words)
+    assert result.exit_code == status
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_sides_that_do_not_divide_are_named_with_sizes_that_do(cli: Cli, tiny: Path) -> None:
+    tiny.write_text(tiny.read_text().replace("width  = 64", "width  = 72"))
+    result = cli("train", "ours-no-vgg")
+    assert result.exit_code == 2
+    assert "[size] width = 72 does not divide by 16" in result.stderr
+    assert "use 64 or 80" in result.stderr
+    tiny.write_text(tiny.read_text().replace("width  = 72", "width  = 68"))
+    assert "PSPNet needs sides that divide by 8" in cli("segmenter", "train").stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the workspace should be")
+    result = cli("train", "ours-no-vgg", "--workspace", "taken")
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+    assert "--workspace" in result.stderr
+
+
+def test_from_evaluation_to_report(cli: Cli, trained: Bench) -> None:
+    records = json.loads(cli("evaluate", "--method", "ours-no-vgg", "--json").stdout)
+    assert [record["method"] for record in records][:2] == ["ours-no-vgg", "oracle"]
+    assert len({record["fingerprint"] for record in records}) == 1
+    text = cli("evaluate", "--method", "ours-no-vgg").stdout
+    assert f"{records[0]['mean_iou']:.4f}" in text
+    assert "bicyclist" in text
+    table = cli("report", "table1").stdout
+    assert "published: Cityscapes" in table
+    assert "83.78" in table
+    assert f"{records[0]['mean_iou']:.4f}" in table
+    written = {path.suffix for path in trained.workspace.reports().iterdir()}
+    assert written == {".txt", ".md", ".csv", ".html"}
+
+
+def test_another_segmenter_may_judge(cli: Cli, trained: Bench, tmp_path: Path) -> None:
+    trained.segmenter_folder().rename(tmp_path / "judge")
+    assert cli("evaluate", "--segmenter", "judge").exit_code == 0
+
+
+@pytest.mark.slow
+def test_quickstart_goes_the_whole_way_and_a_second_one_computes_nothing(
+    cli: Cli, tmp_path: Path
+) -> None:
+    first = cli("quickstart", "--workers", "0")
+    assert first.exit_code == 0
+    page = Path(first.stdout.splitlines()[-1].removeprefix("Open the page: "))
+    assert page.is_file()
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    second = cli("quickstart", "--workers", "0")
+    assert second.stdout == first.stdout
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == stamps
+
+
+@pytest.mark.slow
+def test_the_installed_command_answers(tmp_path: Path) -> None:
+    process = hdbench_process("--version", cwd=tmp_path)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert output.startswith("hdbench, version ")

@@ -1,0 +1,79 @@
+"""The page in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from playwright.sync_api import Page, sync_playwright
+
+from hdbench.bench import Bench
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def browser_page() -> Iterator[Page]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser.new_page(viewport={"width": 1366, "height": 768})
+        browser.close()
+
+
+@pytest.fixture
+def written(cli: Cli, trained: Bench) -> Path:
+    assert cli("evaluate", "--method", "ours-no-vgg").exit_code == 0
+    assert cli("report", "table1").exit_code == 0
+    return trained.workspace.reports() / "table1.tiny.html"
+
+
+@pytest.mark.slow
+def test_the_page_shows_everything_and_asks_the_network_for_nothing(
+    browser_page: Page, written: Path
+) -> None:
+    requests, errors = [], []
+    browser_page.on("request", lambda request: requests.append(request.url))
+    browser_page.on("console", lambda message: errors.append(message.text))
+    browser_page.on("pageerror", lambda error: errors.append(str(error)))
+    browser_page.goto(written.as_uri())
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert errors == []
+    first = browser_page.locator("section.scene").first
+    assert first.locator("figcaption").all_inner_texts() == [
+        "labels",
+        "boundaries",
+        "synthesized by ours-no-vgg",
+        "photograph",
+        "segmenter on synthesized",
+        "segmenter on photograph",
+    ]
+    assert browser_page.locator("section.scene").count() == 3
+    for image in browser_page.locator("section.scene img").all():
+        image.scroll_into_view_if_needed()
+        image.evaluate("image => image.decode()")
+        assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [64, 48]
+    assert browser_page.locator("figure.chart svg").count() == 2
+    cells = browser_page.locator("table").first.locator("tbody tr").all_inner_texts()
+    assert any("83.78" in cell for cell in cells)
+
+
+@pytest.mark.slow
+def test_names_from_files_are_inert(browser_page: Page, cli: Cli, trained: Bench) -> None:
+    """A scene and a title that carry HTML are shown as text."""
+    name = "<img src=x onerror=alert(1)>"
+    for folder in ("val", "valannot"):
+        path = trained.workspace.data_root / folder / "val_00.png"
+        path.rename(path.with_name(f"{name}.png"))
+    assert cli("evaluate", "--method", "ours-no-vgg").exit_code == 0
+    assert cli("report", "table1").exit_code == 0
+    alerts = []
+    browser_page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    browser_page.goto((trained.workspace.reports() / "table1.tiny.html").as_uri())
+    assert browser_page.locator("section.scene h3").first.inner_text() == name
+    assert alerts == []

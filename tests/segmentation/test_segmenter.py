@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from torch.nn import functional as F
+
+from hdbench.bench import Bench
+from hdbench.data.labels import VOID
+from hdbench.errors import CheckpointError, UsageError
+from hdbench.networks.pspnet import build_pspnet
+from hdbench.provenance import tensors_digest
+from hdbench.runtime.checkpoint import load_weights
+from hdbench.runtime.devices import Machine
+from hdbench.segmentation.segmenter import (
+    SegmenterCard,
+    load_segmenter,
+    save_segmenter,
+    write_card,
+)
+from hdbench.segmentation.training import SegmenterTrainer, pixel_cross_entropy, train_segmenter
+
+CPU = torch.device("cpu")
+MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)
+NAMES = ["sky", "building", "pole"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small segmenter on disk."""
+    torch.manual_seed(0)
+    network = build_pspnet("resnet18", 3)
+    card = SegmenterCard(
+        architecture="pspnet",
+        encoder="resnet18",
+        label_space="camvid",
+        classes=NAMES,
+        mean=[0.5, 0.4, 0.3],
+        std=[0.2, 0.2, 0.2],
+        window=[64, 48],
+        trained_on="nothing",
+        scenes_digest="0" * 64,
+        training={},
+        weights=tensors_digest(network.state_dict()),
+        oracle=None,
+    )
+    save_segmenter(tmp_path / "segmenter", network, card)
+    return tmp_path / "segmenter"
+
+
+def test_what_is_loaded_is_what_was_saved(folder: Path) -> None:
+    segmenter = load_segmenter(folder, CPU)
+    assert segmenter.card.classes == NAMES
+    assert not segmenter.network.training
+
+
+def test_smp_itself_reads_the_folder_and_computes_the_same(folder: Path) -> None:
+    """The folder is segmentation-models-pytorch's own layout."""
+    theirs = smp.from_pretrained(str(folder)).eval()
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    mean = torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1)
+    expected = theirs((images / 255.0 - mean) / 0.2)
+    assert torch.allclose(load_segmenter(folder, CPU).logits(images), expected, atol=1e-5)
+
+
+def test_loading_touches_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the stored config names encoder weights that smp would download."""
+    config = json.loads((folder / "config.json").read_text())
+    config["encoder_weights"] = "imagenet"
+    (folder / "config.json").write_text(json.dumps(config))
+
+    def refused(*args: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    load_segmenter(folder, CPU)
+
+
+def test_sides_must_divide_by_eight(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"divide by 8, not 60x48"):
+        load_segmenter(folder, CPU).logits(torch.zeros(1, 3, 48, 60, dtype=torch.uint8))
+
+
+def test_another_label_space_is_refused(folder: Path) -> None:
+    card = load_segmenter(folder, CPU).card
+    write_card(folder, replace(card, label_space="cityscapes"))
+    with pytest.raises(UsageError, match=r"predicts 'cityscapes' .* labels are 'camvid'"):
+        load_segmenter(folder, CPU).accepts("camvid")
+
+
+def test_replaced_weights_do_not_pass_for_the_cards(folder: Path) -> None:
+    card = load_segmenter(folder, CPU).card
+    write_card(folder, replace(card, weights="f" * 64))
+    with pytest.raises(CheckpointError, match="one of the two files was replaced"):
+        load_segmenter(folder, CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("segmenter.json", b"{}", "not a segmenter's card"),
+        ("segmenter.json", b"\xff", "not a segmenter's card"),
+        ("model.safetensors", b"", "damaged or not safetensors"),
+        ("model.safetensors", b"\x80\x04pickle", "damaged or not safetensors"),
+    ],
+)
+def test_damaged_files_are_named(folder: Path, name: str, content: bytes, message: str) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_segmenter(folder, CPU)
+    assert name in str(error.value)
+
+
+def test_no_segmenter_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="hdbench segmenter train"):
+        load_segmenter(tmp_path, CPU)
+
+
+def test_weights_of_another_number_of_classes_are_refused(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="file 3x512x3x3, this network 5x512x3x3"):
+        load_weights(folder / "model.safetensors", build_pspnet("resnet18", 5))
+
+
+# -- training -------------------------------------------------------------------------------------
+
+
+def learn(bench: Bench, root: Path) -> Path:
+    return train_segmenter(
+        bench.benchmark, 0, bench.train_scenes, bench.train_data, root, MACHINE, restart=False
+    )
+
+
+class PowerCut(BaseException):
+    """Stands for a process that ends without warning."""
+
+
+def test_a_crash_does_not_change_the_segmenter(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropout included: the random stream is part of the checkpoint."""
+    whole = load_segmenter(learn(bench, tmp_path / "whole"), CPU).card
+    real, calls = SegmenterTrainer.step, iter(range(10**6))
+
+    def step(self, batch):
+        if next(calls) == 2:
+            raise PowerCut
+        return real(self, batch)
+
+    monkeypatch.setattr(SegmenterTrainer, "step", step)
+    with pytest.raises(PowerCut):
+        learn(bench, tmp_path / "cut")
+    torch.rand(7)  # whatever the process drew in between
+    assert load_segmenter(learn(bench, tmp_path / "cut"), CPU).card.weights == whole.weights
+
+
+def test_the_card_says_what_was_trained_on(bench: Bench, tmp_path: Path) -> None:
+    card = load_segmenter(learn(bench, tmp_path / "s"), CPU).card
+    assert card.label_space == "camvid"
+    assert len(card.classes) == 11
+    assert card.window == [64, 48]
+    assert card.trained_on == "tiny/train, 8 scenes"
+    assert card.training["steps"] == 4
+
+
+def test_void_pixels_teach_nothing() -> None:
+    logits = torch.randn(2, 4, 6, 5, requires_grad=True)
+    truth = torch.randint(0, 4, (2, 6, 5))
+    truth[0, :3] = VOID
+    loss = pixel_cross_entropy(logits, truth)
+    assert torch.allclose(loss, F.cross_entropy(logits, truth, ignore_index=VOID))
+    loss.backward()
+    assert logits.grad is not None
+    assert not logits.grad[0, :, :3].any()
+    assert logits.grad[1].any()
+
+
+def test_a_batch_of_nothing_but_void_is_harmless() -> None:
+    truth = torch.full((1, 2, 2), VOID)
+    assert pixel_cross_entropy(torch.randn(1, 4, 2, 2), truth).item() == 0
+
+
+def test_an_unknown_encoder_is_an_error(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.benchmark.segmenter.model_copy(update={"encoder": "resnet19"})
+    benchmark = bench.benchmark.model_copy(update={"segmenter": spec})
+    with pytest.raises(UsageError, match="encoder = 'resnet19' cannot be built"):
+        learn(Bench(bench.library, bench.workspace, benchmark), tmp_path / "s")

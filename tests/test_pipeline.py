@@ -1,0 +1,195 @@
+"""The main job, end to end, on a small dataset; every number recomputed independently."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from conftest import MACHINE, trainable
+from PIL import Image
+from sklearn.metrics import confusion_matrix as sklearn_confusion
+from torch.nn import functional as F
+
+from hdbench import pipeline
+from hdbench.bench import Bench
+from hdbench.errors import CheckpointError, DataError, HdbenchError, UsageError
+from hdbench.evaluation import scoring
+from hdbench.evaluation.scoring import oracle_gate
+from hdbench.pipeline import evaluate, open_segmenter, train_method
+from hdbench.results import load_result, matrices_path
+from hdbench.segmentation.segmenter import Segmenter, write_card
+
+CPU = torch.device("cpu")
+METHOD = "ours-no-vgg"
+
+
+@pytest.fixture
+def judge(trained: Bench) -> Segmenter:
+    return open_segmenter(trained, None, CPU)
+
+
+def independent_matrix(bench: Bench, image: Path, label: Path) -> np.ndarray:
+    """One image's matrix by Pillow, smp's own loader and scikit-learn."""
+    network = smp.from_pretrained(str(bench.segmenter_folder())).eval()
+    card = json.loads((bench.segmenter_folder() / "segmenter.json").read_text())
+    pixels = torch.from_numpy(np.array(Image.open(image))).permute(2, 0, 1)[None] / 255.0
+    mean, std = (torch.tensor(card[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    truth = np.array(Image.open(label))
+    with torch.no_grad():
+        logits = network((pixels - mean) / std)
+        logits = F.interpolate(logits, truth.shape, mode="bilinear", align_corners=False)
+    guess = logits[0].argmax(dim=0).numpy()
+    counts = sklearn_confusion(truth.ravel(), guess.ravel(), labels=range(12))
+    return counts[:, :11]  # label 11 is void: a row, never a column
+
+
+def test_stored_matrices_equal_an_independent_computation(trained: Bench, judge: Segmenter) -> None:
+    evaluate(trained, [METHOD], 0, judge, CPU)
+    for method in (METHOD, "floor-patchwork"):
+        result = load_result(trained.result_path(method, 0))
+        assert result.matrices.shape == (3, 12, 11)
+        for n, scene in enumerate(trained.test_scenes):
+            image = trained.image_folder(method, 0) / f"{scene.name}.png"
+            expected = independent_matrix(trained, image, scene.label)
+            assert np.array_equal(result.matrices[n], expected)
+            assert result.matrices[n].sum() == 96 * 72
+
+
+def test_method_oracle_and_floors_are_scored_under_one_fingerprint(
+    trained: Bench, judge: Segmenter
+) -> None:
+    results = evaluate(trained, [METHOD], 0, judge, CPU)
+    assert [result.method for result in results] == [
+        METHOD,
+        "oracle",
+        "floor-patchwork",
+        "floor-nearest",
+        "floor-mean-colour",
+    ]
+    assert len({result.fingerprint for result in results}) == 1
+    assert results[1].run is None
+    assert all(result.run for result in results if result.method != "oracle")
+
+
+def test_a_second_evaluation_computes_nothing(
+    trained: Bench, judge: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluate(trained, [METHOD], 0, judge, CPU)
+    monkeypatch.delattr(scoring, "count_images")
+    monkeypatch.delattr(pipeline, "generator_synthesizer")
+    again = evaluate(trained, [METHOD], 0, judge, CPU)
+    assert [result.scores for result in again] == [result.scores for result in first]
+
+
+def test_only_a_missing_image_is_synthesized_and_it_is_the_same(
+    trained: Bench, judge: Segmenter
+) -> None:
+    evaluate(trained, [METHOD], 0, judge, CPU)
+    paths = sorted(trained.image_folder(METHOD, 0).glob("*.png"))
+    before = {path: path.read_bytes() for path in paths}
+    stamps = {path: path.stat().st_mtime_ns for path in paths}
+    paths[1].unlink()
+    evaluate(trained, [METHOD], 0, judge, CPU)
+    assert {path: path.read_bytes() for path in paths} == before
+    assert [path.stat().st_mtime_ns == stamps[path] for path in paths] == [True, False, True]
+
+
+def test_a_changed_image_is_scored_anew(trained: Bench, judge: Segmenter) -> None:
+    first = evaluate(trained, [METHOD], 0, judge, CPU)[0]
+    path = trained.image_folder(METHOD, 0) / "val_00.png"
+    Image.new("RGB", (64, 48), (128, 64, 128)).save(path)
+    again = evaluate(trained, [METHOD], 0, judge, CPU)[0]
+    assert again.fingerprint == first.fingerprint
+    assert again.images != first.images
+    assert not np.array_equal(again.matrices[0], first.matrices[0])
+    assert np.array_equal(again.matrices[1:], first.matrices[1:])
+
+
+def test_one_label_pixel_changes_the_fingerprint_and_the_image_made_from_it(
+    trained: Bench, judge: Segmenter
+) -> None:
+    first = evaluate(trained, [METHOD], 0, judge, CPU)[0]
+    path = trained.test_scenes[0].label
+    label = np.array(Image.open(path))
+    label[:20, :20] = (label[:20, :20] + 1) % 11
+    Image.fromarray(label).save(path)
+    fresh = Bench(trained.library, trained.workspace, trained.benchmark)
+    again = evaluate(fresh, [METHOD], 0, judge, CPU)[0]
+    assert again.fingerprint != first.fingerprint
+    assert again.images[0] != first.images[0]
+    assert again.images[1:] == first.images[1:]
+
+
+def test_a_damaged_result_is_computed_again(trained: Bench, judge: Segmenter) -> None:
+    first = evaluate(trained, [METHOD], 0, judge, CPU)[0]
+    path = trained.result_path(METHOD, 0)
+    matrices_path(path).write_bytes(b"PK")
+    with pytest.raises(HdbenchError, match="not a readable result"):
+        load_result(path)
+    assert evaluate(trained, [METHOD], 0, judge, CPU)[0].scores == first.scores
+
+
+def test_the_judge_declares_its_oracle_and_the_gate_holds_it(
+    trained: Bench, judge: Segmenter
+) -> None:
+    oracle = evaluate(trained, [], 0, judge, CPU)[0]
+    declared = judge.card.oracle
+    assert declared is not None
+    assert declared["mean_iou"] == oracle.scores["mean_iou"]
+    assert declared["fingerprint"] == oracle.fingerprint
+    oracle_gate(oracle, judge)
+    better = {**declared, "mean_iou": declared["mean_iou"] + 0.011}
+    write_card(trained.segmenter_folder(), replace(judge.card, oracle=better))
+    stricter = open_segmenter(trained, None, CPU)
+    with pytest.raises(HdbenchError, match="the oracle's mean_iou is"):
+        evaluate(trained, [], 0, stricter, CPU)
+
+
+def test_an_untrained_method_names_the_command(trained: Bench, judge: Segmenter) -> None:
+    with pytest.raises(CheckpointError, match="hdbench train ours-no-vgg --seed 1"):
+        evaluate(trained, [METHOD], 1, judge, CPU)
+
+
+def test_a_training_that_has_not_ended_is_not_scored(trained: Bench, judge: Segmenter) -> None:
+    (trained.run_folder(METHOD, 0) / "generator.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="has not reached its end"):
+        evaluate(trained, [METHOD], 0, judge, CPU)
+
+
+def test_weights_of_another_width_are_refused(trained: Bench, judge: Segmenter) -> None:
+    """Somebody copies a generator over from another benchmark."""
+    budget = trained.benchmark.budget.model_copy(update={"width": 0.125})
+    wide = trained.benchmark.model_copy(update={"budget": budget, "name": "wide"})
+    other = Bench(trained.library, trained.workspace, wide)
+    stolen = train_method(other, trainable(other), 0, MACHINE)
+    (trained.run_folder(METHOD, 0) / "generator.safetensors").write_bytes(stolen.read_bytes())
+    with pytest.raises(CheckpointError, match="another architecture or width") as error:
+        evaluate(trained, [METHOD], 0, judge, CPU)
+    assert "file 8x13x7x7, this network 4x13x7x7" in str(error.value)
+
+
+def test_an_image_of_another_size_is_refused(trained: Bench, judge: Segmenter) -> None:
+    evaluate(trained, [METHOD], 0, judge, CPU)
+    Image.new("RGB", (48, 64)).save(trained.image_folder(METHOD, 0) / "val_01.png")
+    with pytest.raises(DataError, match=r"val_01\.png: 48x64; .* scores images of 64x48"):
+        evaluate(trained, [METHOD], 0, judge, CPU)
+
+
+def test_a_judge_of_another_label_space_is_refused(trained: Bench, judge: Segmenter) -> None:
+    write_card(trained.segmenter_folder(), replace(judge.card, label_space="cityscapes"))
+    with pytest.raises(UsageError, match="predicts 'cityscapes'"):
+        open_segmenter(trained, None, CPU)
+
+
+def test_one_image_is_enough(trained: Bench) -> None:
+    for folder in ("val", "valannot"):
+        for path in sorted((trained.workspace.data_root / folder).iterdir())[1:]:
+            path.unlink()
+    fresh = Bench(trained.library, trained.workspace, trained.benchmark)
+    results = evaluate(fresh, [METHOD], 0, open_segmenter(fresh, None, CPU), CPU)
+    assert all(len(result.matrices) == 1 for result in results)

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import hdbench_process, trainable, write_tiny
+from safetensors import safe_open
+
+from hdbench.bench import Bench, open_bench
+from hdbench.errors import CheckpointError, DivergedError, Interrupted, UsageError
+from hdbench.pipeline import train_method
+from hdbench.runtime.devices import Machine
+from hdbench.runtime.metrics import read_metrics
+from hdbench.schema.method import Pix2PixHD
+from hdbench.training import loop
+from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.workspace import Workspace
+
+MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=0)
+
+
+def ours(bench: Bench, **loss: object) -> Pix2PixHD:
+    method = trainable(bench)
+    return method.model_copy(update={"loss": method.loss.model_copy(update=loss)})
+
+
+def weights(path: Path) -> str:
+    """The digest of the generator's tensors, as its own header states it."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()["weights"]
+
+
+def train(bench: Bench, method: Pix2PixHD | None = None, **options) -> Path:
+    return train_method(bench, method or ours(bench), 0, MACHINE, **options)
+
+
+def elsewhere(bench: Bench, name: str) -> Bench:
+    """The same benchmark in another workspace."""
+    return Bench(
+        bench.library, replace(bench.workspace, root=bench.workspace.root / name), bench.benchmark
+    )
+
+
+def test_training_logs_every_step_and_draws_every_epoch(bench: Bench) -> None:
+    output = train(bench)
+    rows = read_metrics(output.parent / "metrics.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, 17))
+    assert [row["rate"] for row in rows[:9]] == [2e-4] * 9
+    assert rows[-1]["rate"] == pytest.approx(2e-4 / 8)
+    assert {"g_gan", "g_features", "d_real", "d_fake"} < rows[0].keys()
+    sheets = sorted(path.name for path in (output.parent / "samples").iterdir())
+    assert sheets == ["step-00000008.png", "step-00000016.png"]
+    assert len(list((output.parent / "checkpoints").iterdir())) == 2
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(bench: Bench) -> None:
+    first, second = train(bench), train(elsewhere(bench, "again"))
+    other = train_method(bench, ours(bench), 1, MACHINE)
+    assert weights(first) == weights(second) != weights(other)
+
+
+class PowerCut(BaseException):
+    """Stands for a process that ends without warning."""
+
+
+def test_a_crash_at_any_step_does_not_change_the_weights(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = weights(train(elsewhere(bench, "uninterrupted")))
+    real = Pix2PixHDTrainer.step
+    for crash_after in (1, 7, 7):
+        done = iter(range(crash_after))
+
+        def step(self, batch, rate, done=done):
+            if next(done, None) is None:
+                raise PowerCut
+            return real(self, batch, rate)
+
+        monkeypatch.setattr(Pix2PixHDTrainer, "step", step)
+        with pytest.raises(PowerCut):
+            train(bench)
+    monkeypatch.setattr(Pix2PixHDTrainer, "step", real)
+    output = train(bench)
+    assert weights(output) == expected
+    rows = read_metrics(output.parent / "metrics.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, 17))
+
+
+def test_a_finished_run_is_not_trained_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = train(bench)
+    monkeypatch.delattr(Pix2PixHDTrainer, "step")
+    assert train(bench) == output
+
+
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = weights(train(elsewhere(bench, "uninterrupted")))
+    output = train(bench)
+    output.unlink()
+    newest = max((output.parent / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert weights(train(bench)) == expected
+
+
+def test_all_checkpoints_damaged_is_an_error_that_keeps_them(bench: Bench) -> None:
+    output = train(bench)
+    output.unlink()
+    for path in (output.parent / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="no readable checkpoint") as error:
+        train(bench)
+    assert "--restart" in str(error.value)
+
+
+def test_another_configuration_never_passes_for_this_one(bench: Bench, tmp_path: Path) -> None:
+    train(bench)
+    longer = write_tiny(tmp_path / "more", epochs=2)
+    changed = open_bench(replace(bench.workspace, benchmark=str(longer)))
+    with pytest.raises(CheckpointError, match=r"budget\.epochs: 1 -> 2"):
+        train(changed)
+    output = train(changed, restart=True)
+    assert len(read_metrics(output.parent / "metrics.jsonl")) == 24
+    (aside,) = output.parent.parent.glob("seed0.before-*")
+    assert (aside / "generator.safetensors").is_file()
+
+
+def test_one_changed_photograph_is_another_run(bench: Bench) -> None:
+    train(bench)
+    path = bench.train_scenes[0].image
+    path.write_bytes(bench.train_scenes[1].image.read_bytes())
+    with pytest.raises(CheckpointError, match="scenes_digest"):
+        train(Bench(bench.library, bench.workspace, bench.benchmark))
+
+
+def test_a_checkpoint_of_another_width_names_the_shapes(bench: Bench) -> None:
+    """Somebody edits the benchmark and copies the identity along."""
+    trainer = Pix2PixHDTrainer(ours(bench), bench.benchmark, 0, None, torch.device("cpu"))
+    budget = bench.benchmark.budget.model_copy(update={"width": 0.125})
+    wider = bench.benchmark.model_copy(update={"budget": budget})
+    other = Pix2PixHDTrainer(ours(bench), wider, 0, None, torch.device("cpu"))
+    with pytest.raises(CheckpointError) as error:
+        trainer.load_state(other.state())
+    assert "file 8x13x7x7, this network 4x13x7x7" in str(error.value)
+
+
+@pytest.mark.parametrize("loss", [{"gan": "log"}, {"feature_matching": 0.0}])
+def test_variants_of_the_objective_train(bench: Bench, loss: dict[str, object]) -> None:
+    assert train(bench, ours(bench, **loss)).is_file()
+
+
+def test_the_perceptual_loss_trains_with_weights_from_a_file(bench: Bench, tmp_path: Path) -> None:
+    from hdbench.networks.perceptual import VGG19Features
+
+    path = tmp_path / "vgg.pth"
+    torch.save(VGG19Features().state_dict(), path)
+    output = train(bench, ours(bench, vgg=10.0), vgg_weights=path)
+    assert "g_vgg" in read_metrics(output.parent / "metrics.jsonl")[0]
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = loop.gan_loss, iter(range(10**6))
+
+    def poisoned(*args, **options):
+        loss = real(*args, **options)
+        return loss * float("nan") if next(calls) >= 3 * 5 else loss
+
+    monkeypatch.setattr(loop, "gan_loss", poisoned)
+    with pytest.raises(DivergedError, match=r"step 6: loss g_gan = nan.* on train_0\d") as error:
+        train(bench)
+    assert "step-00000005.pt is the last good state" in str(error.value)
+    folder = bench.run_folder("ours-no-vgg", 0)
+    kept = torch.load(max((folder / "checkpoints").iterdir()), weights_only=True)
+    assert all(torch.isfinite(value).all() for value in kept["trainee"]["generator"].values())
+    monkeypatch.setattr(loop, "gan_loss", real)
+    assert weights(train(bench)) == weights(train(elsewhere(bench, "clean")))
+
+
+def test_weights_that_are_not_finite_are_never_saved(bench: Bench) -> None:
+    method = ours(bench)
+    wild = method.optimizer.model_copy(update={"learning_rate": 1e38})
+    with pytest.raises(DivergedError):
+        train(bench, method.model_copy(update={"optimizer": wild}))
+    folder = bench.run_folder("ours-no-vgg", 0) / "checkpoints"
+    for path in folder.glob("*.pt"):
+        state = torch.load(path, weights_only=True)["trainee"]["generator"]
+        assert all(torch.isfinite(value).all() for value in state.values())
+
+
+@pytest.mark.parametrize(("width", "height"), [(72, 48), (64, 40)])
+def test_sides_that_do_not_divide_are_refused_before_anything_is_written(
+    bench: Bench, width: int, height: int
+) -> None:
+    size = bench.benchmark.size.model_copy(update={"width": width, "height": height})
+    odd = bench.benchmark.model_copy(update={"size": size})
+    with pytest.raises(UsageError, match="does not divide by 16"):
+        train(Bench(bench.library, bench.workspace, odd))
+    assert not bench.run_folder("ours-no-vgg", 0).exists()
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = weights(train(elsewhere(bench, "uninterrupted")))
+    rarely = replace(MACHINE, checkpoint_minutes=60)
+    real, calls = Pix2PixHDTrainer.step, iter(range(10**6))
+
+    def step(self, batch, rate):
+        if next(calls) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, batch, rate)
+
+    monkeypatch.setattr(Pix2PixHDTrainer, "step", step)
+    with pytest.raises(Interrupted, match="stopped by SIGTERM after step 5 of 16"):
+        train_method(bench, ours(bench), 0, rarely)
+    assert weights(train_method(bench, ours(bench), 0, rarely)) == expected
+
+
+# -- real signals on real processes ---------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_terminal_saves_and_goes_on(tmp_path: Path, bench: Bench) -> None:
+    long = write_tiny(tmp_path / "long", epochs=12, decay_epochs=12)
+    where = ["--benchmark", long, "--data-root", bench.workspace.data_root, "--workspace", "ws"]
+    words = ["train", "ours-no-vgg", *where, "--checkpoint-minutes", "60"]
+    process = hdbench_process(*words, cwd=tmp_path)
+    assert process.stderr is not None
+    for line in process.stderr:  # tqdm ends its lines with a carriage return
+        if "g_gan" in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "everything is saved, the same command goes on" in error
+    again = hdbench_process(*words, cwd=tmp_path)
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0
+    generator = tmp_path / output.splitlines()[0].removeprefix("trained: ")
+    rows = read_metrics(generator.parent / "metrics.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, 8 * 24 + 1))
+
+
+def _train_in_child(root: str, data: str, benchmark: str) -> None:
+    torch.set_num_threads(1)
+    bench = open_bench(Workspace(Path(root), Path(data), benchmark))
+    train_method(bench, ours(bench), 0, replace(MACHINE, workers=1))
+
+
+@pytest.mark.slow
+def test_twenty_kills_do_not_change_the_weights(bench: Bench, tmp_path: Path) -> None:
+    """SIGKILL after a random number of steps and milliseconds, flips on, a decoding worker."""
+    long = write_tiny(tmp_path / "long", epochs=15, decay_epochs=15)
+    data = str(bench.workspace.data_root)
+    # A server that has imported everything forks each child, so that 20 starts take seconds.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hdbench.pipeline", "conftest"])
+
+    def start(root: Path):
+        arguments = (str(root), data, str(long))
+        child = context.Process(target=_train_in_child, args=arguments)
+        child.start()
+        return child
+
+    whole = start(tmp_path / "whole")
+    whole.join(timeout=120)
+    assert whole.exitcode == 0
+
+    chance = random.Random(20)
+    run = Workspace(tmp_path / "killed", Path(data), str(long)).run("tiny", "ours-no-vgg", 0)
+    reached = []
+    for _ in range(20):
+        child = start(tmp_path / "killed")
+        goal = (reached[-1] if reached else 0) + chance.randrange(0, 9)
+        while child.is_alive() and len(read_metrics(run / "metrics.jsonl")) < goal:
+            child.join(timeout=0.02)
+        child.join(timeout=chance.uniform(0, 0.3))
+        assert child.is_alive(), f"training ended before the 20th kill, at {reached}"
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        reached.append(len(read_metrics(run / "metrics.jsonl")))
+    last = start(tmp_path / "killed")
+    last.join(timeout=120)
+    assert last.exitcode == 0
+    expected = Workspace(tmp_path / "whole", Path(data), str(long)).run("tiny", "ours-no-vgg", 0)
+    print(f"20 kills, steps reached {reached}, then {json.dumps(reached[-1])} to the end")
+    assert weights(run / loop.GENERATOR_FILE) == weights(expected / loop.GENERATOR_FILE)
+    assert reached[-1] > 40
