@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 
@@ -178,27 +179,19 @@ def test_the_wheel_carries_the_library(tmp_path: Path, source: str) -> None:
         capture_output=True,
         env=environment,
     )
-    # The dependencies are those of this environment: only hdbench itself is installed anew.
-    site = next(path for path in sys.path if path.endswith("site-packages"))
+    # Only hdbench itself is installed anew; what it needs comes from this environment, whose own
+    # (editable) hdbench is not on that path.
+    inside = next((tmp_path / "env").glob("lib/python*/site-packages"))
+    (inside / "outer.pth").write_text(sysconfig.get_path("purelib"))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     listed = subprocess.run(
         [tmp_path / "env" / "bin" / "hdbench", "list", "--json"],
         cwd=elsewhere,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": _without_hdbench(site, tmp_path)},
+        env={"PATH": os.environ["PATH"]},
         check=True,
         capture_output=True,
         text=True,
     )
     names = {entry["name"] for entry in json.loads(listed.stdout)}
     assert names == {name for shelf in Library().files.values() for name in shelf}
-
-
-def _without_hdbench(site: str, folder: Path) -> str:
-    """Return a folder that shows a site-packages without its editable hdbench."""
-    shadow = folder / "site"
-    shadow.mkdir()
-    for entry in Path(site).iterdir():
-        if "hdbench" not in entry.name and entry.suffix != ".pth":
-            (shadow / entry.name).symlink_to(entry)
-    return str(shadow)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Dialog, Page, sync_playwright
 
 from hdbench.bench import Bench
 
@@ -73,7 +73,12 @@ def test_names_from_files_are_inert(browser_page: Page, cli: Cli, trained: Bench
     assert cli("evaluate", "--method", "ours-no-vgg").exit_code == 0
     assert cli("report", "table1").exit_code == 0
     alerts = []
-    browser_page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+
+    def noticed(dialog: Dialog) -> None:
+        alerts.append(dialog.message)
+        dialog.dismiss()
+
+    browser_page.on("dialog", noticed)
     browser_page.goto((trained.workspace.reports() / "table1.tiny.html").as_uri())
     assert browser_page.locator("section.scene h3").first.inner_text() == name
     assert alerts == []

@@ -48,10 +48,8 @@ MEASURED = {
 
 def test_measured_and_published_stand_in_separate_columns() -> None:
     table = report_table(Library().report("table1"), MEASURED, "measured: Tiny")
-    measured, published = (
-        table["measured: Tiny"],
-        table["published: Cityscapes, 500 validation images"],
-    )
+    measured = table["measured: Tiny"]
+    published = table["published: Cityscapes, 500 validation images"]
     assert measured.loc["pix2pixHD"].tolist() == ["80.00", "0.4000", "0.800"]
     assert published.loc["pix2pixHD"].tolist() == ["83.78", "0.6389"]
     assert measured.loc["pix2pix"].tolist() == [NOTHING] * 3
@@ -93,10 +91,8 @@ def test_markdown_has_one_rule_and_equal_columns() -> None:
 
 def test_text_columns_are_aligned() -> None:
     lines = render(score_tables(list(MEASURED.values()))[0], "text").splitlines()
-    ends = [
-        line.rstrip().rfind(cell) for line, cell in zip(lines[2:], ("0.800", "1.000"), strict=False)
-    ]
-    assert len(set(ends)) == 1
+    assert lines[0].endswith("of oracle's IoU")
+    assert {len(line) for line in lines} == {len(lines[0])}
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "csv"])
