@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from hdbench.errors import DivergedError, StorageError
+from hdbench.provenance import (
+    FileDigests,
+    canonical_json,
+    derived_seed,
+    differing_fields,
+    digest,
+    tensors_digest,
+)
+from hdbench.runtime.checkpoint import Checkpoints
+from hdbench.runtime.metrics import MetricsLog, read_metrics
+from hdbench.storage import write_atomically
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a" / "file"
+    write_atomically(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hdbench.storage.os.fsync", full)
+    with pytest.raises(StorageError, match=r"file: cannot be written \(No space left on device\)"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_only_the_newest_two_checkpoints_stay(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.load_latest() is None
+    (tmp_path / ".step-00000001.pt.1.tmp").write_bytes(b"of a process that was killed")
+    for step in (1, 2, 3):
+        checkpoints.save(step, {"weights": torch.full((2,), float(step))})
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "step-00000002.pt",
+        "step-00000003.pt",
+    ]
+    state = checkpoints.load_latest()
+    assert state is not None
+    assert state["step"] == 3
+
+
+def test_a_checkpoint_with_nan_is_refused_by_name(tmp_path: Path) -> None:
+    state = {"trainee": {"generator": {"body.1.weight": torch.tensor([1.0, float("nan")])}}}
+    with pytest.raises(DivergedError, match=r"trainee\.generator\.body\.1\.weight"):
+        Checkpoints(tmp_path).save(5, state)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pickled_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self):
+            return (Path(tmp_path / "exploded").write_text, ("",))
+
+    torch.save({"step": 1, "trainee": Bomb()}, tmp_path / "step-00000001.pt")
+    with pytest.raises(Exception, match="no readable checkpoint"):
+        Checkpoints(tmp_path).load_latest()
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_metrics_go_on_after_the_checkpoints_step(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    log = MetricsLog(path, 0)
+    for step in (1, 2, 3):
+        log.append({"step": step, "loss": 0.5})
+    log.close()
+    path.write_text(path.read_text() + '{"step": 4, "lo')  # cut by a crash
+    log = MetricsLog(path, 2)
+    log.append({"step": 3, "loss": 0.25})
+    log.close()
+    assert [(row["step"], row["loss"]) for row in read_metrics(path)] == [
+        (1, 0.5),
+        (2, 0.5),
+        (3, 0.25),
+    ]
+
+
+def test_canonical_json_is_one_text_and_refuses_nan() -> None:
+    assert canonical_json({"b": [1, 2.5], "a": "é"}) == '{"a":"é","b":[1,2.5]}'
+    assert digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    with pytest.raises(ValueError, match="Out of range"):
+        canonical_json(float("nan"))
+
+
+def test_a_tensors_digest_depends_on_names_types_and_values_alone() -> None:
+    a, b = torch.arange(6.0).view(2, 3), torch.tensor([True])
+    first = tensors_digest({"a": a, "b": b})
+    assert first == tensors_digest({"b": b.clone(), "a": a.T.contiguous().T})
+    assert first != tensors_digest({"a": a.double(), "b": b})
+    assert first != tensors_digest({"a": a.view(3, 2), "b": b})
+    assert first != tensors_digest({"c": a, "b": b})
+    assert first != tensors_digest({"a": a + 1e-6, "b": b})
+
+
+def test_seeds_differ_by_every_part() -> None:
+    seeds = {
+        derived_seed(word, n, m) for word in ("order", "augment") for n in (0, 1) for m in (0, 1)
+    }
+    assert len(seeds) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_differing_fields_name_the_path() -> None:
+    ours, theirs = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 5}}
+    assert differing_fields(ours, theirs) == ["a.c: 2 -> 5", "d: 3 -> null"]
+
+
+def test_file_digests_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
+    path, memory = tmp_path / "x", tmp_path / "cache" / "digests.json"
+    path.write_bytes(b"one")
+    first = FileDigests(memory).of([path])
+    known = json.loads(memory.read_text())
+    known[str(path)][2] = "remembered"
+    memory.write_text(json.dumps(known))
+    assert FileDigests(memory).of([path]) == ["remembered"]
+    path.write_bytes(b"another")
+    assert FileDigests(memory).of([path]) != first
+    memory.write_text("{damaged")
+    assert len(FileDigests(memory).of([path])[0]) == 64
