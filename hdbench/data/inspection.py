@@ -85,7 +85,7 @@ def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> I
                 Cell(f"{kind} boundaries", paint_boundaries(ids)),
             ]
         )
-    return contact_sheet([*_in_two_columns(rows), _legend(space, benchmark)])
+    return contact_sheet([*_in_two_columns(rows), *_legend(space, benchmark.size.width)])
 
 
 def paint_boundaries(ids: Tensor) -> Tensor:
@@ -98,15 +98,13 @@ def _in_two_columns(rows: list[list[Cell]]) -> list[list[Cell]]:
     return [rows[n] + (rows[n + 1] if n + 1 < len(rows) else []) for n in range(0, len(rows), 2)]
 
 
-def _legend(space: LabelSpace, benchmark: Benchmark) -> list[Cell]:
-    width = max(40, benchmark.size.width // 2)
-    return [
+def _legend(space: LabelSpace, width: int) -> list[list[Cell]]:
+    """Return a swatch of each class's colour, six to a row as there are six pictures above."""
+    swatches = [
         Cell(
             entry.name,
-            torch.tensor(entry.colour, dtype=torch.uint8)
-            .view(3, 1, 1)
-            .expand(3, 14, width)
-            .contiguous(),
+            torch.tensor(entry.colour, dtype=torch.uint8).view(3, 1, 1).repeat(1, 14, width // 2),
         )
-        for entry in space.classes[:6]
+        for entry in space.classes
     ]
+    return [swatches[n : n + 6] for n in range(0, len(swatches), 6)]

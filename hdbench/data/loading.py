@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,10 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.data.scene import Batch, Scene, collate, resize_nearest, resize_photograph
 from hdbench.errors import DataError
 from hdbench.provenance import derived_seed
+
+# Workers must be the trainer's own children: they end when their parent does, also after kill -9.
+# Those of a fork server (Python 3.14's default) would outlive it.
+_CHILD_PROCESS = "fork" if sys.platform == "linux" else "spawn"
 
 #: Draws one training example from a scene; all of its randomness comes from the generator.
 Augmentation = Callable[[Scene, torch.Generator], Scene]
@@ -233,6 +238,7 @@ def training_batches(
         generator=torch.Generator(),  # its own, so that the global stream stays the networks'
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        multiprocessing_context=_CHILD_PROCESS if workers else None,
         worker_init_fn=_leave_interrupts_to_the_parent,
     )
     return iter(loader)

@@ -4,7 +4,9 @@ import json
 import multiprocessing
 import os
 import random
+import select
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -257,9 +259,29 @@ def _train_in_child(root: str, data: str, benchmark: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_training_leaves_no_process_behind(tmp_path: Path, bench: Bench) -> None:
+    long = write_tiny(tmp_path / "long", epochs=50)
+    where = ["--benchmark", long, "--data-root", bench.workspace.data_root, "--workspace", "ws"]
+    process = hdbench_process("train", "ours-no-vgg", *where, "--workers", "2", cwd=tmp_path)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "g_gan" in line:
+            break
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 2
+    handles = [os.pidfd_open(int(child)) for child in children]
+    process.kill()
+    process.communicate()
+    for handle in handles:
+        assert select.select([handle], [], [], 60)[0], "a decoding worker outlived its training"
+        os.close(handle)
+
+
+@pytest.mark.slow
 def test_twenty_kills_do_not_change_the_weights(bench: Bench, tmp_path: Path) -> None:
     """SIGKILL after a random number of steps and milliseconds, flips on, a decoding worker."""
-    long = write_tiny(tmp_path / "long", epochs=15, decay_epochs=15)
+    long = write_tiny(tmp_path / "long", epochs=10, decay_epochs=10)
     data = str(bench.workspace.data_root)
     # A server that has imported everything forks each child, so that 20 starts take seconds.
     context = multiprocessing.get_context("forkserver")
@@ -280,10 +302,10 @@ def test_twenty_kills_do_not_change_the_weights(bench: Bench, tmp_path: Path) ->
     reached = []
     for _ in range(20):
         child = start(tmp_path / "killed")
-        goal = (reached[-1] if reached else 0) + chance.randrange(0, 9)
+        goal = (reached[-1] if reached else 0) + chance.randrange(0, 8)
         while child.is_alive() and len(read_metrics(run / "metrics.jsonl")) < goal:
             child.join(timeout=0.02)
-        child.join(timeout=chance.uniform(0, 0.3))
+        child.join(timeout=chance.uniform(0, 0.2))
         assert child.is_alive(), f"training ended before the 20th kill, at {reached}"
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
@@ -296,4 +318,4 @@ def test_twenty_kills_do_not_change_the_weights(bench: Bench, tmp_path: Path) ->
     expected = Workspace(tmp_path / "whole", Path(data), str(long)).run("tiny", "ours-no-vgg", 0)
     print(f"20 kills, steps reached {reached}, then {json.dumps(reached[-1])} to the end")
     assert weights(run / loop.GENERATOR_FILE) == weights(expected / loop.GENERATOR_FILE)
-    assert reached[-1] > 40
+    assert reached[-1] > 20
