@@ -85,14 +85,14 @@ def write_report(
     runs: Mapping[str, Path],
     gallery: Gallery | None,
 ) -> dict[str, Path]:
-    """Write a report as text, Markdown, CSV and one HTML page, and return the paths by format.
+    """Write a report as text, Markdown, CSV, figure and page, and return the paths by format.
 
     Args:
         folder: where the files go.
         report: rows and columns.
         benchmark: what was measured on.
         space: its label space.
-        results: by method; all of them share a fingerprint.
+        results: by method, at least one; all of them share a fingerprint.
         runs: the folder of each trained run, for its loss curves.
         gallery: the pictures, or None.
     """
@@ -108,13 +108,16 @@ def write_report(
         rows = read_metrics(run / "metrics.jsonl")
         if rows:
             charts.append(loss_curves(rows, f"{method}: {len(rows)} steps"))
+    bars = class_bars(list(results.values()))
+    paths["figure"] = folder / f"{stem}.class-iou.svg"
+    write_atomically(paths["figure"], bars.encode())
     first = next(iter(results.values()))
     page = render_page(
         title=f"{report.title}: {benchmark.title}",
         subtitle=f"{report.source}. {len(first.scenes)} scenes, scoring {first.scoring}.",
         table=table,
         notices=[],
-        class_chart=class_bars(list(results.values())) if results else None,
+        class_chart=bars,
         loss_charts=charts,
         scenes=gallery.strips() if gallery else [],
         scenes_note=(

@@ -77,5 +77,5 @@ def _svg(figure: Figure) -> str:
         axes.tick_params(colors=_INK)
     buffer = io.StringIO()
     with matplotlib.rc_context(style):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), count=1, flags=re.DOTALL)

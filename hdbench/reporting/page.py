@@ -43,7 +43,7 @@ def render_page(
     subtitle: str,
     table: pd.DataFrame,
     notices: Sequence[str],
-    class_chart: str | None,
+    class_chart: str,
     loss_charts: Sequence[str],
     scenes: Sequence[SceneStrip],
     scenes_note: str,
@@ -59,7 +59,7 @@ def render_page(
         subtitle: benchmark and scoring.
         table: the report's table (``report_table``).
         notices: what a reader must know before reading the numbers.
-        class_chart: SVG, or None.
+        class_chart: SVG.
         loss_charts: SVG, one for each run.
         scenes: pictures, all scenes with the same captions.
         scenes_note: how the scenes were chosen.
@@ -94,7 +94,7 @@ def render_page(
         notices=notices,
         groups=groups,
         rows=rows,
-        class_chart=Markup(class_chart) if class_chart else None,
+        class_chart=Markup(class_chart),
         loss_charts=[Markup(chart) for chart in loss_charts],
         scenes=[
             {

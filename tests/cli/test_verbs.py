@@ -220,7 +220,7 @@ def test_from_evaluation_to_report(cli: Cli, trained: Bench) -> None:
     assert "83.78" in table
     assert f"{records[0]['mean_iou']:.4f}" in table
     written = {path.suffix for path in trained.workspace.reports().iterdir()}
-    assert written == {".txt", ".md", ".csv", ".html"}
+    assert written == {".txt", ".md", ".csv", ".svg", ".html"}
 
 
 def test_another_segmenter_may_judge(cli: Cli, trained: Bench, tmp_path: Path) -> None:
