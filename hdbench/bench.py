@@ -80,9 +80,10 @@ class Bench:
         """Return where this benchmark's segmenter lies; it is always trained with seed 0."""
         return self.workspace.segmenter(self.benchmark.name, 0)
 
-    def result_path(self, method: str, seed: int) -> Path:
-        """Return where a method's result lies."""
-        return self.workspace.result(self.benchmark.name, method, seed, self.scoring.name)
+    def result_path(self, method: str, seed: int, judge: str | None = None) -> Path:
+        """Return where a method's result lies; ``judge`` names another than the benchmark's."""
+        scored = self.scoring.name if judge is None else f"{self.scoring.name}.judge-{judge}"
+        return self.workspace.result(self.benchmark.name, method, seed, scored)
 
     def image_folder(self, method: str, seed: int) -> Path:
         """Return where a method's images of the test split lie."""

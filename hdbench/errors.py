@@ -60,3 +60,8 @@ def listing(problems: Iterable[str], limit: int = 12) -> str:
     if len(problems) > limit:
         lines.append(f"  ... and {len(problems) - limit} more")
     return "\n".join(lines)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 problem``, ``2 problems`` and the like."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

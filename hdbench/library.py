@@ -84,7 +84,7 @@ class Library:
         """
         content, where = self._content(METHODS, name)
         kind = content.get("kind")
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise LibraryError(f"{where}: kind = {kind!r}{suggestion(str(kind), KINDS)}")
         return parse(KINDS[kind], content, where)
 
@@ -104,11 +104,17 @@ class Library:
         return parse(Report, content, where)
 
     def find(self, name: str) -> tuple[Shelf, Path]:
-        """Return the shelf and file of a name, whatever its kind.
+        """Return the shelf and file of a name or path, whatever its kind.
+
+        A file outside the library shows its kind by what it extends, else by its content: a
+        ``kind`` makes it a method, ``[data]`` a benchmark, ``[counting]`` a scoring convention,
+        ``rows`` a report.
 
         Raises:
-            LibraryError: no shelf has it.
+            LibraryError: no shelf has it, or the file's kind cannot be told.
         """
+        if _is_path(name):
+            return self._shelf_of(Path(name)), Path(name)
         for shelf, names in self.files.items():
             if name in names:
                 return shelf, names[name]
@@ -138,27 +144,24 @@ class Library:
         return lines
 
     def problems_in(self, paths: Iterable[Path]) -> list[str]:
-        """Return everything that is wrong in files outside the library, one line each.
-
-        A file's kind is told by what it extends, else by its content: a ``kind`` makes it a
-        method, ``[data]`` a benchmark, ``[counting]`` a scoring convention, ``rows`` a report.
-        """
+        """Return everything that is wrong in files outside the library, one line each."""
         lines: list[str] = []
         for path in paths:
-            name = path if path.is_absolute() else Path.cwd() / path
+            name = str(path if path.is_absolute() else Path(".") / path)
+            name = name if _is_path(name) else f"./{name}"
             try:
-                if not path.is_file():
-                    raise LibraryError(f"{path}: no such file")
-                shelf = self._shelf_of(path)
-                lines += self._dangling(self.load(shelf, str(name)), str(path))
+                shelf, _ = self.find(name)
+                lines += self._dangling(self.load(shelf, name), str(path))
             except LibraryError as error:
                 lines += str(error).splitlines()
         return lines
 
     def _shelf_of(self, path: Path) -> Shelf:
+        if not path.is_file():
+            raise LibraryError(f"{path}: no such file")
         content = self._tables(path)
         if "extends" in content:
-            return self.find(content["extends"])[0]
+            return self.find(self._extended(content, path))[0]
         for key, shelf in (
             ("kind", METHODS),
             ("data", BENCHMARKS),
@@ -188,15 +191,16 @@ class Library:
         return [
             f"{where}: {key} = '{name}': no such {shelf.kind}{suggestion(name, self.files[shelf])}"
             for shelf, key, name in references
-            if name not in self.files[shelf]
+            if name not in self.files[shelf] and not (_is_path(name) and Path(name).is_file())
         ]
 
     def _content(self, shelf: Shelf, name: str) -> tuple[dict[str, Any], str]:
         """Return a file's tables, with those that it extends below them, and its display name."""
         path = self._path(shelf, name)
         content = self._tables(path)
-        base_name = content.pop("extends", None)
-        if base_name is not None:
+        if "extends" in content:
+            base_name = self._extended(content, path)
+            del content["extends"]
             base = self._tables(self._path(shelf, base_name, needed_by=self._where(path)))
             if "extends" in base:
                 raise LibraryError(
@@ -212,7 +216,7 @@ class Library:
         return content, self._where(path)
 
     def _path(self, shelf: Shelf, name: str, needed_by: str = "") -> Path:
-        if "/" in name or name.endswith(".toml"):
+        if _is_path(name):
             path = Path(name)
             if not path.is_file():
                 raise LibraryError(f"{name}: no such file; expected a {shelf.kind}'s TOML file")
@@ -226,14 +230,26 @@ class Library:
             )
         return self.files[shelf][name]
 
+    def _extended(self, content: dict[str, Any], path: Path) -> str:
+        name = content["extends"]
+        if not isinstance(name, str):
+            raise LibraryError(
+                f"{self._where(path)}: extends = {name!r}; expected a name in quotes"
+            )
+        return name
+
     def _tables(self, path: Path) -> dict[str, Any]:
         try:
             return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise LibraryError(f"{self._where(path)}: not readable as TOML: {error}") from None
 
     def _where(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith(".toml")
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +13,19 @@ import torch
 from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
+from hdbench.networks.perceptual import load_vgg19
 from hdbench.provenance import digest
 from hdbench.reporting.build import Gallery, write_report
-from hdbench.reporting.tables import differing_fingerprints
-from hdbench.results import Result, load_result, save_result
+from hdbench.reporting.tables import differing_choices
+from hdbench.results import ORACLE, Result, load_result, save_result
 from hdbench.runtime.devices import Machine
-from hdbench.runtime.job import IDENTITY_FILE, claim_folder
+from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
 from hdbench.segmentation.segmenter import CARD_FILE, Segmenter, load_segmenter, write_card
-from hdbench.segmentation.training import train_segmenter
+from hdbench.segmentation.training import segmenter_identity, train_segmenter
 from hdbench.synthesis import floor_synthesizer, generator_synthesizer, image_paths, write_images
-from hdbench.training.loop import GENERATOR_FILE, run_identity, train
+from hdbench.training.loop import GENERATOR_FILE, require_fitting_size, run_identity, train
 
-ORACLE = "oracle"
 FLOOR_METHODS = ("floor-patchwork", "floor-nearest", "floor-mean-colour")
 
 
@@ -58,6 +59,8 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
 
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
     """
+    assert bench.scoring  # wrong protocols and test files are found before minutes are spent
+    assert bench.test_scenes
     folder = train_segmenter(
         bench.benchmark,
         0,
@@ -91,8 +94,9 @@ def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> S
         device: where it computes.
 
     Raises:
-        CheckpointError: it does not exist yet, or is damaged.
-        UsageError: it judges another label space.
+        CheckpointError: it does not exist yet, is damaged, or the benchmark's own was trained
+            with another configuration.
+        UsageError: it judges another label space or size.
     """
     chosen = folder or bench.segmenter_folder()
     if folder is None and not (chosen / CARD_FILE).is_file():
@@ -100,8 +104,10 @@ def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> S
             f"{chosen}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
             "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
         )
+    if folder is None:
+        require_identity(chosen, segmenter_identity(bench.benchmark, 0, bench.train_data))
     segmenter = load_segmenter(chosen, device)
-    segmenter.accepts(bench.space.name)
+    segmenter.accepts(bench.space, bench.benchmark.size.width, bench.benchmark.size.height)
     return segmenter
 
 
@@ -169,24 +175,39 @@ def evaluate(
         run = None if isinstance(method, Oracle) else digest(_identity(bench, method, its_seed))
         result = _scored(bench, segmenter, method.name, its_seed, run, images)
         results[method.name] = result
-        if isinstance(method, Oracle):
-            oracle_gate(result, segmenter)
     return [results[method.name] for method in chosen]
 
 
 def stored_results(bench: Bench, methods: Sequence[str], seed: int) -> dict[str, Result]:
-    """Return the results of a benchmark that exist, by method.
+    """Return the results of a benchmark that exist, by method, under the benchmark's own judge.
 
     Raises:
-        HdbenchError: a result cannot be read.
+        HdbenchError: a result cannot be read, or is of images or a run that have changed since.
     """
     found: dict[str, Result] = {}
     for name in methods:
-        its_seed = seed if isinstance(bench.library.method(name), Pix2PixHD) else 0
-        path = bench.result_path(name, its_seed)
+        method = bench.library.method(name)
+        its_seed = seed if isinstance(method, Pix2PixHD) else 0
+        path = bench.result_path(method.name, its_seed, None)
         if path.is_file():
-            found[name] = load_result(path)
+            found[method.name] = result = load_result(path)
+            if not _is_current(bench, method, its_seed, result):
+                raise HdbenchError(
+                    f"{path}: the run or the images that it scored have changed since.\n"
+                    f"Next: 'hdbench evaluate --method {name}'"
+                )
     return found
+
+
+def _is_current(bench: Bench, method: Method, seed: int, result: Result) -> bool:
+    if isinstance(method, Oracle):
+        images = _photographs(bench)
+    else:
+        images = image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
+        if result.run != digest(_identity(bench, method, seed)):
+            return False
+    present = all(path.is_file() for path in images)
+    return present and bench.file_digests.of(images) == result.images
 
 
 def _scored(
@@ -198,7 +219,7 @@ def _scored(
     images: list[Path],
 ) -> Result:
     """Return the stored result if it is still true, else score and store."""
-    path = bench.result_path(method, seed)
+    path = bench.result_path(method, seed, _foreign_judge(bench, segmenter))
     labels = list(
         zip((entry.name for entry in bench.test_scenes), bench.test_label_digests, strict=True)
     )
@@ -214,6 +235,8 @@ def _scored(
             and known.run == run
             and known.images == bench.file_digests.of(images)
         ):
+            if method == ORACLE:
+                oracle_gate(known, segmenter)
             return known
     result = score(
         method,
@@ -227,8 +250,20 @@ def _scored(
         bench.benchmark,
         bench.scoring,
     )
+    if method == ORACLE:
+        oracle_gate(result, segmenter)
     save_result(path, result)
     return result
+
+
+def _foreign_judge(bench: Bench, segmenter: Segmenter) -> str | None:
+    """Return a short name of a segmenter that is not the benchmark's own, or None if it is."""
+    weights = segmenter.card.weights
+    try:
+        own = json.loads((bench.segmenter_folder() / CARD_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        own = {}
+    return None if own.get("weights") == weights else weights[:8]
 
 
 def _photographs(bench: Bench) -> list[Path]:
@@ -243,7 +278,7 @@ def _require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:
             f"{folder}: '{method.name}' is not trained on '{bench.benchmark.name}' yet.\n"
             f"Next: {command}"
         )
-    claim_folder(folder, _identity(bench, method, seed), restart=False)
+    require_identity(folder, _identity(bench, method, seed))
     if not (folder / GENERATOR_FILE).is_file():
         raise CheckpointError(
             f"{folder}: training of '{method.name}' has not reached its end.\n"
@@ -287,12 +322,12 @@ def write_named_report(
     if not results:
         raise HdbenchError(
             f"report '{name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
-            f"Next: 'hdbench evaluate --method {methods[0]}'"
+            "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
         )
-    differences = differing_fingerprints(results)
+    differences = differing_choices(results)
     if differences:
         raise HdbenchError(
-            f"report '{name}': results of different fingerprints are not ranked in one table\n"
+            f"report '{name}': results scored under different choices are not ranked in one table\n"
             f"{listing(differences)}\n"
             "Next: 'hdbench evaluate' with all of the methods scores them alike."
         )
@@ -322,7 +357,7 @@ def write_named_report(
 
 
 def quickstart(
-    bench: Bench, method_name: str, machine: Machine
+    bench: Bench, method_name: str, machine: Machine, vgg_weights: Path | None
 ) -> tuple[list[Result], dict[str, Path]]:
     """Go the whole way: judge, method, scores, report; every step goes on where it stopped.
 
@@ -332,8 +367,11 @@ def quickstart(
     method = bench.library.method(method_name)
     if not isinstance(method, Pix2PixHD):
         raise UsageError(f"'{method_name}' is of kind '{method.kind}' and learns nothing")
+    require_fitting_size(method, bench.benchmark)
+    if method.loss.vgg > 0:
+        load_vgg19(vgg_weights)  # found missing now, not after the judge's training
     segmenter = train_judge(bench, machine)
-    train_method(bench, method, 0, machine)
+    train_method(bench, method, 0, machine, vgg_weights)
     results = evaluate(bench, [method_name], 0, segmenter, machine.device)
     paths = write_named_report(bench, "table1", 0, machine.device, scenes=8)
     return results, paths

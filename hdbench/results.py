@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from hdbench.provenance import digest
 from hdbench.storage import write_atomically
 
 SCHEMA = 1
+#: The method whose images are the dataset's own photographs.
+ORACLE = "oracle"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,12 @@ def save_result(path: Path, result: Result) -> None:
     write_atomically(matrices_path(path), buffer.getvalue())
     record = asdict(result)
     del record["matrices"]
-    record = {"schema": SCHEMA, "fingerprint": result.fingerprint, **record}
+    record = {
+        "schema": SCHEMA,
+        "fingerprint": result.fingerprint,
+        "matrices": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        **record,
+    }
     write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
@@ -74,19 +83,30 @@ def load_result(path: Path) -> Result:
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        with np.load(matrices_path(path)) as stored:
-            matrices = stored["matrices"]
+        stored = matrices_path(path).read_bytes()
+        with np.load(io.BytesIO(stored)) as arrays:
+            matrices = arrays["matrices"]
         schema, fingerprint = record.pop("schema"), record.pop("fingerprint")
+        belongs = record.pop("matrices") == hashlib.sha256(stored).hexdigest()
         result = Result(**record, matrices=matrices)
     except FileNotFoundError as error:
         raise HdbenchError(f"{error.filename}: no such result; run 'hdbench evaluate'") from None
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise HdbenchError(
             f"{path}: not a readable result ({error}); delete it and run 'hdbench evaluate' again"
         ) from None
-    if schema != SCHEMA or fingerprint != result.fingerprint:
+    if schema != SCHEMA or fingerprint != result.fingerprint or not belongs:
         raise HdbenchError(
-            f"{path}: its choices do not hash to its fingerprint, or it is of another version; "
+            f"{path}: its choices or matrices are not those that it was written with; "
             "delete it and run 'hdbench evaluate' again"
         )
     return result

@@ -77,6 +77,12 @@ def test_ours_and_its_variant_say_what_the_paper_says() -> None:
             "models/x.toml: kind = 'pix2pixhdd' (did you mean 'pix2pixhd'?)",
         ),
         ("kind = ", "models/x.toml: not readable as TOML"),
+        ("kind = []", "models/x.toml: kind = [] (known: floor, oracle, pix2pixhd)"),
+        ("extends = 3", "models/x.toml: extends = 3; expected a name in quotes"),
+        (
+            'extends = "ours"\n[optimizer]\nlearning_rate = inf',
+            "models/x.toml: [optimizer] learning_rate = inf: input should be a finite number",
+        ),
     ],
 )
 def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
@@ -84,6 +90,51 @@ def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
 ) -> None:
     with pytest.raises(LibraryError) as error:
         variant(shelves, text).method("x")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[budget]\nepochs = 0\ndecay_epochs = 0",
+            "x.toml: [budget] epochs and decay_epochs are both 0",
+        ),
+        ("[segmenter]\nscale_min = 3.0", "x.toml: [segmenter] scale_min 3.0 is above scale_max"),
+    ],
+)
+def test_rules_between_keys_name_their_table(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(f'name = "x"\nextends = "camvid"\n{text}')
+    with pytest.raises(LibraryError) as error:
+        Library().benchmark(str(path))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "mean_iou = 0.3948",
+            "mean_iuo = 0.3948",
+            "[rows] entry 1 [published] unknown key 'mean_iuo' (did you mean 'mean_iou'?)",
+        ),
+        ('title     = "CRN"', 'titel     = "CRN"', "[rows] entry 2 unknown key 'titel'"),
+        (
+            'title  = "floor: mean colours"\nmethod = "floor-mean-colour"',
+            'title  = "floor: mean colours"',
+            "[rows] entry 8 a row needs a method, published scores, or both",
+        ),
+    ],
+)
+def test_a_reports_rows_are_checked_one_by_one(
+    shelves: Path, old: str, new: str, message: str
+) -> None:
+    text = (ROOT / "reports" / "table1.toml").read_text()
+    assert old in text
+    (shelves / "reports" / "table1.toml").write_text(text.replace(old, new))
+    with pytest.raises(LibraryError) as error:
+        Library(shelves).report("table1")
     assert message in str(error.value)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hdbench.cli.options import bench_options
-from hdbench.errors import DataError
+from hdbench.errors import DataError, counted
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
@@ -28,17 +28,19 @@ def check(bench: Bench) -> None:
     Example:
       hdbench data check
     """
-    from hdbench.data.inspection import check_split
+    from hdbench.data.inspection import check_split, shared_photographs
 
-    reports = [
-        check_split(bench.benchmark, bench.workspace.data_root, split)
-        for split in (bench.benchmark.data.train, bench.benchmark.data.test)
-    ]
+    root, spec = bench.workspace.data_root, bench.benchmark.data
+    splits = (spec.train, spec.test)
+    reports = [check_split(bench.benchmark, root, split) for split in splits]
     for found in reports:
         click.echo(found.text())
-    count = sum(len(found.problems) for found in reports)
+    shared = shared_photographs(root, spec.layout, splits)
+    for line in shared:
+        click.echo(f"between splits: {line}")
+    count = sum(len(found.problems) for found in reports) + len(shared)
     if count:
-        raise DataError(f"{bench.workspace.data_root}: {count} problems, listed above")
+        raise DataError(f"{bench.workspace.data_root}: {counted(count, 'problem')}, listed above")
     click.echo("no problems")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hdbench.errors import LibraryError, UsageError
+from hdbench.errors import LibraryError, UsageError, counted
 
 
 @click.command()
@@ -40,6 +40,8 @@ def init(benchmark: str, data_root: Path, workspace: Path) -> None:
     Library().benchmark(benchmark)
     if not data_root.is_dir():
         raise UsageError(f"{data_root}: no such folder; --data-root is the dataset's own folder")
+    if benchmark.endswith(".toml"):
+        benchmark = str(Path(benchmark).resolve())
     path = write_config(Path.cwd(), benchmark, data_root.resolve(), workspace)
     click.echo(f"wrote {path}\nNext: 'hdbench data check'")
 
@@ -106,6 +108,6 @@ def check(paths: tuple[Path, ...]) -> None:
     library = Library()
     problems = library.problems_in(paths) if paths else library.problems()
     if problems:
-        raise LibraryError("\n".join([f"{len(problems)} problems", *problems]))
+        raise LibraryError("\n".join([counted(len(problems), "problem"), *problems]))
     count = len(paths) or sum(len(names) for names in library.files.values())
-    click.echo(f"{count} files, no problems")
+    click.echo(f"{counted(count, 'file')}, no problems")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
 @click.command()
 @bench_options
 @machine_options
+@click.option(
+    "--vgg-weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="torchvision's VGG-19 weights, where a method needs them.",
+)
 @click.option("--method", default="ours-no-vgg", show_default=True, metavar="NAME")
-def quickstart(bench: Bench, machine: Machine, method: str) -> None:
+def quickstart(bench: Bench, machine: Machine, method: str, vgg_weights: Path | None) -> None:
     r"""Train segmenter and method, synthesize, score, and write the page; goes on where it stopped.
 
     \b
@@ -27,6 +34,6 @@ def quickstart(bench: Bench, machine: Machine, method: str) -> None:
     from hdbench.pipeline import quickstart as whole_way
     from hdbench.reporting.tables import render, score_tables
 
-    results, paths = whole_way(bench, method, machine)
+    results, paths = whole_way(bench, method, machine, vgg_weights)
     click.echo(render(score_tables(results)[0], "text"))
     click.echo(f"\nOpen the page: {paths['page'].resolve()}")

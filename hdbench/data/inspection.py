@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
-from hdbench.data.layouts import LAYOUTS, find_scenes
-from hdbench.data.loading import read_scene
+from hdbench.data.layouts import LAYOUTS, SceneFiles, find_scenes, spread
+from hdbench.data.loading import read_instance, read_label, read_photograph, read_scene
 from hdbench.data.scene import boundary_map
 from hdbench.data.sheets import Cell, contact_sheet
-from hdbench.errors import DataError
+from hdbench.errors import DataError, counted
+from hdbench.provenance import file_digest
 from hdbench.schema.benchmark import Benchmark
 
 
@@ -36,9 +38,11 @@ class SplitReport:
     def text(self) -> str:
         """Return the report for a terminal."""
         sizes = ", ".join(f"{count} of {size}" for size, count in self.sizes.items()) or "none read"
-        total = sum(self.pixels.values()) or 1
-        shares = ", ".join(f"{name} {count / total:.1%}" for name, count in self.pixels.items())
-        lines = [f"{self.split}: {self.scenes} scenes ({sizes})", f"  {shares}"]
+        lines = [f"{self.split}: {counted(self.scenes, 'scene')} ({sizes})"]
+        total = sum(self.pixels.values())
+        if total:
+            shares = (f"{name} {count / total:.1%}" for name, count in self.pixels.items())
+            lines.append("  " + ", ".join(shares))
         lines += [f"  problem: {problem}" for problem in self.problems]
         return "\n".join(lines)
 
@@ -51,16 +55,60 @@ def check_split(benchmark: Benchmark, root: Path, split: str) -> SplitReport:
     sizes: dict[str, int] = {}
     counts = torch.zeros(256, dtype=torch.long)
     for files in tqdm(survey.scenes, desc=f"checking {split}", unit="scene"):
-        try:
-            scene = read_scene(files, space)
-        except DataError as error:
-            problems.append(str(error))
+        faults = _faults(files, space)
+        if faults:
+            problems += faults
             continue
+        scene = read_scene(files, space, photograph=False)
         height, width = scene.size
         sizes[f"{width}x{height}"] = sizes.get(f"{width}x{height}", 0) + 1
         counts += torch.bincount(scene.label.flatten(), minlength=256)
     pixels = {entry.name: int(counts[entry.id]) for entry in space.classes}
     return SplitReport(split, len(survey.scenes), problems, sizes, pixels)
+
+
+def _faults(files: SceneFiles, space: LabelSpace) -> list[str]:
+    """Return what is wrong with each file of a scene, else what is wrong between them."""
+    checks: list[Callable[[], object]] = [
+        lambda: read_label(files.label, space),
+        lambda: read_photograph(files.image),
+    ]
+    if files.instance is not None:
+        instance = files.instance
+        checks.append(lambda: read_instance(instance))
+    faults = [fault for check in checks if (fault := _fault(check))]
+    if faults:
+        return faults
+    fault = _fault(lambda: read_scene(files, space))
+    return [fault] if fault else []
+
+
+def _fault(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def shared_photographs(root: Path, layout: str, splits: Sequence[str]) -> list[str]:
+    """Return a line for each photograph that stands in two splits, by content.
+
+    A method that trains on a photograph is not judged by it.
+    """
+    seen: dict[str, Path] = {}
+    lines: list[str] = []
+    for split in splits:
+        here = {
+            file_digest(files.image): files.image for files in LAYOUTS[layout](root, split).scenes
+        }
+        lines += [
+            f"{path}: the same photograph as {seen[key]} of another split"
+            for key, path in here.items()
+            if key in seen
+        ]
+        seen |= here
+    return lines
 
 
 def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> Image.Image:
@@ -71,9 +119,8 @@ def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> I
     """
     space = LABEL_SPACES[benchmark.data.label_space]
     files = find_scenes(benchmark.data.layout, root, split)
-    stride = max(1, len(files) // count)
     rows = []
-    for entry in files[::stride][:count]:
+    for entry in spread(files, count):
         scene = read_scene(entry, space).resized(benchmark.size.height, benchmark.size.width)
         assert scene.image is not None
         ids = scene.label if scene.instance is None else scene.instance

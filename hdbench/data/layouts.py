@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdbench.errors import DataError, listing
+from hdbench.errors import DataError, counted, listing
 
 _PHOTOGRAPHS = (".png", ".jpg", ".jpeg")
 
@@ -42,12 +42,19 @@ def find_scenes(layout: str, root: Path, split: str) -> list[SceneFiles]:
     """
     survey = LAYOUTS[layout](root, split)
     if survey.problems:
+        count = counted(len(survey.problems), "problem")
         raise DataError(
-            f"{root}: not usable as {layout} ({len(survey.problems)} problems in '{split}')\n"
+            f"{root}: not usable as {layout} ({count} in '{split}')\n"
             f"{listing(survey.problems)}\n"
             "Next: 'hdbench data check' lists everything that is wrong, files included."
         )
     return survey.scenes
+
+
+def spread(scenes: Sequence[SceneFiles], count: int) -> list[SceneFiles]:
+    """Return up to ``count`` scenes, spread evenly over all of them, in their order."""
+    count = min(count, len(scenes))
+    return [scenes[n * len(scenes) // count] for n in range(count)]
 
 
 def _camvid(root: Path, split: str) -> Survey:

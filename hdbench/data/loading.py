@@ -167,7 +167,7 @@ class ScaleAndCrop:
         return scene.flipped() if self.flip and draws[3] < 0.5 else scene
 
 
-class _Examples(Dataset[Scene]):
+class _Examples(Dataset[Any]):
     """Augmented scenes by (epoch, index): a pure function of these and the seed."""
 
     def __init__(
@@ -178,11 +178,14 @@ class _Examples(Dataset[Scene]):
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, key: tuple[int, int]) -> Scene:
+    def __getitem__(self, key: tuple[int, int]) -> Scene | DataError:
         epoch, index = key
         random = torch.Generator()
         random.manual_seed(derived_seed("augment", self._seed, epoch, index))
-        return self._augment(read_scene(self._files[index], self._space), random)
+        try:
+            return self._augment(read_scene(self._files[index], self._space), random)
+        except DataError as error:  # raised in a worker, it would arrive wrapped in a traceback
+            return error
 
 
 class _EpochOrder(Sampler[list[tuple[int, int]]]):
@@ -226,23 +229,37 @@ def training_batches(
     stop: int,
     workers: int,
 ) -> Iterator[Batch]:
-    """Return the batches of steps ``start`` to ``stop`` (exclusive).
+    """Yield the batches of steps ``start`` to ``stop`` (exclusive).
 
     A step's batch depends on the seed and the step alone, never on where the iteration began or
     on how many workers decode ahead of the network.
+
+    Raises:
+        DataError: a file is damaged; raised at the step that needs it.
     """
     loader: DataLoader[Any] = DataLoader(
         _Examples(files, space, augment, seed),
         batch_sampler=_EpochOrder(len(files), batch_size, seed, start, stop),
-        collate_fn=collate,
+        collate_fn=_collate_unless_error,
         generator=torch.Generator(),  # its own, so that the global stream stays the networks'
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         multiprocessing_context=_CHILD_PROCESS if workers else None,
-        worker_init_fn=_leave_interrupts_to_the_parent,
+        worker_init_fn=_leave_signals_to_the_parent,
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch
 
 
-def _leave_interrupts_to_the_parent(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _collate_unless_error(scenes: list[Scene | DataError]) -> Batch | DataError:
+    read = [scene for scene in scenes if isinstance(scene, Scene)]
+    if len(read) == len(scenes):
+        return collate(read)
+    return next(scene for scene in scenes if isinstance(scene, DataError))
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # both reach the whole process group
+        signal.signal(number, signal.SIG_IGN)

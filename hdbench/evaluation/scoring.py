@@ -201,7 +201,7 @@ def score(
         DataError: images are missing, damaged or of another size.
         UsageError: the segmenter judges another label space.
     """
-    segmenter.accepts(space.name)
+    segmenter.accepts(space, benchmark.size.width, benchmark.size.height)
     require_images(images, method)
     labels = list(zip((scene.name for scene in scenes), label_digests, strict=True))
     matrices = count_images(
@@ -231,19 +231,26 @@ def score(
 
 
 def oracle_gate(result: Result, segmenter: Segmenter) -> None:
-    """Check the oracle against what the segmenter's card declares for the same choices.
+    """Check the oracle against what the segmenter's card declares for this benchmark.
+
+    The fingerprint is not compared on purpose: a wrong mean, class table or photograph changes it
+    and is what the gate is for.
 
     Raises:
-        HdbenchError: it fell more than one point below: wrong images, sizes or class table.
+        HdbenchError: a score fell more than one point below.
     """
     declared = segmenter.card.oracle
-    if declared is None or declared["fingerprint"] != result.fingerprint:
+    if declared is None or (declared["benchmark"], declared["scoring"]) != (
+        result.benchmark,
+        result.scoring,
+    ):
         return
     for name in ("pixel_accuracy", "mean_iou"):
         measured = result.scores[name] or 0.0
         if measured < declared[name] - _GATE:
             raise HdbenchError(
                 f"the oracle's {name} is {measured:.4f}, the segmenter's card declares "
-                f"{declared[name]:.4f}: the photographs, their size or their order of channels "
-                "changed, so no score here can be trusted. Next: 'hdbench data check'"
+                f"{declared[name]:.4f}: the photographs, labels, sizes or the card's mean and "
+                "std changed, so no score here can be trusted.\nNext: 'hdbench data check', "
+                "then 'hdbench segmenter train --restart' if the data is meant to have changed"
             )

@@ -52,12 +52,12 @@ def build_generator(
         width: the benchmark's multiplier of channels.
     """
     spec = method.generator
-    base = scaled(spec.base_channels, width)
+    base = scaled(spec.base_channels / 2**spec.enhancers, width)
     if spec.enhancers == 0:
         return GlobalGenerator(in_channels, base, spec.downsamplings, spec.residual_blocks)
     return LocalEnhancer(
         in_channels,
-        base // 2**spec.enhancers,
+        base,
         spec.downsamplings,
         spec.residual_blocks,
         spec.enhancers,
@@ -80,6 +80,6 @@ def build_discriminator(
     return MultiscaleDiscriminator(in_channels, base, spec.layers, spec.scales)
 
 
-def scaled(channels: int, width: float) -> int:
+def scaled(channels: float, width: float) -> int:
     """Return channels times width, a multiple of 4 and at least 4."""
     return max(4, 4 * round(channels * width / 4))

@@ -1,4 +1,4 @@
-"""The coarse-to-fine generator of pix2pixHD (Sec. 3.1 and Appendix B of the paper).
+"""The coarse-to-fine generator of pix2pixHD (Sec. 3.2 and Appendix B of the paper).
 
 Shapes: B batch, C input channels (labels, boundary), H x W image; base n = 64 in the paper.
 
@@ -95,8 +95,6 @@ class GlobalGenerator(nn.Module):
         for _ in range(downsamplings):
             layers += _up(channels)
             channels //= 2
-        self.in_channels = in_channels
-        self.out_channels = channels
         self.divisor = 2**downsamplings
         self.body = nn.Sequential(*layers)
         self.to_image = _to_image(channels)
@@ -165,7 +163,6 @@ class LocalEnhancer(nn.Module):
         super().__init__()
         channels = base_channels * 2**enhancers
         coarse = GlobalGenerator(in_channels, channels, downsamplings, residual_blocks)
-        self.in_channels = in_channels
         self.divisor = coarse.divisor * 2**enhancers
         self.global_body = coarse.body  # G1 without its final 7x7 convolution
         levels = [channels // 2**level for level in range(enhancers)]

@@ -1,4 +1,4 @@
-"""VGG-19 features for the perceptual loss (Sec. 3.5 of the paper)."""
+"""VGG-19 features for the perceptual loss (Sec. 4 of the paper)."""
 
 from __future__ import annotations
 

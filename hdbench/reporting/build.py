@@ -10,8 +10,9 @@ import pandas as pd
 
 from hdbench.data.inspection import paint_boundaries
 from hdbench.data.labels import VOID, LabelSpace
-from hdbench.data.layouts import SceneFiles
+from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
+from hdbench.errors import counted
 from hdbench.evaluation.scoring import predict, prepared_image
 from hdbench.reporting.figures import class_bars, loss_curves
 from hdbench.reporting.page import Picture, SceneStrip, render_page
@@ -43,14 +44,13 @@ class Gallery:
     def strips(self) -> list[SceneStrip]:
         """Return labels, boundaries, both images, and what the segmenter saw in them."""
         size = self.benchmark.size
-        stride = max(1, len(self.scenes) // self.count)
-        chosen = list(zip(self.scenes, self.images, strict=True))[::stride][: self.count]
+        image_of = dict(zip((files.name for files in self.scenes), self.images, strict=True))
         strips = []
-        for files, path in chosen:
+        for files in spread(self.scenes, self.count):
             native = read_scene(files, self.space)
             scene = native.resized(size.height, size.width)
             assert scene.image is not None
-            synthesized = prepared_image(path, self.benchmark, photograph=False)
+            synthesized = prepared_image(image_of[files.name], self.benchmark, photograph=False)
             ids = scene.label if scene.instance is None else scene.instance
             pictures = [
                 Picture("labels", self.space.paint(scene.label), False),
@@ -112,18 +112,18 @@ def write_report(
     paths["figure"] = folder / f"{stem}.class-iou.svg"
     write_atomically(paths["figure"], bars.encode())
     first = next(iter(results.values()))
+    strips = gallery.strips() if gallery else []
     page = render_page(
         title=f"{report.title}: {benchmark.title}",
         subtitle=f"{report.source}. {len(first.scenes)} scenes, scoring {first.scoring}.",
         table=table,
-        notices=[],
         class_chart=bars,
         loss_charts=charts,
-        scenes=gallery.strips() if gallery else [],
+        scenes=strips,
         scenes_note=(
-            f"{gallery.count} scenes spread evenly over the test split, not chosen by eye. "
-            "Black in the segmenter's answers is void, which is not scored."
-            if gallery
+            f"{counted(len(strips), 'scene')} spread evenly over the test split, not chosen by "
+            "eye. Black in the segmenter's answers is void, which is not scored."
+            if strips
             else ""
         ),
         space=space,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -51,8 +52,8 @@ def class_bars(results: Sequence[Result]) -> str:
     axes = figure.add_subplot()
     height = 0.8 / len(results)
     places = np.arange(len(classes))
-    for n, (colour, result) in enumerate(zip(_COLOURS, results, strict=False)):
-        values = [result.scores["class_iou"][name] or 0.0 for name in classes]
+    for n, (colour, result) in enumerate(zip(cycle(_COLOURS), results, strict=False)):
+        values = [_or_nan(result.scores["class_iou"][name]) for name in classes]
         axes.barh(places + n * height, values, height=height, color=colour, label=result.method)
     axes.set_yticks(places + 0.4 - height / 2, classes)
     axes.invert_yaxis()
@@ -60,6 +61,10 @@ def class_bars(results: Sequence[Result]) -> str:
     axes.set_xlabel("IoU")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return _svg(figure)
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -70,7 +75,6 @@ def _svg(figure: Figure) -> str:
     style: dict[Any, Any] = {
         "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
         "svg.hashsalt": "hdbench",  # the same figure is the same bytes
-        "font.size": 9,
     }
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)

@@ -42,7 +42,6 @@ def render_page(
     title: str,
     subtitle: str,
     table: pd.DataFrame,
-    notices: Sequence[str],
     class_chart: str,
     loss_charts: Sequence[str],
     scenes: Sequence[SceneStrip],
@@ -58,7 +57,6 @@ def render_page(
         title: the report's title.
         subtitle: benchmark and scoring.
         table: the report's table (``report_table``).
-        notices: what a reader must know before reading the numbers.
         class_chart: SVG.
         loss_charts: SVG, one for each run.
         scenes: pictures, all scenes with the same captions.
@@ -91,7 +89,6 @@ def render_page(
     return environment.get_template("report.html").render(
         title=title,
         subtitle=subtitle,
-        notices=notices,
         groups=groups,
         rows=rows,
         class_chart=Markup(class_chart),

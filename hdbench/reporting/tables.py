@@ -7,11 +7,11 @@ from typing import Literal
 
 import pandas as pd
 
-from hdbench.results import Result, oracle_ratio
+from hdbench.provenance import differing_fields
+from hdbench.results import ORACLE, Result, oracle_ratio
 from hdbench.schema.report import Column, Report, Row
 
 Format = Literal["text", "markdown", "csv"]
-ORACLE = "oracle"
 #: What a cell says where nobody measured or published anything.
 NOTHING = "–"
 
@@ -67,14 +67,13 @@ def report_table(report: Report, results: Mapping[str, Result], measured_on: str
     return pd.DataFrame(lines, index=index, columns=heads)
 
 
-def differing_fingerprints(results: Mapping[str, Result]) -> list[str]:
-    """Return a line for each method whose result may not be ranked with the first one's."""
-    items = list(results.items())
+def differing_choices(results: Mapping[str, Result]) -> list[str]:
+    """Return why results may not be ranked in one table: each choice that differs, by method."""
+    (first_name, first), *others = results.items()
     return [
-        f"{name}: fingerprint {result.fingerprint[:12]}, "
-        f"but {items[0][0]} has {items[0][1].fingerprint[:12]}"
-        for name, result in items[1:]
-        if result.fingerprint != items[0][1].fingerprint
+        f"{name} differs from {first_name} in {line}"
+        for name, result in others
+        for line in differing_fields(first.choices, result.choices)
     ]
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from hdbench.errors import CheckpointError, DivergedError, listing
+from hdbench.errors import CheckpointError, DivergedError, counted, listing
 from hdbench.storage import write_atomically
 
 _KEPT = 2  # the newest, and one more in case the disk damaged it
@@ -133,7 +133,7 @@ def require_same_shapes(where: str, state: dict[str, Any], network: nn.Module) -
     if differences:
         raise CheckpointError(
             f"{where}: weights of another architecture or width than this method on this "
-            f"benchmark ({len(differences)} differences)\n{listing(differences, 4)}\n"
+            f"benchmark ({counted(len(differences), 'difference')})\n{listing(differences, 4)}\n"
             "Next: use the method and benchmark that it was trained with, or train anew."
         )
 

@@ -13,23 +13,31 @@ def choose_device(name: str) -> torch.device:
     """Return the device of a name; ``auto`` prefers a GPU.
 
     Raises:
-        UsageError: the device is not present.
+        UsageError: the name is unknown, or the device is not present.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"--device {name}: PyTorch finds no GPU here; use --device cpu")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
+            raise UsageError(f"--device {name}: PyTorch finds no such GPU here; use --device cpu")
+        # fp32 means fp32: results state it, and TF32 would keep ten bits of the mantissa.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+    return device
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context in which forward passes run: ``fp32``, or ``bf16`` where it is safe."""
+    """Return the context in which forward passes run: ``fp32``, or ``bf16`` by autocast."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a training may use; none of it changes what is learnt."""
+    """What a training may use; not part of a run's identity."""
 
     device: torch.device
     #: Processes that decode ahead of the network; 0 decodes in between.

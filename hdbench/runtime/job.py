@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 import signal
@@ -16,7 +17,7 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from tqdm import tqdm
 
-from hdbench.errors import CheckpointError, DivergedError, Interrupted, listing
+from hdbench.errors import CheckpointError, DivergedError, HdbenchError, Interrupted, listing
 from hdbench.provenance import differing_fields, digest
 from hdbench.runtime.checkpoint import Checkpoints
 from hdbench.runtime.metrics import MetricsLog
@@ -38,31 +39,60 @@ class Resumable(Protocol):
         ...
 
 
-def claim_folder(folder: Path, identity: dict[str, Any], restart: bool) -> None:
-    """Make a folder this job's own, so that only the very same job goes on in it.
+@contextlib.contextmanager
+def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[None]:
+    """Hold a folder as this job's own: no other process, and only the very same job, works in it.
 
     Args:
         folder: the run's folder.
         identity: everything that the outcome depends on, as JSON values.
-        restart: move a folder of another identity (or of this one) aside and begin anew.
+        restart: move what the folder holds aside and begin anew.
 
     Raises:
-        CheckpointError: the folder belongs to another job and ``restart`` is off.
+        CheckpointError: another process works there, or the folder belongs to another job and
+            ``restart`` is off.
+        StorageError: the folder cannot be written.
     """
-    path = folder / IDENTITY_FILE
-    if restart and folder.exists():
-        aside = folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
-        folder.rename(aside)
-    if path.is_file():
-        known = json.loads(path.read_text())
-        if known != identity:
+    lock = folder.with_name(f".{folder.name}.lock")  # beside it, so that a restart cannot move it
+    write_atomically(lock.with_name(f"{lock.name}.probe"), b"")
+    lock.with_name(f"{lock.name}.probe").unlink()
+    with lock.open("a") as file:
+        try:
+            # A record lock is the process's own: it ends with it, however it ends, and decoding
+            # workers do not inherit it.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise CheckpointError(
-                f"{folder}: holds another job; what differs (there -> here):\n"
-                f"{listing(differing_fields(known, identity))}\n"
-                "Next: --restart moves it aside and begins anew; another --seed keeps both."
-            )
-        return
-    write_atomically(path, json.dumps(identity, indent=2).encode())
+                f"{folder}: another hdbench process is working here; "
+                "wait for it, stop it, or use another --workspace or --seed"
+            ) from None
+        if restart and folder.exists():
+            stamp = time.strftime("%Y%m%d-%H%M%S")
+            folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))
+        if (folder / IDENTITY_FILE).is_file():
+            require_identity(folder, identity)
+        else:
+            write_atomically(folder / IDENTITY_FILE, json.dumps(identity, indent=2).encode())
+        yield
+
+
+def require_identity(folder: Path, identity: dict[str, Any]) -> None:
+    """Check that a folder belongs to a job.
+
+    Raises:
+        CheckpointError: it belongs to another one; what differs is listed.
+    """
+    try:
+        known = json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8"))
+    except ValueError:
+        known = {"damaged": True}
+    if known != identity:
+        raise CheckpointError(
+            f"{folder}: holds another job; what differs (there -> here):\n"
+            f"{listing(differing_fields(known, identity))}\n"
+            "Next: train with --restart, which moves it aside and begins anew; "
+            "another --seed or --workspace keeps both."
+        )
 
 
 class Job:
@@ -70,13 +100,13 @@ class Job:
 
     Usage::
 
-        with Job(folder, "ours on camvid", steps, checkpoint_minutes=5) as job:
+        with claimed(folder, identity, restart), Job(folder, title, steps, 5) as job:
             job.resume(trainee)
             for step, batch in job.follow(batches_from):
                 job.record(step, rates, losses_of(batch), batch.names)
 
     Args:
-        folder: the claimed folder of the run (``claim_folder``).
+        folder: the run's folder, held by ``claimed``.
         title: what the progress bar says.
         steps: steps in all.
         checkpoint_minutes: time between checkpoints; 0 saves after every step.
@@ -130,7 +160,9 @@ class Job:
                 f"{self.folder / IDENTITY_FILE} describes; --restart moves them aside"
             )
         trainee.load_state(state["trainee"])
-        torch.set_rng_state(state["random"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if state["random"]["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["random"]["cuda"])
         self.step = self._saved_step = state["step"]
         self.seconds = state["seconds"]
 
@@ -150,7 +182,7 @@ class Job:
         )
         with bar, contextlib.closing(self._log):
             self._bar = bar
-            for batch in batches(self.step, self.steps):
+            for batch in self._saved_on_error(batches(self.step, self.steps)):
                 began = time.monotonic()
                 yield self.step, batch
                 self.step += 1
@@ -163,8 +195,17 @@ class Job:
                         f"stopped by {self._stop} after step {self.step} of {self.steps}; "
                         "everything is saved, the same command goes on"
                     )
-        if self._saved_step != self.step:
-            self.save()
+            if self._saved_step != self.step:
+                self.save()
+
+    def _saved_on_error(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield batches; a file that cannot be read costs no step that was done before it."""
+        try:
+            yield from batches
+        except HdbenchError:
+            if self._saved_step != self.step:
+                self.save()
+            raise
 
     def record(
         self,
@@ -198,14 +239,18 @@ class Job:
         self._bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
 
     def save(self) -> None:
-        """Save a checkpoint of the steps completed so far."""
+        """Save a checkpoint of the steps completed so far, their metrics before it."""
         assert self._trainee is not None
+        self._log.sync()
         self._checkpoints.save(
             self.step,
             {
                 "identity": self._identity,
                 "seconds": self.seconds,
-                "random": torch.get_rng_state(),
+                "random": {
+                    "cpu": torch.get_rng_state(),
+                    "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                },
                 "trainee": self._trainee.state(),
             },
         )

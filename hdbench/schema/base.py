@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hdbench.errors import LibraryError, suggestion
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Table(BaseModel):
@@ -48,10 +52,11 @@ def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
 
 
 def _line(model: type[BaseModel], problem: Any, where: str) -> str:
-    *tables, key = problem["loc"]
-    table = "".join(f"[{part}] " for part in tables if isinstance(part, str))
-    table += "".join(f"entry {part + 1} " for part in tables if isinstance(part, int))
-    place = f"{where}: {table}"
+    location, text = list(problem["loc"]), problem["msg"]
+    if problem["type"] == "value_error":  # a rule about a whole table
+        return f"{where}: {_place(location)}{text.removeprefix('Value error, ')}"
+    *tables, key = location
+    place = f"{where}: {_place(tables)}"
     match problem["type"]:
         case "extra_forbidden":
             known = _keys(model, tables)
@@ -60,10 +65,18 @@ def _line(model: type[BaseModel], problem: Any, where: str) -> str:
             return f"{place}key '{key}' is missing; files have no hidden defaults, so state it"
         case "literal_error":
             expected = problem["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
-            hint = suggestion(str(problem["input"]), expected.split(", "))
+            known = [choice.strip() for choice in expected.split(",")]
+            hint = suggestion(str(problem["input"]), known)
+            if key == "[key]":
+                return f"{where}: {_place(tables[:-1])}unknown key '{problem['input']}'{hint}"
             return f"{place}{key} = {problem['input']!r} is not known{hint}"
         case _:
-            return f"{place}{key} = {problem['input']!r}: {_lower(problem['msg'])}"
+            return f"{place}{key} = {problem['input']!r}: {_lower(text)}"
+
+
+def _place(tables: list[Any]) -> str:
+    parts = [f"[{part}]" if isinstance(part, str) else f"entry {part + 1}" for part in tables]
+    return "".join(f"{part} " for part in parts)
 
 
 def _lower(text: str) -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from hdbench.schema.base import LibraryFile, Table
-
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0)]
+from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
 
 
 class Data(Table):
@@ -48,6 +45,12 @@ class Budget(Table):
     #: Arithmetic of the forward pass; weights and optimiser stay fp32.
     precision: Literal["fp32", "bf16"]
 
+    @model_validator(mode="after")
+    def _trains_at_all(self) -> Budget:
+        if self.epochs + self.decay_epochs == 0:
+            raise ValueError("epochs and decay_epochs are both 0; nothing would be trained")
+        return self
+
 
 class SegmenterTraining(Table):
     """The PSPNet that judges images on this benchmark, and how it is trained."""
@@ -61,9 +64,9 @@ class SegmenterTraining(Table):
     #: Peak of AdamW's one-cycle schedule.
     learning_rate: Rate
     #: AdamW's decoupled weight decay.
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Weight
     #: Weight of the auxiliary segmentation loss on the encoder's stage before last.
-    auxiliary_weight: Annotated[float, Field(ge=0)]
+    auxiliary_weight: Weight
     #: Random scale, lower end; images are scaled, then cropped or padded to the full size.
     scale_min: Rate
     #: Random scale, upper end.
@@ -72,6 +75,12 @@ class SegmenterTraining(Table):
     flip: bool
     #: Arithmetic of the forward pass.
     precision: Literal["fp32", "bf16"]
+
+    @model_validator(mode="after")
+    def _scales_are_a_range(self) -> SegmenterTraining:
+        if self.scale_min > self.scale_max:
+            raise ValueError(f"scale_min {self.scale_min} is above scale_max {self.scale_max}")
+        return self
 
 
 class Benchmark(LibraryFile):

@@ -6,10 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hdbench.schema.base import LibraryFile, Table
-
-Positive = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
 
 
 class Input(Table):
@@ -61,7 +58,7 @@ class Optimizer(Table):
     """Adam, for generator and discriminators alike."""
 
     #: Step size during the constant part of the schedule.
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Rate
     #: Decay of the first moment.
     beta1: Annotated[float, Field(ge=0, lt=1)]
     #: Decay of the second moment.

@@ -32,7 +32,7 @@ class Row(Table):
     #: A method whose results are shown; left out where hdbench has no such method.
     method: str | None = None
     #: Published scores in the columns' printed units; left out where nobody published any.
-    published: dict[str, float] | None = None
+    published: dict[Score, float] | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Row:

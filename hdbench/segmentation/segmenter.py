@@ -12,7 +12,8 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from hdbench.errors import CheckpointError, UsageError
+from hdbench.data.labels import LabelSpace
+from hdbench.errors import CheckpointError, StorageError, UsageError
 from hdbench.networks.pspnet import OUTPUT_STRIDE, build_pspnet
 from hdbench.provenance import tensors_digest
 from hdbench.runtime.checkpoint import load_weights
@@ -20,7 +21,6 @@ from hdbench.storage import write_atomically
 
 CARD_FILE = "segmenter.json"
 WEIGHTS_FILE = "model.safetensors"
-_CONFIG_FILE = "config.json"
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,32 @@ class Segmenter:
             )
         return self.network(normalised(images.to(self.device), self._mean, self._std))
 
-    @torch.no_grad()
-    def accepts(self, label_space: str) -> None:
-        """Check that this segmenter judges a label space.
+    def accepts(self, space: LabelSpace, width: int, height: int) -> None:
+        """Check that this segmenter judges images of a size in a label space.
+
+        Args:
+            space: what the labels mean.
+            width: of the images, in pixels.
+            height: of the images, in pixels.
 
         Raises:
-            UsageError: it predicts the classes of another one.
+            UsageError: it predicts other classes, or was trained at another size, which would
+                move the bins of its pyramid.
         """
-        if self.card.label_space != label_space:
+        names = [entry.name for entry in space.scored]
+        if self.card.label_space != space.name or self.card.classes != names:
             raise UsageError(
                 f"this segmenter predicts '{self.card.label_space}' "
-                f"({len(self.card.classes)} classes), the benchmark's labels are '{label_space}'; "
-                "its predictions would mean other classes. Next: train one with "
-                "'hdbench segmenter train', or name another with --segmenter"
+                f"({', '.join(self.card.classes)}), the benchmark's labels are '{space.name}' "
+                f"({', '.join(names)}); its predictions would mean other classes.\n"
+                "Next: train one with 'hdbench segmenter train', or name another with --segmenter"
+            )
+        if self.card.window != [width, height]:
+            raise UsageError(
+                "this segmenter was trained at {}x{}, ".format(*self.card.window)
+                + f"the benchmark's images are {width}x{height}; PSPNet pools over the whole "
+                "image, so it is only evaluated at its training size.\n"
+                "Next: train one with 'hdbench segmenter train', or name another with --segmenter"
             )
 
 
@@ -102,10 +115,12 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 def save_segmenter(folder: Path, network: smp.PSPNet, card: SegmenterCard) -> None:
     """Write a segmenter in segmentation-models-pytorch's own layout, and its card, last."""
-    folder.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the hub mixin announces its model card
-        network.save_pretrained(folder)  # pyright: ignore[reportCallIssue]
+        try:
+            network.save_pretrained(folder)  # pyright: ignore[reportCallIssue]
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be written ({error})") from error
     write_card(folder, card)
 
 

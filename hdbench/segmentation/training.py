@@ -19,7 +19,7 @@ from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetWithAuxiliary
 from hdbench.provenance import derived_seed, digest, tensors_digest
 from hdbench.runtime.checkpoint import require_same_shapes
 from hdbench.runtime.devices import Machine, autocast
-from hdbench.runtime.job import Job, claim_folder
+from hdbench.runtime.job import Job, claimed, require_identity
 from hdbench.schema.benchmark import Benchmark
 from hdbench.segmentation.segmenter import CARD_FILE, SegmenterCard, normalised, save_segmenter
 
@@ -157,10 +157,12 @@ def train_segmenter(
     if size.width % OUTPUT_STRIDE or size.height % OUTPUT_STRIDE:
         raise UsageError(
             f"benchmark '{benchmark.name}': [size] {size.width}x{size.height}: "
-            f"PSPNet needs sides that divide by {OUTPUT_STRIDE}"
+            f"PSPNet needs sides that divide by {OUTPUT_STRIDE}; "
+            f"use {_fitting(size.width)}x{_fitting(size.height)}"
         )
-    claim_folder(folder, segmenter_identity(benchmark, seed, data), restart)
-    if (folder / CARD_FILE).is_file():
+    identity = segmenter_identity(benchmark, seed, data)
+    if (folder / CARD_FILE).is_file() and not restart:
+        require_identity(folder, identity)
         return folder
     steps = spec.epochs * steps_per_epoch(len(files), spec.batch_size)
     trainer = SegmenterTrainer(benchmark, steps, seed, machine.device)
@@ -182,26 +184,33 @@ def train_segmenter(
         )
 
     title = f"segmenter on {benchmark.name}"
-    with Job(folder, title, steps, machine.checkpoint_minutes) as job:
+    with (
+        claimed(folder, identity, restart),
+        Job(folder, title, steps, machine.checkpoint_minutes) as job,
+    ):
         job.resume(trainer)
         for step, batch in job.follow(batches):
             rate = trainer.rate
             job.record(step, {"rate": rate}, trainer.step(batch), batch.names)
 
-    pspnet = trainer.network.pspnet.cpu().to(memory_format=torch.contiguous_format)
-    card = SegmenterCard(
-        architecture="pspnet",
-        encoder=spec.encoder,
-        label_space=benchmark.data.label_space,
-        classes=[entry.name for entry in trainer.space.scored],
-        mean=_MEAN,
-        std=_STD,
-        window=[size.width, size.height],
-        trained_on=f"{benchmark.name}/{benchmark.data.train}, {len(files)} scenes",
-        scenes_digest=digest(data),
-        training={**spec.model_dump(), "seed": seed, "steps": job.step},
-        weights=tensors_digest(pspnet.state_dict()),
-        oracle=None,
-    )
-    save_segmenter(folder, pspnet, card)
+        pspnet = trainer.network.pspnet.cpu().to(memory_format=torch.contiguous_format)
+        card = SegmenterCard(
+            architecture="pspnet",
+            encoder=spec.encoder,
+            label_space=benchmark.data.label_space,
+            classes=[entry.name for entry in trainer.space.scored],
+            mean=_MEAN,
+            std=_STD,
+            window=[size.width, size.height],
+            trained_on=f"{benchmark.name}/{benchmark.data.train}, {len(files)} scenes",
+            scenes_digest=digest(data),
+            training={**spec.model_dump(), "seed": seed, "steps": job.step},
+            weights=tensors_digest(pspnet.state_dict()),
+            oracle=None,
+        )
+        save_segmenter(folder, pspnet, card)
     return folder
+
+
+def _fitting(side: int) -> int:
+    return max(1, round(side / OUTPUT_STRIDE)) * OUTPUT_STRIDE

@@ -7,25 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from hdbench.data.labels import LABEL_SPACES
-from hdbench.data.layouts import SceneFiles
+from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import ResizeAndFlip, read_scene, steps_per_epoch, training_batches
 from hdbench.data.scene import (
     Batch,
+    Scene,
     collate,
     from_network_range,
     to_network_range,
 )
 from hdbench.data.sheets import Cell, contact_sheet, write_sheet
-from hdbench.errors import UsageError
+from hdbench.errors import CheckpointError, UsageError
 from hdbench.networks.builder import build_discriminator, build_generator, conditioning
 from hdbench.networks.perceptual import VGG19Features, load_vgg19
 from hdbench.provenance import derived_seed, digest, tensors_digest
 from hdbench.runtime.checkpoint import require_same_shapes, save_weights
 from hdbench.runtime.devices import Machine, autocast
-from hdbench.runtime.job import Job, claim_folder
+from hdbench.runtime.job import Job, claimed, require_identity
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.objective import (
@@ -59,7 +61,8 @@ class Pix2PixHDTrainer:
         device: torch.device,
     ) -> None:
         """Build everything with fresh weights."""
-        self.method, self.budget, self.device = method, benchmark.budget, device
+        self.method, self.device = method, device
+        self.budget, self.size = benchmark.budget, benchmark.size
         space = LABEL_SPACES[benchmark.data.label_space]
         self.condition = conditioning(method, space.channels)
         torch.manual_seed(derived_seed("weights", seed))
@@ -67,6 +70,7 @@ class Pix2PixHDTrainer:
         self.generator = build_generator(method, channels, self.budget.width).to(device)
         self.discriminator = build_discriminator(method, channels + 3, self.budget.width)
         self.discriminator.to(device)
+        self._vgg_digest = None if vgg is None else tensors_digest(vgg.state_dict())
         self.vgg = None if vgg is None else vgg.to(device)
         adam = method.optimizer
         betas = (adam.beta1, adam.beta2)
@@ -134,16 +138,23 @@ class Pix2PixHDTrainer:
 
     def state(self) -> dict[str, Any]:
         """Return the state of networks and optimisers."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
+        return {**state, "vgg": self._vgg_digest}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a state that ``state`` returned.
 
         Raises:
-            CheckpointError: it is of networks of another architecture or width.
+            CheckpointError: it is of networks of another architecture or width, or learnt from
+                other VGG-19 weights.
         """
         require_same_shapes("checkpoint: generator", state["generator"], self.generator)
         require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
+        if state["vgg"] != self._vgg_digest:
+            raise CheckpointError(
+                "checkpoint: began with other VGG-19 weights than --vgg-weights gives now; "
+                "give the same file, or begin anew with --restart"
+            )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
@@ -165,7 +176,7 @@ def run_identity(
         method: the resolved method.
         benchmark: the resolved benchmark; its judge and scoring do not enter.
         seed: of weights, order and augmentation.
-        data: name and digests of each training scene (``scene_digests``).
+        data: name and file digests of each training scene (``Bench.train_data``).
     """
     return {
         "kind": "generator",
@@ -195,14 +206,20 @@ def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
     """
     divisor = 2 ** (method.generator.downsamplings + method.generator.enhancers)
     size = benchmark.size
+    smallest = 2 * divisor  # reflection padding needs two pixels at the lowest resolution
     for name, side in (("width", size.width), ("height", size.height)):
+        if side < smallest:
+            raise UsageError(
+                f"benchmark '{benchmark.name}': [size] {name} = {side}; the generator of "
+                f"'{method.name}' needs at least {smallest}"
+            )
         if side % divisor:
             below = side // divisor * divisor
             raise UsageError(
                 f"benchmark '{benchmark.name}': [size] {name} = {side} does not divide by "
                 f"{divisor}, as the generator of '{method.name}' needs "
                 f"({method.generator.downsamplings} halvings, {method.generator.enhancers} "
-                f"enhancers); use {max(divisor, below)} or {below + divisor}"
+                f"enhancers); use {below} or {below + divisor}"
             )
 
 
@@ -224,7 +241,7 @@ def train(
         benchmark: the resolved benchmark.
         seed: of weights, order and augmentation.
         files: the training scenes.
-        data: their digests (``scene_digests``).
+        data: their names and file digests (``Bench.train_data``).
         folder: the run's folder.
         machine: device, decoding workers, time between checkpoints.
         vgg_weights: torchvision's VGG-19 file; None means torchvision's cache.
@@ -237,13 +254,12 @@ def train(
         Interrupted: the user stopped it; everything is saved.
     """
     require_fitting_size(method, benchmark)
-    vgg = load_vgg19(vgg_weights) if method.loss.vgg > 0 else None
     identity = run_identity(method, benchmark, seed, data)
-    claim_folder(folder, identity, restart)
     output = folder / GENERATOR_FILE
-    if output.is_file():
+    if output.is_file() and not restart:
+        require_identity(folder, identity)
         return output
-
+    vgg = load_vgg19(vgg_weights) if method.loss.vgg > 0 else None
     trainer = Pix2PixHDTrainer(method, benchmark, seed, vgg, machine.device)
     constant, decay = planned_steps(benchmark, len(files))
     per_epoch = steps_per_epoch(len(files), benchmark.budget.batch_size)
@@ -263,20 +279,24 @@ def train(
             workers=machine.workers,
         )
 
-    title = f"{method.name} on {benchmark.name}"
-    with Job(folder, title, constant + decay, machine.checkpoint_minutes) as job:
+    shown = [read_scene(entry, space) for entry in spread(files, _SHEET_SCENES)]
+    title, steps = f"{method.name} on {benchmark.name}", constant + decay
+    with (
+        claimed(folder, identity, restart),
+        Job(folder, title, steps, machine.checkpoint_minutes) as job,
+    ):
         job.resume(trainer)
         for step, batch in job.follow(batches):
             rate = learning_rate(step, constant, decay, method.optimizer.learning_rate)
             losses = trainer.step(batch, rate)
             job.record(step, {"epoch": step // per_epoch, "rate": rate}, losses, batch.names)
             if (step + 1) % per_epoch == 0:
-                _write_samples(trainer, files, benchmark, folder, step + 1)
+                sheet = _sample_sheet(trainer, shown, space, step + 1)
+                write_sheet(sheet, folder / "samples" / f"step-{step + 1:08d}.png")
 
-        state = trainer.generator.state_dict()
         facts = {
             "identity": digest(identity),
-            "weights": tensors_digest(state),
+            "weights": tensors_digest(trainer.generator.state_dict()),
             "steps": str(job.step),
             "seconds": f"{job.seconds:.1f}",
         }
@@ -284,20 +304,13 @@ def train(
     return output
 
 
-def _write_samples(
-    trainer: Pix2PixHDTrainer,
-    files: list[SceneFiles],
-    benchmark: Benchmark,
-    folder: Path,
-    step: int,
-) -> None:
-    """Draw labels, synthesized image and photograph of a few training scenes, evenly spread."""
-    space = LABEL_SPACES[benchmark.data.label_space]
-    size = benchmark.size
-    stride = max(1, len(files) // _SHEET_SCENES)
+def _sample_sheet(
+    trainer: Pix2PixHDTrainer, scenes: list[Scene], space: LabelSpace, step: int
+) -> Image.Image:
+    """Draw labels, synthesized image and photograph of a few training scenes."""
     rows = []
-    for chosen in files[::stride][:_SHEET_SCENES]:
-        scene = read_scene(chosen, space).resized(size.height, size.width)
+    for native in scenes:
+        scene = native.resized(trainer.size.height, trainer.size.width)
         assert scene.image is not None
         rows.append(
             [
@@ -306,4 +319,4 @@ def _write_samples(
                 Cell("photograph", scene.image),
             ]
         )
-    write_sheet(contact_sheet(rows), folder / "samples" / f"step-{step:08d}.png")
+    return contact_sheet(rows)

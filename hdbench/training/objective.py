@@ -50,7 +50,7 @@ def feature_matching_loss(
 
 
 def perceptual_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """Return the weighted L1 distance of VGG-19 features (Sec. 3.5); real gets no gradient."""
+    """Return the weighted L1 distance of VGG-19 features (Sec. 4); real gets no gradient."""
     total = fake[0].new_zeros((), dtype=torch.float32)
     for weight, fake_map, real_map in zip(PERCEPTUAL_WEIGHTS, fake, real, strict=True):
         total = total + weight * F.l1_loss(fake_map.float(), real_map.detach().float())

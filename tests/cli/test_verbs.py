@@ -47,10 +47,12 @@ def test_list_names_everything(cli: Cli) -> None:
     assert all(entry["name"] in text for entry in entries)
 
 
-def test_show_prints_the_file_and_the_resolved_values(cli: Cli) -> None:
+def test_show_prints_the_file_and_the_resolved_values(cli: Cli, tmp_path: Path) -> None:
     assert 'extends = "ours"' in cli("show", "ours-no-vgg").stdout
     resolved = json.loads(cli("show", "ours-no-vgg", "--resolved").stdout)
     assert resolved["loss"] == {"gan": "lsgan", "feature_matching": 10.0, "vgg": 0.0}
+    (tmp_path / "mine.toml").write_text('name = "mine"\nextends = "ours"')
+    assert json.loads(cli("show", "./mine.toml", "--resolved").stdout)["name"] == "mine"
     wrong = cli("show", "tabel1")
     assert wrong.exit_code == 2
     assert "did you mean 'table1'?" in wrong.stderr
@@ -132,6 +134,20 @@ def test_data_check_lists_everything_that_is_wrong_with_counts(
     assert "5 problems" in result.stderr
 
 
+def test_data_check_finds_every_fault_of_one_scene_and_photographs_in_two_splits(
+    cli: Cli, camvid_folder: Path
+) -> None:
+    (camvid_folder / "train" / "train_02.png").write_bytes(b"")
+    Image.new("L", (96, 72), 99).save(camvid_folder / "trainannot" / "train_02.png")
+    leaked = camvid_folder / "val" / "val_01.png"
+    leaked.write_bytes((camvid_folder / "train" / "train_05.png").read_bytes())
+    result = cli("data", "check")
+    assert "trainannot/train_02.png: id 99" in result.stdout
+    assert "train/train_02.png: cannot be decoded" in result.stdout
+    assert "val_01.png: the same photograph as" in result.stdout
+    assert "3 problems" in result.stderr
+
+
 def test_data_check_counts_pixels_by_class(cli: Cli) -> None:
     text = cli("data", "check").stdout
     assert "train: 8 scenes (8 of 96x72)" in text
@@ -174,6 +190,8 @@ def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) 
         (("train", "floor-nearest"), 2, "is of kind 'floor' and learns nothing"),
         (("train", "ours", "--vgg-weights", "none.pth"), 1, "'ours-no-vgg', the method that"),
         (("train", "ours-no-vgg", "--device", "cuda:7"), 2, "use --device cpu"),
+        (("train", "ours-no-vgg", "--device", "foo"), 2, "expected auto, cpu, cuda or cuda:N"),
+        (("quickstart", "--method", "ours"), 1, "--vgg-weights FILE"),
         (("evaluate", "--method", "ours-no-vgg"), 1, "hdbench segmenter train"),
         (("evaluate", "--segmenter", "nowhere"), 1, "nowhere/segmenter.json: no segmenter here"),
         (("synthesize", "--method", "ours-no-vgg"), 1, "is not trained on 'tiny' yet"),

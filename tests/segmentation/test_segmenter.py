@@ -4,6 +4,7 @@ import json
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -11,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from hdbench.bench import Bench
-from hdbench.data.labels import VOID
+from hdbench.data.labels import LABEL_SPACES, VOID
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.networks.pspnet import build_pspnet
 from hdbench.provenance import tensors_digest
@@ -86,11 +87,27 @@ def test_sides_must_divide_by_eight(folder: Path) -> None:
         load_segmenter(folder, CPU).logits(torch.zeros(1, 3, 48, 60, dtype=torch.uint8))
 
 
-def test_another_label_space_is_refused(folder: Path) -> None:
-    card = load_segmenter(folder, CPU).card
-    write_card(folder, replace(card, label_space="cityscapes"))
-    with pytest.raises(UsageError, match=r"predicts 'cityscapes' .* labels are 'camvid'"):
-        load_segmenter(folder, CPU).accepts("camvid")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label_space": "cityscapes"}, r"predicts 'cityscapes' .* labels are 'camvid'"),
+        ({"classes": ["building", "sky"]}, r"predicts 'camvid' \(building, sky\)"),
+        ({"window": [128, 96]}, "was trained at 128x96, the benchmark's images are 64x48"),
+    ],
+)
+def test_other_classes_or_another_size_are_refused(
+    folder: Path, change: dict[str, Any], message: str
+) -> None:
+    space = LABEL_SPACES["camvid"]
+    fitting = replace(
+        load_segmenter(folder, CPU).card, classes=[entry.name for entry in space.scored]
+    )
+    segmenter = load_segmenter(folder, CPU)
+    segmenter.card = fitting
+    segmenter.accepts(space, 64, 48)
+    segmenter.card = replace(fitting, **change)
+    with pytest.raises(UsageError, match=message):
+        segmenter.accepts(space, 64, 48)
 
 
 def test_replaced_weights_do_not_pass_for_the_cards(folder: Path) -> None:
