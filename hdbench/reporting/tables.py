@@ -90,7 +90,7 @@ def render(table: pd.DataFrame, form: Format) -> str:
         for name, line in zip(table.index, table.values.tolist(), strict=True)
     ]
     if form == "markdown":
-        titles = [" ".join(part for part in head if part) for head in heads]
+        titles = ["<br>".join(part for part in head if part) for head in heads]
         rule = ["---", *["---:"] * (len(titles) - 1)]
         return "\n".join("| " + " | ".join(line) + " |" for line in [titles, rule, *rows])
     return _aligned(heads, rows)
