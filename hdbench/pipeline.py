@@ -14,16 +14,21 @@ from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
 from hdbench.networks.perceptual import load_vgg19
-from hdbench.provenance import digest
+from hdbench.provenance import differing_fields, digest
 from hdbench.reporting.build import Gallery, write_report
-from hdbench.reporting.tables import differing_choices
 from hdbench.results import ORACLE, Result, load_result, save_result
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
 from hdbench.segmentation.segmenter import CARD_FILE, Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import segmenter_identity, train_segmenter
-from hdbench.synthesis import floor_synthesizer, generator_synthesizer, image_paths, write_images
+from hdbench.synthesis import (
+    Synthesizer,
+    floor_synthesizer,
+    generator_synthesizer,
+    image_paths,
+    write_images,
+)
 from hdbench.training.loop import GENERATOR_FILE, require_fitting_size, run_identity, train
 
 FLOOR_METHODS = ("floor-patchwork", "floor-nearest", "floor-mean-colour")
@@ -128,7 +133,7 @@ def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.dev
         _require_trained(bench, method, seed)
         made_by += bench.file_digests.of([weights])
 
-    def make():
+    def make() -> Synthesizer:
         if isinstance(method, Floor):
             return floor_synthesizer(method, bench.training_set)
         return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
@@ -178,28 +183,39 @@ def evaluate(
     return [results[method.name] for method in chosen]
 
 
-def stored_results(bench: Bench, methods: Sequence[str], seed: int) -> dict[str, Result]:
-    """Return the results of a benchmark that exist, by method, under the benchmark's own judge.
+def stored_results(
+    bench: Bench, methods: Sequence[str], seed: int, segmenter: Segmenter
+) -> dict[str, Result]:
+    """Return the results under a judge that exist, by method, if all of them are still true.
+
+    Results of one table so share every choice, and with it their fingerprint.
 
     Raises:
-        HdbenchError: a result cannot be read, or is of images or a run that have changed since.
+        HdbenchError: a result cannot be read, was scored under other choices than the
+            benchmark's now, or is of a run or images that have changed since.
     """
     found: dict[str, Result] = {}
+    choices = _choices(bench, segmenter)
     for name in methods:
         method = bench.library.method(name)
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
-        path = bench.result_path(method.name, its_seed, None)
-        if path.is_file():
-            found[method.name] = result = load_result(path)
-            if not _is_current(bench, method, its_seed, result):
-                raise HdbenchError(
-                    f"{path}: the run or the images that it scored have changed since.\n"
-                    f"Next: 'hdbench evaluate --method {name}'"
-                )
+        path = bench.result_path(method.name, its_seed, _foreign_judge(bench, segmenter))
+        if not path.is_file():
+            continue
+        result = load_result(path)
+        changed = differing_fields(result.choices, choices)
+        if not _has_these_images(bench, method, its_seed, result):
+            changed.append("the run, or the images that it made")
+        if changed:
+            raise HdbenchError(
+                f"{path}: not ranked, because of what has changed since (there -> here):\n"
+                f"{listing(changed)}\nNext: 'hdbench evaluate --method {name}'"
+            )
+        found[method.name] = result
     return found
 
 
-def _is_current(bench: Bench, method: Method, seed: int, result: Result) -> bool:
+def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -> bool:
     if isinstance(method, Oracle):
         images = _photographs(bench)
     else:
@@ -208,6 +224,12 @@ def _is_current(bench: Bench, method: Method, seed: int, result: Result) -> bool
             return False
     present = all(path.is_file() for path in images)
     return present and bench.file_digests.of(images) == result.images
+
+
+def _choices(bench: Bench, segmenter: Segmenter) -> dict[str, Any]:
+    names = (entry.name for entry in bench.test_scenes)
+    labels = list(zip(names, bench.test_label_digests, strict=True))
+    return choices_of(bench.benchmark, bench.scoring, bench.space, segmenter, labels)
 
 
 def _scored(
@@ -220,10 +242,6 @@ def _scored(
 ) -> Result:
     """Return the stored result if it is still true, else score and store."""
     path = bench.result_path(method, seed, _foreign_judge(bench, segmenter))
-    labels = list(
-        zip((entry.name for entry in bench.test_scenes), bench.test_label_digests, strict=True)
-    )
-    choices = choices_of(bench.benchmark, bench.scoring, bench.space, segmenter, labels)
     if path.is_file():
         try:
             known = load_result(path)
@@ -231,7 +249,7 @@ def _scored(
             known = None
         if (
             known is not None
-            and known.choices == choices
+            and known.choices == _choices(bench, segmenter)
             and known.run == run
             and known.images == bench.file_digests.of(images)
         ):
@@ -313,23 +331,17 @@ def write_named_report(
         scenes: how many scenes the page shows.
 
     Raises:
-        HdbenchError: nothing is measured yet, or results of different fingerprints would be
-            ranked in one table.
+        CheckpointError: the benchmark has no judge yet.
+        HdbenchError: nothing is measured yet, or a result is no longer true.
     """
     report = bench.library.report(name)
     methods = [row.method for row in report.rows if row.method is not None]
-    results = stored_results(bench, methods, seed)
+    segmenter = open_segmenter(bench, None, device)
+    results = stored_results(bench, methods, seed, segmenter)
     if not results:
         raise HdbenchError(
             f"report '{name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
             "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
-        )
-    differences = differing_choices(results)
-    if differences:
-        raise HdbenchError(
-            f"report '{name}': results scored under different choices are not ranked in one table\n"
-            f"{listing(differences)}\n"
-            "Next: 'hdbench evaluate' with all of the methods scores them alike."
         )
     runs = {
         method: bench.run_folder(method, seed)
@@ -339,7 +351,6 @@ def write_named_report(
     gallery = None
     if runs:
         shown = next(iter(runs))
-        segmenter = open_segmenter(bench, None, device)
         images = image_paths(bench.image_folder(shown, seed), bench.test_scenes)
         gallery = Gallery(
             bench.test_scenes,

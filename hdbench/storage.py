@@ -31,7 +31,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror}); "
-            "check permissions and free space, or choose another --workspace"
-        ) from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> StorageError:
+    """Return the error that says which file could not be written, why, and what to do."""
+    return StorageError(
+        f"{path}: cannot be written ({error.strerror}); "
+        "check permissions and free space, or choose another --workspace"
+    )

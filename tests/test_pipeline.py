@@ -197,7 +197,7 @@ def test_a_foreign_judges_results_stand_apart(
     results = evaluate(trained, [METHOD], 0, foreign, CPU)
     assert trained.result_path(METHOD, 0).read_bytes() == own
     assert load_result(trained.result_path(METHOD, 0, card.weights[:8])).scores == results[0].scores
-    assert stored_results(trained, [METHOD], 0)[METHOD].fingerprint != results[0].fingerprint
+    assert stored_results(trained, [METHOD], 0, judge)[METHOD].fingerprint != results[0].fingerprint
 
 
 def test_a_report_never_shows_scores_of_images_that_have_changed(
@@ -205,8 +205,19 @@ def test_a_report_never_shows_scores_of_images_that_have_changed(
 ) -> None:
     evaluate(trained, [METHOD], 0, judge, CPU)
     Image.new("RGB", (64, 48)).save(trained.image_folder(METHOD, 0) / "val_02.png")
-    with pytest.raises(HdbenchError, match="the images that it scored have changed since"):
+    with pytest.raises(HdbenchError, match="the run, or the images that it made"):
         write_named_report(trained, "table1", 0, CPU, scenes=1)
+
+
+def test_a_report_never_ranks_across_choices(trained: Bench, judge: Segmenter) -> None:
+    evaluate(trained, [METHOD], 0, judge, CPU)
+    path = trained.test_scenes[0].label
+    label = np.array(Image.open(path))
+    label[0, 0] = 5 if label[0, 0] != 5 else 6
+    Image.fromarray(label).save(path)
+    fresh = Bench(trained.library, trained.workspace, trained.benchmark)
+    with pytest.raises(HdbenchError, match=r"not ranked, because .*\n  labels: "):
+        write_named_report(fresh, "table1", 0, CPU, scenes=1)
 
 
 def test_matrices_of_another_result_are_not_accepted(trained: Bench, judge: Segmenter) -> None:

@@ -7,7 +7,6 @@ from typing import Literal
 
 import pandas as pd
 
-from hdbench.provenance import differing_fields
 from hdbench.results import ORACLE, Result, oracle_ratio
 from hdbench.schema.report import Column, Report, Row
 
@@ -65,16 +64,6 @@ def report_table(report: Report, results: Mapping[str, Result], measured_on: str
     ]
     index = pd.Index([row.title for row in report.rows], name="method")
     return pd.DataFrame(lines, index=index, columns=heads)
-
-
-def differing_choices(results: Mapping[str, Result]) -> list[str]:
-    """Return why results may not be ranked in one table: each choice that differs, by method."""
-    (first_name, first), *others = results.items()
-    return [
-        f"{name} differs from {first_name} in {line}"
-        for name, result in others
-        for line in differing_fields(first.choices, result.choices)
-    ]
 
 
 def render(table: pd.DataFrame, form: Format) -> str:

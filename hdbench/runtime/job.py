@@ -21,7 +21,7 @@ from hdbench.errors import CheckpointError, DivergedError, HdbenchError, Interru
 from hdbench.provenance import differing_fields, digest
 from hdbench.runtime.checkpoint import Checkpoints
 from hdbench.runtime.metrics import MetricsLog
-from hdbench.storage import write_atomically
+from hdbench.storage import cannot_write, write_atomically
 
 IDENTITY_FILE = "identity.json"
 Batch = TypeVar("Batch")
@@ -54,9 +54,12 @@ def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[N
         StorageError: the folder cannot be written.
     """
     lock = folder.with_name(f".{folder.name}.lock")  # beside it, so that a restart cannot move it
-    write_atomically(lock.with_name(f"{lock.name}.probe"), b"")
-    lock.with_name(f"{lock.name}.probe").unlink()
-    with lock.open("a") as file:
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a")
+    except OSError as error:
+        raise cannot_write(lock, error) from error
+    with file:
         try:
             # A record lock is the process's own: it ends with it, however it ends, and decoding
             # workers do not inherit it.

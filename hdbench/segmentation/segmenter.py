@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from hdbench.data.labels import LabelSpace
-from hdbench.errors import CheckpointError, StorageError, UsageError
+from hdbench.errors import CheckpointError, UsageError
 from hdbench.networks.pspnet import OUTPUT_STRIDE, build_pspnet
 from hdbench.provenance import tensors_digest
 from hdbench.runtime.checkpoint import load_weights
-from hdbench.storage import write_atomically
+from hdbench.storage import cannot_write, write_atomically
 
 CARD_FILE = "segmenter.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -120,7 +120,7 @@ def save_segmenter(folder: Path, network: smp.PSPNet, card: SegmenterCard) -> No
         try:
             network.save_pretrained(folder)  # pyright: ignore[reportCallIssue]
         except OSError as error:
-            raise StorageError(f"{folder}: cannot be written ({error})") from error
+            raise cannot_write(folder, error) from error
     write_card(folder, card)
 
 

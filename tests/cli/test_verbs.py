@@ -195,7 +195,7 @@ def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) 
         (("evaluate", "--method", "ours-no-vgg"), 1, "hdbench segmenter train"),
         (("evaluate", "--segmenter", "nowhere"), 1, "nowhere/segmenter.json: no segmenter here"),
         (("synthesize", "--method", "ours-no-vgg"), 1, "is not trained on 'tiny' yet"),
-        (("report", "table1"), 1, "nothing is measured on 'tiny' yet"),
+        (("report", "table1"), 1, "has no trained segmenter yet"),
         (("report", "table9"), 2, "no report is named 'table9'"),
     ],
 )
@@ -239,6 +239,11 @@ def test_from_evaluation_to_report(cli: Cli, trained: Bench) -> None:
     assert f"{records[0]['mean_iou']:.4f}" in table
     written = {path.suffix for path in trained.workspace.reports().iterdir()}
     assert written == {".txt", ".md", ".csv", ".svg", ".html"}
+
+
+def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> None:
+    trained.result_path("oracle", 0).unlink()
+    assert "nothing is measured on 'tiny' yet" in cli("report", "table1").stderr
 
 
 def test_another_segmenter_may_judge(cli: Cli, trained: Bench, tmp_path: Path) -> None:

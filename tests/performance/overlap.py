@@ -28,6 +28,7 @@ from hdbench.schema.method import Pix2PixHD
 from hdbench.training.loop import Pix2PixHDTrainer
 
 STEPS = 60
+torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # a core is left for decoding
 library = Library()
 benchmark, method = library.benchmark("camvid"), library.method("ours-no-vgg")
 assert isinstance(method, Pix2PixHD)

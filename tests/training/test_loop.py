@@ -6,7 +6,9 @@ import os
 import random
 import select
 import signal
+import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from hdbench.training import loop
 from hdbench.training.loop import Pix2PixHDTrainer
 from hdbench.workspace import Workspace
 
+Start = Callable[..., subprocess.Popen[str]]
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=0)
 
 
@@ -266,16 +269,34 @@ def test_a_damaged_file_stops_with_its_name_and_loses_no_step(bench: Bench, work
     assert saved == ([f"step-{done:08}.pt"] if done else [])
 
 
-@pytest.mark.slow
-def test_sigterm_to_the_whole_group_saves(tmp_path: Path, bench: Bench) -> None:
-    """As a batch system or a closing terminal sends it: to the decoding workers too."""
-    long = write_tiny(tmp_path / "long", epochs=50)
+# -- real signals on real processes ---------------------------------------------------------------
+
+
+@pytest.fixture
+def start(tmp_path: Path, bench: Bench) -> Callable[..., subprocess.Popen[str]]:
+    """Start a training of 192 steps as a user would; it is the same one every time."""
+    long = write_tiny(tmp_path / "long", epochs=12, decay_epochs=12)
     where = ["--benchmark", long, "--data-root", bench.workspace.data_root, "--workspace", "ws"]
-    process = hdbench_process("train", "ours-no-vgg", *where, cwd=tmp_path)
+
+    def process(*more: str) -> subprocess.Popen[str]:
+        return hdbench_process("train", "ours-no-vgg", *where, *more, cwd=tmp_path)
+
+    return process
+
+
+def wait_for_a_step(process: subprocess.Popen[str]) -> None:
     assert process.stderr is not None
-    for line in process.stderr:
+    for line in process.stderr:  # a progress bar's carriage returns end lines too
         if "g_gan" in line:
-            break
+            return
+    raise AssertionError("the training ended before its first step")
+
+
+@pytest.mark.slow
+def test_sigterm_to_the_whole_group_saves(start: Start) -> None:
+    """As a batch system or a closing terminal sends it: to the decoding workers too."""
+    process = start()
+    wait_for_a_step(process)
     os.killpg(process.pid, signal.SIGTERM)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -284,15 +305,12 @@ def test_sigterm_to_the_whole_group_saves(tmp_path: Path, bench: Bench) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_never_train_in_one_folder(tmp_path: Path, bench: Bench) -> None:
-    long = write_tiny(tmp_path / "long", epochs=50)
-    where = ["--benchmark", long, "--data-root", bench.workspace.data_root, "--workspace", "ws"]
-    first = hdbench_process("train", "ours-no-vgg", *where, cwd=tmp_path)
-    assert first.stderr is not None
-    for line in first.stderr:
-        if "g_gan" in line:
-            break
-    second = hdbench_process("train", "ours-no-vgg", *where, cwd=tmp_path)
+@pytest.mark.parametrize("more", [(), ("--restart",)])
+def test_two_processes_never_train_in_one_folder(start: Start, more: tuple[str, ...]) -> None:
+    first = start()
+    wait_for_a_step(first)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = start(*more)
     _, error = second.communicate(timeout=60)
     assert second.returncode == 1
     assert "another hdbench process is working here" in error
@@ -300,24 +318,15 @@ def test_two_processes_never_train_in_one_folder(tmp_path: Path, bench: Bench) -
     first.communicate()
 
 
-# -- real signals on real processes ---------------------------------------------------------------
-
-
 @pytest.mark.slow
-def test_ctrl_c_in_the_terminal_saves_and_goes_on(tmp_path: Path, bench: Bench) -> None:
-    long = write_tiny(tmp_path / "long", epochs=12, decay_epochs=12)
-    where = ["--benchmark", long, "--data-root", bench.workspace.data_root, "--workspace", "ws"]
-    words = ["train", "ours-no-vgg", *where, "--checkpoint-minutes", "60"]
-    process = hdbench_process(*words, cwd=tmp_path)
-    assert process.stderr is not None
-    for line in process.stderr:  # tqdm ends its lines with a carriage return
-        if "g_gan" in line:
-            break
+def test_ctrl_c_in_the_terminal_saves_and_goes_on(tmp_path: Path, start: Start) -> None:
+    process = start("--checkpoint-minutes", "60")
+    wait_for_a_step(process)
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "everything is saved, the same command goes on" in error
-    again = hdbench_process(*words, cwd=tmp_path)
+    again = start("--checkpoint-minutes", "60")
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 0
     generator = tmp_path / output.splitlines()[0].removeprefix("trained: ")
@@ -333,14 +342,9 @@ def _train_in_child(root: str, data: str, benchmark: str, minutes: float) -> Non
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_killed_training_leaves_no_process_behind(tmp_path: Path, bench: Bench) -> None:
-    long = write_tiny(tmp_path / "long", epochs=50)
-    where = ["--benchmark", long, "--data-root", bench.workspace.data_root, "--workspace", "ws"]
-    process = hdbench_process("train", "ours-no-vgg", *where, "--workers", "2", cwd=tmp_path)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "g_gan" in line:
-            break
+def test_a_killed_training_leaves_no_process_behind(start: Start) -> None:
+    process = start("--workers", "2")
+    wait_for_a_step(process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(children) == 2
     handles = [os.pidfd_open(int(child)) for child in children]
