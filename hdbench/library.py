@@ -147,8 +147,7 @@ class Library:
         """Return everything that is wrong in files outside the library, one line each."""
         lines: list[str] = []
         for path in paths:
-            name = str(path if path.is_absolute() else Path(".") / path)
-            name = name if _is_path(name) else f"./{name}"
+            name = str(path) if _is_path(str(path)) else f"./{path}"
             try:
                 shelf, _ = self.find(name)
                 lines += self._dangling(self.load(shelf, name), str(path))
