@@ -242,6 +242,7 @@ def _scored(
 ) -> Result:
     """Return the stored result if it is still true, else score and store."""
     path = bench.result_path(method, seed, _foreign_judge(bench, segmenter))
+    choices = _choices(bench, segmenter)
     if path.is_file():
         try:
             known = load_result(path)
@@ -249,7 +250,7 @@ def _scored(
             known = None
         if (
             known is not None
-            and known.choices == _choices(bench, segmenter)
+            and known.choices == choices
             and known.run == run
             and known.images == bench.file_digests.of(images)
         ):
@@ -263,7 +264,7 @@ def _scored(
         segmenter,
         bench.test_scenes,
         images,
-        bench.test_label_digests,
+        choices,
         bench.space,
         bench.benchmark,
         bench.scoring,

@@ -13,8 +13,14 @@ from tqdm import tqdm
 
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.data.layouts import LAYOUTS, SceneFiles, find_scenes, spread
-from hdbench.data.loading import read_instance, read_label, read_photograph, read_scene
-from hdbench.data.scene import boundary_map
+from hdbench.data.loading import (
+    read_instance,
+    read_label,
+    read_photograph,
+    read_scene,
+    require_one_size,
+)
+from hdbench.data.scene import Scene, boundary_map
 from hdbench.data.sheets import Cell, contact_sheet
 from hdbench.errors import DataError, counted
 from hdbench.provenance import file_digest
@@ -55,11 +61,9 @@ def check_split(benchmark: Benchmark, root: Path, split: str) -> SplitReport:
     sizes: dict[str, int] = {}
     counts = torch.zeros(256, dtype=torch.long)
     for files in tqdm(survey.scenes, desc=f"checking {split}", unit="scene"):
-        faults = _faults(files, space)
-        if faults:
-            problems += faults
+        scene = _read_noting_faults(files, space, problems)
+        if scene is None:
             continue
-        scene = read_scene(files, space, photograph=False)
         height, width = scene.size
         sizes[f"{width}x{height}"] = sizes.get(f"{width}x{height}", 0) + 1
         counts += torch.bincount(scene.label.flatten(), minlength=256)
@@ -67,28 +71,29 @@ def check_split(benchmark: Benchmark, root: Path, split: str) -> SplitReport:
     return SplitReport(split, len(survey.scenes), problems, sizes, pixels)
 
 
-def _faults(files: SceneFiles, space: LabelSpace) -> list[str]:
-    """Return what is wrong with each file of a scene, else what is wrong between them."""
-    checks: list[Callable[[], object]] = [
-        lambda: read_label(files.label, space),
-        lambda: read_photograph(files.image),
-    ]
-    if files.instance is not None:
-        instance = files.instance
-        checks.append(lambda: read_instance(instance))
-    faults = [fault for check in checks if (fault := _fault(check))]
-    if faults:
-        return faults
-    fault = _fault(lambda: read_scene(files, space))
-    return [fault] if fault else []
+def _read_noting_faults(files: SceneFiles, space: LabelSpace, problems: list[str]) -> Scene | None:
+    """Return a scene, or None after noting what is wrong with each of its files."""
 
+    def noted(read: Callable[[], Tensor | None]) -> Tensor | None:
+        try:
+            return read()
+        except DataError as error:
+            problems.append(str(error))
+            return None
 
-def _fault(check: Callable[[], object]) -> str | None:
+    known = len(problems)
+    label = noted(lambda: read_label(files.label, space))
+    image = noted(lambda: read_photograph(files.image))
+    instance = noted(lambda: read_instance(files.instance) if files.instance else None)
+    if label is None or len(problems) > known:
+        return None
+    scene = Scene(files.name, label, instance, image)
     try:
-        check()
+        require_one_size(files, scene)
     except DataError as error:
-        return str(error)
-    return None
+        problems.append(str(error))
+        return None
+    return scene
 
 
 def shared_photographs(root: Path, layout: str, splits: Sequence[str]) -> list[str]:

@@ -94,13 +94,22 @@ def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) ->
         instance=None if files.instance is None else read_instance(files.instance),
         image=read_photograph(files.image) if photograph else None,
     )
+    require_one_size(files, scene)
+    return scene
+
+
+def require_one_size(files: SceneFiles, scene: Scene) -> None:
+    """Check that the maps of a scene have its label map's size.
+
+    Raises:
+        DataError: one has another size.
+    """
     for path, pixels in ((files.image, scene.image), (files.instance, scene.instance)):
         if pixels is not None and pixels.shape[-2:] != scene.label.shape:
             raise DataError(
                 f"{path}: {pixels.shape[-1]}x{pixels.shape[-2]}, but its label map "
                 f"{files.label} is {scene.label.shape[1]}x{scene.label.shape[0]}"
             )
-    return scene
 
 
 def _decoded(path: Path) -> Image.Image:

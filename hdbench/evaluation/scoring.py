@@ -178,7 +178,7 @@ def score(
     segmenter: Segmenter,
     scenes: Sequence[SceneFiles],
     images: Sequence[Path],
-    label_digests: Sequence[str],
+    choices: dict[str, Any],
     space: LabelSpace,
     benchmark: Benchmark,
     scoring: Scoring,
@@ -192,7 +192,7 @@ def score(
         segmenter: the judge.
         scenes: the labels.
         images: the image of each scene.
-        label_digests: SHA-256 of each scene's label file.
+        choices: all that changes the numbers (``choices_of``).
         space: what label ids mean.
         benchmark: dataset, split and size.
         scoring: the convention.
@@ -203,7 +203,6 @@ def score(
     """
     segmenter.accepts(space, benchmark.size.width, benchmark.size.height)
     require_images(images, method)
-    labels = list(zip((scene.name for scene in scenes), label_digests, strict=True))
     matrices = count_images(
         segmenter,
         scenes,
@@ -219,7 +218,7 @@ def score(
         benchmark=benchmark.name,
         seed=seed,
         scoring=scoring.name,
-        choices=choices_of(benchmark, scoring, space, segmenter, labels),
+        choices=choices,
         run=run,
         scenes=[scene.name for scene in scenes],
         images=[file_digest(path) for path in images],

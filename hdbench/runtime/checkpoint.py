@@ -40,7 +40,7 @@ class Checkpoints:
 
         Raises:
             DivergedError: a weight is not finite; nothing is written.
-            CheckpointError: the folder cannot be written.
+            StorageError: the folder cannot be written.
         """
         bad = [name for name, tensor in _tensors(state) if not _finite(tensor)]
         if bad:
