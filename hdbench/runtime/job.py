@@ -127,7 +127,7 @@ class Job:
         self._identity = digest(json.loads((folder / IDENTITY_FILE).read_text()))
         self._trainee: Resumable | None = None
         self._stop: str | None = None
-        self._saved_step = -1
+        self._saved_step = 0
 
     def __enter__(self) -> Self:
         """Take over ctrl-C and SIGTERM, so that they save before they stop."""
@@ -198,17 +198,19 @@ class Job:
                         f"stopped by {self._stop} after step {self.step} of {self.steps}; "
                         "everything is saved, the same command goes on"
                     )
-            if self._saved_step != self.step:
-                self.save()
+            self._save_if_ahead()
 
     def _saved_on_error(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield batches; a file that cannot be read costs no step that was done before it."""
         try:
             yield from batches
         except HdbenchError:
-            if self._saved_step != self.step:
-                self.save()
+            self._save_if_ahead()
             raise
+
+    def _save_if_ahead(self) -> None:
+        if self.step > self._saved_step:
+            self.save()
 
     def record(
         self,
