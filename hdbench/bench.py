@@ -13,7 +13,7 @@ from hdbench.errors import UsageError
 from hdbench.floors import TrainingSet
 from hdbench.library import Library
 from hdbench.provenance import FileDigests
-from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.benchmark import OWN, Benchmark
 from hdbench.schema.scoring import Scoring
 from hdbench.workspace import Workspace
 
@@ -48,7 +48,7 @@ class Bench:
 
     @cached_property
     def train_scenes(self) -> list[SceneFiles]:
-        """The training split."""
+        """The split that methods learn from."""
         return self._scenes(self.benchmark.data.train)
 
     @cached_property
@@ -57,9 +57,19 @@ class Bench:
         return self._scenes(self.benchmark.data.test)
 
     @cached_property
+    def judge_scenes(self) -> list[SceneFiles]:
+        """The split that the benchmark's segmenter learns from."""
+        return self._scenes(self.benchmark.segmenter.split)
+
+    @cached_property
     def train_data(self) -> list[list[str]]:
         """Name, label digest and photograph digest (and instance digest) of training scenes."""
         return self._digests(self.train_scenes)
+
+    @cached_property
+    def judge_data(self) -> list[list[str]]:
+        """The like of ``train_data`` for the scenes that the segmenter learns from."""
+        return self._digests(self.judge_scenes)
 
     @cached_property
     def test_label_digests(self) -> list[str]:
@@ -77,8 +87,18 @@ class Bench:
         return self.workspace.run(self.benchmark.name, method, seed)
 
     def segmenter_folder(self) -> Path:
-        """Return where this benchmark's segmenter lies; it is always trained with seed 0."""
+        """Return where ``segmenter train`` puts its outcome; the seed is always 0."""
         return self.workspace.segmenter(self.benchmark.name, 0)
+
+    def judge_folder(self) -> Path:
+        """Return where the segmenter that judges lies: in the workspace, or in the library.
+
+        Raises:
+            LibraryError: the benchmark names one that the library lacks.
+        """
+        if self.benchmark.judge == OWN:
+            return self.segmenter_folder()
+        return self.library.segmenter(self.benchmark.judge)
 
     def result_path(self, method: str, seed: int, judge: str | None = None) -> Path:
         """Return where a method's result lies; ``judge`` names another than the benchmark's."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from hdbench.errors import LibraryError, suggestion
 from hdbench.schema.base import LibraryFile, parse
-from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.benchmark import OWN, Benchmark
 from hdbench.schema.method import KINDS, Method
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
@@ -30,6 +30,8 @@ BENCHMARKS = Shelf("benchmark", "protocols/benchmarks")
 SCORINGS = Shelf("scoring", "protocols/scoring")
 REPORTS = Shelf("report", "reports")
 SHELVES = (METHODS, BENCHMARKS, SCORINGS, REPORTS)
+#: Each folder in it is a trained segmenter that ships.
+WEIGHTS = "models/weights"
 
 
 def library_root() -> Path:
@@ -102,6 +104,26 @@ class Library:
         """Return a report by name or path; raises LibraryError like ``method``."""
         content, where = self._content(REPORTS, name)
         return parse(Report, content, where)
+
+    @cached_property
+    def segmenters(self) -> dict[str, Path]:
+        """The folder of every segmenter that ships, by name."""
+        folders = (path for path in (self.root / WEIGHTS).glob("[!.]*") if path.is_dir())
+        return {path.name: path for path in sorted(folders)}
+
+    def segmenter(self, name: str) -> Path:
+        """Return the folder of a segmenter that ships, by name or path.
+
+        Raises:
+            LibraryError: there is none.
+        """
+        folder = Path(name) if _is_path(name) else self.segmenters.get(name)
+        if folder is None or not folder.is_dir():
+            raise LibraryError(
+                f"no segmenter '{name}' in {WEIGHTS}/{suggestion(name, self.segmenters)}; "
+                f"a benchmark whose judge is '{OWN}' trains one with 'hdbench segmenter train'"
+            )
+        return folder
 
     def find(self, name: str) -> tuple[Shelf, Path]:
         """Return the shelf and file of a name or path, whatever its kind.
@@ -178,19 +200,21 @@ class Library:
         """Return a line for each name that a file refers to and the library lacks."""
         match loaded:
             case Benchmark():
-                references = [(SCORINGS, "scoring", loaded.scoring)]
+                references = [("scoring", loaded.scoring, SCORINGS.kind, self.files[SCORINGS])]
+                if loaded.judge != OWN:
+                    references.append(("judge", loaded.judge, "segmenter", self.segmenters))
             case Report():
                 references = [
-                    (METHODS, f"row '{row.title}': method", row.method)
+                    (f"row '{row.title}': method", row.method, METHODS.kind, self.files[METHODS])
                     for row in loaded.rows
                     if row.method is not None
                 ]
             case _:
                 references = []
         return [
-            f"{where}: {key} = '{name}': no such {shelf.kind}{suggestion(name, self.files[shelf])}"
-            for shelf, key, name in references
-            if name not in self.files[shelf] and not (_is_path(name) and Path(name).is_file())
+            f"{where}: {key} = '{name}': no such {kind}{suggestion(name, known)}"
+            for key, name, kind, known in references
+            if name not in known and not (_is_path(name) and Path(name).exists())
         ]
 
     def _content(self, shelf: Shelf, name: str) -> tuple[dict[str, Any], str]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hdbench.bench import Bench
-from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
+from hdbench.errors import CheckpointError, HdbenchError, LibraryError, UsageError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
 from hdbench.networks.perceptual import load_vgg19
 from hdbench.provenance import differing_fields, digest
@@ -19,6 +19,7 @@ from hdbench.reporting.build import Gallery, write_report
 from hdbench.results import ORACLE, Result, load_result, save_result
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
+from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
 from hdbench.segmentation.segmenter import CARD_FILE, Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import segmenter_identity, train_segmenter
@@ -62,6 +63,9 @@ def train_method(
 def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmenter:
     """Train a benchmark's segmenter, or go on; measure the oracle and write it on its card.
 
+    Where the benchmark's judge ships, this repeats its recipe in the workspace, and the one that
+    ships goes on judging.
+
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
     """
     assert bench.scoring  # wrong protocols and test files are found before minutes are spent
@@ -69,8 +73,8 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
     folder = train_segmenter(
         bench.benchmark,
         0,
-        bench.train_scenes,
-        bench.train_data,
+        bench.judge_scenes,
+        bench.judge_data,
         bench.segmenter_folder(),
         machine,
         restart,
@@ -95,22 +99,22 @@ def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> S
 
     Args:
         bench: the benchmark.
-        folder: another segmenter's folder, or None for the benchmark's own.
+        folder: another segmenter's folder, or None for the benchmark's judge.
         device: where it computes.
 
     Raises:
         CheckpointError: it does not exist yet, is damaged, or the benchmark's own was trained
             with another configuration.
-        UsageError: it judges another label space or size.
+        UsageError: it judges another label space or size, or should ship and does not.
     """
-    chosen = folder or bench.segmenter_folder()
-    if folder is None and not (chosen / CARD_FILE).is_file():
-        raise CheckpointError(
-            f"{chosen}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
-            "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
-        )
-    if folder is None:
-        require_identity(chosen, segmenter_identity(bench.benchmark, 0, bench.train_data))
+    chosen = folder or bench.judge_folder()
+    if folder is None and bench.benchmark.judge == OWN:
+        if not (chosen / CARD_FILE).is_file():
+            raise CheckpointError(
+                f"{chosen}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
+                "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
+            )
+        require_identity(chosen, segmenter_identity(bench.benchmark, 0, bench.judge_data))
     segmenter = load_segmenter(chosen, device)
     segmenter.accepts(bench.space, bench.benchmark.size.width, bench.benchmark.size.height)
     return segmenter
@@ -276,13 +280,13 @@ def _scored(
 
 
 def _foreign_judge(bench: Bench, segmenter: Segmenter) -> str | None:
-    """Return a short name of a segmenter that is not the benchmark's own, or None if it is."""
+    """Return a short name of a segmenter that is not the benchmark's judge, or None if it is."""
     weights = segmenter.card.weights
     try:
-        own = json.loads((bench.segmenter_folder() / CARD_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        own = {}
-    return None if own.get("weights") == weights else weights[:8]
+        judge = json.loads((bench.judge_folder() / CARD_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, LibraryError):
+        judge = {}
+    return None if judge.get("weights") == weights else weights[:8]
 
 
 def _photographs(bench: Bench) -> list[Path]:

@@ -9,9 +9,11 @@ import venv
 from pathlib import Path
 
 import pytest
+import torch
 
 from hdbench.errors import LibraryError
 from hdbench.library import METHODS, Library, library_root
+from hdbench.segmentation.segmenter import load_segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -186,6 +188,31 @@ def test_dangling_references_are_errors(shelves: Path) -> None:
         for line in problems
     )
     assert any("row 'oracle': method = 'oracle': no such method" in line for line in problems)
+
+
+def test_a_judge_that_does_not_ship_is_an_error(shelves: Path) -> None:
+    for folder, name in (("benchmarks", "camvid"), ("scoring", "camvid-std-v1")):
+        path = f"protocols/{folder}/{name}.toml"
+        text = (ROOT / path).read_text().replace('judge   = "own"', 'judge = "pspnet-v2"')
+        (shelves / path).write_text(text)
+    (shelves / "models" / "weights" / "pspnet-v1").mkdir(parents=True)
+    assert Library(shelves).problems() == [
+        "protocols/benchmarks/camvid.toml: judge = 'pspnet-v2': no such segmenter "
+        "(did you mean 'pspnet-v1'?)"
+    ]
+    with pytest.raises(LibraryError, match=r"no segmenter 'pspnet-v2' in models/weights/ \(did"):
+        Library(shelves).segmenter("pspnet-v2")
+    (shelves / "models" / "weights" / "pspnet-v2").mkdir()
+    assert Library(shelves).problems() == []
+
+
+@pytest.mark.parametrize("name", Library().segmenters)
+def test_every_segmenter_that_ships_is_small_and_sound(name: str) -> None:
+    """Loading checks its tensors against the digest on its card."""
+    folder = Library().segmenter(name)
+    card = load_segmenter(folder, torch.device("cpu")).card
+    assert card.oracle is not None
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 8 * 2**20
 
 
 def test_a_misspelt_method_names_the_nearest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +19,14 @@ from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from hdbench import pipeline
 from hdbench.bench import Bench
-from hdbench.errors import CheckpointError, DataError, HdbenchError
+from hdbench.errors import CheckpointError, DataError, HdbenchError, LibraryError
 from hdbench.evaluation import scoring
 from hdbench.networks.pspnet import build_pspnet
 from hdbench.pipeline import (
     evaluate,
     open_segmenter,
     stored_results,
+    train_judge,
     train_method,
     write_named_report,
 )
@@ -198,6 +200,49 @@ def test_a_foreign_judges_results_stand_apart(
     assert trained.result_path(METHOD, 0).read_bytes() == own
     assert load_result(trained.result_path(METHOD, 0, card.weights[:8])).scores == results[0].scores
     assert stored_results(trained, [METHOD], 0, judge)[METHOD].fingerprint != results[0].fingerprint
+
+
+def with_judge(bench: Bench, judge: Path) -> Bench:
+    """The same benchmark, judged by a segmenter that ships."""
+    return Bench(
+        bench.library, bench.workspace, bench.benchmark.model_copy(update={"judge": str(judge)})
+    )
+
+
+def test_a_judge_that_ships_needs_no_training_and_its_results_bear_no_name(
+    trained: Bench, tmp_path: Path
+) -> None:
+    own = open_segmenter(trained, None, CPU)
+    expected = evaluate(trained, [], 0, own, CPU)
+    shipped = tmp_path / "weights" / "pspnet-v1"
+    shutil.move(trained.segmenter_folder(), shipped)
+    shutil.rmtree(trained.workspace.root / "results")
+    bench = with_judge(trained, shipped)
+    judge = open_segmenter(bench, None, CPU)
+    assert judge.card == own.card
+    results = evaluate(bench, [], 0, judge, CPU)
+    assert [result.scores for result in results] == [result.scores for result in expected]
+    assert bench.result_path("oracle", 0).is_file()
+
+
+def test_repeating_the_training_of_a_judge_that_ships_leaves_it_in_office(
+    trained: Bench, judge: Segmenter, tmp_path: Path
+) -> None:
+    network = build_pspnet("resnet18", 11)
+    card = replace(judge.card, weights=tensors_digest(network.state_dict()), oracle=None)
+    save_segmenter(tmp_path / "shipped", network, card)
+    bench = with_judge(trained, tmp_path / "shipped")
+    repeated = train_judge(bench, MACHINE)
+    assert repeated.card == judge.card
+    assert open_segmenter(bench, None, CPU).card.weights == card.weights
+    evaluate(bench, [], 0, repeated, CPU)
+    assert bench.result_path("oracle", 0, repeated.card.weights[:8]).is_file()
+
+
+def test_a_judge_that_should_ship_and_does_not_is_named(trained: Bench) -> None:
+    bench = with_judge(trained, Path("pspnet-v7"))
+    with pytest.raises(LibraryError, match="no segmenter 'pspnet-v7' in models/weights/"):
+        open_segmenter(bench, None, CPU)
 
 
 def test_a_report_never_shows_scores_of_images_that_have_changed(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "segmenter_folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Another segmenter than the benchmark's own.",
+    help="Another segmenter than the benchmark's judge.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
 
+#: The ``judge`` of a benchmark whose segmenter every workspace trains by itself.
+OWN = "own"
+
 
 class Data(Table):
     """Which scenes, and how their files are laid out."""
@@ -16,7 +19,7 @@ class Data(Table):
     layout: Literal["camvid"]
     #: What the label ids mean (``hdbench/data/labels.py``).
     label_space: Literal["camvid"]
-    #: The split that methods and segmenter learn from.
+    #: The split that methods learn from.
     train: str
     #: The split that is synthesized and scored; never trained on.
     test: str
@@ -53,11 +56,13 @@ class Budget(Table):
 
 
 class SegmenterTraining(Table):
-    """The PSPNet that judges images on this benchmark, and how it is trained."""
+    """The recipe of the PSPNet that judges images on this benchmark."""
 
+    #: The split that it learns from; never the test split.
+    split: str
     #: Encoder of segmentation-models-pytorch, trained from scratch.
     encoder: str
-    #: Passes over the training split.
+    #: Passes over its split.
     epochs: Positive
     #: Scenes per step.
     batch_size: Positive
@@ -75,6 +80,9 @@ class SegmenterTraining(Table):
     flip: bool
     #: Arithmetic of the forward pass.
     precision: Literal["fp32", "bf16"]
+    #: ``fp16``: parameters are rounded to half precision after training, which halves the file;
+    #: judging computes with the rounded ones in fp32.
+    storage: Literal["fp32", "fp16"]
 
     @model_validator(mode="after")
     def _scales_are_a_range(self) -> SegmenterTraining:
@@ -90,5 +98,8 @@ class Benchmark(LibraryFile):
     size: Size
     budget: Budget
     segmenter: SegmenterTraining
+    #: Which segmenter judges: ``own``, the one that ``hdbench segmenter train`` makes in the
+    #: workspace, or the name (or path) of one that ships, a folder of ``models/weights/``.
+    judge: str
     #: The scoring convention, by name.
     scoring: str

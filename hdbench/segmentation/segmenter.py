@@ -42,7 +42,7 @@ class SegmenterCard:
     scenes_digest: str
     #: Epochs, optimiser and the like, for people.
     training: dict[str, Any]
-    #: SHA-256 over all tensors.
+    #: SHA-256 over all tensors as fp32, the precision in which they judge.
     weights: str
     #: Scores of real photographs, once measured: scoring convention, split, accuracy, mean IoU.
     oracle: dict[str, Any] | None
@@ -113,8 +113,27 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (images.float() / 255.0 - mean) / std
 
 
+def halve_parameters(network: nn.Module) -> None:
+    """Round parameters to half precision, in place; buffers stay, as variances may not fit it."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.half()
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's tensors as fp32, in whatever precision they are stored."""
+    return tensors_digest(
+        {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in network.state_dict().items()
+        }
+    )
+
+
 def save_segmenter(folder: Path, network: smp.PSPNet, card: SegmenterCard) -> None:
-    """Write a segmenter in segmentation-models-pytorch's own layout, and its card, last."""
+    """Write a segmenter in segmentation-models-pytorch's own layout, and its card, last.
+
+    Tensors are stored in the precision that they have.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the hub mixin announces its model card
         try:
@@ -148,7 +167,7 @@ def load_segmenter(folder: Path, device: torch.device) -> Segmenter:
         raise CheckpointError(f"{path}: architecture '{card.architecture}'; expected 'pspnet'")
     network = build_pspnet(card.encoder, len(card.classes))
     load_weights(folder / WEIGHTS_FILE, network)
-    found = tensors_digest(network.state_dict())
+    found = weights_digest(network)
     if found != card.weights:
         raise CheckpointError(
             f"{folder / WEIGHTS_FILE}: its tensors hash to {found[:12]}, the card says "

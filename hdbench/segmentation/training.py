@@ -16,12 +16,19 @@ from hdbench.data.loading import ScaleAndCrop, steps_per_epoch, training_batches
 from hdbench.data.scene import Batch
 from hdbench.errors import UsageError
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetWithAuxiliary
-from hdbench.provenance import derived_seed, digest, tensors_digest
+from hdbench.provenance import derived_seed, digest
 from hdbench.runtime.checkpoint import require_same_shapes
 from hdbench.runtime.devices import Machine, autocast
 from hdbench.runtime.job import Job, claimed, require_identity
 from hdbench.schema.benchmark import Benchmark
-from hdbench.segmentation.segmenter import CARD_FILE, SegmenterCard, normalised, save_segmenter
+from hdbench.segmentation.segmenter import (
+    CARD_FILE,
+    SegmenterCard,
+    halve_parameters,
+    normalised,
+    save_segmenter,
+    weights_digest,
+)
 
 # ImageNet's statistics: what encoders of segmentation-models-pytorch expect.
 _MEAN = [0.485, 0.456, 0.406]
@@ -117,8 +124,8 @@ def segmenter_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -
     """Return everything that a trained segmenter depends on, as JSON values."""
     return {
         "kind": "segmenter",
-        "version": 1,
-        "data": benchmark.data.model_dump(),
+        "version": 2,
+        "data": benchmark.data.model_dump(include={"layout", "label_space"}),
         "size": benchmark.size.model_dump(),
         "segmenter": benchmark.segmenter.model_dump(),
         "scenes": len(data),
@@ -141,7 +148,7 @@ def train_segmenter(
     Args:
         benchmark: the resolved benchmark.
         seed: of weights, order and augmentation.
-        files: the training scenes.
+        files: the scenes that it learns from.
         data: their digests.
         folder: where the segmenter goes.
         machine: device, decoding workers, time between checkpoints.
@@ -194,6 +201,8 @@ def train_segmenter(
             job.record(step, {"rate": rate}, trainer.step(batch), batch.names)
 
         pspnet = trainer.network.pspnet.cpu().to(memory_format=torch.contiguous_format)
+        if spec.storage == "fp16":
+            halve_parameters(pspnet)
         card = SegmenterCard(
             architecture="pspnet",
             encoder=spec.encoder,
@@ -202,10 +211,10 @@ def train_segmenter(
             mean=_MEAN,
             std=_STD,
             window=[size.width, size.height],
-            trained_on=f"{benchmark.name}/{benchmark.data.train}, {len(files)} scenes",
+            trained_on=f"{benchmark.name}/{spec.split}, {len(files)} scenes",
             scenes_digest=digest(data),
             training={**spec.model_dump(), "seed": seed, "steps": job.step},
-            weights=tensors_digest(pspnet.state_dict()),
+            weights=weights_digest(pspnet),
             oracle=None,
         )
         save_segmenter(folder, pspnet, card)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -249,6 +250,18 @@ def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> No
 def test_another_segmenter_may_judge(cli: Cli, trained: Bench, tmp_path: Path) -> None:
     trained.segmenter_folder().rename(tmp_path / "judge")
     assert cli("evaluate", "--segmenter", "judge").exit_code == 0
+
+
+def test_segmenter_train_says_when_another_one_goes_on_judging(
+    cli: Cli, trained: Bench, tiny: Path, tmp_path: Path
+) -> None:
+    assert "goes on being judged" not in cli("segmenter", "train").stderr
+    shipped = shutil.copytree(trained.segmenter_folder(), tmp_path / "weights" / "pspnet-v1")
+    tiny.write_text(f'judge = "{shipped}"\n{tiny.read_text()}')
+    result = cli("segmenter", "train")
+    assert result.exit_code == 0
+    assert f"goes on being judged by '{shipped}'" in result.stderr
+    assert f"hdbench evaluate --segmenter {trained.segmenter_folder()}" in result.stderr
 
 
 @pytest.mark.slow

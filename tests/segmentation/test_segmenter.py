@@ -148,7 +148,7 @@ def test_weights_of_another_number_of_classes_are_refused(folder: Path) -> None:
 
 def learn(bench: Bench, root: Path) -> Path:
     return train_segmenter(
-        bench.benchmark, 0, bench.train_scenes, bench.train_data, root, MACHINE, restart=False
+        bench.benchmark, 0, bench.judge_scenes, bench.judge_data, root, MACHINE, restart=False
     )
 
 
@@ -182,6 +182,39 @@ def test_the_card_says_what_was_trained_on(bench: Bench, tmp_path: Path) -> None
     assert card.window == [64, 48]
     assert card.trained_on == "tiny/train, 8 scenes"
     assert card.training["steps"] == 4
+
+
+def test_half_precision_halves_the_file_and_judges_with_what_is_in_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The card's digest is that of the rounded weights, which smp reads and computes alike with."""
+    spec = bench.benchmark.segmenter.model_copy(update={"storage": "fp16"})
+    benchmark = bench.benchmark.model_copy(update={"segmenter": spec})
+    whole = learn(bench, tmp_path / "whole")
+    half = learn(Bench(bench.library, bench.workspace, benchmark), tmp_path / "half")
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (half, whole)]
+    assert sizes[0] < 0.52 * sizes[1]
+    exact, segmenter = load_segmenter(whole, CPU), load_segmenter(half, CPU)
+    for name, parameter in segmenter.network.named_parameters():
+        assert parameter.dtype == torch.float32
+        assert torch.equal(parameter, exact.network.get_parameter(name).half().float())
+    for name, buffer in segmenter.network.named_buffers():
+        assert torch.equal(buffer, exact.network.get_buffer(name))
+    assert segmenter.card.weights == tensors_digest(segmenter.network.state_dict())
+    assert segmenter.card.weights != exact.card.weights
+    theirs = smp.from_pretrained(str(half)).eval()
+    images = torch.randn(1, 3, 48, 64)
+    assert torch.equal(theirs(images), segmenter.network(images))
+
+
+def test_the_segmenter_learns_from_its_own_split(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.benchmark.segmenter.model_copy(update={"split": "val"})
+    benchmark = bench.benchmark.model_copy(update={"segmenter": spec})
+    other = Bench(bench.library, bench.workspace, benchmark)
+    assert [entry.name for entry in other.judge_scenes] == ["val_00", "val_01", "val_02"]
+    assert len(other.train_scenes) == 8
+    card = load_segmenter(learn(other, tmp_path / "s"), CPU).card
+    assert card.trained_on == "tiny/val, 3 scenes"
 
 
 def test_void_pixels_teach_nothing() -> None:
