@@ -30,12 +30,10 @@ class LabelSpace:
     """All label ids of a dataset."""
 
     name: str
+    #: Channels of the one-hot encoding; every id is below it.
+    channels: int
+    #: In the order of their ids.
     classes: tuple[LabelClass, ...]
-
-    @property
-    def channels(self) -> int:
-        """Channels of the one-hot encoding: the largest id plus one."""
-        return max(entry.id for entry in self.classes) + 1
 
     @cached_property
     def scored(self) -> tuple[LabelClass, ...]:
@@ -86,6 +84,7 @@ class LabelSpace:
 # Ids of the 11-class selection (SegNet tutorial); colours of the CamVid palette.
 _CAMVID = LabelSpace(
     "camvid",
+    12,
     (
         LabelClass(0, "sky", (128, 128, 128), 0),
         LabelClass(1, "building", (128, 0, 0), 1),
@@ -102,4 +101,49 @@ _CAMVID = LabelSpace(
     ),
 )
 
-LABEL_SPACES = {space.name: space for space in (_CAMVID,)}
+# Ids, names, colours and trainIds of Cordts et al., CVPR 2016. The official pix2pixHD encodes 35
+# channels (label_nc), of which the last is never 1. License plates have the id -1, which no PNG can
+# hold; the official label maps show what is behind them. An id of 255 therefore means a map of
+# trainIds, and reading it is an error like any other unknown id.
+_CITYSCAPES = LabelSpace(
+    "cityscapes",
+    35,
+    (
+        LabelClass(0, "unlabeled", (0, 0, 0), None),
+        LabelClass(1, "ego vehicle", (0, 0, 0), None),
+        LabelClass(2, "rectification border", (0, 0, 0), None),
+        LabelClass(3, "out of roi", (0, 0, 0), None),
+        LabelClass(4, "static", (0, 0, 0), None),
+        LabelClass(5, "dynamic", (111, 74, 0), None),
+        LabelClass(6, "ground", (81, 0, 81), None),
+        LabelClass(7, "road", (128, 64, 128), 0),
+        LabelClass(8, "sidewalk", (244, 35, 232), 1),
+        LabelClass(9, "parking", (250, 170, 160), None),
+        LabelClass(10, "rail track", (230, 150, 140), None),
+        LabelClass(11, "building", (70, 70, 70), 2),
+        LabelClass(12, "wall", (102, 102, 156), 3),
+        LabelClass(13, "fence", (190, 153, 153), 4),
+        LabelClass(14, "guard rail", (180, 165, 180), None),
+        LabelClass(15, "bridge", (150, 100, 100), None),
+        LabelClass(16, "tunnel", (150, 120, 90), None),
+        LabelClass(17, "pole", (153, 153, 153), 5),
+        LabelClass(18, "polegroup", (153, 153, 153), None),
+        LabelClass(19, "traffic light", (250, 170, 30), 6),
+        LabelClass(20, "traffic sign", (220, 220, 0), 7),
+        LabelClass(21, "vegetation", (107, 142, 35), 8),
+        LabelClass(22, "terrain", (152, 251, 152), 9),
+        LabelClass(23, "sky", (70, 130, 180), 10),
+        LabelClass(24, "person", (220, 20, 60), 11),
+        LabelClass(25, "rider", (255, 0, 0), 12),
+        LabelClass(26, "car", (0, 0, 142), 13),
+        LabelClass(27, "truck", (0, 0, 70), 14),
+        LabelClass(28, "bus", (0, 60, 100), 15),
+        LabelClass(29, "caravan", (0, 0, 90), None),
+        LabelClass(30, "trailer", (0, 0, 110), None),
+        LabelClass(31, "train", (0, 80, 100), 16),
+        LabelClass(32, "motorcycle", (0, 0, 230), 17),
+        LabelClass(33, "bicycle", (119, 11, 32), 18),
+    ),
+)
+
+LABEL_SPACES = {space.name: space for space in (_CAMVID, _CITYSCAPES)}

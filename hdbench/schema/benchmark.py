@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
+from hdbench.schema.base import LabelSpaceName, LibraryFile, Positive, Rate, Table, Weight
 
 #: The ``judge`` of a benchmark whose segmenter every workspace trains by itself.
 OWN = "own"
@@ -18,7 +18,7 @@ class Data(Table):
     #: How the folders are arranged (``hdbench/data/layouts.py``).
     layout: Literal["camvid"]
     #: What the label ids mean (``hdbench/data/labels.py``).
-    label_space: Literal["camvid"]
+    label_space: LabelSpaceName
     #: The split that methods learn from.
     train: str
     #: The split that is synthesized and scored; never trained on.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hdbench.schema.base import LibraryFile, Table
+from hdbench.schema.base import LabelSpaceName, LibraryFile, Table
 
 
 class SegmenterInput(Table):
@@ -44,7 +44,7 @@ class Scoring(LibraryFile):
     """One scoring convention; once released it is never edited, a change is a new version."""
 
     #: The label space whose classes are scored.
-    label_space: Literal["camvid"]
+    label_space: LabelSpaceName
     segmenter: SegmenterInput
     labels: Labels
     counting: Counting

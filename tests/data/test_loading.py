@@ -157,6 +157,14 @@ def test_a_bad_label_map_names_file_and_fault(tmp_path: Path, make, message: str
     assert message in str(error.value)
 
 
+def test_a_map_of_cityscapes_train_ids_is_refused(tmp_path: Path) -> None:
+    """Its void, 255, is no label id; reading road as 'unlabeled' would be silent otherwise."""
+    path = tmp_path / "x_gtFine_labelTrainIds.png"
+    Image.new("L", (4, 4), 255).save(path)
+    with pytest.raises(DataError, match=r"id 255 \(16 pixels\); .* knows ids 0 to 33"):
+        read_label(path, LABEL_SPACES["cityscapes"])
+
+
 def test_a_truncated_png_names_the_file(camvid_folder: Path) -> None:
     path = camvid_folder / "train" / "train_00.png"
     path.write_bytes(path.read_bytes()[:1000])
