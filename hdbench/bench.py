@@ -15,6 +15,7 @@ from hdbench.library import Library
 from hdbench.provenance import FileDigests
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Scoring
+from hdbench.schema.split import Split
 from hdbench.workspace import Workspace
 
 
@@ -87,7 +88,7 @@ class Bench:
 
     def image_folder(self, method: str, seed: int) -> Path:
         """Return where a method's images of the test split lie."""
-        return self.run_folder(method, seed) / "images" / self.benchmark.data.test
+        return self.run_folder(method, seed) / "images" / Split.parse(self.benchmark.data.test).name
 
     @cached_property
     def file_digests(self) -> FileDigests:

@@ -7,19 +7,29 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hdbench.schema.base import LabelSpaceName, LibraryFile, Positive, Rate, Table, Weight
+from hdbench.schema.split import Split
 
 
 class Data(Table):
     """Which scenes, and how their files are laid out."""
 
     #: How the folders are arranged (``hdbench/data/layouts.py``).
-    layout: Literal["camvid"]
+    layout: Literal["camvid", "cityscapes", "pix2pixhd"]
     #: What the label ids mean (``hdbench/data/labels.py``).
     label_space: LabelSpaceName
-    #: The split that methods and segmenter learn from.
+    #: The split that methods and segmenter learn from; ``train[:16]`` is its first 16 scenes.
     train: str
     #: The split that is synthesized and scored; never trained on.
     test: str
+
+    @model_validator(mode="after")
+    def _splits_can_be_read(self) -> Data:
+        for key, text in (("train", self.train), ("test", self.test)):
+            try:
+                Split.parse(text)
+            except ValueError as error:
+                raise ValueError(f"{key} = {error}") from None
+        return self
 
 
 class Size(Table):
