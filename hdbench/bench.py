@@ -15,6 +15,7 @@ from hdbench.library import Library
 from hdbench.provenance import FileDigests
 from hdbench.schema.benchmark import OWN, Benchmark
 from hdbench.schema.scoring import Scoring
+from hdbench.schema.split import Split
 from hdbench.workspace import Workspace
 
 
@@ -59,7 +60,7 @@ class Bench:
     @cached_property
     def judge_scenes(self) -> list[SceneFiles]:
         """The split that the benchmark's segmenter learns from."""
-        return self._scenes(self.benchmark.segmenter.split)
+        return self._scenes(Split.parse(self.benchmark.segmenter.split))
 
     @cached_property
     def train_data(self) -> list[list[str]]:
@@ -107,7 +108,7 @@ class Bench:
 
     def image_folder(self, method: str, seed: int) -> Path:
         """Return where a method's images of the test split lie."""
-        return self.run_folder(method, seed) / "images" / self.benchmark.data.test
+        return self.run_folder(method, seed) / "images" / Split.parse(self.benchmark.data.test).name
 
     @cached_property
     def file_digests(self) -> FileDigests:

@@ -102,6 +102,10 @@ def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
             "[budget]\nepochs = 0\ndecay_epochs = 0",
             "x.toml: [budget] epochs and decay_epochs are both 0",
         ),
+        (
+            '[data]\ntrain = "train[16]"',
+            "x.toml: [data] train = 'train[16]' is no split; expected a name ('train'), or",
+        ),
         ("[segmenter]\nscale_min = 3.0", "x.toml: [segmenter] scale_min 3.0 is above scale_max"),
     ],
 )

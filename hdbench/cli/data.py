@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hdbench.cli.options import bench_options
-from hdbench.errors import DataError, counted
+from hdbench.errors import DataError, UsageError, counted
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
@@ -46,7 +46,9 @@ def check(bench: Bench) -> None:
 
 @data.command()
 @bench_options
-@click.option("--split", metavar="NAME", help="Split; the training split if not given.")
+@click.option(
+    "--split", metavar="NAME", help="Split, or 'train[:16]'; the training split if not given."
+)
 @click.option("--count", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option(
     "--output",
@@ -63,8 +65,13 @@ def preview(bench: Bench, split: str | None, count: int, output: Path | None) ->
     """
     from hdbench.data.inspection import preview_sheet
     from hdbench.data.sheets import write_sheet
+    from hdbench.schema.split import Split
 
     split = split or bench.benchmark.data.train
-    path = output or bench.workspace.root / "previews" / f"{bench.benchmark.name}-{split}.png"
+    try:
+        name = Split.parse(split).name
+    except ValueError as error:
+        raise UsageError(f"--split: {error}") from None
+    path = output or bench.workspace.root / "previews" / f"{bench.benchmark.name}-{name}.png"
     write_sheet(preview_sheet(bench.benchmark, bench.workspace.data_root, split, count), path)
     click.echo(path)

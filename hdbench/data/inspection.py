@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
-from hdbench.data.layouts import LAYOUTS, SceneFiles, find_scenes, spread
+from hdbench.data.layouts import SceneFiles, find_scenes, spread, survey_split
 from hdbench.data.loading import (
     read_instance,
     read_label,
@@ -56,7 +56,7 @@ class SplitReport:
 def check_split(benchmark: Benchmark, root: Path, split: str) -> SplitReport:
     """Decode every file of a split and collect everything that is wrong."""
     space = LABEL_SPACES[benchmark.data.label_space]
-    survey = LAYOUTS[benchmark.data.layout](root, split)
+    survey = survey_split(benchmark.data.layout, root, split)
     problems = list(survey.problems)
     sizes: dict[str, int] = {}
     counts = torch.zeros(256, dtype=torch.long)
@@ -105,7 +105,8 @@ def shared_photographs(root: Path, layout: str, splits: Sequence[str]) -> list[s
     lines: list[str] = []
     for split in splits:
         here = {
-            file_digest(files.image): files.image for files in LAYOUTS[layout](root, split).scenes
+            file_digest(files.image): files.image
+            for files in survey_split(layout, root, split).scenes
         }
         lines += [
             f"{path}: the same photograph as {seen[key]} of another split"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hdbench.errors import DataError, counted, listing
+from hdbench.schema.split import Split
 
 _PHOTOGRAPHS = (".png", ".jpg", ".jpeg")
+_MAPS = (".png",)
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,32 @@ class SceneFiles:
 class Survey:
     """What a split's folders hold, and everything that is wrong with them."""
 
+    #: The scenes that have all of their files, in the order of their names.
     scenes: list[SceneFiles]
     problems: list[str]
+
+
+def survey_split(layout: str, root: Path, split: str) -> Survey:
+    """Return what a split holds; no pixel is read.
+
+    Args:
+        layout: a name in ``LAYOUTS``.
+        root: the dataset's folder.
+        split: ``train``, or ``train[:16]`` for its first scenes; the problems are those of the
+            whole split either way, because they may move what is first.
+
+    Raises:
+        ValueError: ``split`` is not written like a split.
+    """
+    wanted = Split.parse(split)
+    survey = LAYOUTS[layout](root, wanted.name)
+    problems = survey.problems
+    if not problems and wanted.count is not None and wanted.count > len(survey.scenes):
+        problems = [
+            f"{root}: '{split}' asks for {counted(wanted.count, 'scene')}, "
+            f"'{wanted.name}' has {len(survey.scenes)}"
+        ]
+    return Survey(survey.scenes[: wanted.count], problems)
 
 
 def find_scenes(layout: str, root: Path, split: str) -> list[SceneFiles]:
@@ -35,12 +62,14 @@ def find_scenes(layout: str, root: Path, split: str) -> list[SceneFiles]:
     Args:
         layout: a name in ``LAYOUTS``.
         root: the dataset's folder.
-        split: the split's name in that layout.
+        split: ``train``, or ``train[:16]`` for its first scenes.
 
     Raises:
-        DataError: folders or files are missing; all of them are listed.
+        DataError: folders or files are missing, or the split has fewer scenes than are asked for;
+            all problems are listed.
+        ValueError: ``split`` is not written like a split.
     """
-    survey = LAYOUTS[layout](root, split)
+    survey = survey_split(layout, root, split)
     if survey.problems:
         count = counted(len(survey.problems), "problem")
         raise DataError(
@@ -57,35 +86,140 @@ def spread(scenes: Sequence[SceneFiles], count: int) -> list[SceneFiles]:
     return [scenes[n * len(scenes) // count] for n in range(count)]
 
 
-def _camvid(root: Path, split: str) -> Survey:
-    """Survey ``train/`` and ``trainannot/``: same stems, photographs PNG or JPEG, labels PNG."""
-    images_dir, labels_dir = root / split, root / f"{split}annot"
-    missing = [folder for folder in (root, images_dir, labels_dir) if not folder.is_dir()]
-    if missing:
-        expected = f"expected {split}/ with photographs and {split}annot/ with label maps"
-        return Survey([], [f"{missing[0]}: no such folder; {expected} in {root}"])
-    images: dict[str, Path] = {}
+@dataclass(frozen=True)
+class _Kind:
+    """One of the files that each scene of a split has: photograph, label map or instance map."""
+
+    noun: str
+    folder: Path
+    #: Where the files stand below the folder; Cityscapes has a folder for each city.
+    pattern: Literal["*", "*/*"]
+    extensions: tuple[str, ...]
+    #: What may stand between a scene's name and the extension; the first that fits is taken off.
+    #: All kinds of a layout list theirs in the same order.
+    endings: tuple[str, ...]
+
+    def find(self) -> tuple[dict[str, Path], list[str]]:
+        """Return the files by the name of their scene, and a line for each second one of a name.
+
+        Hidden files and files with another ending or extension are left alone.
+        """
+        found: dict[str, Path] = {}
+        problems: list[str] = []
+        for path in sorted(self.folder.glob(self.pattern)):
+            place = path.relative_to(self.folder)
+            if any(part.startswith(".") for part in place.parts):
+                continue
+            ending = self._ending(path)
+            if ending is None or path.suffix.lower() not in self.extensions:
+                continue
+            name = path.stem.removesuffix(self.endings[ending])
+            if name in found:
+                known = found[name].relative_to(self.folder)
+                problems.append(f"{path}: {known} is the same scene; keep one")
+            found[name] = path
+        return found, problems
+
+    def lacking(self, name: str, partner: Path, partners: _Kind) -> str:
+        """Return the line that says which file of this kind should stand beside its partner."""
+        folder = self.folder / partner.parent.relative_to(partners.folder)
+        ending = self.endings[partners._ending(partner) or 0]
+        extensions = " or ".join(self.extensions[:2])
+        return f"{partner}: no {self.noun} {folder / name}{ending}{extensions}"
+
+    def _ending(self, path: Path) -> int | None:
+        fitting = (n for n, text in enumerate(self.endings) if path.stem.endswith(text))
+        return next(fitting, None)
+
+
+def _survey(
+    root: Path, images: _Kind, labels: _Kind, instances: _Kind | None, expected: str
+) -> Survey:
+    """Match the files of a split by the name of their scene, never by their position.
+
+    Args:
+        root: the dataset's folder.
+        images: the photographs.
+        labels: the label maps.
+        instances: the instance maps, or None where the layout has none.
+        expected: the folders that the layout expects, in words.
+    """
+    kinds = [images, labels] + ([] if instances is None else [instances])
+    folders = dict.fromkeys(kind.folder for kind in kinds)  # labels and instances may share one
+    absent = [folder for folder in folders if not folder.is_dir()] if root.is_dir() else [root]
+    if absent:
+        return Survey([], [f"{path}: no such folder; expected {expected}" for path in absent])
+    found: list[dict[str, Path]] = []
     problems: list[str] = []
-    for path in _visible(images_dir):
-        if path.suffix.lower() not in _PHOTOGRAPHS:
+    for kind in kinds:
+        files, doubled = kind.find()
+        found.append(files)
+        problems += doubled
+    names = sorted(set().union(*found))
+    if not names:
+        listed = ", ".join(str(folder) for folder in folders)
+        problems.append(f"{listed}: empty; expected photographs and label maps: {expected}")
+    complete: list[str] = []
+    for name in names:
+        present = [n for n in range(len(kinds)) if name in found[n]]
+        if len(present) == len(kinds):
+            complete.append(name)
             continue
-        if path.stem in images:
-            problems.append(f"{path}: {images[path.stem].name} is the same scene; keep one")
-        images[path.stem] = path
-    labels = {path.stem: path for path in _visible(labels_dir) if path.suffix.lower() == ".png"}
-    if not images and not labels:
-        problems.append(f"{images_dir}, {labels_dir}: empty; expected photographs and label maps")
-    for name in sorted(labels.keys() - images.keys()):
-        problems.append(f"{labels[name]}: no photograph {images_dir / name}.png or .jpg")
-    for name in sorted(images.keys() - labels.keys()):
-        problems.append(f"{images[name]}: no label map {labels_dir / name}.png")
-    both = sorted(images.keys() & labels.keys())
-    return Survey([SceneFiles(name, labels[name], images[name], None) for name in both], problems)
+        partner, partners = found[present[0]][name], kinds[present[0]]
+        problems += [
+            kind.lacking(name, partner, partners)
+            for n, kind in enumerate(kinds)
+            if n not in present
+        ]
+    scenes = [
+        SceneFiles(name, found[1][name], found[0][name], found[2][name] if instances else None)
+        for name in complete
+    ]
+    return Survey(scenes, problems)
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _camvid(root: Path, split: str) -> Survey:
+    """Survey ``train/`` and ``trainannot/``: same stems; there are no instance maps."""
+    return _survey(
+        root,
+        _Kind("photograph", root / split, "*", _PHOTOGRAPHS, ("",)),
+        _Kind("label map", root / f"{split}annot", "*", _MAPS, ("",)),
+        None,
+        f"{split}/ with photographs and {split}annot/ with label maps in {root}",
+    )
+
+
+def _cityscapes(root: Path, split: str) -> Survey:
+    """Survey the official tree: ``leftImg8bit/<split>/<city>/`` and ``gtFine/<split>/<city>/``."""
+    images, labels = root / "leftImg8bit" / split, root / "gtFine" / split
+    return _survey(
+        root,
+        _Kind("photograph", images, "*/*", _PHOTOGRAPHS, ("_leftImg8bit",)),
+        _Kind("label map", labels, "*/*", _MAPS, ("_gtFine_labelIds",)),
+        _Kind("instance map", labels, "*/*", _MAPS, ("_gtFine_instanceIds",)),
+        f"leftImg8bit/{split}/<city>/ and gtFine/{split}/<city>/ in {root}",
+    )
+
+
+def _pix2pixhd(root: Path, split: str) -> Survey:
+    """Survey the flat folders of the official pix2pixHD: ``train_label/``, ``_inst``, ``_img``.
+
+    The three files of a scene share their stem, with or without Cityscapes' endings. (The official
+    loader matches them by their positions in the sorted folders.)
+    """
+    images, labels, instances = (root / f"{split}_{part}" for part in ("img", "label", "inst"))
+    return _survey(
+        root,
+        _Kind("photograph", images, "*", _PHOTOGRAPHS, ("_leftImg8bit", "")),
+        _Kind("label map", labels, "*", _MAPS, ("_gtFine_labelIds", "")),
+        _Kind("instance map", instances, "*", _MAPS, ("_gtFine_instanceIds", "")),
+        f"{split}_label/, {split}_inst/ and {split}_img/ in {root}",
+    )
 
 
 #: A layout surveys one split below a dataset's root; it reads no pixels.
-LAYOUTS: dict[str, Callable[[Path, str], Survey]] = {"camvid": _camvid}
+LAYOUTS: dict[str, Callable[[Path, str], Survey]] = {
+    "camvid": _camvid,
+    "cityscapes": _cityscapes,
+    "pix2pixhd": _pix2pixhd,
+}

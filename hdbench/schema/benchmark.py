@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hdbench.schema.base import LabelSpaceName, LibraryFile, Positive, Rate, Table, Weight
+from hdbench.schema.split import Split
 
 #: The ``judge`` of a benchmark whose segmenter every workspace trains by itself.
 OWN = "own"
@@ -16,13 +17,19 @@ class Data(Table):
     """Which scenes, and how their files are laid out."""
 
     #: How the folders are arranged (``hdbench/data/layouts.py``).
-    layout: Literal["camvid"]
+    layout: Literal["camvid", "cityscapes", "pix2pixhd"]
     #: What the label ids mean (``hdbench/data/labels.py``).
     label_space: LabelSpaceName
-    #: The split that methods learn from.
+    #: The split that methods learn from; ``train[:16]`` is its first 16 scenes.
     train: str
     #: The split that is synthesized and scored; never trained on.
     test: str
+
+    @model_validator(mode="after")
+    def _splits_can_be_read(self) -> Data:
+        _require_split("train", self.train)
+        _require_split("test", self.test)
+        return self
 
 
 class Size(Table):
@@ -85,7 +92,8 @@ class SegmenterTraining(Table):
     storage: Literal["fp32", "fp16"]
 
     @model_validator(mode="after")
-    def _scales_are_a_range(self) -> SegmenterTraining:
+    def _split_can_be_read_and_scales_are_a_range(self) -> SegmenterTraining:
+        _require_split("split", self.split)
         if self.scale_min > self.scale_max:
             raise ValueError(f"scale_min {self.scale_min} is above scale_max {self.scale_max}")
         return self
@@ -103,3 +111,10 @@ class Benchmark(LibraryFile):
     judge: str
     #: The scoring convention, by name.
     scoring: str
+
+
+def _require_split(key: str, text: str) -> None:
+    try:
+        Split.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{key} = {error}") from None

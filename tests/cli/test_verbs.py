@@ -135,6 +135,15 @@ def test_data_check_lists_everything_that_is_wrong_with_counts(
     assert "5 problems" in result.stderr
 
 
+def test_data_check_and_preview_understand_slices(cli: Cli, tiny: Path) -> None:
+    tiny.write_text(tiny.read_text() + '\n[data]\ntrain = "train[:5]"\n')
+    assert "train[:5]: 5 scenes (5 of 96x72)" in cli("data", "check").stdout
+    assert cli("data", "preview", "--split", "val[:2]").exit_code == 0
+    wrong = cli("data", "preview", "--split", "val[2]")
+    assert wrong.exit_code == 2
+    assert "--split: 'val[2]' is no split" in wrong.stderr
+
+
 def test_data_check_finds_every_fault_of_one_scene_and_photographs_in_two_splits(
     cli: Cli, camvid_folder: Path
 ) -> None:

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from hdbench.data.layouts import find_scenes
+from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.layouts import LAYOUTS, find_scenes
+from hdbench.data.loading import read_scene
+from hdbench.data.scene import boundary_map
 from hdbench.errors import DataError
+from hdbench.schema.benchmark import Data
+
+SCENES = ("aachen_000000_000019", "aachen_000001_000019", "bochum_000000_000313")
+
+
+def test_benchmarks_may_name_every_layout() -> None:
+    assert set(get_args(Data.model_fields["layout"].annotation)) == set(LAYOUTS)
+
+
+# -- camvid ---------------------------------------------------------------------------------------
 
 
 def test_scenes_come_in_the_order_of_their_names(camvid_folder: Path) -> None:
@@ -50,3 +67,191 @@ def test_two_photographs_of_one_scene_are_an_error(camvid_folder: Path) -> None:
     Image.open(path).save(path.with_suffix(".jpg"))
     with pytest.raises(DataError, match="is the same scene; keep one"):
         find_scenes("camvid", camvid_folder, "train")
+
+
+# -- cityscapes and pix2pixhd ---------------------------------------------------------------------
+
+
+def street(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two touching cars on a road, a group of people, and a photograph of noise; 24x16 pixels."""
+    label = np.full((16, 24), 7, np.uint8)
+    instance = np.full((16, 24), 7, np.uint16)
+    label[4:10, 2:14] = 26
+    instance[4:10, 2:8], instance[4:10, 8:14] = 26000, 26001
+    label[12:14, 18:22] = instance[12:14, 18:22] = 24  # a group: the bare id
+    label[:2, :6], instance[:2, :6] = 33, 33001  # the largest id, in the sign bit of 16
+    photograph = np.random.default_rng(seed).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    return label, instance, photograph
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> Path:
+    """Three scenes of two cities in Cityscapes' tree, with the files that nobody asks for."""
+    root = tmp_path / "cityscapes"
+    for n, name in enumerate(SCENES):
+        city = name.split("_")[0]
+        label, instance, photograph = street(n)
+        save(root / "leftImg8bit/train" / city / f"{name}_leftImg8bit.png", photograph)
+        labels = root / "gtFine/train" / city
+        save(labels / f"{name}_gtFine_labelIds.png", label)
+        save(labels / f"{name}_gtFine_instanceIds.png", instance)
+        save(labels / f"{name}_gtFine_color.png", photograph)
+        (labels / f"{name}_gtFine_polygons.json").write_text("{}")
+    return root
+
+
+@pytest.fixture
+def flat(official: Path, tmp_path: Path) -> Path:
+    """The same files in the folders of the official pix2pixHD."""
+    root = tmp_path / "flat"
+    for folder, pattern in (
+        ("train_img", "*_leftImg8bit.png"),
+        ("train_label", "*_labelIds.png"),
+        ("train_inst", "*_instanceIds.png"),
+    ):
+        (root / folder).mkdir(parents=True)
+        for path in official.rglob(pattern):
+            shutil.copy(path, root / folder)
+    return root
+
+
+def test_maps_survive_the_way_through_sixteen_bit_pngs(official: Path) -> None:
+    files = find_scenes("cityscapes", official, "train")
+    assert [entry.name for entry in files] == list(SCENES)
+    for n, entry in enumerate(files):
+        label, instance, photograph = street(n)
+        scene = read_scene(entry, LABEL_SPACES["cityscapes"])
+        assert scene.instance is not None
+        assert scene.image is not None
+        assert np.array_equal(scene.label.numpy(), label)
+        assert np.array_equal(scene.instance.numpy(), instance.astype(np.int32))
+        assert np.array_equal(scene.image.permute(1, 2, 0).numpy(), photograph)
+        inside = boundary_map(scene.instance[None]) - boundary_map(scene.label[None])
+        columns = torch.nonzero(inside[0, 0])[:, 1].unique()
+        assert columns.tolist() == [7, 8]  # the edge between the two cars
+
+
+def test_both_layouts_of_the_same_files_are_the_same_scenes(official: Path, flat: Path) -> None:
+    space = LABEL_SPACES["cityscapes"]
+    ours = [read_scene(entry, space) for entry in find_scenes("cityscapes", official, "train")]
+    theirs = [read_scene(entry, space) for entry in find_scenes("pix2pixhd", flat, "train")]
+    assert len(ours) == len(theirs) == 3
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.name == b.name
+        for one, other in ((a.label, b.label), (a.instance, b.instance), (a.image, b.image)):
+            assert one is not None
+            assert other is not None
+            assert torch.equal(one, other)
+
+
+def test_bare_stems_are_matched_by_name_not_by_position(flat: Path) -> None:
+    label, instance, photograph = street(9)
+    save(flat / "train_img" / "Zed.png", photograph)
+    save(flat / "train_label" / "Zed_gtFine_labelIds.png", label)
+    save(flat / "train_inst" / "Zed.png", instance)
+    files = find_scenes("pix2pixhd", flat, "train")[0]
+    assert (files.name, files.image.name) == ("Zed", "Zed.png")
+    assert files.label.name == "Zed_gtFine_labelIds.png"
+
+
+@pytest.mark.parametrize(
+    ("layout", "gone", "message"),
+    [
+        ("cityscapes", "leftImg8bit", "leftImg8bit/train: no such folder; expected leftImg8bit"),
+        ("cityscapes", "gtFine", "gtFine/train: no such folder; expected leftImg8bit"),
+        ("cityscapes", ".", "no such folder; expected leftImg8bit/train/<city>/ and gtFine"),
+        ("pix2pixhd", "train_inst", "train_inst: no such folder; expected train_label/, train_"),
+    ],
+)
+def test_each_missing_folder_is_named_once(
+    official: Path, flat: Path, layout: str, gone: str, message: str
+) -> None:
+    root = official if layout == "cityscapes" else flat
+    shutil.rmtree(root / gone)
+    with pytest.raises(DataError) as error:
+        find_scenes(layout, root, "train")
+    assert "1 problem in 'train'" in str(error.value)
+    assert message in str(error.value)
+
+
+def test_every_file_without_its_partners_is_listed_with_their_place(official: Path) -> None:
+    first, second, third = SCENES
+    (official / f"leftImg8bit/train/aachen/{first}_leftImg8bit.png").unlink()
+    (official / f"gtFine/train/aachen/{second}_gtFine_labelIds.png").unlink()
+    (official / f"gtFine/train/bochum/{third}_gtFine_labelIds.png").unlink()
+    (official / f"gtFine/train/bochum/{third}_gtFine_instanceIds.png").unlink()
+    with pytest.raises(DataError) as error:
+        find_scenes("cityscapes", official, "train")
+    text = str(error.value)
+    assert "4 problems in 'train'" in text
+    photographs, maps = official / "leftImg8bit/train", official / "gtFine/train"
+    for line in (
+        f"{maps}/aachen/{first}_gtFine_labelIds.png: no photograph "
+        f"{photographs}/aachen/{first}_leftImg8bit.png or .jpg",
+        f"{photographs}/aachen/{second}_leftImg8bit.png: no label map "
+        f"{maps}/aachen/{second}_gtFine_labelIds.png",
+        f"{photographs}/bochum/{third}_leftImg8bit.png: no label map "
+        f"{maps}/bochum/{third}_gtFine_labelIds.png",
+        f"{photographs}/bochum/{third}_leftImg8bit.png: no instance map "
+        f"{maps}/bochum/{third}_gtFine_instanceIds.png",
+    ):
+        assert line in text
+
+
+def test_a_dataset_without_instance_maps_lacks_one_for_each_scene(official: Path) -> None:
+    for path in official.rglob("*_instanceIds.png"):
+        path.unlink()
+    with pytest.raises(DataError, match="3 problems in 'train'"):
+        find_scenes("cityscapes", official, "train")
+
+
+def test_a_scene_of_two_cities_is_an_error(official: Path) -> None:
+    source = official / "gtFine/train/aachen" / f"{SCENES[0]}_gtFine_labelIds.png"
+    shutil.copy(source, official / "gtFine/train/bochum")
+    with pytest.raises(DataError, match=r"bochum/aachen_.*: aachen/aachen_.*; keep one"):
+        find_scenes("cityscapes", official, "train")
+
+
+def test_a_lacking_flat_file_is_named_as_its_partner_is(flat: Path) -> None:
+    save(flat / "train_img" / "mine.jpg", street(9)[2])
+    with pytest.raises(DataError) as error:
+        find_scenes("pix2pixhd", flat, "train")
+    assert f"mine.jpg: no label map {flat / 'train_label' / 'mine'}.png" in str(error.value)
+    assert f"mine.jpg: no instance map {flat / 'train_inst' / 'mine'}.png" in str(error.value)
+
+
+def test_files_that_are_hidden_or_lie_elsewhere_are_left_alone(official: Path) -> None:
+    source = next(official.rglob("*_labelIds.png"))
+    shutil.copy(source, source.with_name("._x_gtFine_labelIds.png"))
+    shutil.copy(source, official / "gtFine/train/y_gtFine_labelIds.png")
+    assert len(find_scenes("cityscapes", official, "train")) == 3
+
+
+# -- slices ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["camvid", "cityscapes", "pix2pixhd"])
+def test_a_slice_is_the_first_scenes_by_name(
+    camvid_folder: Path, official: Path, flat: Path, layout: str
+) -> None:
+    root = {"camvid": camvid_folder, "cityscapes": official, "pix2pixhd": flat}[layout]
+    whole = find_scenes(layout, root, "train")
+    assert find_scenes(layout, root, "train[:2]") == whole[:2]
+    assert find_scenes(layout, root, f"train[:{len(whole)}]") == whole
+
+
+def test_a_slice_of_more_than_there_is_names_both_counts(camvid_folder: Path) -> None:
+    with pytest.raises(DataError, match=r"'train\[:16\]' asks for 16 scenes, 'train' has 8"):
+        find_scenes("camvid", camvid_folder, "train[:16]")
+
+
+def test_a_slice_of_a_broken_split_is_refused(camvid_folder: Path) -> None:
+    """Which scenes are its first depends on the one that is missing."""
+    (camvid_folder / "train" / "train_05.png").unlink()
+    with pytest.raises(DataError, match=r"1 problem in 'train\[:2\]'"):
+        find_scenes("camvid", camvid_folder, "train[:2]")
