@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """The benchmark's dataset: check and preview."""
+    """Datasets: check, preview, export the built-in one."""
 
 
 @data.command()
@@ -28,19 +29,24 @@ def check(bench: Bench) -> None:
     Example:
       hdbench data check
     """
-    from hdbench.data.inspection import check_split, shared_photographs
+    from hdbench.data.inspection import check_split, leaked_photographs
+    from hdbench.schema.benchmark import OWN
 
-    root, spec = bench.workspace.data_root, bench.benchmark.data
-    splits = (spec.train, spec.test)
-    reports = [check_split(bench.benchmark, root, split) for split in splits]
+    spec = bench.benchmark.data
+    learnt = [spec.train]
+    if bench.benchmark.judge == OWN and bench.benchmark.segmenter.split != spec.train:
+        learnt.append(bench.benchmark.segmenter.split)
+    roots = {split: bench.data_root(split) for split in (*learnt, spec.test)}
+    reports = [check_split(bench.benchmark, root, split) for split, root in roots.items()]
     for found in reports:
         click.echo(found.text())
-    shared = shared_photographs(root, spec.layout, splits)
-    for line in shared:
+    root = roots[spec.test]
+    leaked = leaked_photographs(root, spec.layout, learnt, spec.test)
+    for line in leaked:
         click.echo(f"between splits: {line}")
-    count = sum(len(found.problems) for found in reports) + len(shared)
+    count = sum(len(found.problems) for found in reports) + len(leaked)
     if count:
-        raise DataError(f"{bench.workspace.data_root}: {counted(count, 'problem')}, listed above")
+        raise DataError(f"{root}: {counted(count, 'problem')}, listed above")
     click.echo("no problems")
 
 
@@ -73,5 +79,56 @@ def preview(bench: Bench, split: str | None, count: int, output: Path | None) ->
     except ValueError as error:
         raise UsageError(f"--split: {error}") from None
     path = output or bench.workspace.root / "previews" / f"{bench.benchmark.name}-{name}.png"
-    write_sheet(preview_sheet(bench.benchmark, bench.workspace.data_root, split, count), path)
+    write_sheet(preview_sheet(bench.benchmark, bench.data_root(split), split, count), path)
     click.echo(path)
+
+
+@data.command()
+@click.argument("name", type=click.Choice(["streets"]))
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="A new or empty folder, or one that an earlier export began.",
+)
+@click.option(
+    "--size",
+    default="512x256",
+    show_default=True,
+    metavar="WxH",
+    help="Pixels, twice as wide as high; 2048x1024 is that of Cityscapes (a second a scene).",
+)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    default=("train", "val"),
+    show_default=True,
+    metavar="NAME",
+    help="train, val or judge; may be repeated.",
+)
+@click.option(
+    "--count", type=click.IntRange(min=1), metavar="N", help="Only the first N scenes of each."
+)
+def export(name: str, output: Path, size: str, splits: tuple[str, ...], count: int | None) -> None:
+    r"""Write Streets, the built-in scenes, as files in Cityscapes' official layout.
+
+    Labels, 16-bit instances, colours and images, for hdbench or any other program; the same
+    command goes on where it stopped.
+
+    \b
+    Examples:
+      hdbench data export streets --output streets
+      hdbench data export streets --output big --size 2048x1024 --split val --count 10
+    """
+    from hdbench.data.streets.files import write_streets
+
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
+    if match is None:
+        raise UsageError(f"--size {size}: expected WIDTHxHEIGHT in pixels, like 512x256")
+    width, height = int(match[1]), int(match[2])
+    counts = {split: write_streets(output, split, count, width, height) for split in splits}
+    click.echo(output)
+    for split, number in counts.items():
+        click.echo(f"{split}: {counted(number, 'scene')}")
