@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.data.layouts import SceneFiles, find_scenes
+from hdbench.data.streets.files import folder_name, write_streets
 from hdbench.errors import UsageError
 from hdbench.floors import TrainingSet
 from hdbench.library import Library
@@ -16,7 +17,7 @@ from hdbench.provenance import FileDigests
 from hdbench.schema.benchmark import OWN, Benchmark
 from hdbench.schema.scoring import Scoring
 from hdbench.schema.split import Split
-from hdbench.workspace import Workspace
+from hdbench.workspace import CONFIG_FILE, Workspace
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Bench:
     @cached_property
     def judge_scenes(self) -> list[SceneFiles]:
         """The split that the benchmark's segmenter learns from."""
-        return self._scenes(Split.parse(self.benchmark.segmenter.split))
+        return self._scenes(self.benchmark.segmenter.split)
 
     @cached_property
     def train_data(self) -> list[list[str]]:
@@ -82,6 +83,32 @@ class Bench:
         """The training split in memory, for the floors."""
         size = self.benchmark.size
         return TrainingSet(self.train_scenes, self.space, size.height, size.width)
+
+    def data_root(self, split: str) -> Path:
+        """Return the dataset's folder, ready to be read for a split.
+
+        Built-in scenes are drawn here, as many as the split asks for and only those that are not
+        on disk yet; from then on they are files like any others.
+
+        Args:
+            split: ``train``, or ``train[:16]`` for its first scenes.
+
+        Raises:
+            UsageError: nothing says where the dataset is, or no such scenes can be drawn.
+        """
+        if not self.benchmark.data.built_in:
+            if self.workspace.data_root is None:
+                raise UsageError(
+                    f"benchmark '{self.benchmark.name}' reads a dataset from disk, and neither "
+                    f"--data-root nor {CONFIG_FILE} says where it is.\n"
+                    f"Next: 'hdbench init --benchmark {self.workspace.benchmark} --data-root DIR' "
+                    "remembers it; 'hdbench quickstart --benchmark streets' needs none"
+                )
+            return self.workspace.data_root
+        size, wanted = self.benchmark.size, Split.parse(split)
+        root = self.workspace.built_in_data(folder_name(size.width, size.height))
+        write_streets(root, wanted.name, wanted.count, size.width, size.height)
+        return root
 
     def run_folder(self, method: str, seed: int) -> Path:
         """Return where a method's run on this benchmark lies."""
@@ -116,7 +143,7 @@ class Bench:
         return FileDigests(self.workspace.file_digests())
 
     def _scenes(self, split: str) -> list[SceneFiles]:
-        return find_scenes(self.benchmark.data.layout, self.workspace.data_root, split)
+        return find_scenes(self.benchmark.data.layout, self.data_root(split), split)
 
     def _digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
         columns = [

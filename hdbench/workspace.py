@@ -9,6 +9,9 @@ from pathlib import Path
 from hdbench.errors import UsageError, suggestion
 
 CONFIG_FILE = "hdbench.toml"
+#: What runs where nothing is said: it needs no data and no weights.
+DEFAULT_BENCHMARK = "streets"
+_WORKSPACE = "hdbench-runs"
 _KEYS = ("benchmark", "data_root", "workspace")
 
 
@@ -16,10 +19,10 @@ _KEYS = ("benchmark", "data_root", "workspace")
 class Workspace:
     """One folder of runs, results and reports, over one dataset."""
 
-    #: Holds ``runs/``, ``results/``, ``segmenters/``, ``reports/``.
+    #: Holds ``runs/``, ``results/``, ``segmenters/``, ``reports/``, ``data/``.
     root: Path
-    #: The dataset's folder.
-    data_root: Path
+    #: The dataset's folder, or None, which is enough for built-in scenes.
+    data_root: Path | None
     #: Name (or path) of the benchmark.
     benchmark: str
 
@@ -34,6 +37,10 @@ class Workspace:
     def result(self, benchmark: str, method: str, seed: int, scoring: str) -> Path:
         """Return the JSON file of one result."""
         return self.root / "results" / benchmark / method / f"seed{seed}.{scoring}.json"
+
+    def built_in_data(self, name: str) -> Path:
+        """Return the folder of a dataset that hdbench draws itself."""
+        return self.root / "data" / name
 
     def reports(self) -> Path:
         """Return the folder of tables and pages."""
@@ -60,6 +67,8 @@ def open_workspace(
 ) -> Workspace:
     """Return the workspace of a folder; what is given goes before what ``hdbench.toml`` says.
 
+    Where neither says anything: benchmark ``streets`` in ``./hdbench-runs``.
+
     Args:
         start: the folder in which the command runs.
         benchmark: name or path of a benchmark, or None.
@@ -67,7 +76,7 @@ def open_workspace(
         root: the workspace's folder, or None.
 
     Raises:
-        UsageError: neither says which benchmark or where the data is, or the file is wrong.
+        UsageError: the file is wrong, or a dataset's folder is named and no benchmark.
     """
     config = find_config(start)
     known: dict[str, str] = {}
@@ -85,21 +94,18 @@ def open_workspace(
     benchmark = benchmark or known.get("benchmark")
     if data_root is None and "data_root" in known:
         data_root = here / known["data_root"]
-    missing = [
-        name
-        for name, value in (("--benchmark", benchmark), ("--data-root", data_root))
-        if not value
-    ]
-    if missing or benchmark is None or data_root is None:
+    if benchmark is None and data_root is not None:
         raise UsageError(
-            f"no {' and no '.join(missing)} given, and no {CONFIG_FILE} in {start} or above says.\n"
-            "Next: 'hdbench init --benchmark camvid --data-root DIR' writes one here."
+            f"{data_root}: no --benchmark is given, and no {CONFIG_FILE} in {start} or above says, "
+            "which benchmark this dataset is for.\n"
+            "Next: 'hdbench list' names the benchmarks"
         )
-    return Workspace(root or here / known.get("workspace", "hdbench-runs"), data_root, benchmark)
+    root = root or here / known.get("workspace", _WORKSPACE)
+    return Workspace(root, data_root, benchmark or DEFAULT_BENCHMARK)
 
 
-def write_config(folder: Path, benchmark: str, data_root: Path, root: Path) -> Path:
-    """Write ``hdbench.toml`` into a folder and return its path.
+def write_config(folder: Path, benchmark: str, data_root: Path | None, root: Path) -> Path:
+    """Write ``hdbench.toml`` into a folder and return its path; None leaves a key out.
 
     Raises:
         UsageError: the folder has one already, or cannot be written.
@@ -107,8 +113,8 @@ def write_config(folder: Path, benchmark: str, data_root: Path, root: Path) -> P
     path = folder / CONFIG_FILE
     if path.exists():
         raise UsageError(f"{path}: exists already; edit it, or delete it first")
-    values = {"benchmark": benchmark, "data_root": str(data_root), "workspace": str(root)}
-    lines = [f"{key} = {_quoted(value)}\n" for key, value in values.items()]
+    values = {"benchmark": benchmark, "data_root": data_root, "workspace": root}
+    lines = [f"{key} = {_quoted(str(value))}\n" for key, value in values.items() if value]
     try:
         path.write_text("# Written by 'hdbench init'.\n" + "".join(lines), encoding="utf-8")
     except OSError as error:

@@ -306,7 +306,7 @@ def test_an_image_of_another_size_is_refused(trained: Bench, judge: Segmenter) -
 
 def test_one_image_is_enough(trained: Bench) -> None:
     for folder in ("val", "valannot"):
-        for path in sorted((trained.workspace.data_root / folder).iterdir())[1:]:
+        for path in sorted((trained.data_root("val") / folder).iterdir())[1:]:
             path.unlink()
     fresh = Bench(trained.library, trained.workspace, trained.benchmark)
     judge = open_segmenter(fresh, None, CPU)

@@ -11,13 +11,18 @@ from hdbench.errors import LibraryError, UsageError, counted
 
 
 @click.command()
-@click.option("--benchmark", required=True, metavar="NAME", help="Benchmark (see 'hdbench list').")
+@click.option(
+    "--benchmark",
+    default="streets",
+    show_default=True,
+    metavar="NAME",
+    help="Benchmark (see 'hdbench list').",
+)
 @click.option(
     "--data-root",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The dataset's folder.",
+    help="The dataset's folder; built-in scenes (Streets) have none.",
 )
 @click.option(
     "--workspace",
@@ -27,22 +32,30 @@ from hdbench.errors import LibraryError, UsageError, counted
     metavar="DIR",
     help="Where runs and results will go.",
 )
-def init(benchmark: str, data_root: Path, workspace: Path) -> None:
+def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
     r"""Write hdbench.toml here, so that no later command needs a path.
 
     \b
-    Example:
+    Examples:
+      hdbench init --benchmark streets-large
       hdbench init --benchmark camvid --data-root ~/data/camvid
     """
     from hdbench.library import Library
     from hdbench.workspace import write_config
 
-    Library().benchmark(benchmark)
-    if not data_root.is_dir():
+    data = Library().benchmark(benchmark).data
+    if data.built_in and data_root is not None:
+        raise UsageError(
+            f"--data-root {data_root}: hdbench draws the scenes of benchmark '{benchmark}' in the "
+            "workspace; leave the option out"
+        )
+    if not data.built_in and data_root is None:
+        raise UsageError(f"benchmark '{benchmark}' needs its dataset; add --data-root DIR")
+    if data_root is not None and not data_root.is_dir():
         raise UsageError(f"{data_root}: no such folder; --data-root is the dataset's own folder")
     if benchmark.endswith(".toml"):
         benchmark = str(Path(benchmark).resolve())
-    path = write_config(Path.cwd(), benchmark, data_root.resolve(), workspace)
+    path = write_config(Path.cwd(), benchmark, data_root and data_root.resolve(), workspace)
     click.echo(f"wrote {path}\nNext: 'hdbench data check'")
 
 

@@ -27,12 +27,14 @@ restart_option = click.option(
 def bench_options(verb: Verb) -> Verb:
     """Give a verb ``--benchmark``, ``--data-root`` and ``--workspace``, and pass it a ``bench``."""
 
-    @click.option("--benchmark", metavar="NAME", help="Benchmark; else what hdbench.toml says.")
+    @click.option(
+        "--benchmark", metavar="NAME", help="Benchmark; else what hdbench.toml says, else streets."
+    )
     @click.option(
         "--data-root",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="The dataset's folder; else what hdbench.toml says.",
+        help="The dataset's folder; else what hdbench.toml says; built-in scenes need none.",
     )
     @click.option(
         "--workspace",

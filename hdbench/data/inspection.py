@@ -96,25 +96,27 @@ def _read_noting_faults(files: SceneFiles, space: LabelSpace, problems: list[str
     return scene
 
 
-def shared_photographs(root: Path, layout: str, splits: Sequence[str]) -> list[str]:
-    """Return a line for each photograph that stands in two splits, by content.
+def leaked_photographs(root: Path, layout: str, learnt: Sequence[str], test: str) -> list[str]:
+    """Return a line for each photograph of the test split that is learnt from too, by content.
 
     A method that trains on a photograph is not judged by it.
+
+    Args:
+        root: the dataset's folder.
+        layout: a name in ``LAYOUTS``.
+        learnt: the splits that methods and segmenter learn from.
+        test: the split that is scored.
     """
-    seen: dict[str, Path] = {}
-    lines: list[str] = []
-    for split in splits:
-        here = {
-            file_digest(files.image): files.image
-            for files in survey_split(layout, root, split).scenes
-        }
-        lines += [
-            f"{path}: the same photograph as {seen[key]} of another split"
-            for key, path in here.items()
-            if key in seen
-        ]
-        seen |= here
-    return lines
+    seen = {
+        file_digest(files.image): files.image
+        for split in learnt
+        for files in survey_split(layout, root, split).scenes
+    }
+    return [
+        f"{files.image}: the same photograph as {seen[content]} of another split"
+        for files in survey_split(layout, root, test).scenes
+        if (content := file_digest(files.image)) in seen
+    ]
 
 
 def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> Image.Image:

@@ -17,13 +17,18 @@ class Data(Table):
     """Which scenes, and how their files are laid out."""
 
     #: How the folders are arranged (``hdbench/data/layouts.py``).
-    layout: Literal["camvid", "cityscapes", "pix2pixhd"]
+    layout: Literal["camvid", "cityscapes", "pix2pixhd", "streets"]
     #: What the label ids mean (``hdbench/data/labels.py``).
     label_space: LabelSpaceName
     #: The split that methods learn from; ``train[:16]`` is its first 16 scenes.
     train: str
     #: The split that is synthesized and scored; never trained on.
     test: str
+
+    @property
+    def built_in(self) -> bool:
+        """Whether hdbench draws the scenes itself, so that nothing need be on disk."""
+        return self.layout == "streets"
 
     @model_validator(mode="after")
     def _splits_can_be_read(self) -> Data:
