@@ -1,4 +1,4 @@
-"""The whole way from data to report: the only place that knows all of it."""
+"""The steps from data to report, each of which goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 import torch
 
 from hdbench.bench import Bench
-from hdbench.errors import CheckpointError, HdbenchError, LibraryError, UsageError, listing
+from hdbench.errors import CheckpointError, HdbenchError, LibraryError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
-from hdbench.networks.perceptual import load_vgg19
 from hdbench.provenance import differing_fields, digest
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.results import ORACLE, Result, load_result, save_result
@@ -30,7 +29,7 @@ from hdbench.synthesis import (
     image_paths,
     write_images,
 )
-from hdbench.training.loop import GENERATOR_FILE, require_fitting_size, run_identity, train
+from hdbench.training.loop import GENERATOR_FILE, run_identity, train
 
 FLOOR_METHODS = ("floor-patchwork", "floor-nearest", "floor-mean-colour")
 
@@ -370,24 +369,3 @@ def write_named_report(
     return write_report(
         bench.workspace.reports(), report, bench.benchmark, bench.space, results, runs, gallery
     )
-
-
-def quickstart(
-    bench: Bench, method_name: str, machine: Machine, vgg_weights: Path | None
-) -> tuple[list[Result], dict[str, Path]]:
-    """Go the whole way: judge, method, scores, report; every step goes on where it stopped.
-
-    Returns:
-        The results, and the files of report ``table1`` by format.
-    """
-    method = bench.library.method(method_name)
-    if not isinstance(method, Pix2PixHD):
-        raise UsageError(f"'{method_name}' is of kind '{method.kind}' and learns nothing")
-    require_fitting_size(method, bench.benchmark)
-    if method.loss.vgg > 0:
-        load_vgg19(vgg_weights)  # found missing now, not after the judge's training
-    segmenter = train_judge(bench, machine)
-    train_method(bench, method, 0, machine, vgg_weights)
-    results = evaluate(bench, [method_name], 0, segmenter, machine.device)
-    paths = write_named_report(bench, "table1", 0, machine.device, scenes=8)
-    return results, paths

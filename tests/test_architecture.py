@@ -29,6 +29,7 @@ ROOMS = (
     "evaluation",
     "reporting",
     "pipeline",
+    "quickstart",
     "cli",
 )
 MODULES = sorted(PACKAGE.rglob("[!_]*.py"))

@@ -40,13 +40,18 @@ def cli() -> None:
     r"""Train, score and compare methods of semantic image synthesis.
 
     \b
-    The main way, on CamVid:
-      hdbench init --benchmark camvid --data-root DIR
-      hdbench data check
-      hdbench segmenter train
+    The whole way on Streets, scenes that hdbench draws itself:
+      hdbench quickstart
+    \b
+    The same, step by step:
       hdbench train ours-no-vgg
       hdbench evaluate --method ours-no-vgg
       hdbench report table1
+    \b
+    On a dataset of your own disk, before these:
+      hdbench init --benchmark camvid --data-root DIR
+      hdbench data check
+      hdbench segmenter train
     """
 
 

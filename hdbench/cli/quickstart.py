@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,16 +26,40 @@ if TYPE_CHECKING:
     help="torchvision's VGG-19 weights, where a method needs them.",
 )
 @click.option("--method", default="ours-no-vgg", show_default=True, metavar="NAME")
-def quickstart(bench: Bench, machine: Machine, method: str, vgg_weights: Path | None) -> None:
-    r"""Train segmenter and method, synthesize, score, and write the page; goes on where it stopped.
+@click.option(
+    "--open/--no-open",
+    "opens",
+    default=None,
+    help="Open the page in the browser; if not given, where there is a terminal and a desktop.",
+)
+def quickstart(
+    bench: Bench, machine: Machine, method: str, vgg_weights: Path | None, opens: bool | None
+) -> None:
+    r"""Train a method, synthesize, score, and write the page; goes on where it stopped.
+
+    Without options it needs no data: it runs on Streets, scenes that hdbench draws itself, judged
+    by a segmenter that ships. On other benchmarks it trains the segmenter first.
 
     \b
-    Example:
+    Examples:
+      hdbench quickstart
+      hdbench quickstart --benchmark streets-smoke
       hdbench quickstart --benchmark camvid-quick --data-root ~/data/camvid
     """
-    from hdbench.pipeline import quickstart as whole_way
+    from hdbench.quickstart import quickstart as whole_way
     from hdbench.reporting.tables import render, score_tables
 
-    results, paths = whole_way(bench, method, machine, vgg_weights)
+    results, paths = whole_way(
+        bench, method, machine, vgg_weights, lambda line: click.echo(line, err=True)
+    )
     click.echo(render(score_tables(results)[0], "text"))
-    click.echo(f"\nOpen the page: {paths['page'].resolve()}")
+    page = paths["page"].resolve()
+    click.echo(f"\nThe page: {page}")
+    if opens or (opens is None and sys.stdout.isatty() and _has_desktop()):
+        click.launch(str(page))
+
+
+def _has_desktop() -> bool:
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,80 @@
+"""The whole way from data to report in one call: the only place that knows all of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+from hdbench.bench import Bench
+from hdbench.errors import UsageError
+from hdbench.networks.perceptual import load_vgg19
+from hdbench.pipeline import (
+    evaluate,
+    open_segmenter,
+    synthesize_method,
+    train_judge,
+    train_method,
+    write_named_report,
+)
+from hdbench.results import Result
+from hdbench.runtime.devices import Machine
+from hdbench.schema.benchmark import OWN
+from hdbench.schema.method import Pix2PixHD
+from hdbench.training.loop import require_fitting_size
+
+
+def quickstart(
+    bench: Bench,
+    method_name: str,
+    machine: Machine,
+    vgg_weights: Path | None,
+    announce: Callable[[str], None],
+) -> tuple[list[Result], dict[str, Path]]:
+    """Go the whole way: scenes, judge, method, images, scores, report.
+
+    Every stage goes on where it stopped, and one that has been finished computes nothing.
+
+    Args:
+        bench: the benchmark.
+        method_name: name or path of a method that learns.
+        machine: device, decoding workers, time between checkpoints.
+        vgg_weights: torchvision's VGG-19 weights, where the method needs them.
+        announce: told each stage as it begins: ``2 of 5: train ours-no-vgg``.
+
+    Returns:
+        The results, and the files of report ``table1`` by format.
+
+    Raises:
+        UsageError: the method learns nothing, or does not fit the benchmark's size.
+    """
+    method = bench.library.method(method_name)
+    if not isinstance(method, Pix2PixHD):
+        raise UsageError(f"'{method_name}' is of kind '{method.kind}' and learns nothing")
+    require_fitting_size(method, bench.benchmark)
+    if method.loss.vgg > 0:
+        load_vgg19(vgg_weights)  # found missing now, not after the judge's training
+    trains_judge = bench.benchmark.judge == OWN
+    stage, stages = itertools.count(1), 6 if trains_judge else 5
+
+    def begin(what: str) -> None:
+        announce(f"{next(stage)} of {stages}: {what}")
+
+    begin(
+        "find the scenes" + (", drawing what is missing" if bench.benchmark.data.built_in else "")
+    )
+    scenes = f"{len(bench.train_scenes)} scenes to learn from, {len(bench.test_scenes)} to score"
+    announce(f"  {bench.benchmark.title}: {scenes}")
+    if trains_judge:
+        begin("train the segmenter that judges")
+        train_judge(bench, machine)
+    segmenter = open_segmenter(bench, None, machine.device)
+    begin(f"train {method.name}")
+    train_method(bench, method, 0, machine, vgg_weights)
+    begin("synthesize the test images")
+    synthesize_method(bench, method, 0, machine.device)
+    begin("score them beside the oracle and the floors")
+    results = evaluate(bench, [method_name], 0, segmenter, machine.device)
+    begin("write tables and page")
+    paths = write_named_report(bench, "table1", 0, machine.device, scenes=8)
+    return results, paths
