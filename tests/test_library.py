@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hdbench.errors import LibraryError
-from hdbench.library import METHODS, Library, library_root
+from hdbench.library import BENCHMARKS, METHODS, Library, library_root
 from hdbench.segmentation.segmenter import load_segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +44,32 @@ def test_ours_and_its_variant_say_what_the_paper_says() -> None:
     assert without.loss.vgg == 0
     assert without.generator == ours.generator
     assert without.discriminator == ours.discriminator
+
+
+def test_the_models_of_the_papers_study_differ_in_input_and_loss_alone() -> None:
+    ours = Library().method("ours").model_dump(exclude={"name", "title", "source"})
+    labels_only = {**ours, "input": {"boundaries": "none"}}
+    without = {**labels_only, "loss": {**ours["loss"], "vgg": 0.0}}
+    for name, expected in (
+        ("ours-labels-only", labels_only),
+        ("ours-no-vgg-labels-only", without),
+    ):
+        method = Library().method(name)
+        assert method.model_dump(exclude={"name", "title", "source"}) == expected
+
+
+def test_cityscapes_says_what_the_paper_says() -> None:
+    benchmark = Library().benchmark("cityscapes")
+    assert (benchmark.size.width, benchmark.size.height) == (1024, 512)
+    budget = benchmark.budget
+    assert (budget.width, budget.epochs, budget.decay_epochs) == (1.0, 100, 100)
+    assert (budget.batch_size, budget.precision) == (1, "fp32")
+
+
+@pytest.mark.parametrize("name", Library().files[BENCHMARKS])
+def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
+    benchmark = Library().benchmark(name)
+    assert Library().scoring(benchmark.scoring).label_space == benchmark.data.label_space
 
 
 @pytest.mark.parametrize(
