@@ -6,12 +6,13 @@ BIN    := $(VENV)/bin
 # Streets needs no data; another benchmark does: make quickstart BENCHMARK=camvid-quick DATA=FOLDER
 BENCHMARK ?= streets
 DATA      ?=
+WORKSPACE ?= hdbench-runs
 
 .PHONY: quickstart test test-quick lint format clean
 
 # Train, synthesize, score and draw the page; stopped, it goes on.
 quickstart: $(VENV)/.installed
-	$(BIN)/hdbench quickstart --benchmark $(BENCHMARK) $(if $(DATA),--data-root "$(DATA)")
+	$(BIN)/hdbench quickstart --workspace "$(WORKSPACE)" --benchmark $(BENCHMARK) $(if $(DATA),--data-root "$(DATA)")
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

@@ -45,6 +45,32 @@ batch_size = 4
 precision  = "fp32"
 """
 
+SMALL_STREETS = """
+extends = "streets"
+name    = "small"
+title   = "Small"
+judge   = "{judge}"
+
+[data]
+train = "train[:4]"
+test  = "val[:2]"
+
+[size]
+width  = 64
+height = 32
+
+[budget]
+width        = 0.0625
+epochs       = 1
+decay_epochs = 1
+
+[segmenter]
+split      = "judge[:4]"
+epochs     = 1
+batch_size = 2
+precision  = "fp32"
+"""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
@@ -103,6 +129,13 @@ def tiny(tmp_path: Path) -> Path:
     return write_tiny(tmp_path)
 
 
+def write_small_streets(folder: Path, judge: str = "own") -> Path:
+    """Write the file of a small benchmark of built-in scenes; ``judge`` may be a path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "small.toml").write_text(SMALL_STREETS.format(judge=judge))
+    return folder / "small.toml"
+
+
 @pytest.fixture
 def bench(tmp_path: Path, camvid_folder: Path, tiny: Path) -> Bench:
     """The small benchmark in a fresh workspace."""
@@ -144,6 +177,20 @@ def cli(
         f'benchmark = "{tiny}"\ndata_root = "{camvid_folder}"\nworkspace = "ws"\n'
     )
     monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path) -> Result:
+        return CliRunner().invoke(command, [str(word) for word in words])
+
+    return run
+
+
+@pytest.fixture
+def bare_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run hdbench in this process, in an empty folder without hdbench.toml."""
+    from hdbench.cli.main import cli as command
+
+    (tmp_path / "bare").mkdir()
+    monkeypatch.chdir(tmp_path / "bare")
 
     def run(*words: str | Path) -> Result:
         return CliRunner().invoke(command, [str(word) for word in words])

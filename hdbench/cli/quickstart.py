@@ -55,11 +55,11 @@ def quickstart(
     click.echo(render(score_tables(results)[0], "text"))
     page = paths["page"].resolve()
     click.echo(f"\nThe page: {page}")
-    if opens or (opens is None and sys.stdout.isatty() and _has_desktop()):
+    if _is_seen() if opens is None else opens:
         click.launch(str(page))
 
 
-def _has_desktop() -> bool:
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def _is_seen() -> bool:
+    """Return whether somebody sits before a terminal on a desktop."""
+    desktop = sys.platform == "darwin" or os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}
+    return sys.stdout.isatty() and bool(desktop)

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import Result
-from conftest import hdbench_process
+from conftest import hdbench_process, write_small_streets
 from PIL import Image
 
 from hdbench.bench import Bench
@@ -94,13 +94,34 @@ def test_init_refuses_what_does_not_exist(cli: Cli, words: tuple[str, ...], mess
     assert message in result.stderr
 
 
-def test_without_any_configuration_init_is_named(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_init_needs_a_data_root_exactly_where_the_scenes_are_not_built_in(
+    bare_cli: Cli, camvid_folder: Path
 ) -> None:
-    (tmp_path / "hdbench.toml").unlink()
-    result = cli("data", "check")
+    lacking = bare_cli("init", "--benchmark", "camvid")
+    assert lacking.exit_code == 2
+    assert "benchmark 'camvid' needs its dataset; add --data-root DIR" in lacking.stderr
+    needless = bare_cli("init", "--benchmark", "streets-smoke", "--data-root", camvid_folder)
+    assert needless.exit_code == 2
+    assert "leave the option out" in needless.stderr
+    assert bare_cli("init", "--benchmark", "streets-smoke").exit_code == 0
+    assert "data_root" not in Path("hdbench.toml").read_text()
+    assert "train[:12]: 12 scenes" in bare_cli("data", "check").stdout
+
+
+def test_a_dataset_that_nothing_names_is_asked_for(bare_cli: Cli, camvid_folder: Path) -> None:
+    result = bare_cli("data", "check", "--benchmark", "camvid")
     assert result.exit_code == 2
     assert "hdbench init --benchmark camvid --data-root DIR" in result.stderr
+    result = bare_cli("data", "check", "--data-root", camvid_folder)
+    assert result.exit_code == 2
+    assert "which benchmark this dataset is for" in result.stderr
+
+
+def test_without_any_configuration_the_benchmark_is_streets(bare_cli: Cli) -> None:
+    result = bare_cli("data", "preview", "--split", "val[:1]")
+    assert result.exit_code == 0
+    assert Path(result.stdout.strip()).samefile("hdbench-runs/previews/streets-val.png")
+    assert Path("hdbench-runs/data/streets-v1-256x128/streets.json").is_file()
 
 
 def test_a_misspelt_key_in_the_configuration_is_named(cli: Cli, tmp_path: Path) -> None:
@@ -181,6 +202,42 @@ def test_data_preview_draws_a_sheet(cli: Cli, tmp_path: Path) -> None:
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 6 * 64
         assert sheet.height > 3 * 48
+
+
+def test_built_in_scenes_are_drawn_when_needed_and_only_as_many(
+    bare_cli: Cli, tmp_path: Path
+) -> None:
+    benchmark = write_small_streets(tmp_path)
+    assert (
+        bare_cli("data", "preview", "--benchmark", benchmark, "--split", "val[:1]").exit_code == 0
+    )
+    drawn = Path("hdbench-runs/data/streets-v1-64x32/leftImg8bit")
+    assert [path.name for path in drawn.rglob("*.png")] == ["streets_000002_000000_leftImg8bit.png"]
+    result = bare_cli("data", "check", "--benchmark", benchmark)
+    assert result.exit_code == 0
+    for line in ("train[:4]: 4 scenes", "judge[:4]: 4 scenes", "val[:2]: 2 scenes", "no problems"):
+        assert line in result.stdout
+    assert len(list(drawn.rglob("*.png"))) == 10
+    wrong = bare_cli("data", "preview", "--benchmark", benchmark, "--split", "vall")
+    assert wrong.exit_code == 2
+    assert "Streets has no split 'vall' (did you mean 'val'?)" in wrong.stderr
+
+
+def test_export_writes_streets_and_says_where_and_how_many(bare_cli: Cli) -> None:
+    words = ("data", "export", "streets", "--output", "out", "--size", "64x32", "--count", "2")
+    result = bare_cli(*words)
+    assert result.exit_code == 0
+    assert result.stdout == "out\ntrain: 2 scenes\nval: 2 scenes\n"
+    assert len(list(Path("out/leftImg8bit").rglob("*.png"))) == 4
+    assert bare_cli(*words).stdout == result.stdout
+    for size, message in (
+        ("64", "--size 64: expected WIDTHxHEIGHT"),
+        ("64x64", "use 64x32 or 128x64"),
+        ("128x64", "holds Streets version 1 at 64x32, not version 1 at 128x64"),
+    ):
+        again = bare_cli("data", "export", "streets", "--output", "out", "--size", size)
+        assert again.exit_code > 0
+        assert message in again.stderr
 
 
 # -- train, evaluate, report ----------------------------------------------------------------------
@@ -271,20 +328,6 @@ def test_segmenter_train_says_when_another_one_goes_on_judging(
     assert result.exit_code == 0
     assert f"goes on being judged by '{shipped}'" in result.stderr
     assert f"hdbench evaluate --segmenter {trained.segmenter_folder()}" in result.stderr
-
-
-@pytest.mark.slow
-def test_quickstart_goes_the_whole_way_and_a_second_one_computes_nothing(
-    cli: Cli, tmp_path: Path
-) -> None:
-    first = cli("quickstart", "--workers", "0")
-    assert first.exit_code == 0
-    page = Path(first.stdout.splitlines()[-1].removeprefix("Open the page: "))
-    assert page.is_file()
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
-    second = cli("quickstart", "--workers", "0")
-    assert second.stdout == first.stdout
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == stamps
 
 
 @pytest.mark.slow

@@ -1,0 +1,133 @@
+"""The whole way in one command, with and without data, interrupted and repeated."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import Result
+from conftest import write_small_streets
+
+from hdbench import pipeline, synthesis
+from hdbench import quickstart as whole_way
+from hdbench.cli import quickstart as verb
+from hdbench.data.streets import files
+from hdbench.evaluation import scoring
+from hdbench.reporting import tables as reporting
+from hdbench.segmentation.training import SegmenterTrainer
+from hdbench.training.loop import Pix2PixHDTrainer
+
+Cli = Callable[..., Result]
+
+
+def stages(result: Result) -> list[str]:
+    return re.findall(r"^\d of \d: .*$", result.stderr, flags=re.MULTILINE)
+
+
+def page_of(result: Result) -> Path:
+    return Path(result.stdout.splitlines()[-1].removeprefix("The page: "))
+
+
+def scores(workspace: Path) -> dict[str, object]:
+    records = (json.loads(path.read_text()) for path in workspace.rglob("results/**/seed0.*.json"))
+    return {record["method"]: record["scores"] for record in records}
+
+
+@pytest.mark.slow
+def test_on_a_dataset_of_the_users_own_a_second_one_computes_nothing(
+    cli: Cli, tmp_path: Path
+) -> None:
+    first = cli("quickstart", "--workers", "0")
+    assert first.exit_code == 0
+    assert page_of(first).is_file()
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    second = cli("quickstart", "--workers", "0")
+    assert second.stdout == first.stdout
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == stamps
+
+
+def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
+    bare_cli: Cli, tmp_path: Path
+) -> None:
+    own = write_small_streets(tmp_path)
+    words = ("--workers", "0", "--device", "cpu")
+    trained = bare_cli("segmenter", "train", "--benchmark", own, *words)
+    assert trained.exit_code == 0, trained.stderr
+    shipped = shutil.move("hdbench-runs/segmenters/small/seed0", tmp_path / "weights")
+    shutil.rmtree("hdbench-runs")
+    benchmark = write_small_streets(tmp_path, judge=str(shipped))
+    result = bare_cli("quickstart", "--benchmark", benchmark, *words)
+    assert result.exit_code == 0, result.stderr
+    assert [line[:6] for line in stages(result)] == [f"{n} of 5" for n in range(1, 6)]
+    assert "2 of 5: train ours-no-vgg" in stages(result)
+    assert not Path("hdbench-runs/segmenters").exists()
+    assert not list(Path("hdbench-runs/data").rglob("judge"))
+    assert "oracle" in result.stdout
+    assert page_of(result).is_file()
+
+
+def stop_at(call: int, real: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that ctrl-C reaches at its n-th call, counted from 0."""
+    calls = itertools.count()
+
+    def function(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    return function
+
+
+def test_stopped_at_every_stage_it_goes_on_to_the_same_scores(
+    bare_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = write_small_streets(tmp_path)
+    words = ("quickstart", "--workers", "0", "--device", "cpu", "--benchmark", benchmark)
+    assert bare_cli(*words, "--workspace", "whole").exit_code == 0
+    for owner, name, call in (
+        (files, "draw_scene", 2),
+        (SegmenterTrainer, "step", 1),
+        (Pix2PixHDTrainer, "step", 3),
+        (synthesis, "png_bytes", 1),
+        (scoring, "predict", 1),
+        (pipeline, "write_report", 0),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, stop_at(call, getattr(owner, name)))
+            stopped = bare_cli(*words, "--workspace", "cut")
+        assert stopped.exit_code == 130, name
+        assert "goes on" in stopped.stderr
+    last = bare_cli(*words, "--workspace", "cut")
+    assert last.exit_code == 0
+    assert scores(Path("cut")) == scores(Path("whole"))
+    assert len(scores(Path("cut"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "seen", "opened"),
+    [
+        ((), True, True),
+        ((), False, False),
+        (("--open",), False, True),
+        (("--no-open",), True, False),
+    ],
+)
+def test_the_page_opens_where_somebody_sees_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], seen: bool, opened: bool
+) -> None:
+    launched: list[str] = []
+    monkeypatch.setattr(click, "launch", launched.append)
+    monkeypatch.setattr(verb, "_is_seen", lambda: seen)
+    monkeypatch.setattr(reporting, "score_tables", lambda results: ["none"])
+    monkeypatch.setattr(reporting, "render", lambda table, form: "")
+    monkeypatch.setattr(whole_way, "quickstart", lambda *_: ([], {"page": Path("/page.html")}))
+    result = cli("quickstart", *words)
+    assert result.exit_code == 0
+    assert launched == (["/page.html"] if opened else [])
