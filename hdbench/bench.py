@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.data.layouts import SceneFiles, find_scenes
+from hdbench.data.loading import ids_digest
 from hdbench.data.streets.files import folder_name, write_streets
 from hdbench.errors import UsageError
 from hdbench.floors import TrainingSet
@@ -75,8 +76,17 @@ class Bench:
 
     @cached_property
     def test_label_digests(self) -> list[str]:
-        """SHA-256 of each test scene's label file."""
-        return self.file_digests.of(entry.label for entry in self.test_scenes)
+        """SHA-256 of each test scene's label ids, however their file is compressed."""
+        return self.file_digests.of((entry.label for entry in self.test_scenes), ids_digest)
+
+    @cached_property
+    def test_map_digests(self) -> list[list[str]]:
+        """SHA-256 of the ids of each test scene's label map, and of its instance map if any."""
+        columns = [self.test_label_digests]
+        instances = _instances(self.test_scenes)
+        if instances:
+            columns.append(self.file_digests.of(instances, ids_digest))
+        return _rows(columns)
 
     @cached_property
     def training_set(self) -> TrainingSet:
@@ -151,11 +161,19 @@ class Bench:
             self.file_digests.of(entry.label for entry in scenes),
             self.file_digests.of(entry.image for entry in scenes),
         ]
-        if all(entry.instance for entry in scenes):
-            columns.append(
-                self.file_digests.of(entry.instance for entry in scenes if entry.instance)
-            )
-        return [list(row) for row in zip(*columns, strict=True)]
+        instances = _instances(scenes)
+        if instances:
+            columns.append(self.file_digests.of(instances))
+        return _rows(columns)
+
+
+def _instances(scenes: Sequence[SceneFiles]) -> list[Path]:
+    """Return the instance maps; a layout has one for every scene, or none at all."""
+    return [entry.instance for entry in scenes if entry.instance is not None]
+
+
+def _rows(columns: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def open_bench(workspace: Workspace) -> Bench:

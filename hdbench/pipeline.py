@@ -147,7 +147,7 @@ def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.dev
         bench.space,
         bench.benchmark,
         bench.image_folder(method.name, seed),
-        sources=[digest([*made_by, label]) for label in bench.test_label_digests],
+        sources=[digest([*made_by, *maps]) for maps in bench.test_map_digests],
         title=f"synthesizing {method.name}",
     )
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,16 +129,22 @@ class FileDigests:
             except ValueError:  # a damaged cache costs time, nothing else
                 self._known = {}
 
-    def of(self, paths: Iterable[Path]) -> list[str]:
-        """Return the SHA-256 of each file, reading only those that changed."""
+    def of(self, paths: Iterable[Path], compute: Callable[[Path], str] = file_digest) -> list[str]:
+        """Return the digest of each file, reading only those that changed.
+
+        Args:
+            paths: the files.
+            compute: a module's function from a file to its digest; each function's digests are
+                remembered under its own name.
+        """
         digests: list[str] = []
         changed = False
         for path in paths:
             stat = path.stat()
-            key, stamp = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
+            key, stamp = f"{compute.__name__} {path.resolve()}", [stat.st_size, stat.st_mtime_ns]
             known = self._known.get(key)
             if known is None or known[:2] != stamp:
-                known = [*stamp, file_digest(path)]
+                known = [*stamp, compute(path)]
                 self._known[key] = known
                 changed = True
             digests.append(known[2])

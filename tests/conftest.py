@@ -72,6 +72,10 @@ precision  = "fp32"
 """
 
 
+#: The scenes of ``cityscapes_folder``.
+CITYSCAPES_SCENES = ("aachen_000000_000019", "aachen_000001_000019", "bochum_000000_000313")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # tiny networks lose more to threads than they gain
@@ -111,6 +115,39 @@ def drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def camvid_folder(drawn_once: Path, tmp_path: Path) -> Path:
     """A dataset of the test's own, to break."""
     return Path(shutil.copytree(drawn_once, tmp_path / "camvid"))
+
+
+def street(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two touching cars on a road, a group of people, and a photograph of noise; 24x16 pixels."""
+    label = np.full((16, 24), 7, np.uint8)
+    instance = np.full((16, 24), 7, np.uint16)
+    label[4:10, 2:14] = 26
+    instance[4:10, 2:8], instance[4:10, 8:14] = 26000, 26001
+    label[12:14, 18:22] = instance[12:14, 18:22] = 24  # a group: the bare id
+    label[:2, :6], instance[:2, :6] = 33, 33001  # the largest id, in the sign bit of 16
+    photograph = np.random.default_rng(seed).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    return label, instance, photograph
+
+
+def save_pixels(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def cityscapes_folder(tmp_path: Path) -> Path:
+    """Three scenes of two cities in Cityscapes' tree, with the files that nobody asks for."""
+    root = tmp_path / "cityscapes"
+    for n, name in enumerate(CITYSCAPES_SCENES):
+        city = name.split("_")[0]
+        label, instance, photograph = street(n)
+        save_pixels(root / "leftImg8bit/train" / city / f"{name}_leftImg8bit.png", photograph)
+        labels = root / "gtFine/train" / city
+        save_pixels(labels / f"{name}_gtFine_labelIds.png", label)
+        save_pixels(labels / f"{name}_gtFine_instanceIds.png", instance)
+        save_pixels(labels / f"{name}_gtFine_color.png", photograph)
+        (labels / f"{name}_gtFine_polygons.json").write_text("{}")
+    return root
 
 
 def write_tiny(folder: Path, **budget: int) -> Path:

@@ -146,6 +146,19 @@ def test_one_label_pixel_changes_the_fingerprint_and_the_image_made_from_it(
     assert again.images[1:] == first.images[1:]
 
 
+def test_labels_compressed_anew_keep_the_fingerprint_and_the_images(
+    trained: Bench, judge: Segmenter
+) -> None:
+    first = evaluate(trained, [METHOD], 0, judge, CPU)[0]
+    path = trained.test_scenes[0].label
+    before = path.read_bytes()
+    Image.open(path).save(path, compress_level=0)
+    assert path.read_bytes() != before
+    fresh = Bench(trained.library, trained.workspace, trained.benchmark)
+    assert stored_results(fresh, [METHOD], 0, judge)[METHOD].fingerprint == first.fingerprint
+    assert evaluate(fresh, [METHOD], 0, judge, CPU)[0].images == first.images
+
+
 def test_a_damaged_result_is_computed_again(trained: Bench, judge: Segmenter) -> None:
     first = evaluate(trained, [METHOD], 0, judge, CPU)[0]
     path = trained.result_path(METHOD, 0)

@@ -19,7 +19,7 @@ from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.scene import Batch, Scene, collate, resize_nearest, resize_photograph
 from hdbench.errors import DataError
-from hdbench.provenance import derived_seed
+from hdbench.provenance import derived_seed, tensors_digest
 
 # Workers must be the trainer's own children: they end when their parent does, also after kill -9.
 # Those of a fork server (Python 3.14's default) would outlive it.
@@ -75,6 +75,17 @@ def read_instance(path: Path) -> Tensor:
     if image.mode not in ("L", "P", "I", "I;16"):
         raise DataError(f"{path}: mode {image.mode}; expected a PNG with one 8- or 16-bit channel")
     return torch.from_numpy(np.array(image).astype(np.int32))
+
+
+def ids_digest(path: Path) -> str:
+    """Return the SHA-256 of a label or instance map's ids: dtype, shape and values.
+
+    How the PNG is compressed, and the colours of a palette, do not change it.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return tensors_digest({"ids": torch.from_numpy(np.array(_decoded(path)))})
 
 
 def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) -> Scene:

@@ -42,7 +42,7 @@ def choices_of(
         scoring: the convention.
         space: the class table.
         segmenter: the judge.
-        labels: name and label file digest of every scene, in order.
+        labels: name and digest of the label ids of every scene, in order.
     """
     card = segmenter.card
     return {

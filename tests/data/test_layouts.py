@@ -7,6 +7,8 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from conftest import CITYSCAPES_SCENES as SCENES
+from conftest import save_pixels, street
 from PIL import Image
 
 from hdbench.data.labels import LABEL_SPACES
@@ -15,8 +17,6 @@ from hdbench.data.loading import read_scene
 from hdbench.data.scene import boundary_map
 from hdbench.errors import DataError
 from hdbench.schema.benchmark import Data
-
-SCENES = ("aachen_000000_000019", "aachen_000001_000019", "bochum_000000_000313")
 
 
 def test_benchmarks_may_name_every_layout() -> None:
@@ -72,41 +72,8 @@ def test_two_photographs_of_one_scene_are_an_error(camvid_folder: Path) -> None:
 # -- cityscapes and pix2pixhd ---------------------------------------------------------------------
 
 
-def street(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two touching cars on a road, a group of people, and a photograph of noise; 24x16 pixels."""
-    label = np.full((16, 24), 7, np.uint8)
-    instance = np.full((16, 24), 7, np.uint16)
-    label[4:10, 2:14] = 26
-    instance[4:10, 2:8], instance[4:10, 8:14] = 26000, 26001
-    label[12:14, 18:22] = instance[12:14, 18:22] = 24  # a group: the bare id
-    label[:2, :6], instance[:2, :6] = 33, 33001  # the largest id, in the sign bit of 16
-    photograph = np.random.default_rng(seed).integers(0, 256, (16, 24, 3), dtype=np.uint8)
-    return label, instance, photograph
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
 @pytest.fixture
-def official(tmp_path: Path) -> Path:
-    """Three scenes of two cities in Cityscapes' tree, with the files that nobody asks for."""
-    root = tmp_path / "cityscapes"
-    for n, name in enumerate(SCENES):
-        city = name.split("_")[0]
-        label, instance, photograph = street(n)
-        save(root / "leftImg8bit/train" / city / f"{name}_leftImg8bit.png", photograph)
-        labels = root / "gtFine/train" / city
-        save(labels / f"{name}_gtFine_labelIds.png", label)
-        save(labels / f"{name}_gtFine_instanceIds.png", instance)
-        save(labels / f"{name}_gtFine_color.png", photograph)
-        (labels / f"{name}_gtFine_polygons.json").write_text("{}")
-    return root
-
-
-@pytest.fixture
-def flat(official: Path, tmp_path: Path) -> Path:
+def flat(cityscapes_folder: Path, tmp_path: Path) -> Path:
     """The same files in the folders of the official pix2pixHD."""
     root = tmp_path / "flat"
     for folder, pattern in (
@@ -115,13 +82,13 @@ def flat(official: Path, tmp_path: Path) -> Path:
         ("train_inst", "*_instanceIds.png"),
     ):
         (root / folder).mkdir(parents=True)
-        for path in official.rglob(pattern):
+        for path in cityscapes_folder.rglob(pattern):
             shutil.copy(path, root / folder)
     return root
 
 
-def test_maps_survive_the_way_through_sixteen_bit_pngs(official: Path) -> None:
-    files = find_scenes("cityscapes", official, "train")
+def test_maps_survive_the_way_through_sixteen_bit_pngs(cityscapes_folder: Path) -> None:
+    files = find_scenes("cityscapes", cityscapes_folder, "train")
     assert [entry.name for entry in files] == list(SCENES)
     for n, entry in enumerate(files):
         label, instance, photograph = street(n)
@@ -136,9 +103,13 @@ def test_maps_survive_the_way_through_sixteen_bit_pngs(official: Path) -> None:
         assert columns.tolist() == [7, 8]  # the edge between the two cars
 
 
-def test_both_layouts_of_the_same_files_are_the_same_scenes(official: Path, flat: Path) -> None:
+def test_both_layouts_of_the_same_files_are_the_same_scenes(
+    cityscapes_folder: Path, flat: Path
+) -> None:
     space = LABEL_SPACES["cityscapes"]
-    ours = [read_scene(entry, space) for entry in find_scenes("cityscapes", official, "train")]
+    ours = [
+        read_scene(entry, space) for entry in find_scenes("cityscapes", cityscapes_folder, "train")
+    ]
     theirs = [read_scene(entry, space) for entry in find_scenes("pix2pixhd", flat, "train")]
     assert len(ours) == len(theirs) == 3
     for a, b in zip(ours, theirs, strict=True):
@@ -151,9 +122,9 @@ def test_both_layouts_of_the_same_files_are_the_same_scenes(official: Path, flat
 
 def test_bare_stems_are_matched_by_name_not_by_position(flat: Path) -> None:
     label, instance, photograph = street(9)
-    save(flat / "train_img" / "Zed.png", photograph)
-    save(flat / "train_label" / "Zed_gtFine_labelIds.png", label)
-    save(flat / "train_inst" / "Zed.png", instance)
+    save_pixels(flat / "train_img" / "Zed.png", photograph)
+    save_pixels(flat / "train_label" / "Zed_gtFine_labelIds.png", label)
+    save_pixels(flat / "train_inst" / "Zed.png", instance)
     files = find_scenes("pix2pixhd", flat, "train")[0]
     assert (files.name, files.image.name) == ("Zed", "Zed.png")
     assert files.label.name == "Zed_gtFine_labelIds.png"
@@ -169,9 +140,9 @@ def test_bare_stems_are_matched_by_name_not_by_position(flat: Path) -> None:
     ],
 )
 def test_each_missing_folder_is_named_once(
-    official: Path, flat: Path, layout: str, gone: str, message: str
+    cityscapes_folder: Path, flat: Path, layout: str, gone: str, message: str
 ) -> None:
-    root = official if layout == "cityscapes" else flat
+    root = cityscapes_folder if layout == "cityscapes" else flat
     shutil.rmtree(root / gone)
     with pytest.raises(DataError) as error:
         find_scenes(layout, root, "train")
@@ -179,17 +150,19 @@ def test_each_missing_folder_is_named_once(
     assert message in str(error.value)
 
 
-def test_every_file_without_its_partners_is_listed_with_their_place(official: Path) -> None:
+def test_every_file_without_its_partners_is_listed_with_their_place(
+    cityscapes_folder: Path,
+) -> None:
     first, second, third = SCENES
-    (official / f"leftImg8bit/train/aachen/{first}_leftImg8bit.png").unlink()
-    (official / f"gtFine/train/aachen/{second}_gtFine_labelIds.png").unlink()
-    (official / f"gtFine/train/bochum/{third}_gtFine_labelIds.png").unlink()
-    (official / f"gtFine/train/bochum/{third}_gtFine_instanceIds.png").unlink()
+    (cityscapes_folder / f"leftImg8bit/train/aachen/{first}_leftImg8bit.png").unlink()
+    (cityscapes_folder / f"gtFine/train/aachen/{second}_gtFine_labelIds.png").unlink()
+    (cityscapes_folder / f"gtFine/train/bochum/{third}_gtFine_labelIds.png").unlink()
+    (cityscapes_folder / f"gtFine/train/bochum/{third}_gtFine_instanceIds.png").unlink()
     with pytest.raises(DataError) as error:
-        find_scenes("cityscapes", official, "train")
+        find_scenes("cityscapes", cityscapes_folder, "train")
     text = str(error.value)
     assert "4 problems in 'train'" in text
-    photographs, maps = official / "leftImg8bit/train", official / "gtFine/train"
+    photographs, maps = cityscapes_folder / "leftImg8bit/train", cityscapes_folder / "gtFine/train"
     for line in (
         f"{maps}/aachen/{first}_gtFine_labelIds.png: no photograph "
         f"{photographs}/aachen/{first}_leftImg8bit.png or .jpg",
@@ -203,33 +176,33 @@ def test_every_file_without_its_partners_is_listed_with_their_place(official: Pa
         assert line in text
 
 
-def test_a_dataset_without_instance_maps_lacks_one_for_each_scene(official: Path) -> None:
-    for path in official.rglob("*_instanceIds.png"):
+def test_a_dataset_without_instance_maps_lacks_one_for_each_scene(cityscapes_folder: Path) -> None:
+    for path in cityscapes_folder.rglob("*_instanceIds.png"):
         path.unlink()
     with pytest.raises(DataError, match="3 problems in 'train'"):
-        find_scenes("cityscapes", official, "train")
+        find_scenes("cityscapes", cityscapes_folder, "train")
 
 
-def test_a_scene_of_two_cities_is_an_error(official: Path) -> None:
-    source = official / "gtFine/train/aachen" / f"{SCENES[0]}_gtFine_labelIds.png"
-    shutil.copy(source, official / "gtFine/train/bochum")
+def test_a_scene_of_two_cities_is_an_error(cityscapes_folder: Path) -> None:
+    source = cityscapes_folder / "gtFine/train/aachen" / f"{SCENES[0]}_gtFine_labelIds.png"
+    shutil.copy(source, cityscapes_folder / "gtFine/train/bochum")
     with pytest.raises(DataError, match=r"bochum/aachen_.*: aachen/aachen_.*; keep one"):
-        find_scenes("cityscapes", official, "train")
+        find_scenes("cityscapes", cityscapes_folder, "train")
 
 
 def test_a_lacking_flat_file_is_named_as_its_partner_is(flat: Path) -> None:
-    save(flat / "train_img" / "mine.jpg", street(9)[2])
+    save_pixels(flat / "train_img" / "mine.jpg", street(9)[2])
     with pytest.raises(DataError) as error:
         find_scenes("pix2pixhd", flat, "train")
     assert f"mine.jpg: no label map {flat / 'train_label' / 'mine'}.png" in str(error.value)
     assert f"mine.jpg: no instance map {flat / 'train_inst' / 'mine'}.png" in str(error.value)
 
 
-def test_files_that_are_hidden_or_lie_elsewhere_are_left_alone(official: Path) -> None:
-    source = next(official.rglob("*_labelIds.png"))
+def test_files_that_are_hidden_or_lie_elsewhere_are_left_alone(cityscapes_folder: Path) -> None:
+    source = next(cityscapes_folder.rglob("*_labelIds.png"))
     shutil.copy(source, source.with_name("._x_gtFine_labelIds.png"))
-    shutil.copy(source, official / "gtFine/train/y_gtFine_labelIds.png")
-    assert len(find_scenes("cityscapes", official, "train")) == 3
+    shutil.copy(source, cityscapes_folder / "gtFine/train/y_gtFine_labelIds.png")
+    assert len(find_scenes("cityscapes", cityscapes_folder, "train")) == 3
 
 
 # -- slices ---------------------------------------------------------------------------------------
@@ -237,9 +210,9 @@ def test_files_that_are_hidden_or_lie_elsewhere_are_left_alone(official: Path) -
 
 @pytest.mark.parametrize("layout", ["camvid", "cityscapes", "pix2pixhd"])
 def test_a_slice_is_the_first_scenes_by_name(
-    camvid_folder: Path, official: Path, flat: Path, layout: str
+    camvid_folder: Path, cityscapes_folder: Path, flat: Path, layout: str
 ) -> None:
-    root = {"camvid": camvid_folder, "cityscapes": official, "pix2pixhd": flat}[layout]
+    root = {"camvid": camvid_folder, "cityscapes": cityscapes_folder, "pix2pixhd": flat}[layout]
     whole = find_scenes(layout, root, "train")
     assert find_scenes(layout, root, "train[:2]") == whole[:2]
     assert find_scenes(layout, root, f"train[:{len(whole)}]") == whole

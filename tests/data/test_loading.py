@@ -14,6 +14,7 @@ from hdbench.data.layouts import find_scenes
 from hdbench.data.loading import (
     ResizeAndFlip,
     ScaleAndCrop,
+    ids_digest,
     read_instance,
     read_label,
     read_photograph,
@@ -135,6 +136,30 @@ def test_palette_labels_are_read_by_index(tmp_path: Path) -> None:
     picture.putpalette([n for colour in range(256) for n in (colour, 255 - colour, 7)])
     picture.save(tmp_path / "label.png")
     assert read_label(tmp_path / "label.png", SPACE).tolist() == [[3, 11]]
+
+
+def test_the_digest_of_ids_is_that_of_the_pixels_not_of_the_file(tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 34, (16, 24), dtype=np.uint8)
+    small, large, palette = (tmp_path / f"{name}.png" for name in ("small", "large", "palette"))
+    Image.fromarray(ids).save(small, compress_level=9)
+    Image.fromarray(ids).save(large, compress_level=0)
+    picture = Image.frombytes("P", (24, 16), ids.tobytes())
+    picture.putpalette([7] * 768)
+    picture.save(palette)
+    assert small.read_bytes() != large.read_bytes()
+    assert ids_digest(small) == ids_digest(large) == ids_digest(palette)
+    ids[3, 5] += 1
+    Image.fromarray(ids).save(large)
+    assert ids_digest(large) != ids_digest(small)
+
+
+def test_the_digest_of_ids_tells_shapes_and_sixteen_bit_ids_apart(tmp_path: Path) -> None:
+    path = tmp_path / "ids.png"
+    digests = set()
+    for ids in ([[26000, 26001]], [[26001, 26000]], [[26000], [26001]], [[26000, 33001]]):
+        Image.fromarray(np.array(ids, dtype=np.uint16)).save(path)
+        digests.add(ids_digest(path))
+    assert len(digests) == 4
 
 
 @pytest.mark.parametrize(

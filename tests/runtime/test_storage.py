@@ -13,6 +13,7 @@ from hdbench.provenance import (
     derived_seed,
     differing_fields,
     digest,
+    file_digest,
     tensors_digest,
 )
 from hdbench.runtime.checkpoint import Checkpoints
@@ -120,10 +121,26 @@ def test_file_digests_are_remembered_until_a_file_changes(tmp_path: Path) -> Non
     path.write_bytes(b"one")
     first = FileDigests(memory).of([path])
     known = json.loads(memory.read_text())
-    known[str(path)][2] = "remembered"
+    known[f"file_digest {path}"][2] = "remembered"
     memory.write_text(json.dumps(known))
     assert FileDigests(memory).of([path]) == ["remembered"]
     path.write_bytes(b"another")
     assert FileDigests(memory).of([path]) != first
     memory.write_text("{damaged")
     assert len(FileDigests(memory).of([path])[0]) == 64
+
+
+def test_each_kind_of_digest_is_remembered_apart(tmp_path: Path) -> None:
+    path, memory = tmp_path / "x", tmp_path / "digests.json"
+    path.write_bytes(b"one")
+    reads: list[Path] = []
+
+    def length(path: Path) -> str:
+        reads.append(path)
+        return str(len(path.read_bytes()))
+
+    for _ in range(2):
+        digests = FileDigests(memory)
+        assert digests.of([path], length) == ["3"]
+        assert digests.of([path]) == [file_digest(path)]
+    assert reads == [path]
