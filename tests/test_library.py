@@ -133,6 +133,7 @@ def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
             "x.toml: [data] train = 'train[16]' is no split; expected a name ('train'), or",
         ),
         ("[segmenter]\nscale_min = 3.0", "x.toml: [segmenter] scale_min 3.0 is above scale_max"),
+        ("[segmenter]\nsplit = 'val[2]'", "x.toml: [segmenter] split = 'val[2]' is no split"),
     ],
 )
 def test_rules_between_keys_name_their_table(tmp_path: Path, text: str, message: str) -> None:

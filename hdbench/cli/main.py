@@ -42,11 +42,13 @@ def cli() -> None:
     \b
     The whole way on Streets, scenes that hdbench draws itself:
       hdbench quickstart
+
     \b
     The same, step by step:
       hdbench train ours-no-vgg
       hdbench evaluate --method ours-no-vgg
       hdbench report table1
+
     \b
     On a dataset of your own disk, before these:
       hdbench init --benchmark camvid --data-root DIR

@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 def quickstart(
     bench: Bench, machine: Machine, method: str, vgg_weights: Path | None, opens: bool | None
 ) -> None:
-    r"""Train a method, synthesize, score, and write the page; goes on where it stopped.
+    r"""Go the whole way: train, synthesize, score, write the page.
 
     Without options it needs no data: it runs on Streets, scenes that hdbench draws itself, judged
-    by a segmenter that ships. On other benchmarks it trains the segmenter first.
+    by a segmenter that ships. Where none ships, it trains the segmenter first. Stopped at any stage,
+    the same command goes on.
 
     \b
     Examples:
