@@ -129,13 +129,12 @@ def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> I
     for entry in spread(files, count):
         scene = read_scene(entry, space).resized(benchmark.size.height, benchmark.size.width)
         assert scene.image is not None
-        ids = scene.label if scene.instance is None else scene.instance
         kind = "label" if scene.instance is None else "instance"
         rows.append(
             [
                 Cell(scene.name, scene.image),
                 Cell("labels", space.paint(scene.label)),
-                Cell(f"{kind} boundaries", paint_boundaries(ids)),
+                Cell(f"{kind} boundaries", paint_boundaries(scene.regions)),
             ]
         )
     return contact_sheet([*_in_two_columns(rows), *_legend(space, benchmark.size.width)])
