@@ -47,8 +47,11 @@ class SplitReport:
         lines = [f"{self.split}: {counted(self.scenes, 'scene')} ({sizes})"]
         total = sum(self.pixels.values())
         if total:
-            shares = (f"{name} {count / total:.1%}" for name, count in self.pixels.items())
+            present = {name: count for name, count in self.pixels.items() if count}
+            absent = [name for name in self.pixels if name not in present]
+            shares = (f"{name} {count / total:.1%}" for name, count in present.items())
             lines.append("  " + ", ".join(shares))
+            lines += [f"  nowhere: {', '.join(absent)}"] if absent else []
         lines += [f"  problem: {problem}" for problem in self.problems]
         return "\n".join(lines)
 
