@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -44,10 +44,22 @@ class Bench:
         scoring = self.library.scoring(self.benchmark.scoring)
         if scoring.label_space != self.space.name:
             raise UsageError(
-                f"benchmark '{self.benchmark.name}' has labels of '{self.space.name}', its "
+                f"benchmark '{self.benchmark.name}' has labels of '{self.space.name}', "
                 f"scoring '{scoring.name}' counts classes of '{scoring.label_space}'"
             )
         return scoring
+
+    def scored_under(self, scoring: str) -> Bench:
+        """Return the benchmark with another scoring convention, by name or path; all else is kept.
+
+        Raises:
+            LibraryError: there is no such convention, or its file is wrong.
+            UsageError: it scores another label space.
+        """
+        benchmark = self.benchmark.model_copy(update={"scoring": scoring})
+        other = replace(self, benchmark=benchmark)
+        assert other.scoring  # a wrong one is found now, not after minutes of synthesis
+        return other
 
     @cached_property
     def train_scenes(self) -> list[SceneFiles]:

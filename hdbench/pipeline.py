@@ -230,8 +230,13 @@ def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -
 
 
 def _choices(bench: Bench, segmenter: Segmenter) -> dict[str, Any]:
-    names = (entry.name for entry in bench.test_scenes)
-    labels = list(zip(names, bench.test_label_digests, strict=True))
+    if bench.scoring.labels.edge_band:  # instance maps change the number only where edges do
+        maps = bench.test_map_digests
+    else:
+        maps = [[label] for label in bench.test_label_digests]
+    labels = [
+        [entry.name, *digests] for entry, digests in zip(bench.test_scenes, maps, strict=True)
+    ]
     return choices_of(bench.benchmark, bench.scoring, bench.space, segmenter, labels)
 
 

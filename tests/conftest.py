@@ -17,10 +17,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from hdbench.bench import Bench, open_bench
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.pipeline import train_judge, train_method
 from hdbench.runtime.devices import Machine
 from hdbench.schema.method import Pix2PixHD
+from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.workspace import Workspace
 
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=60)
@@ -74,6 +75,20 @@ precision  = "fp32"
 
 #: The scenes of ``cityscapes_folder``.
 CITYSCAPES_SCENES = ("aachen_000000_000019", "aachen_000001_000019", "bochum_000000_000313")
+
+CITY = """
+extends = "cityscapes"
+name    = "city"
+title   = "City"
+
+[data]
+train = "train[:2]"
+test  = "train[:3]"
+
+[size]
+width  = 24
+height = 16
+"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -148,6 +163,42 @@ def cityscapes_folder(tmp_path: Path) -> Path:
         save_pixels(labels / f"{name}_gtFine_color.png", photograph)
         (labels / f"{name}_gtFine_polygons.json").write_text("{}")
     return root
+
+
+@pytest.fixture
+def city(tmp_path: Path, cityscapes_folder: Path) -> Workspace:
+    """A workspace over scenes with instance maps; too few to train on."""
+    (tmp_path / "city.toml").write_text(CITY)
+    return Workspace(tmp_path / "ws", cityscapes_folder, str(tmp_path / "city.toml"))
+
+
+class _Constant(torch.nn.Module):
+    def __init__(self, train_id: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("answer", torch.eye(classes)[train_id].view(1, classes, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        answer = self.get_buffer("answer")
+        return answer.expand(len(images), -1, *images.shape[-2:])
+
+
+def constant_judge(train_id: int, space: LabelSpace, width: int, height: int) -> Segmenter:
+    """A segmenter that sees one class everywhere."""
+    card = SegmenterCard(
+        architecture="constant",
+        encoder="none",
+        label_space=space.name,
+        classes=[entry.name for entry in space.scored],
+        mean=[0.0] * 3,
+        std=[1.0] * 3,
+        window=[width, height],
+        trained_on="nothing",
+        scenes_digest="",
+        training={},
+        weights=f"constant-{train_id}",
+        oracle=None,
+    )
+    return Segmenter(_Constant(train_id, len(space.scored)), card, torch.device("cpu"))
 
 
 def write_tiny(folder: Path, **budget: int) -> Path:

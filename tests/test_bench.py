@@ -1,30 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from hdbench.bench import Bench, open_bench
+from hdbench.errors import LibraryError, UsageError
 from hdbench.workspace import Workspace
-
-CITY = """
-extends = "cityscapes"
-name    = "city"
-title   = "City"
-
-[data]
-train = "train[:2]"
-test  = "train[:3]"
-"""
-
-
-@pytest.fixture
-def city(tmp_path: Path, cityscapes_folder: Path) -> Workspace:
-    """A workspace over three scenes with instance maps."""
-    (tmp_path / "city.toml").write_text(CITY)
-    return Workspace(tmp_path / "ws", cityscapes_folder, str(tmp_path / "city.toml"))
 
 
 def test_the_folder_of_images_bears_the_splits_name_without_its_slice(city: Workspace) -> None:
@@ -51,3 +33,13 @@ def test_one_instance_pixel_changes_what_images_are_made_from_but_no_label(
 
 def test_a_dataset_without_instance_maps_has_label_digests_alone(bench: Bench) -> None:
     assert bench.test_map_digests == [[digest] for digest in bench.test_label_digests]
+
+
+def test_another_scoring_is_found_and_refused_at_once(bench: Bench, city: Workspace) -> None:
+    edges = open_bench(city).scored_under("streets-edges-v1")
+    assert edges.scoring.labels.edge_band == 3
+    assert edges.result_path("ours", 0).name == "seed0.streets-edges-v1.json"
+    with pytest.raises(LibraryError, match="did you mean 'streets-edges-v1'"):
+        bench.scored_under("streets-edge-v1")
+    with pytest.raises(UsageError, match=r"labels of 'camvid', .* classes of 'cityscapes'"):
+        bench.scored_under("streets-edges-v1")

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Another segmenter than the benchmark's judge.",
 )
+@click.option(
+    "--scoring", metavar="NAME", help="Another scoring convention than the benchmark's own."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     methods: tuple[str, ...],
@@ -39,6 +42,7 @@ def evaluate(
     seed: int,
     device: str,
     segmenter_folder: Path | None,
+    scoring: str | None,
     as_json: bool,
 ) -> None:
     r"""Score methods beside the oracle and the floors; synthesizes what is missing.
@@ -47,11 +51,14 @@ def evaluate(
     Examples:
       hdbench evaluate --method ours-no-vgg
       hdbench evaluate --method ours --method ours-no-vgg --json
+      hdbench evaluate --method ours --scoring streets-edges-v1
     """
     from hdbench import pipeline
     from hdbench.reporting.tables import render, score_tables
     from hdbench.runtime.devices import choose_device
 
+    if scoring is not None:
+        bench = bench.scored_under(scoring)
     chosen = choose_device(device)
     segmenter = pipeline.open_segmenter(bench, segmenter_folder, chosen)
     results = pipeline.evaluate(bench, methods, seed, segmenter, chosen)
@@ -60,6 +67,7 @@ def evaluate(
             {
                 "method": result.method,
                 "seed": result.seed,
+                "scoring": result.scoring,
                 "fingerprint": result.fingerprint,
                 **result.scores,
             }

@@ -38,8 +38,8 @@ def quickstart(
     r"""Go the whole way: train, synthesize, score, write the page.
 
     Without options it needs no data: it runs on Streets, scenes that hdbench draws itself, judged
-    by a segmenter that ships. Where none ships, it trains the segmenter first. Stopped at any stage,
-    the same command goes on.
+    by a segmenter that ships. Where none ships, it trains the segmenter first. Stopped at any
+    stage, the same command goes on.
 
     \b
     Examples:

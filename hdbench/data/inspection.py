@@ -47,8 +47,11 @@ class SplitReport:
         lines = [f"{self.split}: {counted(self.scenes, 'scene')} ({sizes})"]
         total = sum(self.pixels.values())
         if total:
-            shares = (f"{name} {count / total:.1%}" for name, count in self.pixels.items())
+            present = {name: count for name, count in self.pixels.items() if count}
+            absent = [name for name in self.pixels if name not in present]
+            shares = (f"{name} {count / total:.1%}" for name, count in present.items())
             lines.append("  " + ", ".join(shares))
+            lines += [f"  nowhere: {', '.join(absent)}"] if absent else []
         lines += [f"  problem: {problem}" for problem in self.problems]
         return "\n".join(lines)
 
@@ -131,13 +134,12 @@ def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> I
     for entry in spread(files, count):
         scene = read_scene(entry, space).resized(benchmark.size.height, benchmark.size.width)
         assert scene.image is not None
-        ids = scene.label if scene.instance is None else scene.instance
         kind = "label" if scene.instance is None else "instance"
         rows.append(
             [
                 Cell(scene.name, scene.image),
                 Cell("labels", space.paint(scene.label)),
-                Cell(f"{kind} boundaries", paint_boundaries(ids)),
+                Cell(f"{kind} boundaries", paint_boundaries(scene.regions)),
             ]
         )
     return contact_sheet([*_in_two_columns(rows), *_legend(space, benchmark.size.width)])

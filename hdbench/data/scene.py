@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as image_ops
 
@@ -29,6 +30,11 @@ class Scene:
         """Height and width in pixels."""
         height, width = self.label.shape
         return height, width
+
+    @property
+    def regions(self) -> Tensor:
+        """Ids H x W whose edges are the scene's: instances, else labels (see ``boundary_map``)."""
+        return self.label if self.instance is None else self.instance
 
     def resized(self, height: int, width: int) -> Scene:
         """Return the scene at another size: photograph bicubic with antialias, maps nearest."""
@@ -64,6 +70,11 @@ class Batch:
     instance: Tensor | None
     #: uint8 B x 3 x H x W photographs, or None.
     image: Tensor | None
+
+    @property
+    def regions(self) -> Tensor:
+        """Ids B x H x W whose edges are the scenes': instances, else labels."""
+        return self.label if self.instance is None else self.instance
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its tensors on a device."""
@@ -111,6 +122,21 @@ def boundary_map(ids: Tensor) -> Tensor:
     edges[:, :, 1:] |= horizontal
     edges[:, :, :-1] |= horizontal
     return edges.unsqueeze(1).float()
+
+
+def edge_band(ids: Tensor, width: int) -> Tensor:
+    """Return bool H x W: True near an edge.
+
+    A pixel is in the band if it is at most ``width - 1`` rows and columns from a pixel that
+    ``boundary_map`` marks, so that a straight edge has ``width`` pixels on each of its sides.
+
+    Args:
+        ids: H x W instance or label ids.
+        width: pixels on each side of an edge, from 1 upwards.
+    """
+    reach = width - 1
+    edges = boundary_map(ids[None])
+    return F.max_pool2d(edges, 2 * reach + 1, stride=1, padding=reach)[0, 0].bool()
 
 
 def resize_nearest(ids: Tensor, height: int, width: int) -> Tensor:

@@ -15,14 +15,14 @@ from tqdm import tqdm
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
-from hdbench.data.loading import read_label, read_photograph
-from hdbench.data.scene import resize_photograph
+from hdbench.data.loading import read_label, read_photograph, read_scene
+from hdbench.data.scene import edge_band, resize_photograph
 from hdbench.errors import DataError, HdbenchError, listing
 from hdbench.evaluation.confusion import Matrix, confusion_matrix, scores_of
 from hdbench.provenance import digest, file_digest, versions
 from hdbench.results import SCHEMA, Result
 from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.scoring import Counting, Scoring
+from hdbench.schema.scoring import Counting, Labels, Scoring
 from hdbench.segmentation.segmenter import Segmenter
 
 _GATE = 0.01  # the oracle may fall this far below what the segmenter's card declares
@@ -33,7 +33,7 @@ def choices_of(
     scoring: Scoring,
     space: LabelSpace,
     segmenter: Segmenter,
-    labels: Sequence[tuple[str, str]],
+    labels: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
     """Return every choice that changes a score, as JSON values; device and time are not among them.
 
@@ -42,7 +42,7 @@ def choices_of(
         scoring: the convention.
         space: the class table.
         segmenter: the judge.
-        labels: name and digest of the label ids of every scene, in order.
+        labels: for every scene, in order, its name and the digests of the maps that are counted.
     """
     card = segmenter.card
     return {
@@ -131,12 +131,30 @@ def count_images(
     matrices = np.zeros((len(scenes), classes + 1, classes), dtype=np.int64)
     pairs = zip(scenes, images, strict=True)
     for n, (scene, path) in enumerate(tqdm(pairs, total=len(scenes), desc=title, unit="image")):
-        truth = space.to_train_ids(read_label(scene.label, space))
+        truth, counted = read_truth(scene, space, scoring.labels)
         image = prepared_image(path, benchmark, photographs)
         height, width = truth.shape
         answer = predict(segmenter, image, height, width, scoring.segmenter.flip)
-        matrices[n] = confusion_matrix(truth.numpy(), answer.numpy(), classes)
+        matrices[n] = confusion_matrix(truth[counted].numpy(), answer[counted].numpy(), classes)
     return matrices
+
+
+def read_truth(files: SceneFiles, space: LabelSpace, labels: Labels) -> tuple[Tensor, Tensor]:
+    """Return uint8 H x W train ids, and bool H x W: which pixels are counted.
+
+    Args:
+        files: the scene; its instance map is read only if the convention asks for edges.
+        space: what label ids mean.
+        labels: the convention's ground truth.
+
+    Raises:
+        DataError: a map is damaged, or their sizes differ.
+    """
+    if labels.edge_band == 0:
+        label = read_label(files.label, space)
+        return space.to_train_ids(label), torch.ones_like(label, dtype=torch.bool)
+    scene = read_scene(files, space, photograph=False)
+    return space.to_train_ids(scene.label), edge_band(scene.regions, labels.edge_band)
 
 
 def summary(matrices: Matrix, space: LabelSpace, counting: Counting) -> dict[str, Any]:

@@ -31,8 +31,7 @@ class Conditioning:
         """Return float B x channels x H x W: one-hot labels, then the boundary map."""
         maps = [one_hot(batch.label, self.label_channels)]
         if self.boundaries:
-            ids = batch.label if batch.instance is None else batch.instance
-            maps.append(boundary_map(ids))
+            maps.append(boundary_map(batch.regions))
         return torch.cat(maps, dim=1)
 
 

@@ -51,10 +51,9 @@ class Gallery:
             scene = native.resized(size.height, size.width)
             assert scene.image is not None
             synthesized = prepared_image(image_of[files.name], self.benchmark, photograph=False)
-            ids = scene.label if scene.instance is None else scene.instance
             pictures = [
                 Picture("labels", self.space.paint(scene.label), False),
-                Picture("boundaries", paint_boundaries(ids), False),
+                Picture("boundaries", paint_boundaries(scene.regions), False),
                 Picture(f"synthesized by {self.method}", synthesized, True),
                 Picture("photograph", scene.image, True),
             ]

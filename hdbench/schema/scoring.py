@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from hdbench.schema.base import LabelSpaceName, LibraryFile, Table
 
@@ -25,6 +27,9 @@ class Labels(Table):
 
     #: ``native``: label maps as they are on disk, never resized.
     size: Literal["native"]
+    #: 0: every pixel counts. n: only the n pixels on each side of an edge of the instance map (of
+    #: the label map where a dataset has none), at the label map's size; no matrix holds the others.
+    edge_band: Annotated[int, Field(ge=0)]
 
 
 class Counting(Table):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from hdbench.bench import Bench
 from hdbench.cli.main import cli as command
+from hdbench.results import load_result
 
 Cli = Callable[..., Result]
 
@@ -306,6 +307,22 @@ def test_from_evaluation_to_report(cli: Cli, trained: Bench) -> None:
     assert f"{records[0]['mean_iou']:.4f}" in table
     written = {path.suffix for path in trained.workspace.reports().iterdir()}
     assert written == {".txt", ".md", ".csv", ".svg", ".html"}
+
+
+def test_another_scoring_may_count_and_stands_apart(
+    cli: Cli, trained: Bench, tmp_path: Path
+) -> None:
+    text = 'name = "edges"\nextends = "camvid-std-v1"\n[labels]\nedge_band = 2\n'
+    (tmp_path / "edges.toml").write_text(text)
+    own = json.loads(cli("evaluate", "--json").stdout)[0]
+    edges = json.loads(cli("evaluate", "--scoring", "edges.toml", "--json").stdout)[0]
+    assert (own["scoring"], edges["scoring"]) == ("camvid-std-v1", "edges")
+    assert own["fingerprint"] != edges["fingerprint"]
+    assert load_result(trained.result_path("oracle", 0)).fingerprint == own["fingerprint"]
+    assert "scoring edges, fingerprint" in cli("evaluate", "--scoring", "edges.toml").stdout
+    wrong = cli("evaluate", "--scoring", "camvid-std-v2")
+    assert wrong.exit_code == 2
+    assert "did you mean 'camvid-std-v1'?" in wrong.stderr
 
 
 def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> None:

@@ -11,6 +11,7 @@ from hdbench.data.scene import (
     Scene,
     boundary_map,
     collate,
+    edge_band,
     from_network_range,
     one_hot,
     resize_nearest,
@@ -46,6 +47,32 @@ def test_boundaries_equal_the_definition(height: int, width: int, seed: int) -> 
 def test_boundaries_mark_both_sides_of_an_edge() -> None:
     ids = torch.tensor([[[1, 1, 2, 2]]])
     assert boundary_map(ids).flatten().tolist() == [0, 1, 1, 0]
+
+
+def test_a_band_has_its_width_on_each_side_of_an_edge() -> None:
+    ids = torch.tensor([[5, 5, 5, 5, 9, 9, 9, 9]])
+    for width, expected in (
+        (1, [0, 0, 0, 1, 1, 0, 0, 0]),
+        (2, [0, 0, 1, 1, 1, 1, 0, 0]),
+        (3, [0, 1, 1, 1, 1, 1, 1, 0]),
+        (4, [1, 1, 1, 1, 1, 1, 1, 1]),
+    ):
+        assert edge_band(ids, width).tolist() == [[bool(value) for value in expected]]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 5), st.integers(0, 2**31))
+def test_a_band_is_all_within_chebyshev_distance_of_a_boundary(
+    height: int, width: int, band: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    ids = np.full((height, width), 26001, np.int32)
+    ids[random.integers(0, height) :, random.integers(0, width) :] = 26002
+    found = edge_band(torch.from_numpy(ids), band).numpy()
+    edges = np.argwhere(naive_boundaries(ids))
+    for place in np.ndindex(height, width):
+        near = any(np.abs(edge - place).max() <= band - 1 for edge in edges)
+        assert found[place] == near
 
 
 def test_one_hot_has_one_channel_per_id() -> None:
