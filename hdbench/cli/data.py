@@ -23,7 +23,7 @@ def data() -> None:
 @data.command()
 @bench_options
 def check(bench: Bench) -> None:
-    r"""Decode every file and report everything that is wrong at once, with counts.
+    """Decode every file and report everything that is wrong at once, with counts.
 
     \b
     Example:
@@ -63,7 +63,7 @@ def check(bench: Bench) -> None:
     help="PNG; else in the workspace.",
 )
 def preview(bench: Bench, split: str | None, count: int, output: Path | None) -> None:
-    r"""Draw a contact sheet: photographs, labels and boundaries of scenes, evenly spread.
+    """Draw a contact sheet: photographs, labels and boundaries of scenes, evenly spread.
 
     \b
     Example:
@@ -112,7 +112,7 @@ def preview(bench: Bench, split: str | None, count: int, output: Path | None) ->
     "--count", type=click.IntRange(min=1), metavar="N", help="Only the first N scenes of each."
 )
 def export(name: str, output: Path, size: str, splits: tuple[str, ...], count: int | None) -> None:
-    r"""Write Streets, the built-in scenes, as files in Cityscapes' official layout.
+    """Write Streets, the built-in scenes, as files in Cityscapes' official layout.
 
     Labels, 16-bit instances, colours and images, for hdbench or any other program; the same
     command goes on where it stopped.

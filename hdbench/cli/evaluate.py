@@ -45,7 +45,7 @@ def evaluate(
     scoring: str | None,
     as_json: bool,
 ) -> None:
-    r"""Score methods beside the oracle and the floors; synthesizes what is missing.
+    """Score methods beside the oracle and the floors; synthesizes what is missing.
 
     \b
     Examples:

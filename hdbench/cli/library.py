@@ -33,7 +33,7 @@ from hdbench.errors import LibraryError, UsageError, counted
     help="Where runs and results will go.",
 )
 def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
-    r"""Write hdbench.toml here, so that no later command needs a path.
+    """Write hdbench.toml here, so that no later command needs a path.
 
     \b
     Examples:
@@ -87,7 +87,7 @@ def list_library(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--resolved", is_flag=True, help="Print it as used, with what it extends, as JSON.")
 def show(name: str, resolved: bool) -> None:
-    r"""Print the file of a method, benchmark, scoring convention or report.
+    """Print the file of a method, benchmark, scoring convention or report.
 
     \b
     Examples:
@@ -109,7 +109,7 @@ def show(name: str, resolved: bool) -> None:
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 def check(paths: tuple[Path, ...]) -> None:
-    r"""Check every file of the library, or the given files; report everything wrong at once.
+    """Check every file of the library, or the given files; report everything wrong at once.
 
     \b
     Examples:

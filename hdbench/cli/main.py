@@ -37,7 +37,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hdbench")
 def cli() -> None:
-    r"""Train, score and compare methods of semantic image synthesis.
+    """Train, score and compare methods of semantic image synthesis.
 
     \b
     The whole way on Streets, scenes that hdbench draws itself:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def quickstart(
     bench: Bench, machine: Machine, method: str, vgg_weights: Path | None, opens: bool | None
 ) -> None:
-    r"""Go the whole way: train, synthesize, score, write the page.
+    """Go the whole way: train, synthesize, score, write the page.
 
     Without options it needs no data: it runs on Streets, scenes that hdbench draws itself, judged
     by a segmenter that ships. Where none ships, it trains the segmenter first. Stopped at any

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     help="Scenes shown on the page.",
 )
 def report(name: str, bench: Bench, seed: int, device: str, form: str, scenes: int) -> None:
-    r"""Print a report (default: table1) and write it: text, Markdown, CSV, figure, HTML page.
+    """Print a report (default: table1) and write it: text, Markdown, CSV, figure, HTML page.
 
     \b
     Examples:

@@ -23,7 +23,7 @@ def segmenter() -> None:
 @machine_options
 @restart_option
 def train(bench: Bench, machine: Machine, restart: bool) -> None:
-    r"""Train the benchmark's segmenter; the same command goes on where it stopped.
+    """Train the benchmark's segmenter; the same command goes on where it stopped.
 
     At the end it scores the test split's photographs and writes that on its card. Where the
     benchmark's judge ships with hdbench, this repeats its training; the one that ships goes on

@@ -44,7 +44,7 @@ def train(
     restart: bool,
     dry_run: bool,
 ) -> None:
-    r"""Train METHOD (default: ours); the same command goes on where it stopped.
+    """Train METHOD (default: ours); the same command goes on where it stopped.
 
     \b
     Examples:
@@ -76,7 +76,7 @@ def train(
 @seed_option
 @device_option
 def synthesize(methods: tuple[str, ...], bench: Bench, seed: int, device: str) -> None:
-    r"""Make the test images of trained methods or floors that are missing.
+    """Make the test images of trained methods or floors that are missing.
 
     \b
     Example:
