@@ -6,7 +6,8 @@ from hdbench.workspace import Workspace
 
 
 def test_a_report_tells_classes_that_occur_from_those_that_do_not(city: Workspace) -> None:
-    report = check_split(open_bench(city).benchmark, city.data_root, "train[:2]")
+    bench = open_bench(city)
+    report = check_split(bench.benchmark, bench.data_root("train"), "train[:2]")
     head, shares, nowhere = report.text().splitlines()
     assert head == "train[:2]: 2 scenes (2 of 24x16)"
     # Of 384 pixels: 12 of a bicycle, 8 of people, 72 of cars, the rest road.
