@@ -16,12 +16,10 @@ from tqdm import tqdm
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.scene import Scene
 from hdbench.data.sheets import png_bytes
-from hdbench.data.streets.scene import draw_scene
+from hdbench.data.streets.scene import VERSION, draw_scene, scene_name
 from hdbench.errors import DataError, UsageError, suggestion
 from hdbench.storage import write_atomically
 
-#: Goes up whenever a scene is drawn differently, so that folders of old and new never mix.
-VERSION = 1
 MARKER_FILE = "streets.json"
 
 
@@ -130,7 +128,7 @@ def _files(root: Path, split: str, index: int) -> list[Path]:
 
     The split's seed stands where Cityscapes has the sequence, so no name is in two splits.
     """
-    stem = f"streets_{SPLITS[split].seed:06}_{index:06}"
+    stem = scene_name(SPLITS[split].seed, index)
     images, maps = (root / folder / split / "streets" for folder in ("leftImg8bit", "gtFine"))
     kinds = ("labelIds", "instanceIds", "color")
     return [
