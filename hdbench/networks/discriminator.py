@@ -7,6 +7,9 @@ appendix writes stride 2 for C512 too).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from hdbench.networks.layers import InstanceNorm2d, halved, initialise
@@ -58,14 +61,26 @@ class MultiscaleDiscriminator(nn.Module):
             PatchDiscriminator(in_channels, base_channels, layers) for _ in range(scales)
         )
 
-    def forward(self, x: Tensor) -> list[list[Tensor]]:
-        """Return each scale's feature maps and logits, full resolution first."""
+    def forward(self, conditions: Sequence[Tensor], images: Tensor) -> list[list[Tensor]]:
+        """Return each scale's feature maps and logits, full resolution first.
+
+        Args:
+            conditions: the condition at each scale (``pyramid``); one serves several images.
+            images: ``B x 3 x H x W`` in [-1, 1].
+        """
         outputs = []
-        for n, discriminator in enumerate(self.scales):
+        for n, (discriminator, condition) in enumerate(zip(self.scales, conditions, strict=True)):
             if n:
-                x = halved(x)
-            outputs.append(discriminator(x))
+                images = halved(images)
+            outputs.append(discriminator(torch.cat([condition, images], dim=1)))
         return outputs
+
+    def pyramid(self, condition: Tensor) -> list[Tensor]:
+        """Return the condition at each scale, full resolution first."""
+        levels = [condition]
+        while len(levels) < len(self.scales):
+            levels.append(halved(levels[-1]))
+        return levels
 
 
 def _layer(channels_in: int, channels_out: int, stride: int, norm: bool) -> nn.Sequential:

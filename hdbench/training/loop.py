@@ -75,10 +75,10 @@ class Pix2PixHDTrainer:
         adam = method.optimizer
         betas = (adam.beta1, adam.beta2)
         self.generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(), lr=adam.learning_rate, betas=betas
+            self.generator.parameters(), lr=adam.learning_rate, betas=betas, fused=True
         )
         self.discriminator_optimizer = torch.optim.Adam(
-            self.discriminator.parameters(), lr=adam.learning_rate, betas=betas
+            self.discriminator.parameters(), lr=adam.learning_rate, betas=betas, fused=True
         )
 
     def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
@@ -98,18 +98,15 @@ class Pix2PixHDTrainer:
             real = to_network_range(batch.image)
             fake = self.generator(condition)
 
-            on_real = self.discriminator(torch.cat([condition, real], dim=1))
-            on_detached = self.discriminator(torch.cat([condition, fake.detach()], dim=1))
-            # Frozen while it judges for the generator: D does not learn from G's losses.
-            self.discriminator.requires_grad_(False)
-            on_fake = self.discriminator(torch.cat([condition, fake], dim=1))
-            self.discriminator.requires_grad_(True)
+            conditions = self.discriminator.pyramid(condition)
+            on_real = self.discriminator(conditions, real)
+            on_fake = self.discriminator(conditions, fake)
 
             losses = {
                 "g_gan": gan_loss(on_fake, real=True, kind=kind),
                 "g_features": feature_matching_loss(on_fake, on_real),
                 "d_real": gan_loss(on_real, real=True, kind=kind),
-                "d_fake": gan_loss(on_detached, real=False, kind=kind),
+                "d_fake": gan_loss(on_fake, real=False, kind=kind),
             }
             generator_loss = losses["g_gan"] + weight.feature_matching * losses["g_features"]
             if self.vgg is not None:
@@ -119,14 +116,9 @@ class Pix2PixHDTrainer:
                 generator_loss = generator_loss + weight.vgg * losses["g_vgg"]
             discriminator_loss = (losses["d_real"] + losses["d_fake"]) / 2
 
-        for optimizer, loss in (
-            (self.generator_optimizer, generator_loss),
-            (self.discriminator_optimizer, discriminator_loss),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+        # Each network learns from its own loss alone, though both share one pass of D.
+        _gradients(generator_loss, self.generator_optimizer, rate, keep_graph=True)
+        _gradients(discriminator_loss, self.discriminator_optimizer, rate, keep_graph=False)
         self.generator_optimizer.step()
         self.discriminator_optimizer.step()
         return {name: loss.detach() for name, loss in losses.items()}
@@ -165,6 +157,17 @@ class Pix2PixHDTrainer:
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
+
+
+def _gradients(
+    loss: Tensor, optimizer: torch.optim.Optimizer, rate: float, keep_graph: bool
+) -> None:
+    """Set the optimiser's rate, and its parameters' gradients to those of a loss."""
+    parameters = [part for group in optimizer.param_groups for part in group["params"]]
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters, retain_graph=keep_graph)
 
 
 def run_identity(

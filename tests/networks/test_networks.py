@@ -93,7 +93,8 @@ def test_sides_that_do_not_divide_are_named(network: nn.Module, good, bad) -> No
 
 
 def test_discriminators_judge_patches_at_every_scale() -> None:
-    outputs = MultiscaleDiscriminator(6, 4, 3, 3)(torch.randn(1, 6, 64, 96))
+    network = MultiscaleDiscriminator(6, 4, 3, 3)
+    outputs = network(network.pyramid(torch.randn(1, 3, 64, 96)), torch.randn(1, 3, 64, 96))
     assert len(outputs) == 3
     assert [len(maps) for maps in outputs] == [5, 5, 5]
     assert [tuple(maps[-1].shape) for maps in outputs] == [
@@ -101,6 +102,18 @@ def test_discriminators_judge_patches_at_every_scale() -> None:
         (1, 1, 7, 9),
         (1, 1, 5, 6),
     ]
+
+
+def test_discriminators_see_condition_and_image_halved_together() -> None:
+    torch.manual_seed(0)
+    network = MultiscaleDiscriminator(7, 4, 3, 3)
+    condition, images = torch.randn(1, 4, 64, 96), torch.randn(1, 3, 64, 96)
+    outputs = network(network.pyramid(condition), images)
+    both = torch.cat([condition, images], dim=1)
+    for discriminator, maps in zip(network.scales, outputs, strict=True):
+        for found, expected in zip(maps, discriminator(both), strict=True):
+            assert torch.equal(found, expected)
+        both = halved(both)
 
 
 def test_the_input_pyramid_does_not_count_padding() -> None:
@@ -116,7 +129,10 @@ def test_widths_are_multiples_of_four() -> None:
 
 def gradients(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     network.zero_grad()
-    output = network(x)
+    if isinstance(network, MultiscaleDiscriminator):
+        output = network(network.pyramid(x[:, :2]), x[:, 2:])
+    else:
+        output = network(x)
     if isinstance(output, list):
         loss = sum((value**2).mean() for maps in output for value in maps)
     else:
