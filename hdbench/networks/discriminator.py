@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hdbench.networks.layers import InstanceNorm2d, halved, initialise
+from hdbench.networks.layers import ConditionConv2d, InstanceNorm2d, halved, initialise
 
 
 class PatchDiscriminator(nn.Module):
@@ -85,5 +85,6 @@ class MultiscaleDiscriminator(nn.Module):
 
 def _layer(channels_in: int, channels_out: int, stride: int, norm: bool) -> nn.Sequential:
     """Ck: 4x4 convolution with padding 2, instance norm (not on the first), LeakyReLU 0.2."""
-    convolution = nn.Conv2d(channels_in, channels_out, kernel_size=4, stride=stride, padding=2)
+    kind = nn.Conv2d if norm else ConditionConv2d  # the first reads the labels
+    convolution = kind(channels_in, channels_out, kernel_size=4, stride=stride, padding=2)
     return nn.Sequential(convolution, *([InstanceNorm2d()] if norm else []), nn.LeakyReLU(0.2))

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hdbench.networks.layers import InstanceNorm2d, halved, initialise
+from hdbench.networks.layers import ConditionConv2d, InstanceNorm2d, halved, initialise
 
 
 def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
     """c7s1-k: reflection padding, 7x7 convolution, instance norm, ReLU."""
     return [
         nn.ReflectionPad2d(3),
-        nn.Conv2d(channels_in, channels_out, kernel_size=7),
+        ConditionConv2d(channels_in, channels_out, kernel_size=7),
         InstanceNorm2d(),
         nn.ReLU(),
     ]

@@ -10,7 +10,7 @@ from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator, scaled
 from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
-from hdbench.networks.layers import halved
+from hdbench.networks.layers import ConditionConv2d, halved
 from hdbench.schema.method import Pix2PixHD
 
 LABELS_AND_BOUNDARY = 36  # Cityscapes: 35 one-hot channels and the boundary map
@@ -114,6 +114,23 @@ def test_discriminators_see_condition_and_image_halved_together() -> None:
         for found, expected in zip(maps, discriminator(both), strict=True):
             assert torch.equal(found, expected)
         both = halved(both)
+
+
+@pytest.mark.parametrize("used", [[], [0, 3], list(range(6))])
+def test_labels_that_are_nowhere_do_not_change_the_convolution(used: list[int]) -> None:
+    torch.manual_seed(0)
+    layer = ConditionConv2d(6, 4, kernel_size=3)
+    plain = nn.Conv2d(6, 4, kernel_size=3)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.zeros(2, 6, 8, 9)
+    x[:, used] = torch.randn(2, len(used), 8, 9)
+    for convolution in (layer, plain):
+        (convolution(x) ** 2).sum().backward()
+    torch.testing.assert_close(layer(x), plain(x))
+    torch.testing.assert_close(layer.weight.grad, plain.weight.grad)
+    assert layer.bias is not None
+    assert plain.bias is not None
+    torch.testing.assert_close(layer.bias.grad, plain.bias.grad)
 
 
 def test_the_input_pyramid_does_not_count_padding() -> None:

@@ -31,7 +31,9 @@ def batch() -> Batch:
     return Batch(["noise"], label, None, image)
 
 
-def judged(network: MultiscaleDiscriminator, condition: Tensor, image: Tensor) -> list:
+def judged(
+    network: MultiscaleDiscriminator, condition: Tensor, image: Tensor
+) -> list[list[Tensor]]:
     return network(network.pyramid(condition), image)
 
 
