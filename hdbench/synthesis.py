@@ -44,7 +44,7 @@ def generator_synthesizer(
         CheckpointError: the file is missing, damaged, or of another architecture or width.
     """
     condition = conditioning(method, space.channels)
-    generator = build_generator(method, condition.channels, benchmark.budget.width)
+    generator = build_generator(method, condition.channels, benchmark.budget)
     load_weights(weights, generator)
     generator.to(device).eval()
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from hdbench.data.scene import Batch, boundary_map, one_hot
 from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
+from hdbench.schema.benchmark import Budget
 from hdbench.schema.method import Pix2PixHD
 
 
@@ -40,24 +41,29 @@ def conditioning(method: Pix2PixHD, label_channels: int) -> Conditioning:
     return Conditioning(label_channels, method.input.boundaries == "instances-or-labels")
 
 
+def halvings(method: Pix2PixHD, budget: Budget) -> int:
+    """Return how often the global generator halves its input before its residual blocks."""
+    return min(method.generator.downsamplings, budget.downsamplings)
+
+
 def build_generator(
-    method: Pix2PixHD, in_channels: int, width: float
+    method: Pix2PixHD, in_channels: int, budget: Budget
 ) -> GlobalGenerator | LocalEnhancer:
     """Return the generator of a method file with fresh weights.
 
     Args:
         method: the method file.
         in_channels: channels of the condition.
-        width: the benchmark's multiplier of channels.
+        budget: the benchmark's size of networks.
     """
-    spec = method.generator
-    base = scaled(spec.base_channels / 2**spec.enhancers, width)
+    spec, downsamplings = method.generator, halvings(method, budget)
+    base = scaled(spec.base_channels / 2**spec.enhancers, budget.width)
     if spec.enhancers == 0:
-        return GlobalGenerator(in_channels, base, spec.downsamplings, spec.residual_blocks)
+        return GlobalGenerator(in_channels, base, downsamplings, spec.residual_blocks)
     return LocalEnhancer(
         in_channels,
         base,
-        spec.downsamplings,
+        downsamplings,
         spec.residual_blocks,
         spec.enhancers,
         spec.enhancer_blocks,
@@ -65,17 +71,17 @@ def build_generator(
 
 
 def build_discriminator(
-    method: Pix2PixHD, in_channels: int, width: float
+    method: Pix2PixHD, in_channels: int, budget: Budget
 ) -> MultiscaleDiscriminator:
     """Return the discriminators of a method file with fresh weights.
 
     Args:
         method: the method file.
         in_channels: channels of condition and image together.
-        width: the benchmark's multiplier of channels.
+        budget: the benchmark's size of networks.
     """
     spec = method.discriminator
-    base = scaled(spec.base_channels, width)
+    base = scaled(spec.base_channels, budget.width)
     return MultiscaleDiscriminator(in_channels, base, spec.layers, spec.scales)
 
 

@@ -11,8 +11,8 @@ class InstanceNorm2d(nn.Module):
     """Instance normalisation without affine parameters, with right gradients in any memory format.
 
     PyTorch's own kernel computes wrong gradients on the CPU for batch 1 when the gradient arrives
-    channels-last (cosine 0.5 to 0.85 to the true gradient, without a warning), so the input, and
-    through it the gradient, is held in the contiguous format around the kernel.
+    channels-last (cosine 0.5 to 0.85 to the true gradient, without a warning). Its batch norm does
+    not, is faster, and computes the same when each image's channels are the batch's channels.
     """
 
     def __init__(self, eps: float = 1e-5) -> None:
@@ -24,22 +24,8 @@ class InstanceNorm2d(nn.Module):
         """Normalise each channel of each image, ``B x C x H x W``."""
         if x.device.type != "cpu":
             return F.instance_norm(x, eps=self.eps)
-        normalised = F.instance_norm(x.contiguous(), eps=self.eps)
-        return _ContiguousGradient.apply(normalised)
-
-
-class _ContiguousGradient(torch.autograd.Function):
-    """Identity whose gradient is handed on in the contiguous memory format."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the input."""
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the gradient, contiguous."""
-        return gradient.contiguous()
+        channels = x if len(x) == 1 else x.contiguous().view(1, -1, *x.shape[2:])
+        return F.batch_norm(channels, None, None, training=True, eps=self.eps).view(x.shape)
 
 
 class ConditionConv2d(nn.Conv2d):
@@ -53,7 +39,8 @@ class ConditionConv2d(nn.Conv2d):
         """Return the convolution of ``B x C x H x W``."""
         if x.device.type != "cpu":  # a GPU would have to wait for the answer
             return super().forward(x)
-        used = torch.nonzero(x.detach().abs().amax(dim=(0, 2, 3))).flatten()
+        least, most = x.detach().amin(dim=(0, 2, 3)), x.detach().amax(dim=(0, 2, 3))
+        used = torch.nonzero((least != 0) | (most != 0)).flatten()
         if len(used) in (0, x.shape[1]):
             return super().forward(x)
         weight = self.weight.index_select(1, used)

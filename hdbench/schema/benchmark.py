@@ -49,6 +49,9 @@ class Budget(Table):
 
     #: Multiplies ``base_channels`` of generator and discriminators; 1.0 is the paper's.
     width: Annotated[float, Field(gt=0, le=4)]
+    #: Halvings before a generator's residual blocks, where its method has more. Small images keep
+    #: the paper's grid with fewer: 1024x512 after 4 halvings is 64x32, and so is 256x128 after 2.
+    downsamplings: Positive
     #: Epochs at the full learning rate.
     epochs: Annotated[int, Field(ge=0)]
     #: Epochs of linear decay to 0 after them.

@@ -22,7 +22,7 @@ from hdbench.data.scene import (
 )
 from hdbench.data.sheets import Cell, contact_sheet, write_sheet
 from hdbench.errors import CheckpointError, UsageError
-from hdbench.networks.builder import build_discriminator, build_generator, conditioning
+from hdbench.networks.builder import build_discriminator, build_generator, conditioning, halvings
 from hdbench.networks.perceptual import VGG19Features, load_vgg19
 from hdbench.provenance import derived_seed, digest, tensors_digest
 from hdbench.runtime.checkpoint import require_same_shapes, save_weights
@@ -67,8 +67,8 @@ class Pix2PixHDTrainer:
         self.condition = conditioning(method, space.channels)
         torch.manual_seed(derived_seed("weights", seed))
         channels = self.condition.channels
-        self.generator = build_generator(method, channels, self.budget.width).to(device)
-        self.discriminator = build_discriminator(method, channels + 3, self.budget.width)
+        self.generator = build_generator(method, channels, self.budget).to(device)
+        self.discriminator = build_discriminator(method, channels + 3, self.budget)
         self.discriminator.to(device)
         self._vgg_digest = None if vgg is None else tensors_digest(vgg.state_dict())
         self.vgg = None if vgg is None else vgg.to(device)
@@ -207,8 +207,8 @@ def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
     Raises:
         UsageError: they do not; the nearest sizes that do are named.
     """
-    divisor = 2 ** (method.generator.downsamplings + method.generator.enhancers)
-    size = benchmark.size
+    count, size = halvings(method, benchmark.budget), benchmark.size
+    divisor = 2 ** (count + method.generator.enhancers)
     smallest = 2 * divisor  # reflection padding needs two pixels at the lowest resolution
     for name, side in (("width", size.width), ("height", size.height)):
         if side < smallest:
@@ -221,8 +221,8 @@ def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
             raise UsageError(
                 f"benchmark '{benchmark.name}': [size] {name} = {side} does not divide by "
                 f"{divisor}, as the generator of '{method.name}' needs "
-                f"({method.generator.downsamplings} halvings, {method.generator.enhancers} "
-                f"enhancers); use {below} or {below + divisor}"
+                f"({count} halvings, {method.generator.enhancers} enhancers); "
+                f"use {below} or {below + divisor}"
             )
 
 

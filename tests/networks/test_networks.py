@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator, scaled
 from hdbench.networks.discriminator import MultiscaleDiscriminator
-from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
+from hdbench.networks.generator import GlobalGenerator, LocalEnhancer, ResidualBlock
 from hdbench.networks.layers import ConditionConv2d, halved
+from hdbench.schema.benchmark import Budget
 from hdbench.schema.method import Pix2PixHD
 
 LABELS_AND_BOUNDARY = 36  # Cityscapes: 35 one-hot channels and the boundary map
@@ -26,6 +27,12 @@ def ours() -> Pix2PixHD:
     return method
 
 
+def budget(downsamplings: int = 4) -> Budget:
+    """The paper's width, as the Cityscapes benchmark states it."""
+    stated = Library().benchmark("cityscapes").budget
+    return stated.model_copy(update={"downsamplings": downsamplings})
+
+
 def with_enhancers(count: int) -> Pix2PixHD:
     method = ours()
     return method.model_copy(
@@ -38,12 +45,12 @@ def with_enhancers(count: int) -> Pix2PixHD:
 
 def test_the_global_generator_has_the_papers_parameters() -> None:
     with torch.device("meta"):
-        assert parameters(build_generator(ours(), LABELS_AND_BOUNDARY, 1.0)) == 182_546_755
+        assert parameters(build_generator(ours(), LABELS_AND_BOUNDARY, budget())) == 182_546_755
 
 
 def test_the_local_enhancer_has_the_papers_parameters() -> None:
     with torch.device("meta"):
-        network = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, 1.0)
+        network = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, budget())
         assert isinstance(network, LocalEnhancer)
         # G1 keeps its 64 channels; the enhancer's are half of them.
         network = LocalEnhancer(LABELS_AND_BOUNDARY, 32, 4, 9, 1, 3)
@@ -59,9 +66,24 @@ def test_the_discriminators_have_the_papers_parameters(scales: int, count: int) 
 
 def test_method_files_build_the_papers_networks() -> None:
     with torch.device("meta"):
-        assert parameters(build_discriminator(ours(), LABELS_AND_BOUNDARY + 3, 1.0)) == 8_404_803
-        generator = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, 1.0)
+        assert (
+            parameters(build_discriminator(ours(), LABELS_AND_BOUNDARY + 3, budget())) == 8_404_803
+        )
+        generator = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, budget())
     assert parameters(generator) == 182_857_059
+
+
+@pytest.mark.parametrize(("allowed", "height", "width"), [(1, 64, 128), (2, 32, 64), (9, 8, 16)])
+def test_a_small_image_keeps_a_grid_of_its_own(allowed: int, height: int, width: int) -> None:
+    """A budget takes halvings away, never adds any to the method's four."""
+    with torch.device("meta"):
+        network = build_generator(ours(), 5, budget(allowed))
+        assert isinstance(network, GlobalGenerator)
+        trunk = next(layer for layer in network.body if isinstance(layer, ResidualBlock))
+        shapes: list[torch.Size] = []
+        trunk.register_forward_hook(lambda module, given, output: shapes.append(output.shape))
+        assert network(torch.zeros(1, 5, 128, 256)).shape == (1, 3, 128, 256)
+    assert shapes[0][-2:] == (height, width)
 
 
 # -- shapes ---------------------------------------------------------------------------------------
