@@ -52,6 +52,9 @@ class Budget(Table):
     #: Halvings before a generator's residual blocks, where its method has more. Small images keep
     #: the paper's grid with fewer: 1024x512 after 4 halvings is 64x32, and so is 256x128 after 2.
     downsamplings: Positive
+    #: Multiplies every method's learning rate; 1.0 is the paper's. Narrow networks want more: the
+    #: best rate goes with 1 / width (Yang et al. 2021, maximal update parametrisation).
+    rate: Rate
     #: Epochs at the full learning rate.
     epochs: Annotated[int, Field(ge=0)]
     #: Epochs of linear decay to 0 after them.

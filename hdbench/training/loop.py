@@ -267,7 +267,7 @@ def train(
     constant, decay = planned_steps(benchmark, len(files))
     per_epoch = steps_per_epoch(len(files), benchmark.budget.batch_size)
     space = LABEL_SPACES[benchmark.data.label_space]
-    size = benchmark.size
+    size, peak = benchmark.size, method.optimizer.learning_rate * benchmark.budget.rate
     augment = ResizeAndFlip(size.height, size.width, benchmark.budget.flip)
 
     def batches(start: int, stop: int) -> Iterator[Batch]:
@@ -290,7 +290,7 @@ def train(
     ):
         job.resume(trainer)
         for step, batch in job.follow(batches):
-            rate = learning_rate(step, constant, decay, method.optimizer.learning_rate)
+            rate = learning_rate(step, constant, decay, peak)
             losses = trainer.step(batch, rate)
             job.record(step, {"epoch": step // per_epoch, "rate": rate}, losses, batch.names)
             if (step + 1) % per_epoch == 0:
