@@ -20,6 +20,10 @@ _PLASTER: tuple[RGB, ...] = (
     (104, 112, 128), (164, 120, 132), (84, 80, 82),
 )  # fmt: skip
 _ROOFS: tuple[RGB, ...] = ((126, 66, 52), (74, 76, 84), (98, 78, 66), (88, 96, 92))
+_STONES: tuple[RGB, ...] = ((160, 150, 138), (150, 84, 68), (128, 128, 130), (196, 190, 180))
+_RAILINGS: tuple[RGB, ...] = (
+    (70, 72, 74), (206, 204, 196), (112, 80, 56), (60, 90, 70), (140, 142, 144),
+)  # fmt: skip
 _AWNINGS: tuple[RGB, ...] = (
     (150, 40, 40), (40, 84, 120), (44, 96, 60), (190, 150, 50), (96, 60, 110), (70, 70, 74),
 )  # fmt: skip
@@ -170,10 +174,7 @@ class Structure:
         view.side_plane(self.x, self.near, self.far, 0, self.height, facade, code)
 
     def _wall(self, view: View) -> None:
-        stone = np.array(
-            self.draws.tint(self.draws.pick(((160, 150, 138), (150, 84, 68), (128, 128, 130),
-                                             (196, 190, 180))), 14), np.float32,
-        )[:, None, None]  # fmt: skip
+        stone = planes(self.draws.tint(self.draws.pick(_STONES), 14))
         block, row = self.draws.uniform(0.5, 1.2), self.draws.uniform(0.25, 0.5)
         poster = self.near + self.draws.uniform(0.2, 0.7) * (self.far - self.near)
         hue = planes(self.draws.pick(_AWNINGS))
@@ -199,10 +200,7 @@ class Structure:
     def _fence(self, view: View) -> None:
         self._garden(view)
         kind = self.draws.pick(("pickets", "mesh", "bars", "planks"))
-        metal = np.array(
-            self.draws.tint(self.draws.pick(((70, 72, 74), (206, 204, 196), (112, 80, 56),
-                                             (60, 90, 70), (140, 142, 144))), 12), np.float32,
-        )[:, None, None]  # fmt: skip
+        metal = planes(self.draws.tint(self.draws.pick(_RAILINGS), 12))
         behind = planes(self.draws.tint((74, 86, 58), 14))
         step = self.draws.uniform(0.28, 0.5)
         top = self.height

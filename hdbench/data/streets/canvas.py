@@ -8,6 +8,7 @@ pixels: these are exact in IEEE arithmetic, so every machine paints the same byt
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ class Canvas:
         area, (ax, ay) = 0.0, points[-1]
         for bx, by in points:
             dx, dy = bx - ax, by - ay
-            length = (dx * dx + dy * dy) ** 0.5
+            length = sqrt(dx * dx + dy * dy)
             area += ax * by - bx * ay
             if length:
                 edges.append((-dy / length, dx / length, (dy * ax - dx * ay) / length))
@@ -185,7 +186,6 @@ class Canvas:
         bottom: float,
         colour: Colour,
         code: int | None,
-        opacity: float = 1.0,
     ) -> None:
         """Paint an upright rectangle; thin ones cover the exact share of each pixel."""
         if (right - left) * (bottom - top) < _finest(code) ** 2:
@@ -197,8 +197,6 @@ class Canvas:
         across = np.minimum(xs + 0.5, right) - np.maximum(xs - 0.5, left)
         down = np.minimum(ys + 0.5, bottom) - np.maximum(ys - 0.5, top)
         cover = np.maximum(down, 0.0)[:, None] * np.maximum(across, 0.0)[None, :]
-        if opacity != 1.0:
-            cover *= opacity
         inside = ((ys >= top) & (ys < bottom))[:, None] & ((xs >= left) & (xs < right))[None, :]
         self.blend(window, cover, colour, inside, code)
 
@@ -234,7 +232,7 @@ class Canvas:
     ) -> None:
         """Paint a straight line with square ends."""
         (ax, ay), (bx, by) = start, end
-        length = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
+        length = sqrt((bx - ax) * (bx - ax) + (by - ay) * (by - ay))
         if length == 0:
             return
         px, py = -(by - ay) / length * thickness / 2, (bx - ax) / length * thickness / 2

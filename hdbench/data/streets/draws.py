@@ -41,7 +41,10 @@ class Draws:
 
     def weighted(self, choices: dict[Choice, float]) -> Choice:
         """Return one of the choices with a chance in proportion to its weight."""
-        left = self.uniform(0.0, sum(choices.values()))
+        total = 0.0
+        for weight in choices.values():  # plainly: sum() rounds otherwise in newer Pythons
+            total += weight
+        left = self.uniform(0.0, total)
         for choice, weight in choices.items():
             left -= weight
             if left < 0:

@@ -135,7 +135,6 @@ class Ground:
             Id.PARKING: (1 + 0.22 * fine + 0.1 * coarse)
             * (1 - 0.3 * stripes(z + 1, 0.42, 0.14, deep)),
             Id.RAIL_TRACK: 1 + 0.5 * fine - 0.35 * stripes(z, 0.65, 0.4, deep),
-            Id.GROUND: (1 + 0.3 * fine + 0.3 * coarse),
         }  # fmt: skip
         first = self.strips[0]
         colours = _painted(first, grain)
@@ -188,16 +187,6 @@ class Ground:
         deep = 0.34 * view.eye * view.focal / (z * z)
         view.canvas.ellipse(centre, wide, deep, view.lit((62, 60, 60), "up", z), None)
         view.canvas.ellipse(centre, wide, deep, view.lit((92, 90, 88), "up", z), None, hole=0.78)
-
-    def label_at(self, x: float, z: float) -> Id:
-        """Return what lies at a place."""
-        if self.crossing is not None and self.crossing.holds(z):
-            return Id.ROAD
-        label = self.strips[0].label
-        for strip in self.strips[1:]:
-            if x >= strip.left:
-                label = strip.label
-        return label
 
 
 def _painted(strip: Strip, grain: dict[Id, Array]) -> Array:

@@ -11,7 +11,6 @@ class Id(IntEnum):
     EGO_VEHICLE = 1
     STATIC = 4
     DYNAMIC = 5
-    GROUND = 6
     ROAD = 7
     SIDEWALK = 8
     PARKING = 9

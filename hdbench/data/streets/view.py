@@ -151,12 +151,11 @@ class View:
         z: float,
         colour: Sequence[float],
         code: int | None,
-        opacity: float = 1.0,
     ) -> None:
         """Paint an upright rectangle that faces the camera."""
         left, top = self.project(x0, y1, z)
         right, bottom = self.project(x1, y0, z)
-        self.canvas.rectangle(left, top, right, bottom, self.lit(colour, "front", z), code, opacity)
+        self.canvas.rectangle(left, top, right, bottom, self.lit(colour, "front", z), code)
 
     def disc(
         self,
