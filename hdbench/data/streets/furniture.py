@@ -25,7 +25,7 @@ def _post(view: View, x: float, z: float, height: float, thick: float, metal: RG
 def lamp_post(view: View, draws: Draws, x: float, z: float) -> None:
     """Paint a street lamp whose arm reaches over the road."""
     metal = draws.tint(draws.pick(_METAL), 10)
-    height, thick = draws.uniform(4.6, 7.5), draws.uniform(0.26, 0.36)
+    height, thick = draws.uniform(4.6, 7.5), draws.uniform(0.28, 0.38)
     reach = draws.uniform(0.7, 1.6) * (-1 if x > 0 else 1)
     _post(view, x, z, height, thick, metal)
     code = view.canvas.stuff(Id.POLE)

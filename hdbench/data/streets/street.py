@@ -20,6 +20,7 @@ from hdbench.data.streets.plants import tree
 from hdbench.data.streets.vehicles import Box
 from hdbench.data.streets.view import View
 
+_FINE = 26.0  # people, cycles and what is thin stand no farther away than this, in metres
 _OVERHANG = 3.5  # how far lamps and crowns reach beyond what stands on the ground, in metres
 
 #: What stands along a side, and how often: in the town, and where it ends.
@@ -95,8 +96,8 @@ class Street:
     def _fill_pavement(self, side: Side) -> None:
         inner, outer = side.borders["pavement"]
         draws = self._stream(f"pavement {side.sign:+.0f}")
-        z = draws.uniform(3.6, 6.0)
-        while z < 36:
+        z = draws.uniform(4.8, 7.5)
+        while z < _FINE:
             what = draws.weighted(
                 {"person": 7, "lamp": 2.2, "sign": 2.4, "light": 1.4, "tree": 1.6, "bicycle": 2.0,
                  "motorcycle": 1.6, "bin": 0.8, "hoarding": 0.7, "dog": 0.3, "rack": 0.6,
@@ -106,7 +107,7 @@ class Street:
             middle = side.sign * draws.uniform(inner + 0.7, outer - 0.5)
             if self.crossing is None or not self.crossing.holds(z):
                 self._stand(what, ("pavement", side.sign), edge, middle, z)
-            z += draws.uniform(1.2, 3.0) * (1 + z / 14)
+            z += draws.uniform(1.0, 2.6) * (1 + z / 24)
         if self.crossing is not None and draws.chance(0.85):
             edge = side.sign * (inner + 0.4)
             self._stand("light", ("pavement", side.sign), edge, edge, self.crossing.near - 1.0)
@@ -173,7 +174,7 @@ class Street:
         inner, outer = side.borders["verge"]
         draws = self._stream(f"verge {side.sign:+.0f}")
         x = side.sign * (inner + outer) / 2
-        z, step = draws.uniform(5, 11), draws.uniform(6, 11)
+        z, step = draws.uniform(6, 12), draws.uniform(6, 11)
         while z < 55:
             if draws.chance(0.8) and not (self.crossing and self.crossing.holds(z, 1.5)):
                 own = self._next("tree")
@@ -199,7 +200,7 @@ class Street:
         inner, outer = side.borders["kerbside"]
         place: tuple[Zone, float] = ("kerbside", side.sign)
         draws = self._stream(f"kerbside {side.sign:+.0f}")
-        z = draws.uniform(3.2, 7.0)
+        z = draws.uniform(4.0, 8.0)
         while z < 42:
             what = draws.weighted({"car": 7, "truck": 1.3, "bus": 0.5, "motorcycle": 1.4,
                                    "container": 0.5, "nothing": 2.0})  # fmt: skip
@@ -213,7 +214,7 @@ class Street:
                 box = _room(own, what, x, z, side.sign > 0)
                 self._vehicle(place, what, own, box)
                 long = box.z1 - box.z0
-            elif what == "motorcycle":
+            elif what == "motorcycle" and z < _FINE:
                 self._parked_cycle(place, what, own, x, z)
                 long = 1.2
             elif what == "container":
@@ -225,10 +226,10 @@ class Street:
 
     def _fill_road(self) -> None:
         draws = self._stream("traffic")
-        lanes = [(0.0, draws.uniform(7.5, 20), True)]
-        lanes += [(-(n + 1) * LANE, draws.uniform(5, 16), False) for n in range(self.oncoming)]
+        lanes = [(0.0, draws.uniform(9, 24), True)]
+        lanes += [(-(n + 1) * LANE, draws.uniform(6, 18), False) for n in range(self.oncoming)]
         if self.extra:
-            lanes.append((LANE, draws.uniform(5, 18), True))
+            lanes.append((LANE, draws.uniform(6, 20), True))
         for x, start, away in lanes:
             z = start
             while z < 55:
@@ -239,13 +240,13 @@ class Street:
                 z += draws.uniform(4, 17)
         if draws.chance(0.5):
             x = self.road[1] - 0.55 if draws.chance(0.6) else self.road[0] + 0.55
-            self._ride("bicycle", self._next("ride"), x, draws.uniform(4.5, 13))
+            self._ride("bicycle", self._next("ride"), x, draws.uniform(6.0, 16))
         if self.crossing is not None:
             self._cross(draws, self.crossing)
 
     def _drive(self, draws: Draws, what: str, x: float, z: float, away: bool) -> float:
         """Plan something on a lane and return the length that it takes."""
-        if what == "nothing":
+        if what == "nothing" or (what in ("bicycle", "motorcycle") and z > _FINE):
             return 0.0
         own = self._next("drive")
         if what in ("bicycle", "motorcycle"):

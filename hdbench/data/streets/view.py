@@ -74,7 +74,7 @@ class View:
         #: Height of the camera above the road, in metres.
         self.eye = draws.uniform(1.6, 2.3)
         #: Pixels per metre at a distance of one metre.
-        self.focal = draws.uniform(0.98, 1.16) * canvas.height
+        self.focal = draws.uniform(1.3, 1.55) * canvas.height
         #: Column of the vanishing point and row of the horizon, in pixels.
         self.centre = draws.uniform(0.86, 1.14) * canvas.height
         self.level = draws.uniform(0.40, 0.48) * canvas.height
