@@ -201,6 +201,11 @@ def planned_steps(benchmark: Benchmark, scenes: int) -> tuple[int, int]:
     return budget.epochs * per_epoch, budget.decay_epochs * per_epoch
 
 
+def peak_rate(method: Pix2PixHD, benchmark: Benchmark) -> float:
+    """Return the learning rate before its decay: the method's times the budget's."""
+    return method.optimizer.learning_rate * benchmark.budget.rate
+
+
 def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
     """Check that the benchmark's sides divide by the generator's halvings.
 
@@ -267,7 +272,7 @@ def train(
     constant, decay = planned_steps(benchmark, len(files))
     per_epoch = steps_per_epoch(len(files), benchmark.budget.batch_size)
     space = LABEL_SPACES[benchmark.data.label_space]
-    size, peak = benchmark.size, method.optimizer.learning_rate * benchmark.budget.rate
+    size, peak = benchmark.size, peak_rate(method, benchmark)
     augment = ResizeAndFlip(size.height, size.width, benchmark.budget.flip)
 
     def batches(start: int, stop: int) -> Iterator[Batch]:
