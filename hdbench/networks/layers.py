@@ -36,7 +36,9 @@ class ConditionConv2d(nn.Conv2d):
     """A convolution over one-hot labels: channels that are zero everywhere are left out.
 
     A scene holds about half of Cityscapes' labels, so half of the widest layers' work adds zeros.
-    Outputs and gradients are those of ``Conv2d``, up to the order in which floats are summed.
+    Outputs and the weights' gradients are those of ``Conv2d``, up to the order in which floats are
+    summed. A channel that is left out gets a gradient of 0 itself, not ``Conv2d``'s: nobody asks
+    for that of labels, but a continuous input that is 0 all over could not learn to leave it.
     """
 
     def forward(self, x: Tensor) -> Tensor:

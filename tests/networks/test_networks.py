@@ -178,14 +178,25 @@ def test_instance_norm_reads_a_gradient_by_its_values_alone() -> None:
     torch.testing.assert_close(normalised(layer, x, odd), normalised(layer, x, gradient))
 
 
-@pytest.mark.parametrize("used", [[], [0, 3], list(range(6))])
-def test_labels_that_are_nowhere_do_not_change_the_convolution(used: list[int]) -> None:
+def convolutions() -> tuple[ConditionConv2d, nn.Conv2d]:
+    """The layer and its reference, with the same weights."""
     torch.manual_seed(0)
-    layer = ConditionConv2d(6, 4, kernel_size=3)
-    plain = nn.Conv2d(6, 4, kernel_size=3)
+    layer, plain = ConditionConv2d(6, 4, kernel_size=3), nn.Conv2d(6, 4, kernel_size=3)
     plain.load_state_dict(layer.state_dict())
+    return layer, plain
+
+
+def labelled(used: list[int]) -> Tensor:
+    """An input whose other channels are zero everywhere; its gradient is asked for."""
     x = torch.zeros(2, 6, 8, 9)
     x[:, used] = torch.randn(2, len(used), 8, 9)
+    return x.requires_grad_()
+
+
+@pytest.mark.parametrize("used", [[], [0, 3], list(range(6))])
+def test_labels_that_are_nowhere_do_not_change_the_convolution(used: list[int]) -> None:
+    layer, plain = convolutions()
+    x = labelled(used)
     for convolution in (layer, plain):
         (convolution(x) ** 2).sum().backward()
     torch.testing.assert_close(layer(x), plain(x))
@@ -193,6 +204,15 @@ def test_labels_that_are_nowhere_do_not_change_the_convolution(used: list[int]) 
     assert layer.bias is not None
     assert plain.bias is not None
     torch.testing.assert_close(layer.bias.grad, plain.bias.grad)
+
+
+def test_a_channel_that_is_left_out_gets_no_gradient_and_the_others_their_own() -> None:
+    layer, plain = convolutions()
+    x = labelled([0, 3])
+    (found,) = torch.autograd.grad((layer(x) ** 2).sum(), x)
+    (expected,) = torch.autograd.grad((plain(x) ** 2).sum(), x)
+    torch.testing.assert_close(found[:, [0, 3]], expected[:, [0, 3]])
+    assert found[:, [1, 2, 4, 5]].abs().max() == 0 < expected[:, [1, 2, 4, 5]].abs().max()
 
 
 def test_the_input_pyramid_does_not_count_padding() -> None:
