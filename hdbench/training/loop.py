@@ -179,11 +179,11 @@ def run_identity(
         method: the resolved method.
         benchmark: the resolved benchmark; its judge and scoring do not enter.
         seed: of weights, order and augmentation.
-        data: name and file digests of each training scene (``Bench.train_data``).
+        data: name and digests of each training scene (``Bench.train_data``).
     """
     return {
         "kind": "generator",
-        "version": 1,
+        "version": 2,
         "method": method.model_dump(exclude={"title", "source"}),
         "data": benchmark.data.model_dump(),
         "size": benchmark.size.model_dump(),
@@ -249,7 +249,7 @@ def train(
         benchmark: the resolved benchmark.
         seed: of weights, order and augmentation.
         files: the training scenes.
-        data: their names and file digests (``Bench.train_data``).
+        data: their names and digests (``Bench.train_data``).
         folder: the run's folder.
         machine: device, decoding workers, time between checkpoints.
         vgg_weights: torchvision's VGG-19 file; None means torchvision's cache.

@@ -258,7 +258,10 @@ def test_sigterm_saves_and_the_same_command_goes_on(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_damaged_file_stops_with_its_name_and_loses_no_step(bench: Bench, workers: int) -> None:
+def test_a_file_damaged_meanwhile_stops_with_its_name_and_loses_no_step(
+    bench: Bench, workers: int
+) -> None:
+    assert bench.train_data  # read and hashed before the damage
     path = bench.train_scenes[3].image
     path.write_bytes(path.read_bytes()[:500])
     rarely = Machine(torch.device("cpu"), workers, checkpoint_minutes=60)
@@ -269,6 +272,15 @@ def test_a_damaged_file_stops_with_its_name_and_loses_no_step(bench: Bench, work
     done = len(read_metrics(folder / "metrics.jsonl"))
     saved = [item.name for item in (folder / "checkpoints").glob("*.pt")]
     assert saved == ([f"step-{done:08}.pt"] if done else [])
+
+
+def test_a_damaged_file_is_named_before_the_first_step(bench: Bench) -> None:
+    path = bench.train_scenes[3].image
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DataError) as error:
+        train(bench)
+    assert str(error.value).startswith(f"{path}: cannot be decoded")
+    assert not bench.run_folder("ours-no-vgg", 0).exists()
 
 
 # -- real signals on real processes ---------------------------------------------------------------
