@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.data.layouts import SceneFiles, find_scenes
-from hdbench.data.loading import ids_digest
+from hdbench.data.loading import ids_digest, photograph_digest
 from hdbench.data.streets.files import folder_name, write_streets
 from hdbench.errors import UsageError
 from hdbench.floors import TrainingSet
@@ -78,13 +78,20 @@ class Bench:
 
     @cached_property
     def train_data(self) -> list[list[str]]:
-        """Name, label digest and photograph digest (and instance digest) of training scenes."""
-        return self._digests(self.train_scenes)
+        """Name of each training scene, and SHA-256 of what is learnt from it, once decoded.
+
+        Photograph, label ids and, where the dataset has them, instance ids. How their files are
+        compressed does not enter: the same pixels are the same data on any machine.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        return self._data(self.train_scenes)
 
     @cached_property
     def judge_data(self) -> list[list[str]]:
         """The like of ``train_data`` for the scenes that the segmenter learns from."""
-        return self._digests(self.judge_scenes)
+        return self._data(self.judge_scenes)
 
     @cached_property
     def test_label_digests(self) -> list[str]:
@@ -94,11 +101,7 @@ class Bench:
     @cached_property
     def test_map_digests(self) -> list[list[str]]:
         """SHA-256 of the ids of each test scene's label map, and of its instance map if any."""
-        columns = [self.test_label_digests]
-        instances = _instances(self.test_scenes)
-        if instances:
-            columns.append(self.file_digests.of(instances, ids_digest))
-        return _rows(columns)
+        return _rows(self._maps(self.test_scenes))
 
     @cached_property
     def training_set(self) -> TrainingSet:
@@ -167,21 +170,18 @@ class Bench:
     def _scenes(self, split: str) -> list[SceneFiles]:
         return find_scenes(self.benchmark.data.layout, self.data_root(split), split)
 
-    def _digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
-        columns = [
-            [entry.name for entry in scenes],
-            self.file_digests.of(entry.label for entry in scenes),
-            self.file_digests.of(entry.image for entry in scenes),
-        ]
-        instances = _instances(scenes)
-        if instances:
-            columns.append(self.file_digests.of(instances))
-        return _rows(columns)
+    def _data(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
+        names = [entry.name for entry in scenes]
+        photographs = self.file_digests.of((entry.image for entry in scenes), photograph_digest)
+        return _rows([names, photographs, *self._maps(scenes)])
 
-
-def _instances(scenes: Sequence[SceneFiles]) -> list[Path]:
-    """Return the instance maps; a layout has one for every scene, or none at all."""
-    return [entry.instance for entry in scenes if entry.instance is not None]
+    def _maps(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
+        """Return the digests of label maps and, if the layout has them, of instance maps."""
+        columns = [self.file_digests.of((entry.label for entry in scenes), ids_digest)]
+        instances = [entry.instance for entry in scenes if entry.instance is not None]
+        if instances:  # a layout has one for every scene, or none at all
+            columns.append(self.file_digests.of(instances, ids_digest))
+        return columns
 
 
 def _rows(columns: Sequence[Sequence[str]]) -> list[list[str]]:

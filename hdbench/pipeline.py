@@ -319,7 +319,7 @@ def _identity(bench: Bench, method: Pix2PixHD | Floor, seed: int) -> dict[str, A
         return run_identity(method, bench.benchmark, seed, bench.train_data)
     return {
         "kind": "floor",
-        "version": 1,
+        "version": 2,
         "floor": method.floor,
         "data": bench.benchmark.data.model_dump(),
         "size": bench.benchmark.size.model_dump(),

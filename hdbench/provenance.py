@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from hdbench import __version__
 from hdbench.storage import write_atomically
 
@@ -136,18 +138,24 @@ class FileDigests:
             paths: the files.
             compute: a module's function from a file to its digest; each function's digests are
                 remembered under its own name.
+
+        Raises:
+            Exception: whatever ``compute`` does; the digests before it are remembered.
         """
         digests: list[str] = []
         changed = False
-        for path in paths:
-            stat = path.stat()
-            key, stamp = f"{compute.__name__} {path.resolve()}", [stat.st_size, stat.st_mtime_ns]
-            known = self._known.get(key)
-            if known is None or known[:2] != stamp:
-                known = [*stamp, compute(path)]
-                self._known[key] = known
-                changed = True
-            digests.append(known[2])
-        if changed:
-            write_atomically(self._memory, json.dumps(self._known).encode())
+        try:
+            for path in tqdm(list(paths), desc="hashing", unit="file", delay=2):
+                stat = path.stat()
+                key = f"{compute.__name__} {path.resolve()}"
+                stamp = [stat.st_size, stat.st_mtime_ns]
+                known = self._known.get(key)
+                if known is None or known[:2] != stamp:
+                    known = [*stamp, compute(path)]
+                    self._known[key] = known
+                    changed = True
+                digests.append(known[2])
+        finally:
+            if changed:
+                write_atomically(self._memory, json.dumps(self._known).encode())
         return digests

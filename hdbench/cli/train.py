@@ -52,17 +52,22 @@ def train(
       hdbench train ours --vgg-weights vgg19-dcbb9e9d.pth
       hdbench train ./my-method.toml --seed 1
     """
+    from hdbench.networks.builder import halvings
     from hdbench.pipeline import train_method
     from hdbench.schema.method import Pix2PixHD
-    from hdbench.training.loop import planned_steps, run_identity
+    from hdbench.training.loop import peak_rate, planned_steps, run_identity
 
     resolved = bench.library.method(method)
     if not isinstance(resolved, Pix2PixHD):
         raise UsageError(f"'{method}' is of kind '{resolved.kind}' and learns nothing")
     if dry_run:
         identity = run_identity(resolved, bench.benchmark, seed, bench.train_data)
-        constant, decay = planned_steps(bench.benchmark, len(bench.train_scenes))
-        click.echo(json.dumps({**identity, "steps": constant + decay}, indent=2))
+        plan = {
+            "steps": sum(planned_steps(bench.benchmark, len(bench.train_scenes))),
+            "halvings": halvings(resolved, bench.benchmark.budget),
+            "peak_rate": peak_rate(resolved, bench.benchmark),
+        }
+        click.echo(json.dumps({**identity, **plan}, indent=2))
         return
     output = train_method(bench, resolved, seed, machine, vgg_weights, restart)
     click.echo(f"trained: {output}")

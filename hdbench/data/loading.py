@@ -88,6 +88,18 @@ def ids_digest(path: Path) -> str:
     return tensors_digest({"ids": torch.from_numpy(np.array(_decoded(path)))})
 
 
+def photograph_digest(path: Path) -> str:
+    """Return the SHA-256 of a photograph's pixels: shape and RGB values.
+
+    How the file is compressed does not change it, but where compression loses something, the
+    pixels are those that this machine's decoder makes.
+
+    Raises:
+        DataError: as ``read_photograph``.
+    """
+    return tensors_digest({"photograph": read_photograph(path)})
+
+
 def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) -> Scene:
     """Return a scene at its native size.
 

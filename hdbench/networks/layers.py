@@ -10,9 +10,10 @@ from torch.nn import functional as F
 class InstanceNorm2d(nn.Module):
     """Instance normalisation without affine parameters, with right gradients in any memory format.
 
-    PyTorch's own kernel computes wrong gradients on the CPU for batch 1 when the gradient arrives
-    channels-last (cosine 0.5 to 0.85 to the true gradient, without a warning). Its batch norm does
-    not, is faster, and computes the same when each image's channels are the batch's channels.
+    On the CPU each image's channels are the channels of one batch norm, which computes the same and
+    is faster. For batch 1 both of PyTorch's CPU kernels read a channels-last gradient in the wrong
+    order where the batch dimension's stride, which no element needs, is not the usual one; a
+    ``view`` is enough for that, and nothing warns. So input and gradient are made contiguous.
     """
 
     def __init__(self, eps: float = 1e-5) -> None:
@@ -24,15 +25,20 @@ class InstanceNorm2d(nn.Module):
         """Normalise each channel of each image, ``B x C x H x W``."""
         if x.device.type != "cpu":
             return F.instance_norm(x, eps=self.eps)
-        channels = x if len(x) == 1 else x.contiguous().view(1, -1, *x.shape[2:])
-        return F.batch_norm(channels, None, None, training=True, eps=self.eps).view(x.shape)
+        channels = x.contiguous().view(1, -1, *x.shape[2:])
+        normalised = F.batch_norm(channels, None, None, training=True, eps=self.eps)
+        if normalised.requires_grad:
+            normalised.register_hook(Tensor.contiguous)
+        return normalised.view(x.shape)
 
 
 class ConditionConv2d(nn.Conv2d):
     """A convolution over one-hot labels: channels that are zero everywhere are left out.
 
     A scene holds about half of Cityscapes' labels, so half of the widest layers' work adds zeros.
-    Outputs and gradients are those of ``Conv2d``, up to the order in which floats are summed.
+    Outputs and the weights' gradients are those of ``Conv2d``, up to the order in which floats are
+    summed. A channel that is left out gets a gradient of 0 itself, not ``Conv2d``'s: nobody asks
+    for that of labels, but a continuous input that is 0 all over could not learn to leave it.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -51,9 +51,12 @@ class Budget(Table):
     width: Annotated[float, Field(gt=0, le=4)]
     #: Halvings before a generator's residual blocks, where its method has more. Small images keep
     #: the paper's grid with fewer: 1024x512 after 4 halvings is 64x32, and so is 256x128 after 2.
+    #: Channels double at each halving, so one that is left out also halves the residual blocks'.
     downsamplings: Positive
-    #: Multiplies every method's learning rate; 1.0 is the paper's. Narrow networks want more: the
-    #: best rate goes with 1 / width (Yang et al. 2021, maximal update parametrisation).
+    #: Multiplies every method's learning rate; 1.0 is the paper's. Narrow networks bear more, but
+    #: no rule gives the number: those of Streets were chosen by looking at trainings on it. (Yang
+    #: et al. 2021 derive a rate of 1 / width for hidden weights under Adam, with other scales of
+    #: weights and outputs than here.)
     rate: Rate
     #: Epochs at the full learning rate.
     epochs: Annotated[int, Field(ge=0)]

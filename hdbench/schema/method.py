@@ -18,11 +18,12 @@ class Input(Table):
 
 
 class Generator(Table):
-    """The coarse-to-fine generator; widths are multiplied by the benchmark's ``budget.width``."""
+    """The coarse-to-fine generator."""
 
-    #: Channels at the full resolution of the global generator.
+    #: Channels at the full resolution of the global generator, multiplied by the benchmark's
+    #: ``budget.width``; they double at each halving.
     base_channels: Positive
-    #: Halvings before the residual blocks.
+    #: Halvings before the residual blocks, at most the benchmark's ``budget.downsamplings``.
     downsamplings: Positive
     #: Residual blocks of the global generator.
     residual_blocks: Positive
@@ -57,7 +58,8 @@ class Loss(Table):
 class Optimizer(Table):
     """Adam, for generator and discriminators alike."""
 
-    #: Step size during the constant part of the schedule.
+    #: Step size during the constant part of the schedule, multiplied by the benchmark's
+    #: ``budget.rate``.
     learning_rate: Rate
     #: Decay of the first moment.
     beta1: Annotated[float, Field(ge=0, lt=1)]

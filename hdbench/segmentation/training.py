@@ -124,7 +124,7 @@ def segmenter_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -
     """Return everything that a trained segmenter depends on, as JSON values."""
     return {
         "kind": "segmenter",
-        "version": 2,
+        "version": 3,
         "data": benchmark.data.model_dump(include={"layout", "label_space"}),
         "size": benchmark.size.model_dump(),
         "segmenter": benchmark.segmenter.model_dump(),
@@ -149,7 +149,7 @@ def train_segmenter(
         benchmark: the resolved benchmark.
         seed: of weights, order and augmentation.
         files: the scenes that it learns from.
-        data: their digests.
+        data: their names and digests (``Bench.judge_data``).
         folder: where the segmenter goes.
         machine: device, decoding workers, time between checkpoints.
         restart: move what the folder holds aside first.

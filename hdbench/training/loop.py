@@ -179,11 +179,11 @@ def run_identity(
         method: the resolved method.
         benchmark: the resolved benchmark; its judge and scoring do not enter.
         seed: of weights, order and augmentation.
-        data: name and file digests of each training scene (``Bench.train_data``).
+        data: name and digests of each training scene (``Bench.train_data``).
     """
     return {
         "kind": "generator",
-        "version": 1,
+        "version": 2,
         "method": method.model_dump(exclude={"title", "source"}),
         "data": benchmark.data.model_dump(),
         "size": benchmark.size.model_dump(),
@@ -199,6 +199,11 @@ def planned_steps(benchmark: Benchmark, scenes: int) -> tuple[int, int]:
     budget = benchmark.budget
     per_epoch = steps_per_epoch(scenes, budget.batch_size)
     return budget.epochs * per_epoch, budget.decay_epochs * per_epoch
+
+
+def peak_rate(method: Pix2PixHD, benchmark: Benchmark) -> float:
+    """Return the learning rate before its decay: the method's times the budget's."""
+    return method.optimizer.learning_rate * benchmark.budget.rate
 
 
 def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
@@ -244,7 +249,7 @@ def train(
         benchmark: the resolved benchmark.
         seed: of weights, order and augmentation.
         files: the training scenes.
-        data: their names and file digests (``Bench.train_data``).
+        data: their names and digests (``Bench.train_data``).
         folder: the run's folder.
         machine: device, decoding workers, time between checkpoints.
         vgg_weights: torchvision's VGG-19 file; None means torchvision's cache.
@@ -267,7 +272,7 @@ def train(
     constant, decay = planned_steps(benchmark, len(files))
     per_epoch = steps_per_epoch(len(files), benchmark.budget.batch_size)
     space = LABEL_SPACES[benchmark.data.label_space]
-    size, peak = benchmark.size, method.optimizer.learning_rate * benchmark.budget.rate
+    size, peak = benchmark.size, peak_rate(method, benchmark)
     augment = ResizeAndFlip(size.height, size.width, benchmark.budget.flip)
 
     def batches(start: int, stop: int) -> Iterator[Batch]:

@@ -246,9 +246,16 @@ def test_export_writes_streets_and_says_where_and_how_many(bare_cli: Cli) -> Non
 
 
 def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) -> None:
+    """Also what only method and budget together say: halvings and peak of the learning rate."""
+    tiny = Path(bench.workspace.benchmark)
+    budget = "[budget]\ndownsamplings = 3\nrate = 2.5"
+    tiny.write_text(tiny.read_text().replace("[budget]", budget))
     planned = json.loads(cli("train", "ours-no-vgg", "--dry-run").stdout)
     assert planned["steps"] == 16
     assert planned["method"]["loss"]["vgg"] == 0
+    assert planned["method"]["generator"]["downsamplings"] == 4
+    assert planned["halvings"] == 3
+    assert planned["peak_rate"] == pytest.approx(5e-4)
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
 

@@ -15,6 +15,7 @@ from hdbench.data.loading import (
     ResizeAndFlip,
     ScaleAndCrop,
     ids_digest,
+    photograph_digest,
     read_instance,
     read_label,
     read_photograph,
@@ -160,6 +161,18 @@ def test_the_digest_of_ids_tells_shapes_and_sixteen_bit_ids_apart(tmp_path: Path
         Image.fromarray(np.array(ids, dtype=np.uint16)).save(path)
         digests.add(ids_digest(path))
     assert len(digests) == 4
+
+
+def test_the_digest_of_a_photograph_is_that_of_its_colours(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    Image.fromarray(colours).save(small, compress_level=9)
+    Image.fromarray(colours).save(large, compress_level=0)
+    assert small.read_bytes() != large.read_bytes()
+    assert photograph_digest(small) == photograph_digest(large)
+    for other in (colours.transpose(1, 0, 2), colours[..., ::-1], colours ^ np.uint8(1)):
+        Image.fromarray(np.ascontiguousarray(other)).save(large)
+        assert photograph_digest(large) != photograph_digest(small)
 
 
 @pytest.mark.parametrize(

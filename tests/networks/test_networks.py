@@ -10,10 +10,11 @@ from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator, scaled
 from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer, ResidualBlock
-from hdbench.networks.layers import ConditionConv2d, halved
+from hdbench.networks.layers import ConditionConv2d, InstanceNorm2d, halved
 from hdbench.schema.benchmark import Budget
 from hdbench.schema.method import Pix2PixHD
 
+MEMORY_FORMATS = [torch.contiguous_format, torch.channels_last]
 LABELS_AND_BOUNDARY = 36  # Cityscapes: 35 one-hot channels and the boundary map
 
 
@@ -138,14 +139,64 @@ def test_discriminators_see_condition_and_image_halved_together() -> None:
         both = halved(both)
 
 
-@pytest.mark.parametrize("used", [[], [0, 3], list(range(6))])
-def test_labels_that_are_nowhere_do_not_change_the_convolution(used: list[int]) -> None:
+def normalised(layer: nn.Module, x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """A layer's output and its input's gradient, each tensor in the memory format it came in."""
+    x = x.clone().requires_grad_()
+    output = layer(x)
+    output.backward(gradient)
+    assert x.grad is not None
+    return output.detach(), x.grad
+
+
+@pytest.mark.parametrize("gradient_format", MEMORY_FORMATS)
+@pytest.mark.parametrize("input_format", MEMORY_FORMATS)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_instance_norm_is_pytorchs_in_any_memory_format(
+    batch: int, input_format: torch.memory_format, gradient_format: torch.memory_format
+) -> None:
+    """PyTorch's own is the reference where all is contiguous; elsewhere it errs."""
     torch.manual_seed(0)
-    layer = ConditionConv2d(6, 4, kernel_size=3)
-    plain = nn.Conv2d(6, 4, kernel_size=3)
+    x = 2 + 3 * torch.randn(batch, 6, 9, 11, dtype=torch.float64)
+    gradient = torch.randn_like(x)
+    expected = normalised(nn.InstanceNorm2d(6), x, gradient)
+    found = normalised(
+        InstanceNorm2d(),
+        x.contiguous(memory_format=input_format),
+        gradient.contiguous(memory_format=gradient_format),
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_instance_norm_reads_a_gradient_by_its_values_alone() -> None:
+    """The stride of a dimension of size 1 says nothing, yet PyTorch's kernels go by it."""
+    torch.manual_seed(0)
+    x, gradient = torch.randn(1, 6, 9, 11), torch.randn(1, 6, 9, 11)
+    last = gradient.contiguous(memory_format=torch.channels_last)
+    odd = last.as_strided(last.shape, (6, *last.stride()[1:]))
+    assert torch.equal(odd, gradient)
+    layer = InstanceNorm2d()
+    torch.testing.assert_close(normalised(layer, x, odd), normalised(layer, x, gradient))
+
+
+def convolutions() -> tuple[ConditionConv2d, nn.Conv2d]:
+    """The layer and its reference, with the same weights."""
+    torch.manual_seed(0)
+    layer, plain = ConditionConv2d(6, 4, kernel_size=3), nn.Conv2d(6, 4, kernel_size=3)
     plain.load_state_dict(layer.state_dict())
+    return layer, plain
+
+
+def labelled(used: list[int]) -> Tensor:
+    """An input whose other channels are zero everywhere; its gradient is asked for."""
     x = torch.zeros(2, 6, 8, 9)
     x[:, used] = torch.randn(2, len(used), 8, 9)
+    return x.requires_grad_()
+
+
+@pytest.mark.parametrize("used", [[], [0, 3], list(range(6))])
+def test_labels_that_are_nowhere_do_not_change_the_convolution(used: list[int]) -> None:
+    layer, plain = convolutions()
+    x = labelled(used)
     for convolution in (layer, plain):
         (convolution(x) ** 2).sum().backward()
     torch.testing.assert_close(layer(x), plain(x))
@@ -153,6 +204,15 @@ def test_labels_that_are_nowhere_do_not_change_the_convolution(used: list[int]) 
     assert layer.bias is not None
     assert plain.bias is not None
     torch.testing.assert_close(layer.bias.grad, plain.bias.grad)
+
+
+def test_a_channel_that_is_left_out_gets_no_gradient_and_the_others_their_own() -> None:
+    layer, plain = convolutions()
+    x = labelled([0, 3])
+    (found,) = torch.autograd.grad((layer(x) ** 2).sum(), x)
+    (expected,) = torch.autograd.grad((plain(x) ** 2).sum(), x)
+    torch.testing.assert_close(found[:, [0, 3]], expected[:, [0, 3]])
+    assert found[:, [1, 2, 4, 5]].abs().max() == 0 < expected[:, [1, 2, 4, 5]].abs().max()
 
 
 def test_the_input_pyramid_does_not_count_padding() -> None:
@@ -181,7 +241,7 @@ def gradients(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     return torch.cat([gradient.flatten().double() for gradient in found if gradient is not None])
 
 
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(
     "make",
@@ -193,7 +253,6 @@ def gradients(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     ids=["GlobalGenerator", "LocalEnhancer", "MultiscaleDiscriminator"],
 )
 def test_gradients_equal_an_fp64_reference(make, batch: int, memory_format) -> None:
-    """Instance norm on the CPU is wrong for batch 1 when gradients arrive channels-last."""
     torch.manual_seed(0)
     network = make()
     x, target = torch.randn(batch, 5, 48, 64), torch.rand(batch, 3, 48, 64) * 2 - 1

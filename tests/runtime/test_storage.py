@@ -130,6 +130,21 @@ def test_file_digests_are_remembered_until_a_file_changes(tmp_path: Path) -> Non
     assert len(FileDigests(memory).of([path])[0]) == 64
 
 
+def test_digests_before_a_damaged_file_are_remembered(tmp_path: Path) -> None:
+    reads: list[str] = []
+
+    def parsed(path: Path) -> str:
+        reads.append(path.name)
+        return str(int(path.read_text()))
+
+    for name, content in (("good", "1"), ("bad", "?")):
+        (tmp_path / name).write_text(content)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="invalid literal"):
+            FileDigests(tmp_path / "digests.json").of([tmp_path / "good", tmp_path / "bad"], parsed)
+    assert reads == ["good", "bad", "bad"]
+
+
 def test_each_kind_of_digest_is_remembered_apart(tmp_path: Path) -> None:
     path, memory = tmp_path / "x", tmp_path / "digests.json"
     path.write_bytes(b"one")

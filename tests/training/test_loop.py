@@ -56,11 +56,13 @@ def elsewhere(bench: Bench, name: str) -> Bench:
 
 
 def test_training_logs_every_step_and_draws_every_epoch(bench: Bench) -> None:
-    output = train(bench)
+    """The rate is the method's 2e-4 times the budget's."""
+    budget = bench.benchmark.budget.model_copy(update={"rate": 3.0})
+    output = train(replace(bench, benchmark=bench.benchmark.model_copy(update={"budget": budget})))
     rows = read_metrics(output.parent / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, 17))
-    assert [row["rate"] for row in rows[:9]] == [2e-4] * 9
-    assert rows[-1]["rate"] == pytest.approx(2e-4 / 8)
+    assert [row["rate"] for row in rows[:9]] == pytest.approx([6e-4] * 9)
+    assert rows[-1]["rate"] == pytest.approx(6e-4 / 8)
     assert {"g_gan", "g_features", "d_real", "d_fake"} < rows[0].keys()
     sheets = sorted(path.name for path in (output.parent / "samples").iterdir())
     assert sheets == ["step-00000008.png", "step-00000016.png"]
@@ -256,7 +258,10 @@ def test_sigterm_saves_and_the_same_command_goes_on(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_damaged_file_stops_with_its_name_and_loses_no_step(bench: Bench, workers: int) -> None:
+def test_a_file_damaged_meanwhile_stops_with_its_name_and_loses_no_step(
+    bench: Bench, workers: int
+) -> None:
+    assert bench.train_data  # read and hashed before the damage
     path = bench.train_scenes[3].image
     path.write_bytes(path.read_bytes()[:500])
     rarely = Machine(torch.device("cpu"), workers, checkpoint_minutes=60)
@@ -267,6 +272,15 @@ def test_a_damaged_file_stops_with_its_name_and_loses_no_step(bench: Bench, work
     done = len(read_metrics(folder / "metrics.jsonl"))
     saved = [item.name for item in (folder / "checkpoints").glob("*.pt")]
     assert saved == ([f"step-{done:08}.pt"] if done else [])
+
+
+def test_a_damaged_file_is_named_before_the_first_step(bench: Bench) -> None:
+    path = bench.train_scenes[3].image
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DataError) as error:
+        train(bench)
+    assert str(error.value).startswith(f"{path}: cannot be decoded")
+    assert not bench.run_folder("ours-no-vgg", 0).exists()
 
 
 # -- real signals on real processes ---------------------------------------------------------------
