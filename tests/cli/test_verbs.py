@@ -242,6 +242,23 @@ def test_export_writes_streets_and_says_where_and_how_many(bare_cli: Cli) -> Non
         assert message in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--size", "40x20"), "use 64x32"),
+        (("--split", "train", "--split", "vall"), "Streets has no split 'vall'"),
+        (("--count", "101"), "Streets' split 'val' has 100 scenes; 101 are asked for"),
+    ],
+)
+def test_export_refuses_what_cannot_be_drawn_before_anything_is_written(
+    bare_cli: Cli, words: tuple[str, ...], message: str
+) -> None:
+    result = bare_cli("data", "export", "streets", "--output", "out", "--size", "64x32", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not Path("out").exists()
+
+
 # -- train, evaluate, report ----------------------------------------------------------------------
 
 
