@@ -134,14 +134,41 @@ def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
         ),
         ("[segmenter]\nscale_min = 3.0", "x.toml: [segmenter] scale_min 3.0 is above scale_max"),
         ("[segmenter]\nsplit = 'val[2]'", "x.toml: [segmenter] split = 'val[2]' is no split"),
+        (
+            "[data]\ntrain = 'val[:9]'",
+            "x.toml: [data] train = 'val[:9]' and test = 'val' are of one split",
+        ),
+        (
+            "[segmenter]\nsplit = 'val[:9]'",
+            "x.toml: [segmenter] split = 'val[:9]' and [data] test = 'val' are of one split",
+        ),
     ],
 )
 def test_rules_between_keys_name_their_table(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "x.toml"
-    path.write_text(f'name = "x"\nextends = "camvid"\n{text}')
+    assert message in wrong_benchmark(tmp_path, "camvid", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[data]\nlabel_space = 'camvid'", "x.toml: [data] label_space = 'camvid'; layout 'str"),
+        ("[size]\nwidth = 512", "x.toml: [size] scenes of Streets are twice as wide as high"),
+        ("[size]\nwidth = 40\nheight = 20", "at least 64x32, not 40x20; use 64x32"),
+    ],
+)
+def test_a_benchmark_of_scenes_that_cannot_be_drawn_is_an_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert message in wrong_benchmark(tmp_path, "streets", text)
+
+
+def wrong_benchmark(folder: Path, base: str, text: str) -> str:
+    """What is said about a benchmark that extends another one."""
+    path = folder / "x.toml"
+    path.write_text(f'name = "x"\nextends = "{base}"\n{text}')
     with pytest.raises(LibraryError) as error:
         Library().benchmark(str(path))
-    assert message in str(error.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
