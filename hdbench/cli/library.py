@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hdbench.cli.options import refuse_needless_data_root
 from hdbench.errors import LibraryError, UsageError, counted
 
 
@@ -43,13 +44,9 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
     from hdbench.library import Library
     from hdbench.workspace import write_config
 
-    data = Library().benchmark(benchmark).data
-    if data.built_in and data_root is not None:
-        raise UsageError(
-            f"--data-root {data_root}: hdbench draws the scenes of benchmark '{benchmark}' in the "
-            "workspace; leave the option out"
-        )
-    if not data.built_in and data_root is None:
+    chosen = Library().benchmark(benchmark)
+    refuse_needless_data_root(data_root, chosen)
+    if not chosen.data.built_in and data_root is None:
         raise UsageError(f"benchmark '{benchmark}' needs its dataset; add --data-root DIR")
     if data_root is not None and not data_root.is_dir():
         raise UsageError(f"{data_root}: no such folder; --data-root is the dataset's own folder")

@@ -110,6 +110,17 @@ def test_init_needs_a_data_root_exactly_where_the_scenes_are_not_built_in(
     assert "train[:12]: 12 scenes" in bare_cli("data", "check").stdout
 
 
+def test_a_data_root_is_refused_where_it_is_needless_but_may_be_remembered(
+    cli: Cli, camvid_folder: Path, tmp_path: Path
+) -> None:
+    words = ("data", "preview", "--benchmark", write_small_streets(tmp_path), "--split", "val[:1]")
+    given = cli(*words, "--data-root", camvid_folder)
+    assert given.exit_code == 2
+    assert f"--data-root {camvid_folder}: hdbench draws the scenes of benchmark" in given.stderr
+    assert "'small' in the workspace; leave the option out" in given.stderr
+    assert cli(*words).exit_code == 0  # hdbench.toml names the dataset of another benchmark
+
+
 def test_a_dataset_that_nothing_names_is_asked_for(bare_cli: Cli, camvid_folder: Path) -> None:
     result = bare_cli("data", "check", "--benchmark", "camvid")
     assert result.exit_code == 2
