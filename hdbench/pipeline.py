@@ -13,6 +13,7 @@ import torch
 from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, HdbenchError, LibraryError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
+from hdbench.library import CARD_FILE
 from hdbench.provenance import differing_fields, digest
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.results import ORACLE, Result, load_result, save_result
@@ -20,7 +21,7 @@ from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
-from hdbench.segmentation.segmenter import CARD_FILE, Segmenter, load_segmenter, write_card
+from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import segmenter_identity, train_segmenter
 from hdbench.synthesis import (
     Synthesizer,

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hdbench.errors import LibraryError
-from hdbench.library import BENCHMARKS, METHODS, Library, library_root
+from hdbench.library import BENCHMARKS, METHODS, SEGMENTERS, Library, library_root
 from hdbench.segmentation.segmenter import load_segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -253,7 +253,7 @@ def test_a_judge_that_does_not_ship_is_an_error(shelves: Path) -> None:
         path = f"protocols/{folder}/{name}.toml"
         text = (ROOT / path).read_text().replace('judge   = "own"', 'judge = "pspnet-v2"')
         (shelves / path).write_text(text)
-    (shelves / "models" / "weights" / "pspnet-v1").mkdir(parents=True)
+    write_card(shelves, "pspnet-v1")
     assert Library(shelves).problems() == [
         "protocols/benchmarks/camvid.toml: judge = 'pspnet-v2': no such segmenter "
         "(did you mean 'pspnet-v1'?)"
@@ -261,7 +261,65 @@ def test_a_judge_that_does_not_ship_is_an_error(shelves: Path) -> None:
     with pytest.raises(LibraryError, match=r"no segmenter 'pspnet-v2' in models/weights/ \(did"):
         Library(shelves).segmenter("pspnet-v2")
     (shelves / "models" / "weights" / "pspnet-v2").mkdir()
+    with pytest.raises(LibraryError, match="no segmenter 'pspnet-v2'"):
+        Library(shelves).segmenter("pspnet-v2")
+    write_card(shelves, "pspnet-v2")
     assert Library(shelves).problems() == []
+
+
+def write_card(shelves: Path, name: str, text: str | None = None) -> Path:
+    """A segmenter that ships: what the library reads of it."""
+    folder = shelves / "models" / "weights" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    card = {"architecture": "pspnet", "encoder": "resnet18", "trained_on": "camvid/train"}
+    (folder / "segmenter.json").write_text(json.dumps(card) if text is None else text)
+    return folder
+
+
+def test_a_segmenter_that_ships_is_an_entry_like_any_other(shelves: Path) -> None:
+    folder = write_card(shelves, "pspnet-v1")
+    library = Library(shelves)
+    assert library.title(SEGMENTERS, "pspnet-v1") == "pspnet on resnet18, trained on camvid/train"
+    assert library.find("pspnet-v1") == (SEGMENTERS, folder / "segmenter.json")
+    assert json.loads(library.resolved(SEGMENTERS, "pspnet-v1"))["encoder"] == "resnet18"
+    with pytest.raises(LibraryError, match=r"did you mean 'pspnet-v1'\?"):
+        library.find("pspnet-v2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "models/weights/pspnet-v1/segmenter.json: not readable as JSON"),
+        ("[]", "not a segmenter's card; expected a table with architecture, encoder"),
+        ("{}", "not a segmenter's card"),
+    ],
+)
+def test_a_wrong_card_is_a_problem_of_the_library(shelves: Path, text: str, message: str) -> None:
+    write_card(shelves, "pspnet-v1", text)
+    (problem,) = Library(shelves).problems()
+    assert message in problem
+
+
+def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_judge(
+    shelves: Path, tmp_path: Path
+) -> None:
+    folder = write_card(shelves, "pspnet-v1")
+    scoring = ROOT / "protocols" / "scoring" / "camvid-std-v1.toml"
+    path = tmp_path / "x.toml"
+
+    def problems(scoring: Path, judge: Path) -> list[str]:
+        text = f'name = "x"\nextends = "camvid"\nscoring = "{scoring}"\njudge = "{judge}"'
+        path.write_text(text)
+        return Library().problems_in([path])
+
+    assert problems(scoring, folder) == []
+    (problem,) = problems(scoring.parent, folder)
+    assert f"scoring = '{scoring.parent}': no such scoring" in problem
+    for judge in (folder.parent, folder / "segmenter.json"):
+        (problem,) = problems(scoring, judge)
+        assert f"judge = '{judge}': no such segmenter" in problem
+    with pytest.raises(LibraryError, match=r"no segmenter here; expected a folder with segmenter"):
+        Library().segmenter(str(folder.parent))
 
 
 @pytest.mark.parametrize("name", Library().segmenters)
@@ -330,4 +388,5 @@ def test_the_wheel_carries_the_library(tmp_path: Path, source: str) -> None:
         text=True,
     )
     names = {entry["name"] for entry in json.loads(listed.stdout)}
-    assert names == {name for shelf in Library().files.values() for name in shelf}
+    shelves = (*Library().files.values(), Library().segmenters)
+    assert names == {name for shelf in shelves for name in shelf}

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from hdbench.data.labels import LabelSpace
 from hdbench.errors import CheckpointError, UsageError
+from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, build_pspnet
 from hdbench.provenance import tensors_digest
 from hdbench.runtime.checkpoint import load_weights
 from hdbench.storage import cannot_write, write_atomically
 
-CARD_FILE = "segmenter.json"
 WEIGHTS_FILE = "model.safetensors"
 
 

@@ -14,6 +14,7 @@ from click.testing import Result
 from conftest import hdbench_process, write_small_streets
 from PIL import Image
 
+from hdbench import library
 from hdbench.bench import Bench
 from hdbench.cli.main import cli as command
 from hdbench.results import load_result
@@ -59,6 +60,24 @@ def test_show_prints_the_file_and_the_resolved_values(cli: Cli, tmp_path: Path) 
     wrong = cli("show", "tabel1")
     assert wrong.exit_code == 2
     assert "did you mean 'table1'?" in wrong.stderr
+
+
+def test_segmenters_that_ship_are_listed_and_shown(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "library" / "models" / "weights" / "pspnet-v1"
+    folder.mkdir(parents=True)
+    card = {"architecture": "pspnet", "encoder": "resnet18", "trained_on": "camvid/train"}
+    (folder / "segmenter.json").write_text(json.dumps(card))
+    monkeypatch.setattr(library, "library_root", lambda: tmp_path / "library")
+    title = "pspnet on resnet18, trained on camvid/train"
+    assert json.loads(cli("list", "--json").stdout) == [
+        {"kind": "segmenter", "name": "pspnet-v1", "title": title}
+    ]
+    assert cli("list").stdout == f"segmenters\n  pspnet-v1  {title}\n"
+    assert cli("show", "pspnet-v1").stdout.startswith(f"# segmenter: {folder}/segmenter.json\n{{")
+    assert json.loads(cli("show", "pspnet-v1", "--resolved").stdout) == card
+    assert cli("check").stdout == "1 file, no problems\n"
 
 
 def test_check_accepts_the_library_and_names_what_is_wrong(cli: Cli, tmp_path: Path) -> None:
