@@ -146,9 +146,9 @@ class Library:
     def find(self, name: str) -> tuple[Shelf, Path]:
         """Return the shelf and file of a name or path, whatever its kind.
 
-        A segmenter's file is its card. A file outside the library shows its kind by what it extends, else by its content: a
-        ``kind`` makes it a method, ``[data]`` a benchmark, ``[counting]`` a scoring convention,
-        ``rows`` a report.
+        A segmenter's file is its card. A file outside the library shows its kind by what it
+        extends, else by its content: a ``kind`` makes it a method, ``[data]`` a benchmark,
+        ``[counting]`` a scoring convention, ``rows`` a report.
 
         Raises:
             LibraryError: no shelf has it, or the file's kind cannot be told.

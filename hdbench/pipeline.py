@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hdbench.bench import Bench
-from hdbench.errors import CheckpointError, HdbenchError, LibraryError, listing
+from hdbench.errors import CheckpointError, HdbenchError, LibraryError, UsageError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
 from hdbench.library import CARD_FILE
 from hdbench.provenance import differing_fields, digest
@@ -68,8 +68,8 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
 
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
     """
-    assert bench.scoring  # wrong protocols and test files are found before minutes are spent
-    assert bench.test_scenes
+    bench.require_scoring()  # what is wrong is found before minutes are spent
+    photographs = _photographs(bench)
     folder = train_segmenter(
         bench.benchmark,
         0,
@@ -81,7 +81,7 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
     )
     segmenter = load_segmenter(folder, machine.device)
     if segmenter.card.oracle is None:
-        result = _scored(bench, segmenter, ORACLE, 0, None, _photographs(bench))
+        result = _scored(bench, segmenter, ORACLE, 0, None, photographs)
         oracle = {
             "benchmark": bench.benchmark.name,
             "scoring": bench.scoring.name,
@@ -107,17 +107,30 @@ def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> S
             with another configuration.
         UsageError: it judges another label space or size, or should ship and does not.
     """
-    chosen = folder or bench.judge_folder()
-    if folder is None and bench.benchmark.judge == OWN:
-        if not (chosen / CARD_FILE).is_file():
-            raise CheckpointError(
-                f"{chosen}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
-                "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
-            )
-        require_identity(chosen, segmenter_identity(bench.benchmark, 0, bench.judge_data))
-    segmenter = load_segmenter(chosen, device)
-    segmenter.accepts(bench.space, bench.benchmark.size.width, bench.benchmark.size.height)
+    benchmark = bench.benchmark
+    if folder is not None:
+        other = "name another folder with --segmenter, or leave the option out"
+    elif benchmark.judge == OWN:
+        other = "'hdbench segmenter train --restart'"
+        _require_trained_judge(bench)
+    else:
+        other = f"set judge = \"{OWN}\" in the benchmark, then 'hdbench segmenter train'"
+    try:
+        segmenter = load_segmenter(folder or bench.judge_folder(), device)
+        segmenter.accepts(bench.space, benchmark.size.width, benchmark.size.height)
+    except (CheckpointError, UsageError) as error:
+        raise type(error)(f"{error}\nNext: {other}") from None
     return segmenter
+
+
+def _require_trained_judge(bench: Bench) -> None:
+    folder = bench.segmenter_folder()
+    if not (folder / CARD_FILE).is_file():
+        raise CheckpointError(
+            f"{folder}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
+            "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
+        )
+    require_identity(folder, segmenter_identity(bench.benchmark, 0, bench.judge_data))
 
 
 def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.device) -> list[Path]:
@@ -250,7 +263,9 @@ def _scored(
     images: list[Path],
 ) -> Result:
     """Return the stored result if it is still true, else score and store."""
-    path = bench.result_path(method, seed, _foreign_judge(bench, segmenter))
+    foreign = _foreign_judge(bench, segmenter)
+    trainable = foreign is None and bench.benchmark.judge == OWN
+    path = bench.result_path(method, seed, foreign)
     choices = _choices(bench, segmenter)
     if path.is_file():
         try:
@@ -264,7 +279,7 @@ def _scored(
             and known.images == bench.file_digests.of(images)
         ):
             if method == ORACLE:
-                oracle_gate(known, segmenter)
+                oracle_gate(known, segmenter, trainable)
             return known
     result = score(
         method,
@@ -279,7 +294,7 @@ def _scored(
         bench.scoring,
     )
     if method == ORACLE:
-        oracle_gate(result, segmenter)
+        oracle_gate(result, segmenter, trainable)
     save_result(path, result)
     return result
 

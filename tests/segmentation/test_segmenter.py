@@ -133,8 +133,8 @@ def test_damaged_files_are_named(folder: Path, name: str, content: bytes, messag
     assert name in str(error.value)
 
 
-def test_no_segmenter_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="hdbench segmenter train"):
+def test_no_segmenter_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"with segmenter\.json and model\.safetensors"):
         load_segmenter(tmp_path, CPU)
 
 
