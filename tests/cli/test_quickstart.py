@@ -63,6 +63,14 @@ def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
     shipped = shutil.move("hdbench-runs/segmenters/small/seed0", tmp_path / "weights")
     shutil.rmtree("hdbench-runs")
     benchmark = write_small_streets(tmp_path, judge=str(shipped))
+    wider = benchmark.with_name("wider.toml")
+    text = benchmark.read_text().replace('"small"', '"wider"')
+    wider.write_text(text.replace("= 64", "= 128").replace("= 32", "= 64"))
+    refused = bare_cli("quickstart", "--benchmark", wider, *words)
+    assert refused.exit_code == 2
+    assert "was trained at 64x32, the benchmark's images are 128x64" in refused.stderr
+    assert 'Next: set judge = "own" in the benchmark, then' in refused.stderr
+    assert not Path("hdbench-runs").exists()
     result = bare_cli("quickstart", "--benchmark", benchmark, *words)
     assert result.exit_code == 0, result.stderr
     assert [line[:6] for line in stages(result)] == [f"{n} of 5" for n in range(1, 6)]
@@ -71,6 +79,28 @@ def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
     assert not list(Path("hdbench-runs/data").rglob("judge"))
     assert "oracle" in result.stdout
     assert page_of(result).is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('scoring = "camvid-std-v1"', "labels of 'cityscapes', scoring 'camvid-std-v1' counts"),
+        ('scoring = "streets-std-v0"', "did you mean 'streets-std-v1'?"),
+        ('judge = "pspnet-v0"', "no segmenter 'pspnet-v0' in models/weights/"),
+    ],
+)
+def test_a_wrong_protocol_is_found_before_anything_is_drawn(
+    bare_cli: Cli, tmp_path: Path, line: str, message: str
+) -> None:
+    benchmark = write_small_streets(tmp_path)
+    text = benchmark.read_text().replace('judge   = "own"\n', "")
+    own = "" if line.startswith("judge") else 'judge = "own"\n'
+    benchmark.write_text(f"{line}\n{own}{text}")
+    result = bare_cli("quickstart", "--benchmark", benchmark, "--device", "cpu")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert stages(result) == []
+    assert not Path("hdbench-runs").exists()
 
 
 def stop_at(call: int, real: Callable[..., Any]) -> Callable[..., Any]:
