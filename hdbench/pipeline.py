@@ -13,14 +13,16 @@ import torch
 from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, HdbenchError, LibraryError, UsageError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
-from hdbench.library import CARD_FILE
+from hdbench.library import CARD_FILE, METHODS
 from hdbench.provenance import differing_fields, digest
 from hdbench.reporting.build import Gallery, write_report
+from hdbench.reporting.tables import with_rows_of
 from hdbench.results import ORACLE, Result, load_result, save_result
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
+from hdbench.schema.report import Report
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import segmenter_identity, train_segmenter
 from hdbench.synthesis import (
@@ -343,35 +345,52 @@ def _identity(bench: Bench, method: Pix2PixHD | Floor, seed: int) -> dict[str, A
     }
 
 
-def write_named_report(
-    bench: Bench, name: str, seed: int, device: torch.device, scenes: int
+def report_on(
+    bench: Bench,
+    report: Report,
+    methods: Sequence[str],
+    seed: int,
+    segmenter: Segmenter,
+    scenes: int,
 ) -> dict[str, Path]:
-    """Write a report of the library from stored results and return its files by format.
+    """Write a report from stored results and return its files by format.
+
+    A method of the library that is measured and has no row in the report gets one, and so does
+    each of ``methods``.
 
     Args:
         bench: the benchmark.
-        name: the report.
+        report: rows and columns.
+        methods: names or paths of methods; the page shows the images of the first one.
         seed: the runs' seed.
-        device: where the segmenter computes the pictures.
+        segmenter: the judge.
         scenes: how many scenes the page shows.
 
     Raises:
-        CheckpointError: the benchmark has no judge yet.
-        HdbenchError: nothing is measured yet, or a result is no longer true.
+        HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is no longer
+            true.
     """
-    report = bench.library.report(name)
-    methods = [row.method for row in report.rows if row.method is not None]
-    segmenter = open_segmenter(bench, None, device)
-    results = stored_results(bench, methods, seed, segmenter)
+    in_rows = [row.method for row in report.rows if row.method is not None]
+    named: dict[str, str] = {}  # what a method was asked for by, by its own name
+    for name in (*methods, *in_rows, *bench.library.files[METHODS]):
+        named.setdefault(bench.library.method(name).name, name)
+    results = stored_results(bench, list(named.values()), seed, segmenter)
+    for name in methods:
+        if bench.library.method(name).name not in results:
+            raise HdbenchError(
+                f"'{name}' is not measured on '{bench.benchmark.name}' yet.\n"
+                f"Next: 'hdbench evaluate --method {name}'"
+            )
     if not results:
         raise HdbenchError(
-            f"report '{name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
+            f"report '{report.name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
             "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
         )
+    measured = [bench.library.method(named[name]) for name in results]
     runs = {
-        method: bench.run_folder(method, seed)
-        for method in results
-        if isinstance(bench.library.method(method), Pix2PixHD)
+        method.name: bench.run_folder(method.name, seed)
+        for method in measured
+        if isinstance(method, Pix2PixHD)
     }
     gallery = None
     if runs:
@@ -388,5 +407,11 @@ def write_named_report(
             scenes,
         )
     return write_report(
-        bench.workspace.reports(), report, bench.benchmark, bench.space, results, runs, gallery
+        bench.workspace.reports(),
+        with_rows_of(report, measured),
+        bench.benchmark,
+        bench.space,
+        results,
+        runs,
+        gallery,
     )

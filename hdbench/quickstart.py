@@ -12,10 +12,10 @@ from hdbench.networks.perceptual import load_vgg19
 from hdbench.pipeline import (
     evaluate,
     open_segmenter,
+    report_on,
     synthesize_method,
     train_judge,
     train_method,
-    write_named_report,
 )
 from hdbench.results import Result
 from hdbench.runtime.devices import Machine
@@ -81,5 +81,6 @@ def quickstart(
     begin("score them beside the oracle and the floors")
     results = evaluate(bench, [method_name], 0, segmenter, machine.device)
     begin("write tables and page")
-    paths = write_named_report(bench, "table1", 0, machine.device, scenes=8)
+    report = bench.library.report("table1")
+    paths = report_on(bench, report, [method_name], 0, segmenter, scenes=8)
     return results, paths

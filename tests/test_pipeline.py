@@ -25,10 +25,10 @@ from hdbench.networks.pspnet import build_pspnet
 from hdbench.pipeline import (
     evaluate,
     open_segmenter,
+    report_on,
     stored_results,
     train_judge,
     train_method,
-    write_named_report,
 )
 from hdbench.provenance import tensors_digest
 from hdbench.results import load_result, matrices_path
@@ -294,7 +294,7 @@ def test_a_report_never_shows_scores_of_images_that_have_changed(
     evaluate(trained, [METHOD], 0, judge, CPU)
     Image.new("RGB", (64, 48)).save(trained.image_folder(METHOD, 0) / "val_02.png")
     with pytest.raises(HdbenchError, match="the run, or the images that it made"):
-        write_named_report(trained, "table1", 0, CPU, scenes=1)
+        report_on(trained, trained.library.report("table1"), [], 0, judge, scenes=1)
 
 
 def test_a_report_never_ranks_across_choices(trained: Bench, judge: Segmenter) -> None:
@@ -305,7 +305,7 @@ def test_a_report_never_ranks_across_choices(trained: Bench, judge: Segmenter) -
     Image.fromarray(label).save(path)
     fresh = Bench(trained.library, trained.workspace, trained.benchmark)
     with pytest.raises(HdbenchError, match=r"not ranked, because .*\n  labels: "):
-        write_named_report(fresh, "table1", 0, CPU, scenes=1)
+        report_on(fresh, fresh.library.report("table1"), [], 0, judge, scenes=1)
 
 
 def test_matrices_of_another_result_are_not_accepted(trained: Bench, judge: Segmenter) -> None:

@@ -20,6 +20,7 @@ from hdbench import quickstart as whole_way
 from hdbench.cli import quickstart as verb
 from hdbench.data.streets import files
 from hdbench.evaluation import scoring
+from hdbench.library import Library
 from hdbench.reporting import tables as reporting
 from hdbench.segmentation.training import SegmenterTrainer
 from hdbench.training.loop import Pix2PixHDTrainer
@@ -71,14 +72,17 @@ def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
     assert "was trained at 64x32, the benchmark's images are 128x64" in refused.stderr
     assert 'Next: set judge = "own" in the benchmark, then' in refused.stderr
     assert not Path("hdbench-runs").exists()
-    result = bare_cli("quickstart", "--benchmark", benchmark, *words)
+    method = "ours-no-vgg-labels-only"  # report table1 has no row for it
+    result = bare_cli("quickstart", "--benchmark", benchmark, "--method", method, *words)
     assert result.exit_code == 0, result.stderr
     assert [line[:6] for line in stages(result)] == [f"{n} of 5" for n in range(1, 6)]
-    assert "2 of 5: train ours-no-vgg" in stages(result)
+    assert f"2 of 5: train {method}" in stages(result)
     assert not Path("hdbench-runs/segmenters").exists()
     assert not list(Path("hdbench-runs/data").rglob("judge"))
     assert "oracle" in result.stdout
-    assert page_of(result).is_file()
+    assert f"<td>{Library().method(method).title}</td>" in page_of(result).read_text()
+    table = bare_cli("report", "--benchmark", benchmark, "--device", "cpu").stdout
+    assert table.splitlines()[-1].startswith(Library().method(method).title)
 
 
 @pytest.mark.parametrize(

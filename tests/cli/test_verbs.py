@@ -378,6 +378,19 @@ def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> No
     assert "nothing is measured on 'tiny' yet" in cli("report", "table1").stderr
 
 
+def test_a_measured_method_of_the_users_own_gets_a_row(
+    cli: Cli, trained: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nextends = "floor-nearest"\ntitle = "Mine"')
+    early = cli("report", "--method", "./mine.toml")
+    assert early.exit_code == 1
+    assert "Next: 'hdbench evaluate --method ./mine.toml'" in early.stderr
+    assert cli("evaluate", "--method", "./mine.toml").exit_code == 0
+    table = cli("report", "--method", "./mine.toml").stdout
+    assert table.splitlines()[-1].startswith("Mine  ")
+    assert len(cli("report").stdout.splitlines()) == len(table.splitlines()) - 1
+
+
 def test_another_segmenter_may_judge(cli: Cli, trained: Bench, tmp_path: Path) -> None:
     trained.segmenter_folder().rename(tmp_path / "judge")
     assert cli("evaluate", "--segmenter", "judge").exit_code == 0
