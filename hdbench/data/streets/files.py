@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.scene import Scene
-from hdbench.data.sheets import png_bytes
+from hdbench.data.sheets import encode_png, png_bytes
 from hdbench.data.streets.scene import VERSION, draw_scene, scene_name
 from hdbench.errors import DataError, UsageError, suggestion
 from hdbench.schema.streets import require_streets_size
@@ -158,14 +156,7 @@ def _contents(scene: Scene) -> list[bytes]:
     assert scene.instance is not None
     return [
         png_bytes(scene.image),
-        _map_bytes(scene.label.numpy()),
-        _map_bytes(scene.instance.numpy().astype(np.uint16)),
+        encode_png(Image.fromarray(scene.label.numpy())),
+        encode_png(Image.fromarray(scene.instance.numpy().astype(np.uint16))),
         png_bytes(LABEL_SPACES["cityscapes"].paint(scene.label)),
     ]
-
-
-def _map_bytes(ids: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Return a map of ids as a PNG file's content: one channel of 8 or 16 bits."""
-    buffer = io.BytesIO()
-    Image.fromarray(ids).save(buffer, format="PNG")
-    return buffer.getvalue()
