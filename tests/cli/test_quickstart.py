@@ -55,13 +55,14 @@ def test_on_a_dataset_of_the_users_own_a_second_one_computes_nothing(
 
 
 def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
-    bare_cli: Cli, tmp_path: Path
+    bare_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = write_small_streets(tmp_path)
     words = ("--workers", "0", "--device", "cpu")
     trained = bare_cli("segmenter", "train", "--benchmark", own, *words)
     assert trained.exit_code == 0, trained.stderr
-    shipped = shutil.move("hdbench-runs/segmenters/small/seed0", tmp_path / "weights")
+    shipped = tmp_path / "weights"
+    shutil.move("hdbench-runs/segmenters/small/seed0", shipped)
     shutil.rmtree("hdbench-runs")
     benchmark = write_small_streets(tmp_path, judge=str(shipped))
     wider = benchmark.with_name("wider.toml")
@@ -72,9 +73,13 @@ def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
     assert "was trained at 64x32, the benchmark's images are 128x64" in refused.stderr
     assert 'Next: set judge = "own" in the benchmark, then' in refused.stderr
     assert not Path("hdbench-runs").exists()
+    loaded: list[Path] = []
+    real = pipeline.load_segmenter
+    monkeypatch.setattr(pipeline, "load_segmenter", lambda *a: loaded.append(a[0]) or real(*a))
     method = "ours-no-vgg-labels-only"  # report table1 has no row for it
     result = bare_cli("quickstart", "--benchmark", benchmark, "--method", method, *words)
     assert result.exit_code == 0, result.stderr
+    assert loaded == [shipped]
     assert [line[:6] for line in stages(result)] == [f"{n} of 5" for n in range(1, 6)]
     assert f"2 of 5: train {method}" in stages(result)
     assert not Path("hdbench-runs/segmenters").exists()
