@@ -4,15 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 # Streets needs no data; another benchmark does: make quickstart BENCHMARK=camvid-quick DATA=FOLDER
-BENCHMARK ?= streets
+# What is not set is what hdbench.toml says, else benchmark streets in ./hdbench-runs.
+BENCHMARK ?=
 DATA      ?=
-WORKSPACE ?= hdbench-runs
+WORKSPACE ?=
 
 .PHONY: quickstart test test-quick lint format clean
 
 # Train, synthesize, score and draw the page; stopped, it goes on.
 quickstart: $(VENV)/.installed
-	$(BIN)/hdbench quickstart --workspace "$(WORKSPACE)" --benchmark $(BENCHMARK) $(if $(DATA),--data-root "$(DATA)")
+	$(BIN)/hdbench quickstart $(if $(BENCHMARK),--benchmark "$(BENCHMARK)") \
+	  $(if $(DATA),--data-root "$(DATA)") $(if $(WORKSPACE),--workspace "$(WORKSPACE)")
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

@@ -36,9 +36,14 @@ class Bench:
 
     @cached_property
     def scoring(self) -> Scoring:
-        """The benchmark's scoring convention.
+        """The benchmark's scoring convention; raises what ``require_scoring`` raises."""
+        return self.require_scoring()
+
+    def require_scoring(self) -> Scoring:
+        """Check that the benchmark's scoring convention exists and fits, and return it.
 
         Raises:
+            LibraryError: there is no such convention, or its file is wrong.
             UsageError: it scores another label space.
         """
         scoring = self.library.scoring(self.benchmark.scoring)
@@ -52,13 +57,11 @@ class Bench:
     def scored_under(self, scoring: str) -> Bench:
         """Return the benchmark with another scoring convention, by name or path; all else is kept.
 
-        Raises:
-            LibraryError: there is no such convention, or its file is wrong.
-            UsageError: it scores another label space.
+        Raises what ``require_scoring`` raises.
         """
         benchmark = self.benchmark.model_copy(update={"scoring": scoring})
         other = replace(self, benchmark=benchmark)
-        assert other.scoring  # a wrong one is found now, not after minutes of synthesis
+        other.require_scoring()  # a wrong one is found now, not after minutes of synthesis
         return other
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,9 +30,11 @@ METHODS = Shelf("method", "models")
 BENCHMARKS = Shelf("benchmark", "protocols/benchmarks")
 SCORINGS = Shelf("scoring", "protocols/scoring")
 REPORTS = Shelf("report", "reports")
+#: Its entries are folders, each with a card; the other shelves hold TOML files.
+SEGMENTERS = Shelf("segmenter", "models/weights")
 SHELVES = (METHODS, BENCHMARKS, SCORINGS, REPORTS)
-#: Each folder in it is a trained segmenter that ships.
-WEIGHTS = "models/weights"
+#: What a segmenter's folder says it is (``hdbench.segmentation.segmenter.SegmenterCard``).
+CARD_FILE = "segmenter.json"
 
 
 def library_root() -> Path:
@@ -108,8 +111,8 @@ class Library:
     @cached_property
     def segmenters(self) -> dict[str, Path]:
         """The folder of every segmenter that ships, by name."""
-        folders = (path for path in (self.root / WEIGHTS).glob("[!.]*") if path.is_dir())
-        return {path.name: path for path in sorted(folders)}
+        cards = sorted((self.root / SEGMENTERS.folder).glob(f"[!.]*/{CARD_FILE}"))
+        return {card.parent.name: card.parent for card in cards}
 
     def segmenter(self, name: str) -> Path:
         """Return the folder of a segmenter that ships, by name or path.
@@ -117,20 +120,35 @@ class Library:
         Raises:
             LibraryError: there is none.
         """
-        folder = Path(name) if _is_path(name) else self.segmenters.get(name)
-        if folder is None or not folder.is_dir():
-            raise LibraryError(
-                f"no segmenter '{name}' in {WEIGHTS}/{suggestion(name, self.segmenters)}; "
-                f"a benchmark whose judge is '{OWN}' trains one with 'hdbench segmenter train'"
-            )
-        return folder
+        if not self._has(SEGMENTERS, name):
+            if _is_path(name):
+                raise LibraryError(f"{name}: no segmenter here; expected a folder with {CARD_FILE}")
+            hint = suggestion(name, self.segmenters)
+            raise LibraryError(f"no segmenter '{name}' in {SEGMENTERS.folder}/{hint}")
+        return Path(name) if _is_path(name) else self.segmenters[name]
+
+    def title(self, shelf: Shelf, name: str) -> str:
+        """Return what an entry of any shelf is called; raises LibraryError like ``method``."""
+        if shelf == SEGMENTERS:
+            card = self._card(name)
+            return "{architecture} on {encoder}, trained on {trained_on}".format(**card)
+        return self.load(shelf, name).title
+
+    def resolved(self, shelf: Shelf, name: str) -> str:
+        """Return an entry of any shelf as it is used, as JSON; raises LibraryError like ``method``.
+
+        What a file extends is in it; a segmenter's card is JSON already.
+        """
+        if shelf == SEGMENTERS:
+            return json.dumps(self._card(name), indent=2)
+        return self.load(shelf, name).model_dump_json(indent=2)
 
     def find(self, name: str) -> tuple[Shelf, Path]:
         """Return the shelf and file of a name or path, whatever its kind.
 
-        A file outside the library shows its kind by what it extends, else by its content: a
-        ``kind`` makes it a method, ``[data]`` a benchmark, ``[counting]`` a scoring convention,
-        ``rows`` a report.
+        A segmenter's file is its card. A file outside the library shows its kind by what it
+        extends, else by its content: a ``kind`` makes it a method, ``[data]`` a benchmark,
+        ``[counting]`` a scoring convention, ``rows`` a report.
 
         Raises:
             LibraryError: no shelf has it, or the file's kind cannot be told.
@@ -140,7 +158,9 @@ class Library:
         for shelf, names in self.files.items():
             if name in names:
                 return shelf, names[name]
-        known = [known for names in self.files.values() for known in names]
+        if name in self.segmenters:
+            return SEGMENTERS, self.segmenters[name] / CARD_FILE
+        known = [known for names in (*self.files.values(), self.segmenters) for known in names]
         raise LibraryError(f"nothing in the library is named '{name}'{suggestion(name, known)}")
 
     def load(self, shelf: Shelf, name: str) -> LibraryFile:
@@ -163,6 +183,11 @@ class Library:
                     lines += self._dangling(loaded, self._where(path))
                 except LibraryError as error:
                     lines += str(error).splitlines()
+        for name in self.segmenters:
+            try:
+                self._card(name)
+            except LibraryError as error:
+                lines.append(str(error))
         return lines
 
     def problems_in(self, paths: Iterable[Path]) -> list[str]:
@@ -200,22 +225,47 @@ class Library:
         """Return a line for each name that a file refers to and the library lacks."""
         match loaded:
             case Benchmark():
-                references = [("scoring", loaded.scoring, SCORINGS.kind, self.files[SCORINGS])]
+                references = [("scoring", loaded.scoring, SCORINGS)]
                 if loaded.judge != OWN:
-                    references.append(("judge", loaded.judge, "segmenter", self.segmenters))
+                    references.append(("judge", loaded.judge, SEGMENTERS))
             case Report():
                 references = [
-                    (f"row '{row.title}': method", row.method, METHODS.kind, self.files[METHODS])
+                    (f"row '{row.title}': method", row.method, METHODS)
                     for row in loaded.rows
                     if row.method is not None
                 ]
             case _:
                 references = []
         return [
-            f"{where}: {key} = '{name}': no such {kind}{suggestion(name, known)}"
-            for key, name, kind, known in references
-            if name not in known and not (_is_path(name) and Path(name).exists())
+            f"{where}: {key} = '{name}': no such {shelf.kind}"
+            f"{suggestion(name, self._entries(shelf))}"
+            for key, name, shelf in references
+            if not self._has(shelf, name)
         ]
+
+    def _entries(self, shelf: Shelf) -> dict[str, Path]:
+        return self.segmenters if shelf == SEGMENTERS else self.files[shelf]
+
+    def _has(self, shelf: Shelf, name: str) -> bool:
+        """Return whether a name is on a shelf, or a path leads to what the shelf holds."""
+        if not _is_path(name):
+            return name in self._entries(shelf)
+        return (Path(name) / CARD_FILE if shelf == SEGMENTERS else Path(name)).is_file()
+
+    def _card(self, name: str) -> dict[str, Any]:
+        """Return what the card of a segmenter that ships says; its tensors are not looked at."""
+        path = self.segmenter(name) / CARD_FILE
+        try:
+            card = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise LibraryError(f"{self._where(path)}: not readable as JSON: {error}") from None
+        expected = {"architecture", "encoder", "trained_on"}
+        if not isinstance(card, dict) or not expected <= card.keys():
+            raise LibraryError(
+                f"{self._where(path)}: not a segmenter's card; expected a table with "
+                f"{', '.join(sorted(expected))}"
+            )
+        return card
 
     def _content(self, shelf: Shelf, name: str) -> tuple[dict[str, Any], str]:
         """Return a file's tables, with those that it extends below them, and its display name."""

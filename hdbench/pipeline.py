@@ -11,16 +11,19 @@ from typing import Any
 import torch
 
 from hdbench.bench import Bench
-from hdbench.errors import CheckpointError, HdbenchError, LibraryError, listing
+from hdbench.errors import CheckpointError, HdbenchError, LibraryError, UsageError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
+from hdbench.library import CARD_FILE, METHODS
 from hdbench.provenance import differing_fields, digest
 from hdbench.reporting.build import Gallery, write_report
+from hdbench.reporting.tables import with_rows_of
 from hdbench.results import ORACLE, Result, load_result, save_result
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
-from hdbench.segmentation.segmenter import CARD_FILE, Segmenter, load_segmenter, write_card
+from hdbench.schema.report import Report
+from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import segmenter_identity, train_segmenter
 from hdbench.synthesis import (
     Synthesizer,
@@ -67,8 +70,8 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
 
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
     """
-    assert bench.scoring  # wrong protocols and test files are found before minutes are spent
-    assert bench.test_scenes
+    bench.require_scoring()  # what is wrong is found before minutes are spent
+    photographs = _photographs(bench)
     folder = train_segmenter(
         bench.benchmark,
         0,
@@ -80,7 +83,7 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
     )
     segmenter = load_segmenter(folder, machine.device)
     if segmenter.card.oracle is None:
-        result = _scored(bench, segmenter, ORACLE, 0, None, _photographs(bench))
+        result = _scored(bench, segmenter, ORACLE, 0, None, photographs)
         oracle = {
             "benchmark": bench.benchmark.name,
             "scoring": bench.scoring.name,
@@ -106,17 +109,30 @@ def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> S
             with another configuration.
         UsageError: it judges another label space or size, or should ship and does not.
     """
-    chosen = folder or bench.judge_folder()
-    if folder is None and bench.benchmark.judge == OWN:
-        if not (chosen / CARD_FILE).is_file():
-            raise CheckpointError(
-                f"{chosen}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
-                "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
-            )
-        require_identity(chosen, segmenter_identity(bench.benchmark, 0, bench.judge_data))
-    segmenter = load_segmenter(chosen, device)
-    segmenter.accepts(bench.space, bench.benchmark.size.width, bench.benchmark.size.height)
+    benchmark = bench.benchmark
+    if folder is not None:
+        other = "name another folder with --segmenter, or leave the option out"
+    elif benchmark.judge == OWN:
+        other = "'hdbench segmenter train --restart'"
+        _require_trained_judge(bench)
+    else:
+        other = f"set judge = \"{OWN}\" in the benchmark, then 'hdbench segmenter train'"
+    try:
+        segmenter = load_segmenter(folder or bench.judge_folder(), device)
+        segmenter.accepts(bench.space, benchmark.size.width, benchmark.size.height)
+    except (CheckpointError, UsageError) as error:
+        raise type(error)(f"{error}\nNext: {other}") from None
     return segmenter
+
+
+def _require_trained_judge(bench: Bench) -> None:
+    folder = bench.segmenter_folder()
+    if not (folder / CARD_FILE).is_file():
+        raise CheckpointError(
+            f"{folder}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
+            "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
+        )
+    require_identity(folder, segmenter_identity(bench.benchmark, 0, bench.judge_data))
 
 
 def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.device) -> list[Path]:
@@ -249,7 +265,9 @@ def _scored(
     images: list[Path],
 ) -> Result:
     """Return the stored result if it is still true, else score and store."""
-    path = bench.result_path(method, seed, _foreign_judge(bench, segmenter))
+    foreign = _foreign_judge(bench, segmenter)
+    trainable = foreign is None and bench.benchmark.judge == OWN
+    path = bench.result_path(method, seed, foreign)
     choices = _choices(bench, segmenter)
     if path.is_file():
         try:
@@ -263,7 +281,7 @@ def _scored(
             and known.images == bench.file_digests.of(images)
         ):
             if method == ORACLE:
-                oracle_gate(known, segmenter)
+                oracle_gate(known, segmenter, trainable)
             return known
     result = score(
         method,
@@ -278,7 +296,7 @@ def _scored(
         bench.scoring,
     )
     if method == ORACLE:
-        oracle_gate(result, segmenter)
+        oracle_gate(result, segmenter, trainable)
     save_result(path, result)
     return result
 
@@ -327,35 +345,52 @@ def _identity(bench: Bench, method: Pix2PixHD | Floor, seed: int) -> dict[str, A
     }
 
 
-def write_named_report(
-    bench: Bench, name: str, seed: int, device: torch.device, scenes: int
+def report_on(
+    bench: Bench,
+    report: Report,
+    methods: Sequence[str],
+    seed: int,
+    segmenter: Segmenter,
+    scenes: int,
 ) -> dict[str, Path]:
-    """Write a report of the library from stored results and return its files by format.
+    """Write a report from stored results and return its files by format.
+
+    A method of the library that is measured and has no row in the report gets one, and so does
+    each of ``methods``.
 
     Args:
         bench: the benchmark.
-        name: the report.
+        report: rows and columns.
+        methods: names or paths of methods; the page shows the images of the first one.
         seed: the runs' seed.
-        device: where the segmenter computes the pictures.
+        segmenter: the judge.
         scenes: how many scenes the page shows.
 
     Raises:
-        CheckpointError: the benchmark has no judge yet.
-        HdbenchError: nothing is measured yet, or a result is no longer true.
+        HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is no longer
+            true.
     """
-    report = bench.library.report(name)
-    methods = [row.method for row in report.rows if row.method is not None]
-    segmenter = open_segmenter(bench, None, device)
-    results = stored_results(bench, methods, seed, segmenter)
+    in_rows = [row.method for row in report.rows if row.method is not None]
+    named: dict[str, str] = {}  # what a method was asked for by, by its own name
+    for name in (*methods, *in_rows, *bench.library.files[METHODS]):
+        named.setdefault(bench.library.method(name).name, name)
+    results = stored_results(bench, list(named.values()), seed, segmenter)
+    for name in methods:
+        if bench.library.method(name).name not in results:
+            raise HdbenchError(
+                f"'{name}' is not measured on '{bench.benchmark.name}' yet.\n"
+                f"Next: 'hdbench evaluate --method {name}'"
+            )
     if not results:
         raise HdbenchError(
-            f"report '{name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
+            f"report '{report.name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
             "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
         )
+    measured = [bench.library.method(named[name]) for name in results]
     runs = {
-        method: bench.run_folder(method, seed)
-        for method in results
-        if isinstance(bench.library.method(method), Pix2PixHD)
+        method.name: bench.run_folder(method.name, seed)
+        for method in measured
+        if isinstance(method, Pix2PixHD)
     }
     gallery = None
     if runs:
@@ -372,5 +407,11 @@ def write_named_report(
             scenes,
         )
     return write_report(
-        bench.workspace.reports(), report, bench.benchmark, bench.space, results, runs, gallery
+        bench.workspace.reports(),
+        with_rows_of(report, measured),
+        bench.benchmark,
+        bench.space,
+        results,
+        runs,
+        gallery,
     )

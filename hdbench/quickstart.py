@@ -12,10 +12,10 @@ from hdbench.networks.perceptual import load_vgg19
 from hdbench.pipeline import (
     evaluate,
     open_segmenter,
+    report_on,
     synthesize_method,
     train_judge,
     train_method,
-    write_named_report,
 )
 from hdbench.results import Result
 from hdbench.runtime.devices import Machine
@@ -33,7 +33,8 @@ def quickstart(
 ) -> tuple[list[Result], dict[str, Path]]:
     """Go the whole way: scenes, judge, method, images, scores, report.
 
-    Every stage goes on where it stopped, and one that has been finished computes nothing.
+    Every stage goes on where it stopped, and one that has been finished computes nothing. What
+    can be known to be wrong before the first of them is an error then.
 
     Args:
         bench: the benchmark.
@@ -46,7 +47,10 @@ def quickstart(
         The results, and the files of report ``table1`` by format.
 
     Raises:
-        UsageError: the method learns nothing, or does not fit the benchmark's size.
+        UsageError: the method learns nothing, or does not fit the benchmark's size; the scoring
+            convention, or a judge that should ship, does not exist or does not fit.
+        CheckpointError: such a judge's files are damaged.
+        HdbenchError: what the stages raise.
     """
     method = bench.library.method(method_name)
     if not isinstance(method, Pix2PixHD):
@@ -54,8 +58,10 @@ def quickstart(
     require_fitting_size(method, bench.benchmark)
     if method.loss.vgg > 0:
         load_vgg19(vgg_weights)  # found missing now, not after the judge's training
-    trains_judge = bench.benchmark.judge == OWN
-    stage, stages = itertools.count(1), 6 if trains_judge else 5
+    bench.require_scoring()
+    ships = bench.benchmark.judge != OWN
+    segmenter = open_segmenter(bench, None, machine.device) if ships else None
+    stage, stages = itertools.count(1), 5 if ships else 6
 
     def begin(what: str) -> None:
         announce(f"{next(stage)} of {stages}: {what}")
@@ -65,10 +71,9 @@ def quickstart(
     )
     scenes = f"{len(bench.train_scenes)} scenes to learn from, {len(bench.test_scenes)} to score"
     announce(f"  {bench.benchmark.title}: {scenes}")
-    if trains_judge:
+    if segmenter is None:
         begin("train the segmenter that judges")
-        train_judge(bench, machine)
-    segmenter = open_segmenter(bench, None, machine.device)
+        segmenter = train_judge(bench, machine)
     begin(f"train {method.name}")
     train_method(bench, method, 0, machine, vgg_weights)
     begin("synthesize the test images")
@@ -76,5 +81,6 @@ def quickstart(
     begin("score them beside the oracle and the floors")
     results = evaluate(bench, [method_name], 0, segmenter, machine.device)
     begin("write tables and page")
-    paths = write_named_report(bench, "table1", 0, machine.device, scenes=8)
+    report = bench.library.report("table1")
+    paths = report_on(bench, report, [method_name], 0, segmenter, scenes=8)
     return results, paths

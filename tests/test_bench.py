@@ -15,7 +15,7 @@ from hdbench.workspace import Workspace
 def test_the_folder_of_images_bears_the_splits_name_without_its_slice(city: Workspace) -> None:
     bench = open_bench(city)
     assert [len(bench.train_scenes), len(bench.test_scenes)] == [2, 3]
-    assert bench.image_folder("ours", 0).parts[-2:] == ("images", "train")
+    assert bench.image_folder("ours", 0).parts[-2:] == ("images", "val")
 
 
 def test_one_instance_pixel_changes_what_images_are_made_from_but_no_label(

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hdbench.errors import LibraryError
-from hdbench.library import BENCHMARKS, METHODS, Library, library_root
+from hdbench.library import BENCHMARKS, METHODS, SEGMENTERS, Library, library_root
 from hdbench.segmentation.segmenter import load_segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,14 +134,41 @@ def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
         ),
         ("[segmenter]\nscale_min = 3.0", "x.toml: [segmenter] scale_min 3.0 is above scale_max"),
         ("[segmenter]\nsplit = 'val[2]'", "x.toml: [segmenter] split = 'val[2]' is no split"),
+        (
+            "[data]\ntrain = 'val[:9]'",
+            "x.toml: [data] train = 'val[:9]' and test = 'val' are of one split",
+        ),
+        (
+            "[segmenter]\nsplit = 'val[:9]'",
+            "x.toml: [segmenter] split = 'val[:9]' and [data] test = 'val' are of one split",
+        ),
     ],
 )
 def test_rules_between_keys_name_their_table(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "x.toml"
-    path.write_text(f'name = "x"\nextends = "camvid"\n{text}')
+    assert message in wrong_benchmark(tmp_path, "camvid", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[data]\nlabel_space = 'camvid'", "x.toml: [data] label_space = 'camvid'; layout 'str"),
+        ("[size]\nwidth = 512", "x.toml: [size] scenes of Streets are twice as wide as high"),
+        ("[size]\nwidth = 40\nheight = 20", "at least 64x32, not 40x20; use 64x32"),
+    ],
+)
+def test_a_benchmark_of_scenes_that_cannot_be_drawn_is_an_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert message in wrong_benchmark(tmp_path, "streets", text)
+
+
+def wrong_benchmark(folder: Path, base: str, text: str) -> str:
+    """What is said about a benchmark that extends another one."""
+    path = folder / "x.toml"
+    path.write_text(f'name = "x"\nextends = "{base}"\n{text}')
     with pytest.raises(LibraryError) as error:
         Library().benchmark(str(path))
-    assert message in str(error.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +253,7 @@ def test_a_judge_that_does_not_ship_is_an_error(shelves: Path) -> None:
         path = f"protocols/{folder}/{name}.toml"
         text = (ROOT / path).read_text().replace('judge   = "own"', 'judge = "pspnet-v2"')
         (shelves / path).write_text(text)
-    (shelves / "models" / "weights" / "pspnet-v1").mkdir(parents=True)
+    write_card(shelves, "pspnet-v1")
     assert Library(shelves).problems() == [
         "protocols/benchmarks/camvid.toml: judge = 'pspnet-v2': no such segmenter "
         "(did you mean 'pspnet-v1'?)"
@@ -234,7 +261,65 @@ def test_a_judge_that_does_not_ship_is_an_error(shelves: Path) -> None:
     with pytest.raises(LibraryError, match=r"no segmenter 'pspnet-v2' in models/weights/ \(did"):
         Library(shelves).segmenter("pspnet-v2")
     (shelves / "models" / "weights" / "pspnet-v2").mkdir()
+    with pytest.raises(LibraryError, match="no segmenter 'pspnet-v2'"):
+        Library(shelves).segmenter("pspnet-v2")
+    write_card(shelves, "pspnet-v2")
     assert Library(shelves).problems() == []
+
+
+def write_card(shelves: Path, name: str, text: str | None = None) -> Path:
+    """A segmenter that ships: what the library reads of it."""
+    folder = shelves / "models" / "weights" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    card = {"architecture": "pspnet", "encoder": "resnet18", "trained_on": "camvid/train"}
+    (folder / "segmenter.json").write_text(json.dumps(card) if text is None else text)
+    return folder
+
+
+def test_a_segmenter_that_ships_is_an_entry_like_any_other(shelves: Path) -> None:
+    folder = write_card(shelves, "pspnet-v1")
+    library = Library(shelves)
+    assert library.title(SEGMENTERS, "pspnet-v1") == "pspnet on resnet18, trained on camvid/train"
+    assert library.find("pspnet-v1") == (SEGMENTERS, folder / "segmenter.json")
+    assert json.loads(library.resolved(SEGMENTERS, "pspnet-v1"))["encoder"] == "resnet18"
+    with pytest.raises(LibraryError, match=r"did you mean 'pspnet-v1'\?"):
+        library.find("pspnet-v2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "models/weights/pspnet-v1/segmenter.json: not readable as JSON"),
+        ("[]", "not a segmenter's card; expected a table with architecture, encoder"),
+        ("{}", "not a segmenter's card"),
+    ],
+)
+def test_a_wrong_card_is_a_problem_of_the_library(shelves: Path, text: str, message: str) -> None:
+    write_card(shelves, "pspnet-v1", text)
+    (problem,) = Library(shelves).problems()
+    assert message in problem
+
+
+def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_judge(
+    shelves: Path, tmp_path: Path
+) -> None:
+    folder = write_card(shelves, "pspnet-v1")
+    scoring = ROOT / "protocols" / "scoring" / "camvid-std-v1.toml"
+    path = tmp_path / "x.toml"
+
+    def problems(scoring: Path, judge: Path) -> list[str]:
+        text = f'name = "x"\nextends = "camvid"\nscoring = "{scoring}"\njudge = "{judge}"'
+        path.write_text(text)
+        return Library().problems_in([path])
+
+    assert problems(scoring, folder) == []
+    (problem,) = problems(scoring.parent, folder)
+    assert f"scoring = '{scoring.parent}': no such scoring" in problem
+    for judge in (folder.parent, folder / "segmenter.json"):
+        (problem,) = problems(scoring, judge)
+        assert f"judge = '{judge}': no such segmenter" in problem
+    with pytest.raises(LibraryError, match=r"no segmenter here; expected a folder with segmenter"):
+        Library().segmenter(str(folder.parent))
 
 
 @pytest.mark.parametrize("name", Library().segmenters)
@@ -303,4 +388,5 @@ def test_the_wheel_carries_the_library(tmp_path: Path, source: str) -> None:
         text=True,
     )
     names = {entry["name"] for entry in json.loads(listed.stdout)}
-    assert names == {name for shelf in Library().files.values() for name in shelf}
+    shelves = (*Library().files.values(), Library().segmenters)
+    assert names == {name for shelf in shelves for name in shelf}

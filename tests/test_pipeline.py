@@ -19,16 +19,16 @@ from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from hdbench import pipeline
 from hdbench.bench import Bench
-from hdbench.errors import CheckpointError, DataError, HdbenchError, LibraryError
+from hdbench.errors import CheckpointError, DataError, HdbenchError, LibraryError, UsageError
 from hdbench.evaluation import scoring
 from hdbench.networks.pspnet import build_pspnet
 from hdbench.pipeline import (
     evaluate,
     open_segmenter,
+    report_on,
     stored_results,
     train_judge,
     train_method,
-    write_named_report,
 )
 from hdbench.provenance import tensors_digest
 from hdbench.results import load_result, matrices_path
@@ -36,6 +36,8 @@ from hdbench.segmentation.segmenter import Segmenter, save_segmenter, write_card
 
 CPU = torch.device("cpu")
 METHOD = "ours-no-vgg"
+#: What to do where a judge that ships does not judge a benchmark.
+WAY_OUT = "Next: set judge = \"own\" in the benchmark, then 'hdbench segmenter train'"
 
 
 @pytest.fixture
@@ -179,8 +181,20 @@ def test_the_judge_declares_its_oracle_and_the_gate_holds_it(
     better = {**declared, "mean_iou": declared["mean_iou"] + 0.011}
     write_card(trained.segmenter_folder(), replace(judge.card, oracle=better))
     stricter = open_segmenter(trained, None, CPU)
-    with pytest.raises(HdbenchError, match="the oracle's mean_iou is"):
+    with pytest.raises(HdbenchError, match="the oracle's mean_iou is") as error:
         evaluate(trained, [], 0, stricter, CPU)
+    assert "'hdbench segmenter train --restart'" in str(error.value)
+
+
+def test_the_gate_of_a_judge_that_ships_asks_for_no_training(
+    trained: Bench, judge: Segmenter
+) -> None:
+    assert judge.card.oracle is not None
+    better = {**judge.card.oracle, "mean_iou": judge.card.oracle["mean_iou"] + 0.011}
+    write_card(trained.segmenter_folder(), replace(judge.card, oracle=better))
+    bench = with_judge(trained, trained.segmenter_folder())
+    with pytest.raises(HdbenchError, match=r"Next: 'hdbench data check'$"):
+        evaluate(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
 
 
 def test_the_gate_stops_a_wrong_normalisation_before_anything_is_stored(trained: Bench) -> None:
@@ -254,8 +268,24 @@ def test_repeating_the_training_of_a_judge_that_ships_leaves_it_in_office(
 
 def test_a_judge_that_should_ship_and_does_not_is_named(trained: Bench) -> None:
     bench = with_judge(trained, Path("pspnet-v7"))
-    with pytest.raises(LibraryError, match="no segmenter 'pspnet-v7' in models/weights/"):
+    with pytest.raises(LibraryError, match="no segmenter 'pspnet-v7' in models/weights/") as error:
         open_segmenter(bench, None, CPU)
+    assert str(error.value).endswith(WAY_OUT)
+
+
+def test_another_size_than_that_of_the_judge_that_ships_names_the_way_out(
+    trained: Bench,
+) -> None:
+    """Who extends a benchmark and changes its size inherits its judge."""
+    size = trained.benchmark.size.model_copy(update={"width": 128})
+    benchmark = trained.benchmark.model_copy(update={"size": size})
+    other = Bench(trained.library, trained.workspace, benchmark)
+    bench = with_judge(other, trained.segmenter_folder())
+    with pytest.raises(UsageError, match="was trained at 64x48, the benchmark's images") as error:
+        open_segmenter(bench, None, CPU)
+    assert str(error.value).endswith(WAY_OUT)
+    with pytest.raises(UsageError, match=r"Next: name another folder with --segmenter"):
+        open_segmenter(bench, trained.segmenter_folder(), CPU)
 
 
 def test_a_report_never_shows_scores_of_images_that_have_changed(
@@ -264,7 +294,7 @@ def test_a_report_never_shows_scores_of_images_that_have_changed(
     evaluate(trained, [METHOD], 0, judge, CPU)
     Image.new("RGB", (64, 48)).save(trained.image_folder(METHOD, 0) / "val_02.png")
     with pytest.raises(HdbenchError, match="the run, or the images that it made"):
-        write_named_report(trained, "table1", 0, CPU, scenes=1)
+        report_on(trained, trained.library.report("table1"), [], 0, judge, scenes=1)
 
 
 def test_a_report_never_ranks_across_choices(trained: Bench, judge: Segmenter) -> None:
@@ -275,7 +305,7 @@ def test_a_report_never_ranks_across_choices(trained: Bench, judge: Segmenter) -
     Image.fromarray(label).save(path)
     fresh = Bench(trained.library, trained.workspace, trained.benchmark)
     with pytest.raises(HdbenchError, match=r"not ranked, because .*\n  labels: "):
-        write_named_report(fresh, "table1", 0, CPU, scenes=1)
+        report_on(fresh, fresh.library.report("table1"), [], 0, judge, scenes=1)
 
 
 def test_matrices_of_another_result_are_not_accepted(trained: Bench, judge: Segmenter) -> None:

@@ -122,12 +122,13 @@ def export(name: str, output: Path, size: str, splits: tuple[str, ...], count: i
       hdbench data export streets --output streets
       hdbench data export streets --output big --size 2048x1024 --split val --count 10
     """
-    from hdbench.data.streets.files import write_streets
+    from hdbench.data.streets.files import require_drawable, write_streets
 
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
     if match is None:
         raise UsageError(f"--size {size}: expected WIDTHxHEIGHT in pixels, like 512x256")
     width, height = int(match[1]), int(match[2])
+    require_drawable(splits, count, width, height)
     counts = {split: write_streets(output, split, count, width, height) for split in splits}
     click.echo(output)
     for split, number in counts.items():

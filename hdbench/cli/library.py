@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hdbench.cli.options import refuse_needless_data_root
 from hdbench.errors import LibraryError, UsageError, counted
 
 
@@ -43,13 +44,9 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
     from hdbench.library import Library
     from hdbench.workspace import write_config
 
-    data = Library().benchmark(benchmark).data
-    if data.built_in and data_root is not None:
-        raise UsageError(
-            f"--data-root {data_root}: hdbench draws the scenes of benchmark '{benchmark}' in the "
-            "workspace; leave the option out"
-        )
-    if not data.built_in and data_root is None:
+    chosen = Library().benchmark(benchmark)
+    refuse_needless_data_root(data_root, chosen)
+    if not chosen.data.built_in and data_root is None:
         raise UsageError(f"benchmark '{benchmark}' needs its dataset; add --data-root DIR")
     if data_root is not None and not data_root.is_dir():
         raise UsageError(f"{data_root}: no such folder; --data-root is the dataset's own folder")
@@ -62,13 +59,14 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
 @click.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_library(as_json: bool) -> None:
-    """List every method, benchmark, scoring convention and report."""
-    from hdbench.library import Library
+    """List every method, benchmark, scoring convention, report, and segmenter that ships."""
+    from hdbench.library import SEGMENTERS, Library
 
     library = Library()
+    shelves = [*library.files.items(), (SEGMENTERS, library.segmenters)]
     entries = [
-        {"kind": shelf.kind, "name": name, "title": library.load(shelf, name).title}
-        for shelf, names in library.files.items()
+        {"kind": shelf.kind, "name": name, "title": library.title(shelf, name)}
+        for shelf, names in shelves
         for name in names
     ]
     if as_json:
@@ -87,7 +85,7 @@ def list_library(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--resolved", is_flag=True, help="Print it as used, with what it extends, as JSON.")
 def show(name: str, resolved: bool) -> None:
-    """Print the file of a method, benchmark, scoring convention or report.
+    """Print the file of a method, benchmark, scoring convention or report, a segmenter's card.
 
     \b
     Examples:
@@ -98,12 +96,10 @@ def show(name: str, resolved: bool) -> None:
 
     library = Library()
     shelf, path = library.find(name)
-    loaded = library.load(shelf, name)
-    if resolved:
-        click.echo(loaded.model_dump_json(indent=2))
-        return
-    click.echo(f"# {shelf.kind}: {path}")
-    click.echo(path.read_text(encoding="utf-8").rstrip())
+    text = library.resolved(shelf, name)  # a wrong file is an error here, not a print
+    if not resolved:
+        text = f"# {shelf.kind}: {path}\n{path.read_text(encoding='utf-8').rstrip()}"
+    click.echo(text)
 
 
 @click.command()
@@ -122,5 +118,5 @@ def check(paths: tuple[Path, ...]) -> None:
     problems = library.problems_in(paths) if paths else library.problems()
     if problems:
         raise LibraryError("\n".join([counted(len(problems), "problem"), *problems]))
-    count = len(paths) or sum(len(names) for names in library.files.values())
+    count = len(paths) or sum(map(len, (*library.files.values(), library.segmenters)))
     click.echo(f"{counted(count, 'file')}, no problems")

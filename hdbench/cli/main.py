@@ -50,7 +50,7 @@ def cli() -> None:
       hdbench report table1
 
     \b
-    On a dataset of your own disk, before these:
+    On a dataset of your own, before these:
       hdbench init --benchmark camvid --data-root DIR
       hdbench data check
       hdbench segmenter train

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hdbench.errors import UsageError
+
 if TYPE_CHECKING:
     from hdbench.bench import Bench
     from hdbench.runtime.devices import Machine
+    from hdbench.schema.benchmark import Benchmark
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -60,7 +63,24 @@ def open_here(benchmark: str | None, data_root: Path | None, workspace: Path | N
     from hdbench.bench import open_bench
     from hdbench.workspace import open_workspace
 
-    return open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace))
+    bench = open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace))
+    refuse_needless_data_root(data_root, bench.benchmark)
+    return bench
+
+
+def refuse_needless_data_root(data_root: Path | None, benchmark: Benchmark) -> None:
+    """Check that ``--data-root`` is not given where hdbench draws the scenes itself.
+
+    What hdbench.toml says is no option: it may name the dataset of another benchmark.
+
+    Raises:
+        UsageError: it is.
+    """
+    if benchmark.data.built_in and data_root is not None:
+        raise UsageError(
+            f"--data-root {data_root}: hdbench draws the scenes of benchmark "
+            f"'{benchmark.name}' in the workspace; leave the option out"
+        )
 
 
 def machine_options(verb: Verb) -> Verb:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.labels import LABEL_SPACES, LabelClass, LabelSpace
 from hdbench.data.layouts import SceneFiles, find_scenes, spread, survey_split
 from hdbench.data.loading import (
     read_instance,
@@ -130,9 +130,12 @@ def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> I
     """
     space = LABEL_SPACES[benchmark.data.label_space]
     files = find_scenes(benchmark.data.layout, root, split)
+    size = benchmark.size
+    scenes = [
+        read_scene(entry, space).resized(size.height, size.width) for entry in spread(files, count)
+    ]
     rows = []
-    for entry in spread(files, count):
-        scene = read_scene(entry, space).resized(benchmark.size.height, benchmark.size.width)
+    for scene in scenes:
         assert scene.image is not None
         kind = "label" if scene.instance is None else "instance"
         rows.append(
@@ -142,7 +145,8 @@ def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> I
                 Cell(f"{kind} boundaries", paint_boundaries(scene.regions)),
             ]
         )
-    return contact_sheet([*_in_two_columns(rows), *_legend(space, benchmark.size.width)])
+    legend = space.legend(scene.label for scene in scenes)
+    return contact_sheet([*_in_two_columns(rows), *_swatches(legend, size.width)])
 
 
 def paint_boundaries(ids: Tensor) -> Tensor:
@@ -155,13 +159,13 @@ def _in_two_columns(rows: list[list[Cell]]) -> list[list[Cell]]:
     return [rows[n] + (rows[n + 1] if n + 1 < len(rows) else []) for n in range(0, len(rows), 2)]
 
 
-def _legend(space: LabelSpace, width: int) -> list[list[Cell]]:
+def _swatches(classes: Sequence[LabelClass], width: int) -> list[list[Cell]]:
     """Return a swatch of each class's colour, six to a row as there are six pictures above."""
     swatches = [
         Cell(
             entry.name,
             torch.tensor(entry.colour, dtype=torch.uint8).view(3, 1, 1).repeat(1, 14, width // 2),
         )
-        for entry in space.classes
+        for entry in classes
     ]
     return [swatches[n : n + 6] for n in range(0, len(swatches), 6)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,6 +65,13 @@ class LabelSpace:
         for entry in self.classes:
             table[entry.id] = True
         return table
+
+    def legend(self, labels: Iterable[Tensor]) -> list[LabelClass]:
+        """Return the classes that explain some maps of label ids: those in them, and all scored."""
+        shown = torch.zeros(256, dtype=torch.bool)
+        for label in labels:
+            shown[label.flatten().long()] = True
+        return [entry for entry in self.classes if entry.train_id is not None or shown[entry.id]]
 
     def to_train_ids(self, label: Tensor) -> Tensor:
         """Return uint8 train ids for a map of label ids of any shape."""

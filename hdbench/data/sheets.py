@@ -33,8 +33,13 @@ def to_pil(pixels: Tensor) -> Image.Image:
 
 def png_bytes(pixels: Tensor) -> bytes:
     """Return a uint8 3 x H x W tensor as a PNG file's content, without metadata."""
+    return encode_png(to_pil(pixels))
+
+
+def encode_png(picture: Image.Image) -> bytes:
+    """Return a picture of any mode as a PNG file's content."""
     buffer = io.BytesIO()
-    to_pil(pixels).save(buffer, format="PNG")
+    picture.save(buffer, format="PNG")
     return buffer.getvalue()
 
 
@@ -64,6 +69,4 @@ def contact_sheet(rows: Sequence[Sequence[Cell]]) -> Image.Image:
 
 def write_sheet(sheet: Image.Image, path: Path) -> None:
     """Write a sheet as PNG."""
-    buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG")
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, encode_png(sheet))

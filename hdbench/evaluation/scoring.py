@@ -247,11 +247,16 @@ def score(
     )
 
 
-def oracle_gate(result: Result, segmenter: Segmenter) -> None:
+def oracle_gate(result: Result, segmenter: Segmenter, trainable: bool) -> None:
     """Check the oracle against what the segmenter's card declares for this benchmark.
 
     The fingerprint is not compared on purpose: a wrong mean, class table or photograph changes it
     and is what the gate is for.
+
+    Args:
+        result: the oracle's.
+        segmenter: the judge.
+        trainable: whether it is the benchmark's own, which can be trained anew.
 
     Raises:
         HdbenchError: a score fell more than one point below.
@@ -262,12 +267,13 @@ def oracle_gate(result: Result, segmenter: Segmenter) -> None:
         result.scoring,
     ):
         return
+    anew = ", then 'hdbench segmenter train --restart' if the data is meant to have changed"
     for name in ("pixel_accuracy", "mean_iou"):
         measured = result.scores[name] or 0.0
         if measured < declared[name] - _GATE:
             raise HdbenchError(
                 f"the oracle's {name} is {measured:.4f}, the segmenter's card declares "
                 f"{declared[name]:.4f}: the photographs, labels, sizes or the card's mean and "
-                "std changed, so no score here can be trusted.\nNext: 'hdbench data check', "
-                "then 'hdbench segmenter train --restart' if the data is meant to have changed"
+                "std changed, so no score here can be trusted.\n"
+                f"Next: 'hdbench data check'{anew if trainable else ''}"
             )

@@ -64,7 +64,7 @@ class Gallery:
                 seen[void] = VOID
                 picture = self.space.paint_train_ids(seen)
                 pictures.append(Picture(f"segmenter on {caption}", picture, False))
-            strips.append(SceneStrip(files.name, pictures))
+            strips.append(SceneStrip(files.name, scene.label, pictures))
         return strips
 
 
@@ -125,7 +125,7 @@ def write_report(
             if strips
             else ""
         ),
-        space=space,
+        legend=space.legend(strip.label for strip in strips),
         facts=_facts(first, results),
     )
     paths["page"] = folder / f"{stem}.html"

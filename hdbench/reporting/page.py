@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 from torch import Tensor
 
-from hdbench.data.labels import LabelSpace
+from hdbench.data.labels import LabelClass
 from hdbench.data.sheets import to_pil
 
 
@@ -34,6 +34,8 @@ class SceneStrip:
     """The pictures of one scene, side by side."""
 
     name: str
+    #: uint8 H x W label ids, as they are shown.
+    label: Tensor
     pictures: list[Picture]
 
 
@@ -46,7 +48,7 @@ def render_page(
     loss_charts: Sequence[str],
     scenes: Sequence[SceneStrip],
     scenes_note: str,
-    space: LabelSpace,
+    legend: Sequence[LabelClass],
     facts: Mapping[str, str],
 ) -> str:
     """Return the page as HTML text.
@@ -61,7 +63,7 @@ def render_page(
         loss_charts: SVG, one for each run.
         scenes: pictures, all scenes with the same captions.
         scenes_note: how the scenes were chosen.
-        space: the legend's classes.
+        legend: the classes whose colours are explained.
         facts: provenance, by name.
     """
     pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
@@ -105,7 +107,7 @@ def render_page(
         ],
         scenes_note=scenes_note,
         columns=max((len(strip.pictures) for strip in scenes), default=1),
-        legend=space.classes,
+        legend=legend,
         facts=list(facts.items()),
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
 
 from hdbench.results import ORACLE, Result, oracle_ratio
+from hdbench.schema.method import Method
 from hdbench.schema.report import Column, Report, Row
 
 Format = Literal["text", "markdown", "csv"]
@@ -38,6 +39,17 @@ def score_tables(results: Sequence[Result]) -> list[pd.DataFrame]:
     )
     classes.index.name = "class IoU"
     return [overall, classes]
+
+
+def with_rows_of(report: Report, methods: Iterable[Method]) -> Report:
+    """Return a report with a row more for each method that it does not name."""
+    named = {row.method for row in report.rows}
+    more = [
+        Row(title=method.title, method=method.name)
+        for method in methods
+        if method.name not in named
+    ]
+    return report.model_copy(update={"rows": [*report.rows, *more]})
 
 
 def report_table(report: Report, results: Mapping[str, Result], measured_on: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hdbench.schema.base import LabelSpaceName, LibraryFile, Positive, Rate, Table, Weight
 from hdbench.schema.split import Split
+from hdbench.schema.streets import require_streets_size
 
 #: The ``judge`` of a benchmark whose segmenter every workspace trains by itself.
 OWN = "own"
@@ -31,9 +32,18 @@ class Data(Table):
         return self.layout == "streets"
 
     @model_validator(mode="after")
-    def _splits_can_be_read(self) -> Data:
-        _require_split("train", self.train)
-        _require_split("test", self.test)
+    def _fits_together(self) -> Data:
+        train, test = _require_split("train", self.train), _require_split("test", self.test)
+        if train.name == test.name:
+            raise ValueError(
+                f"train = '{self.train}' and test = '{self.test}' are of one split; "
+                "no method is judged by what it was trained on"
+            )
+        if self.built_in and self.label_space != "cityscapes":
+            raise ValueError(
+                f"label_space = '{self.label_space}'; layout '{self.layout}' is drawn with "
+                "labels of 'cityscapes'"
+            )
         return self
 
 
@@ -126,9 +136,24 @@ class Benchmark(LibraryFile):
     #: The scoring convention, by name.
     scoring: str
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Benchmark:
+        test = Split.parse(self.data.test)
+        if Split.parse(self.segmenter.split).name == test.name:
+            raise ValueError(
+                f"[segmenter] split = '{self.segmenter.split}' and [data] test = "
+                f"'{self.data.test}' are of one split; no segmenter judges what it learnt from"
+            )
+        if self.data.built_in:
+            try:
+                require_streets_size(self.size.width, self.size.height)
+            except ValueError as error:
+                raise ValueError(f"[size] {error}") from None
+        return self
 
-def _require_split(key: str, text: str) -> None:
+
+def _require_split(key: str, text: str) -> Split:
     try:
-        Split.parse(text)
+        return Split.parse(text)
     except ValueError as error:
         raise ValueError(f"{key} = {error}") from None

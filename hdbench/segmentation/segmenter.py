@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from hdbench.data.labels import LabelSpace
 from hdbench.errors import CheckpointError, UsageError
+from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, build_pspnet
 from hdbench.provenance import tensors_digest
 from hdbench.runtime.checkpoint import load_weights
 from hdbench.storage import cannot_write, write_atomically
 
-CARD_FILE = "segmenter.json"
 WEIGHTS_FILE = "model.safetensors"
 
 
@@ -96,15 +96,13 @@ class Segmenter:
             raise UsageError(
                 f"this segmenter predicts '{self.card.label_space}' "
                 f"({', '.join(self.card.classes)}), the benchmark's labels are '{space.name}' "
-                f"({', '.join(names)}); its predictions would mean other classes.\n"
-                "Next: train one with 'hdbench segmenter train', or name another with --segmenter"
+                f"({', '.join(names)}); its predictions would mean other classes"
             )
         if self.card.window != [width, height]:
             raise UsageError(
                 "this segmenter was trained at {}x{}, ".format(*self.card.window)
                 + f"the benchmark's images are {width}x{height}; PSPNet pools over the whole "
-                "image, so it is only evaluated at its training size.\n"
-                "Next: train one with 'hdbench segmenter train', or name another with --segmenter"
+                "image, so it is only evaluated at its training size"
             )
 
 
@@ -157,7 +155,8 @@ def load_segmenter(folder: Path, device: torch.device) -> Segmenter:
     path = folder / CARD_FILE
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: no segmenter here; 'hdbench segmenter train' makes the benchmark's"
+            f"{path}: no segmenter here; expected the folder of one, with {CARD_FILE} and "
+            f"{WEIGHTS_FILE}"
         )
     try:
         card = SegmenterCard(**json.loads(path.read_text(encoding="utf-8")))

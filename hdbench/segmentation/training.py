@@ -15,6 +15,7 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import ScaleAndCrop, steps_per_epoch, training_batches
 from hdbench.data.scene import Batch
 from hdbench.errors import UsageError
+from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetWithAuxiliary
 from hdbench.provenance import derived_seed, digest
 from hdbench.runtime.checkpoint import require_same_shapes
@@ -22,7 +23,6 @@ from hdbench.runtime.devices import Machine, autocast
 from hdbench.runtime.job import Job, claimed, require_identity
 from hdbench.schema.benchmark import Benchmark
 from hdbench.segmentation.segmenter import (
-    CARD_FILE,
     SegmenterCard,
     halve_parameters,
     normalised,

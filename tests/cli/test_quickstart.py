@@ -20,6 +20,7 @@ from hdbench import quickstart as whole_way
 from hdbench.cli import quickstart as verb
 from hdbench.data.streets import files
 from hdbench.evaluation import scoring
+from hdbench.library import Library
 from hdbench.reporting import tables as reporting
 from hdbench.segmentation.training import SegmenterTrainer
 from hdbench.training.loop import Pix2PixHDTrainer
@@ -54,23 +55,61 @@ def test_on_a_dataset_of_the_users_own_a_second_one_computes_nothing(
 
 
 def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
-    bare_cli: Cli, tmp_path: Path
+    bare_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = write_small_streets(tmp_path)
     words = ("--workers", "0", "--device", "cpu")
     trained = bare_cli("segmenter", "train", "--benchmark", own, *words)
     assert trained.exit_code == 0, trained.stderr
-    shipped = shutil.move("hdbench-runs/segmenters/small/seed0", tmp_path / "weights")
+    shipped = tmp_path / "weights"
+    shutil.move("hdbench-runs/segmenters/small/seed0", shipped)
     shutil.rmtree("hdbench-runs")
     benchmark = write_small_streets(tmp_path, judge=str(shipped))
-    result = bare_cli("quickstart", "--benchmark", benchmark, *words)
+    wider = benchmark.with_name("wider.toml")
+    text = benchmark.read_text().replace('"small"', '"wider"')
+    wider.write_text(text.replace("= 64", "= 128").replace("= 32", "= 64"))
+    refused = bare_cli("quickstart", "--benchmark", wider, *words)
+    assert refused.exit_code == 2
+    assert "was trained at 64x32, the benchmark's images are 128x64" in refused.stderr
+    assert 'Next: set judge = "own" in the benchmark, then' in refused.stderr
+    assert not Path("hdbench-runs").exists()
+    loaded: list[Path] = []
+    real = pipeline.load_segmenter
+    monkeypatch.setattr(pipeline, "load_segmenter", lambda *a: loaded.append(a[0]) or real(*a))
+    method = "ours-no-vgg-labels-only"  # report table1 has no row for it
+    result = bare_cli("quickstart", "--benchmark", benchmark, "--method", method, *words)
     assert result.exit_code == 0, result.stderr
+    assert loaded == [shipped]
     assert [line[:6] for line in stages(result)] == [f"{n} of 5" for n in range(1, 6)]
-    assert "2 of 5: train ours-no-vgg" in stages(result)
+    assert f"2 of 5: train {method}" in stages(result)
     assert not Path("hdbench-runs/segmenters").exists()
     assert not list(Path("hdbench-runs/data").rglob("judge"))
     assert "oracle" in result.stdout
-    assert page_of(result).is_file()
+    assert f"<td>{Library().method(method).title}</td>" in page_of(result).read_text()
+    table = bare_cli("report", "--benchmark", benchmark, "--device", "cpu").stdout
+    assert table.splitlines()[-1].startswith(Library().method(method).title)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('scoring = "camvid-std-v1"', "labels of 'cityscapes', scoring 'camvid-std-v1' counts"),
+        ('scoring = "streets-std-v0"', "did you mean 'streets-std-v1'?"),
+        ('judge = "pspnet-v0"', "no segmenter 'pspnet-v0' in models/weights/"),
+    ],
+)
+def test_a_wrong_protocol_is_found_before_anything_is_drawn(
+    bare_cli: Cli, tmp_path: Path, line: str, message: str
+) -> None:
+    benchmark = write_small_streets(tmp_path)
+    text = benchmark.read_text().replace('judge   = "own"\n', "")
+    own = "" if line.startswith("judge") else 'judge = "own"\n'
+    benchmark.write_text(f"{line}\n{own}{text}")
+    result = bare_cli("quickstart", "--benchmark", benchmark, "--device", "cpu")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert stages(result) == []
+    assert not Path("hdbench-runs").exists()
 
 
 def stop_at(call: int, real: Callable[..., Any]) -> Callable[..., Any]:

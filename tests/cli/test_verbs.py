@@ -14,6 +14,7 @@ from click.testing import Result
 from conftest import hdbench_process, write_small_streets
 from PIL import Image
 
+from hdbench import library
 from hdbench.bench import Bench
 from hdbench.cli.main import cli as command
 from hdbench.results import load_result
@@ -59,6 +60,24 @@ def test_show_prints_the_file_and_the_resolved_values(cli: Cli, tmp_path: Path) 
     wrong = cli("show", "tabel1")
     assert wrong.exit_code == 2
     assert "did you mean 'table1'?" in wrong.stderr
+
+
+def test_segmenters_that_ship_are_listed_and_shown(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "library" / "models" / "weights" / "pspnet-v1"
+    folder.mkdir(parents=True)
+    card = {"architecture": "pspnet", "encoder": "resnet18", "trained_on": "camvid/train"}
+    (folder / "segmenter.json").write_text(json.dumps(card))
+    monkeypatch.setattr(library, "library_root", lambda: tmp_path / "library")
+    title = "pspnet on resnet18, trained on camvid/train"
+    assert json.loads(cli("list", "--json").stdout) == [
+        {"kind": "segmenter", "name": "pspnet-v1", "title": title}
+    ]
+    assert cli("list").stdout == f"segmenters\n  pspnet-v1  {title}\n"
+    assert cli("show", "pspnet-v1").stdout.startswith(f"# segmenter: {folder}/segmenter.json\n{{")
+    assert json.loads(cli("show", "pspnet-v1", "--resolved").stdout) == card
+    assert cli("check").stdout == "1 file, no problems\n"
 
 
 def test_check_accepts_the_library_and_names_what_is_wrong(cli: Cli, tmp_path: Path) -> None:
@@ -108,6 +127,17 @@ def test_init_needs_a_data_root_exactly_where_the_scenes_are_not_built_in(
     assert bare_cli("init", "--benchmark", "streets-smoke").exit_code == 0
     assert "data_root" not in Path("hdbench.toml").read_text()
     assert "train[:12]: 12 scenes" in bare_cli("data", "check").stdout
+
+
+def test_a_data_root_is_refused_where_it_is_needless_but_may_be_remembered(
+    cli: Cli, camvid_folder: Path, tmp_path: Path
+) -> None:
+    words = ("data", "preview", "--benchmark", write_small_streets(tmp_path), "--split", "val[:1]")
+    given = cli(*words, "--data-root", camvid_folder)
+    assert given.exit_code == 2
+    assert f"--data-root {camvid_folder}: hdbench draws the scenes of benchmark" in given.stderr
+    assert "'small' in the workspace; leave the option out" in given.stderr
+    assert cli(*words).exit_code == 0  # hdbench.toml names the dataset of another benchmark
 
 
 def test_a_dataset_that_nothing_names_is_asked_for(bare_cli: Cli, camvid_folder: Path) -> None:
@@ -242,6 +272,23 @@ def test_export_writes_streets_and_says_where_and_how_many(bare_cli: Cli) -> Non
         assert message in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--size", "40x20"), "use 64x32"),
+        (("--split", "train", "--split", "vall"), "Streets has no split 'vall'"),
+        (("--count", "101"), "Streets' split 'val' has 100 scenes; 101 are asked for"),
+    ],
+)
+def test_export_refuses_what_cannot_be_drawn_before_anything_is_written(
+    bare_cli: Cli, words: tuple[str, ...], message: str
+) -> None:
+    result = bare_cli("data", "export", "streets", "--output", "out", "--size", "64x32", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not Path("out").exists()
+
+
 # -- train, evaluate, report ----------------------------------------------------------------------
 
 
@@ -336,6 +383,19 @@ def test_another_scoring_may_count_and_stands_apart(
 def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> None:
     trained.result_path("oracle", 0).unlink()
     assert "nothing is measured on 'tiny' yet" in cli("report", "table1").stderr
+
+
+def test_a_measured_method_of_the_users_own_gets_a_row(
+    cli: Cli, trained: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nextends = "floor-nearest"\ntitle = "Mine"')
+    early = cli("report", "--method", "./mine.toml")
+    assert early.exit_code == 1
+    assert "Next: 'hdbench evaluate --method ./mine.toml'" in early.stderr
+    assert cli("evaluate", "--method", "./mine.toml").exit_code == 0
+    table = cli("report", "--method", "./mine.toml").stdout
+    assert table.splitlines()[-1].startswith("Mine  ")
+    assert len(cli("report").stdout.splitlines()) == len(table.splitlines()) - 1
 
 
 def test_another_segmenter_may_judge(cli: Cli, trained: Bench, tmp_path: Path) -> None:

@@ -1,8 +1,22 @@
 from __future__ import annotations
 
+import pytest
+
 from hdbench.bench import open_bench
-from hdbench.data.inspection import check_split
+from hdbench.data import inspection
+from hdbench.data.inspection import check_split, preview_sheet
 from hdbench.workspace import Workspace
+
+
+def test_a_preview_explains_no_colour_that_neither_occurs_nor_is_scored(
+    city: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = []
+    monkeypatch.setattr(inspection, "contact_sheet", sheets.append)
+    bench = open_bench(city)
+    preview_sheet(bench.benchmark, bench.data_root("train"), "train", 2)
+    captions = [cell.caption for row in sheets[0][1:] for cell in row]
+    assert captions == [entry.name for entry in bench.space.scored]
 
 
 def test_a_report_tells_classes_that_occur_from_those_that_do_not(city: Workspace) -> None:

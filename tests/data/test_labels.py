@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 import torch
+from cityscapesscripts.helpers.labels import labels
 
 from hdbench.data.labels import LABEL_SPACES, VOID
 from hdbench.data.scene import one_hot
@@ -27,10 +28,7 @@ def test_ids_ascend_below_the_channels_and_train_ids_have_no_gaps(name: str) -> 
 
 
 def test_the_cityscapes_table_is_that_of_cityscapes_scripts() -> None:
-    reference = pytest.importorskip(
-        "cityscapesscripts.helpers.labels", reason="cityscapesScripts is not installed"
-    )
-    official = [entry for entry in reference.labels if entry.id >= 0]
+    official = [entry for entry in labels if entry.id >= 0]
     assert len(official) == len(CITYSCAPES.classes) == 34
     for ours, theirs in zip(CITYSCAPES.classes, official, strict=True):
         assert (ours.id, ours.name, ours.colour) == (theirs.id, theirs.name, theirs.color)
@@ -46,6 +44,14 @@ def test_nineteen_classes_are_scored_in_the_order_of_their_train_ids() -> None:
     ]
     label = torch.tensor([[0, 7, 16, 33]], dtype=torch.uint8)
     assert CITYSCAPES.to_train_ids(label).tolist() == [[VOID, 0, VOID, 18]]
+
+
+def test_a_legend_explains_what_is_scored_and_what_is_shown() -> None:
+    maps = [torch.tensor([[7, 0]], dtype=torch.uint8), torch.tensor([[9, 26]], dtype=torch.uint8)]
+    names = [entry.name for entry in CITYSCAPES.legend(maps)]
+    assert names[:4] == ["unlabeled", "road", "sidewalk", "parking"]
+    assert set(names) == {"unlabeled", "parking", *(entry.name for entry in CITYSCAPES.scored)}
+    assert CITYSCAPES.legend([]) == list(CITYSCAPES.scored)  # both in the order of their ids
 
 
 def test_cityscapes_has_the_official_35_channels_of_which_the_last_is_empty() -> None:

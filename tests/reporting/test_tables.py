@@ -13,6 +13,7 @@ from hdbench.reporting.tables import (
     render,
     report_table,
     score_tables,
+    with_rows_of,
 )
 from hdbench.results import Result
 
@@ -55,6 +56,19 @@ def test_measured_and_published_stand_in_separate_columns() -> None:
     assert published.loc["pix2pix"].tolist() == ["78.34", "0.3948"]
     assert published.loc["floor: patchwork"].tolist() == [NOTHING] * 2
     assert measured.loc["floor: patchwork"].tolist() == ["70.00", NOTHING, NOTHING]
+
+
+def test_a_measured_method_without_a_row_gets_one_with_its_title() -> None:
+    library = Library()
+    report = library.report("table1")
+    methods = [library.method(name) for name in ("ours-labels-only", "ours", "oracle")]
+    longer = with_rows_of(report, methods)
+    assert longer.rows[:-1] == report.rows
+    results = {**MEASURED, "ours-labels-only": result("ours-labels-only", 0.75, 0.3)}
+    table = report_table(longer, results, "measured: Tiny")
+    assert table.index[-1] == methods[0].title
+    assert table["measured: Tiny"].loc[methods[0].title].tolist() == ["75.00", "0.3000", "0.600"]
+    assert with_rows_of(report, methods[1:]) == report
 
 
 def test_the_published_numbers_are_the_papers() -> None:

@@ -133,8 +133,8 @@ def test_damaged_files_are_named(folder: Path, name: str, content: bytes, messag
     assert name in str(error.value)
 
 
-def test_no_segmenter_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="hdbench segmenter train"):
+def test_no_segmenter_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"with segmenter\.json and model\.safetensors"):
         load_segmenter(tmp_path, CPU)
 
 
@@ -207,14 +207,18 @@ def test_half_precision_halves_the_file_and_judges_with_what_is_in_it(
     assert torch.equal(theirs(images), segmenter.network(images))
 
 
-def test_the_segmenter_learns_from_its_own_split(bench: Bench, tmp_path: Path) -> None:
-    spec = bench.benchmark.segmenter.model_copy(update={"split": "val"})
+def test_the_segmenter_learns_from_its_own_split(
+    bench: Bench, camvid_folder: Path, tmp_path: Path
+) -> None:
+    for folder in ("val", "valannot"):
+        (camvid_folder / folder).rename(camvid_folder / folder.replace("val", "judge"))
+    spec = bench.benchmark.segmenter.model_copy(update={"split": "judge"})
     benchmark = bench.benchmark.model_copy(update={"segmenter": spec})
     other = Bench(bench.library, bench.workspace, benchmark)
     assert [entry.name for entry in other.judge_scenes] == ["val_00", "val_01", "val_02"]
     assert len(other.train_scenes) == 8
     card = load_segmenter(learn(other, tmp_path / "s"), CPU).card
-    assert card.trained_on == "tiny/val, 3 scenes"
+    assert card.trained_on == "tiny/judge, 3 scenes"
 
 
 def test_void_pixels_teach_nothing() -> None:

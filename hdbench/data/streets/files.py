@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.scene import Scene
-from hdbench.data.sheets import png_bytes
+from hdbench.data.sheets import encode_png, png_bytes
 from hdbench.data.streets.scene import VERSION, draw_scene, scene_name
 from hdbench.errors import DataError, UsageError, suggestion
+from hdbench.schema.streets import require_streets_size
 from hdbench.storage import write_atomically
 
 MARKER_FILE = "streets.json"
@@ -45,6 +44,30 @@ def folder_name(width: int, height: int) -> str:
     return f"streets-v{VERSION}-{width}x{height}"
 
 
+def require_drawable(splits: Iterable[str], count: int | None, width: int, height: int) -> None:
+    """Check that scenes of some splits can be drawn, before any file is written.
+
+    Args:
+        splits: names in ``SPLITS``.
+        count: how many scenes of each, or None for all.
+        width: of the scenes, in pixels.
+        height: of the scenes, in pixels.
+
+    Raises:
+        UsageError: there is no such split, it has fewer scenes, or none can have this size.
+    """
+    try:
+        require_streets_size(width, height)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    for split in splits:
+        if split not in SPLITS:
+            raise UsageError(f"Streets has no split '{split}'{suggestion(split, SPLITS)}")
+        most = SPLITS[split].scenes
+        if count is not None and count > most:
+            raise UsageError(f"Streets' split '{split}' has {most} scenes; {count} are asked for")
+
+
 def write_streets(root: Path, split: str, count: int | None, width: int, height: int) -> int:
     """Draw the first scenes of a split into files, those that are missing, and return their number.
 
@@ -56,26 +79,16 @@ def write_streets(root: Path, split: str, count: int | None, width: int, height:
         split: a name in ``SPLITS``.
         count: how many scenes, or None for all of the split.
         width: of the scenes, in pixels; twice the height.
-        height: of the scenes, in pixels.
+        height: of the scenes, in pixels, at least 32.
 
     Raises:
-        UsageError: there is no such split, it has fewer scenes, or the size is not 2 to 1.
+        UsageError: there is no such split, it has fewer scenes, or none can have this size.
         DataError: the folder holds something else, or Streets of another version or size.
         StorageError: a file cannot be written.
     """
-    if split not in SPLITS:
-        raise UsageError(f"Streets has no split '{split}'{suggestion(split, SPLITS)}")
+    require_drawable([split], count, width, height)
     spec = SPLITS[split]
     count = spec.scenes if count is None else count
-    if count > spec.scenes:
-        raise UsageError(
-            f"Streets' split '{split}' has {spec.scenes} scenes; {count} are asked for"
-        )
-    if width != 2 * height:
-        raise UsageError(
-            f"Streets is drawn twice as wide as high, not {width}x{height}; "
-            f"use {width}x{width // 2} or {2 * height}x{height}"
-        )
     _claim(root, width, height)
     files = [_files(root, split, index) for index in range(spec.scenes)]
     found = [sum(path.is_file() for path in paths) for paths in files]
@@ -84,12 +97,12 @@ def write_streets(root: Path, split: str, count: int | None, width: int, height:
         for index, number in enumerate(found)
         if number < len(files[index]) and (index < count or number > 0)
     ]
-    if missing:
-        for index in tqdm(missing, desc=f"drawing streets/{split}", unit="scene"):
-            contents = _contents(draw_scene(spec.seed, index, width, height))
-            for path, content in zip(files[index], contents, strict=True):
-                if not path.is_file():
-                    write_atomically(path, content)
+    title = f"drawing streets/{split}"
+    for index in tqdm(missing, desc=title, unit="scene", disable=not missing):
+        contents = _contents(draw_scene(spec.seed, index, width, height))
+        for path, content in zip(files[index], contents, strict=True):
+            if not path.is_file():
+                write_atomically(path, content)
     return count
 
 
@@ -143,14 +156,7 @@ def _contents(scene: Scene) -> list[bytes]:
     assert scene.instance is not None
     return [
         png_bytes(scene.image),
-        _map_bytes(scene.label.numpy()),
-        _map_bytes(scene.instance.numpy().astype(np.uint16)),
+        encode_png(Image.fromarray(scene.label.numpy())),
+        encode_png(Image.fromarray(scene.instance.numpy().astype(np.uint16))),
         png_bytes(LABEL_SPACES["cityscapes"].paint(scene.label)),
     ]
-
-
-def _map_bytes(ids: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Return a map of ids as a PNG file's content: one channel of 8 or 16 bits."""
-    buffer = io.BytesIO()
-    Image.fromarray(ids).save(buffer, format="PNG")
-    return buffer.getvalue()

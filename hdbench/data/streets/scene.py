@@ -10,6 +10,7 @@ from hdbench.data.streets.canvas import Canvas
 from hdbench.data.streets.draws import Draws
 from hdbench.data.streets.street import Street
 from hdbench.data.streets.view import View
+from hdbench.schema.streets import require_streets_size
 
 #: Raised with any change of any pixel.
 VERSION = 1
@@ -32,10 +33,7 @@ def draw_scene(seed: int, index: int, width: int, height: int) -> Scene:
     Raises:
         ValueError: the size is not two to one, or too small.
     """
-    if width != 2 * height or height < 32:
-        raise ValueError(
-            f"{width}x{height}: scenes of Streets are twice as wide as high, at least 64x32"
-        )
+    require_streets_size(width, height)
     canvas = Canvas(height, width)
     street = Street(lambda part: Draws(VERSION, seed, index, part), canvas)
     street.paint(View(canvas, Draws(VERSION, seed, index, "view")))

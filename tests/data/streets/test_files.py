@@ -153,6 +153,8 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(
         (("vall", 1, 64, 32), r"no split 'vall' \(did you mean 'val'\?\)"),
         (("val", 101, 64, 32), "split 'val' has 100 scenes; 101 are asked for"),
         (("val", 1, 64, 48), "not 64x48; use 64x32 or 96x48"),
+        (("val", 1, 65, 32), "not 65x32; use 64x32$"),
+        (("val", 1, 40, 20), "at least 64x32, not 40x20; use 64x32$"),
     ],
 )
 def test_what_cannot_be_drawn_is_named_before_anything_is_written(
