@@ -55,7 +55,7 @@ def train(
     from hdbench.networks.builder import halvings
     from hdbench.pipeline import train_method
     from hdbench.schema.method import Pix2PixHD
-    from hdbench.training.loop import peak_rate, planned_steps, run_identity
+    from hdbench.training.loop import planned_steps, run_identity
 
     resolved = bench.library.method(method)
     if not isinstance(resolved, Pix2PixHD):
@@ -65,7 +65,8 @@ def train(
         plan = {
             "steps": sum(planned_steps(bench.benchmark, len(bench.train_scenes))),
             "halvings": halvings(resolved, bench.benchmark.budget),
-            "peak_rate": peak_rate(resolved, bench.benchmark),
+            "generator_peak_rate": resolved.optimizer.learning_rate
+            * bench.benchmark.budget.generator_rate,
         }
         click.echo(json.dumps({**identity, **plan}, indent=2))
         return

@@ -63,11 +63,11 @@ class Budget(Table):
     #: the paper's grid with fewer: 1024x512 after 4 halvings is 64x32, and so is 256x128 after 2.
     #: Channels double at each halving, so one that is left out also halves the residual blocks'.
     downsamplings: Positive
-    #: Multiplies every method's learning rate; 1.0 is the paper's. Narrow networks bear more, but
-    #: no rule gives the number: those of Streets were chosen by looking at trainings on it. (Yang
-    #: et al. 2021 derive a rate of 1 / width for hidden weights under Adam, with other scales of
-    #: weights and outputs than here.)
-    rate: Rate
+    #: Multiplies the generators' learning rate; 1.0 is the paper's. A narrow generator moves its
+    #: output less with the same step of its weights, and short runs need longer steps; no rule gives
+    #: the number, those of Streets were chosen by looking at trainings on it. The discriminators
+    #: keep their rate: with longer steps they win, and the generator answers with grids.
+    generator_rate: Rate
     #: Epochs at the full learning rate.
     epochs: Annotated[int, Field(ge=0)]
     #: Epochs of linear decay to 0 after them.

@@ -58,8 +58,8 @@ class Loss(Table):
 class Optimizer(Table):
     """Adam, for generator and discriminators alike."""
 
-    #: Step size during the constant part of the schedule, multiplied by the benchmark's
-    #: ``budget.rate``.
+    #: Step size during the constant part of the schedule; the generator's is multiplied by the
+    #: benchmark's ``budget.generator_rate``.
     learning_rate: Rate
     #: Decay of the first moment.
     beta1: Annotated[float, Field(ge=0, lt=1)]

@@ -88,7 +88,7 @@ class Pix2PixHDTrainer:
 
         Args:
             batch: scenes with photographs.
-            rate: the learning rate.
+            rate: the method's learning rate; the budget multiplies the generator's.
         """
         batch = batch.to(self.device)
         assert batch.image is not None
@@ -117,7 +117,8 @@ class Pix2PixHDTrainer:
             discriminator_loss = (losses["d_real"] + losses["d_fake"]) / 2
 
         # Each network learns from its own loss alone, though both share one pass of D.
-        _gradients(generator_loss, self.generator_optimizer, rate, keep_graph=True)
+        generator_rate = rate * self.budget.generator_rate
+        _gradients(generator_loss, self.generator_optimizer, generator_rate, keep_graph=True)
         _gradients(discriminator_loss, self.discriminator_optimizer, rate, keep_graph=False)
         self.generator_optimizer.step()
         self.discriminator_optimizer.step()
@@ -201,11 +202,6 @@ def planned_steps(benchmark: Benchmark, scenes: int) -> tuple[int, int]:
     return budget.epochs * per_epoch, budget.decay_epochs * per_epoch
 
 
-def peak_rate(method: Pix2PixHD, benchmark: Benchmark) -> float:
-    """Return the learning rate before its decay: the method's times the budget's."""
-    return method.optimizer.learning_rate * benchmark.budget.rate
-
-
 def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
     """Check that the benchmark's sides divide by the generator's halvings.
 
@@ -272,7 +268,7 @@ def train(
     constant, decay = planned_steps(benchmark, len(files))
     per_epoch = steps_per_epoch(len(files), benchmark.budget.batch_size)
     space = LABEL_SPACES[benchmark.data.label_space]
-    size, peak = benchmark.size, peak_rate(method, benchmark)
+    size = benchmark.size
     augment = ResizeAndFlip(size.height, size.width, benchmark.budget.flip)
 
     def batches(start: int, stop: int) -> Iterator[Batch]:
@@ -295,7 +291,7 @@ def train(
     ):
         job.resume(trainer)
         for step, batch in job.follow(batches):
-            rate = learning_rate(step, constant, decay, peak)
+            rate = learning_rate(step, constant, decay, method.optimizer.learning_rate)
             losses = trainer.step(batch, rate)
             job.record(step, {"epoch": step // per_epoch, "rate": rate}, losses, batch.names)
             if (step + 1) % per_epoch == 0:

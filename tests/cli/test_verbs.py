@@ -293,16 +293,16 @@ def test_export_refuses_what_cannot_be_drawn_before_anything_is_written(
 
 
 def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) -> None:
-    """Also what only method and budget together say: halvings and peak of the learning rate."""
+    """Also what only method and budget together say: halvings and the generator's rate."""
     tiny = Path(bench.workspace.benchmark)
-    budget = "[budget]\ndownsamplings = 3\nrate = 2.5"
+    budget = "[budget]\ndownsamplings = 3\ngenerator_rate = 2.5"
     tiny.write_text(tiny.read_text().replace("[budget]", budget))
     planned = json.loads(cli("train", "ours-no-vgg", "--dry-run").stdout)
     assert planned["steps"] == 16
     assert planned["method"]["loss"]["vgg"] == 0
     assert planned["method"]["generator"]["downsamplings"] == 4
     assert planned["halvings"] == 3
-    assert planned["peak_rate"] == pytest.approx(5e-4)
+    assert planned["generator_peak_rate"] == pytest.approx(5e-4)
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
 

@@ -75,16 +75,17 @@ def test_both_networks_learn_from_their_own_loss_alone(precision: str, tolerance
         assert (gradient(mine) - reference).norm() < tolerance * reference.norm()
 
 
-def test_a_step_is_as_long_as_the_rate_it_is_given() -> None:
+def test_only_the_generators_steps_are_longer_by_the_budgets_factor() -> None:
     """Adam's first step moves a weight by the rate, whatever its gradient."""
     found, before = trainer("fp32"), trainer("fp32")
-    found.step(batch(), 6e-4)
-    for mine, theirs in (
-        (found.generator, before.generator),
-        (found.discriminator, before.discriminator),
+    found.budget = found.budget.model_copy(update={"generator_rate": 3.0})
+    found.step(batch(), 2e-4)
+    for mine, theirs, rate in (
+        (found.generator, before.generator, 6e-4),
+        (found.discriminator, before.discriminator, 2e-4),
     ):
         moved = [
             (new - old).abs().max().item()
             for new, old in zip(mine.parameters(), theirs.parameters(), strict=True)
         ]
-        assert max(moved) == pytest.approx(6e-4, rel=1e-3)
+        assert max(moved) == pytest.approx(rate, rel=1e-3)
