@@ -64,8 +64,8 @@ class Budget(Table):
     #: Channels double at each halving, so one that is left out also halves the residual blocks'.
     downsamplings: Positive
     #: Multiplies the generators' learning rate; 1.0 is the paper's. A narrow generator moves its
-    #: output less with the same step of its weights, and short runs need longer steps. No rule gives
-    #: the number; those of Streets were chosen by looking at trainings on it. The discriminators
+    #: output less with the same step of its weights, and short runs need longer steps; no rule says
+    #: how much, those of Streets were chosen by looking at trainings on it. The discriminators
     #: keep their rate: with longer steps they win, and the generator answers with grids.
     generator_rate: Rate
     #: Epochs at the full learning rate.
