@@ -56,15 +56,6 @@ def test_the_tables_are_what_was_measured() -> None:
         assert text == render(table, "markdown")
 
 
-@pytest.mark.parametrize("method", ["ours-no-vgg", "ours-no-vgg-labels-only"])
-def test_the_effect_of_boundaries_is_what_was_measured(method: str) -> None:
-    cells: list[str] = []
-    for scoring in ("streets-std-v1", "streets-edges-v1"):
-        scores = committed("streets", scoring)[method].scores
-        cells += [f"{100 * scores['pixel_accuracy']:.2f}", f"{scores['mean_iou']:.4f}"]
-    assert f"| `{method}` | {' | '.join(cells)} |" in README
-
-
 def commands() -> list[list[str]]:
     blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
