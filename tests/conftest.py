@@ -189,6 +189,8 @@ def constant_judge(train_id: int, space: LabelSpace, width: int, height: int) ->
     card = SegmenterCard(
         architecture="constant",
         encoder="none",
+        depth=1,
+        enlarge=1,
         label_space=space.name,
         classes=[entry.name for entry in space.scored],
         mean=[0.0] * 3,

@@ -21,7 +21,7 @@ from hdbench import pipeline
 from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, DataError, HdbenchError, LibraryError, UsageError
 from hdbench.evaluation import scoring
-from hdbench.networks.pspnet import build_pspnet
+from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.pipeline import (
     evaluate,
     open_segmenter,
@@ -219,7 +219,7 @@ def test_a_foreign_judges_results_stand_apart(
 ) -> None:
     evaluate(trained, [METHOD], 0, judge, CPU)
     own = trained.result_path(METHOD, 0).read_bytes()
-    network = build_pspnet("resnet18", 11)
+    network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 11))
     card = replace(judge.card, weights=tensors_digest(network.state_dict()), oracle=None)
     save_segmenter(tmp_path / "foreign", network, card)
     foreign = open_segmenter(trained, tmp_path / "foreign", CPU)
@@ -255,7 +255,7 @@ def test_a_judge_that_ships_needs_no_training_and_its_results_bear_no_name(
 def test_repeating_the_training_of_a_judge_that_ships_leaves_it_in_office(
     trained: Bench, judge: Segmenter, tmp_path: Path
 ) -> None:
-    network = build_pspnet("resnet18", 11)
+    network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 11))
     card = replace(judge.card, weights=tensors_digest(network.state_dict()), oracle=None)
     save_segmenter(tmp_path / "shipped", network, card)
     bench = with_judge(trained, tmp_path / "shipped")

@@ -14,6 +14,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms.v2 import functional as photometry
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
@@ -168,7 +169,7 @@ class ResizeAndFlip:
 
 @dataclass(frozen=True)
 class ScaleAndCrop:
-    """The segmenter's augmentation: random scale, random crop to the full size, random flip.
+    """The segmenter's augmentation: random scale, crop to the full size, flip, light and noise.
 
     Scaled scenes smaller than the crop are padded: labels with ``fill``, photographs with grey.
     """
@@ -180,10 +181,18 @@ class ScaleAndCrop:
     flip: bool
     #: The label id of padding.
     fill: int
+    #: Brightness, contrast and saturation are each multiplied by 1 - jitter to 1 + jitter.
+    jitter: float
+    #: The standard deviation of added noise is drawn up to this, of 255.
+    noise: float
 
     def __call__(self, scene: Scene, random: torch.Generator) -> Scene:
         """Return one crop of ``height`` x ``width``."""
-        draws = torch.rand(4, generator=random).tolist()
+        scene = self._cropped(scene, torch.rand(4, generator=random).tolist())
+        assert scene.image is not None
+        return replace(scene, image=self._exposed(scene.image, random))
+
+    def _cropped(self, scene: Scene, draws: list[float]) -> Scene:
         scale = self.scale_min + (self.scale_max - self.scale_min) * draws[0]
         high, wide = max(1, round(self.height * scale)), max(1, round(self.width * scale))
         assert scene.image is not None
@@ -197,6 +206,20 @@ class ScaleAndCrop:
         window = (slice(top, top + self.height), slice(left, left + self.width))
         scene = replace(scene, label=label[window], instance=None, image=image[:, *window])
         return scene.flipped() if self.flip and draws[3] < 0.5 else scene
+
+    def _exposed(self, image: Tensor, random: torch.Generator) -> Tensor:
+        """Return a photograph under another light and with a sensor's noise."""
+        if self.jitter:
+            factors = 1 + self.jitter * (2 * torch.rand(3, generator=random) - 1)
+            brightness, contrast, saturation = factors.tolist()
+            image = photometry.adjust_brightness(image, brightness)
+            image = photometry.adjust_contrast(image, contrast)
+            image = photometry.adjust_saturation(image, saturation)
+        if self.noise:
+            deviation = self.noise * torch.rand((), generator=random)
+            noisy = image + deviation * torch.randn(image.shape, generator=random)
+            image = noisy.round().clamp(0, 255).to(torch.uint8)
+        return image
 
 
 class _Examples(Dataset[Any]):

@@ -58,6 +58,8 @@ def choices_of(
         "segmenter": {
             "architecture": card.architecture,
             "encoder": card.encoder,
+            "depth": card.depth,
+            "enlarge": card.enlarge,
             "weights": card.weights,
             "mean": card.mean,
             "std": card.std,

@@ -93,6 +93,11 @@ class SegmenterTraining(Table):
     split: str
     #: Encoder of segmentation-models-pytorch, trained from scratch.
     encoder: str
+    #: How many of its five stages are used; with 4, what is left is smaller and sees less.
+    depth: Literal[3, 4, 5]
+    #: How much images are enlarged before the encoder reads them: features are at 1/8 of what it
+    #: reads, and 1/8 of a small image is too coarse for what is thin.
+    enlarge: Literal[1, 2, 4]
     #: Passes over its split.
     epochs: Positive
     #: Scenes per step.
@@ -109,6 +114,10 @@ class SegmenterTraining(Table):
     scale_max: Rate
     #: Flip horizontally with probability one half.
     flip: bool
+    #: Brightness, contrast and saturation are each multiplied by 1 - jitter to 1 + jitter.
+    jitter: Annotated[float, Field(ge=0, lt=1)]
+    #: Noise of a standard deviation drawn up to this is added, of 255.
+    noise: Annotated[float, Field(ge=0, le=64)]
     #: Arithmetic of the forward pass.
     precision: Literal["fp32", "bf16"]
     #: ``fp16``: parameters are rounded to half precision after training, which halves the file;

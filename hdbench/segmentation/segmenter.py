@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hdbench.data.labels import LabelSpace
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.library import CARD_FILE
-from hdbench.networks.pspnet import OUTPUT_STRIDE, build_pspnet
+from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, build_pspnet, enlarged
 from hdbench.provenance import tensors_digest
 from hdbench.runtime.checkpoint import load_weights
 from hdbench.storage import cannot_write, write_atomically
@@ -29,6 +29,9 @@ class SegmenterCard:
 
     architecture: str
     encoder: str
+    #: How many of the encoder's stages are used, and how much it enlarges images (PSPNetDesign).
+    depth: int
+    enlarge: int
     #: The label space whose train ids it predicts.
     label_space: str
     classes: list[str]
@@ -47,12 +50,17 @@ class SegmenterCard:
     #: Scores of real photographs, once measured: scoring convention, split, accuracy, mean IoU.
     oracle: dict[str, Any] | None
 
+    @property
+    def design(self) -> PSPNetDesign:
+        """What the weights fit into."""
+        return PSPNetDesign(self.encoder, self.depth, self.enlarge, len(self.classes))
+
 
 class Segmenter:
     """Predicts train ids; always in evaluation mode and fp32.
 
     Args:
-        network: ``B x 3 x H x W`` normalised images to logits ``B x K x H x W``.
+        network: normalised images, enlarged as the card says, to logits ``B x K x H x W``.
         card: what it is.
     """
 
@@ -77,7 +85,8 @@ class Segmenter:
                 f"the segmenter reads sides that divide by {OUTPUT_STRIDE}, not {width}x{height}; "
                 "change the benchmark's [size]"
             )
-        return self.network(normalised(images.to(self.device), self._mean, self._std))
+        inputs = normalised(images.to(self.device), self._mean, self._std)
+        return self.network(enlarged(inputs, self.card.enlarge))
 
     def accepts(self, space: LabelSpace, width: int, height: int) -> None:
         """Check that this segmenter judges images of a size in a label space.
@@ -164,7 +173,7 @@ def load_segmenter(folder: Path, device: torch.device) -> Segmenter:
         raise CheckpointError(f"{path}: not a segmenter's card ({error})") from None
     if card.architecture != "pspnet":
         raise CheckpointError(f"{path}: architecture '{card.architecture}'; expected 'pspnet'")
-    network = build_pspnet(card.encoder, len(card.classes))
+    network = build_pspnet(card.design)
     load_weights(folder / WEIGHTS_FILE, network)
     found = weights_digest(network)
     if found != card.weights:

@@ -16,7 +16,7 @@ from hdbench.data.loading import ScaleAndCrop, steps_per_epoch, training_batches
 from hdbench.data.scene import Batch
 from hdbench.errors import UsageError
 from hdbench.library import CARD_FILE
-from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetWithAuxiliary
+from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, PSPNetWithAuxiliary
 from hdbench.provenance import derived_seed, digest
 from hdbench.runtime.checkpoint import require_same_shapes
 from hdbench.runtime.devices import Machine, autocast
@@ -51,8 +51,11 @@ class SegmenterTrainer:
         self.spec, self.device = benchmark.segmenter, device
         self.space = LABEL_SPACES[benchmark.data.label_space]
         torch.manual_seed(derived_seed("segmenter", seed))
+        spec, classes = self.spec, len(self.space.scored)
         try:
-            network = PSPNetWithAuxiliary(self.spec.encoder, len(self.space.scored))
+            network = PSPNetWithAuxiliary(
+                PSPNetDesign(spec.encoder, spec.depth, spec.enlarge, classes)
+            )
         except (KeyError, ValueError) as error:
             raise UsageError(
                 f"benchmark '{benchmark.name}': [segmenter] encoder = '{self.spec.encoder}' "
@@ -124,7 +127,7 @@ def segmenter_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -
     """Return everything that a trained segmenter depends on, as JSON values."""
     return {
         "kind": "segmenter",
-        "version": 3,
+        "version": 4,
         "data": benchmark.data.model_dump(include={"layout", "label_space"}),
         "size": benchmark.size.model_dump(),
         "segmenter": benchmark.segmenter.model_dump(),
@@ -175,7 +178,14 @@ def train_segmenter(
     trainer = SegmenterTrainer(benchmark, steps, seed, machine.device)
     void = next(entry.id for entry in trainer.space.classes if entry.train_id is None)
     augment = ScaleAndCrop(
-        size.height, size.width, spec.scale_min, spec.scale_max, spec.flip, fill=void
+        size.height,
+        size.width,
+        spec.scale_min,
+        spec.scale_max,
+        spec.flip,
+        fill=void,
+        jitter=spec.jitter,
+        noise=spec.noise,
     )
 
     def batches(start: int, stop: int) -> Iterator[Batch]:
@@ -206,6 +216,8 @@ def train_segmenter(
         card = SegmenterCard(
             architecture="pspnet",
             encoder=spec.encoder,
+            depth=spec.depth,
+            enlarge=spec.enlarge,
             label_space=benchmark.data.label_space,
             classes=[entry.name for entry in trainer.space.scored],
             mean=_MEAN,

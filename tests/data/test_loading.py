@@ -112,12 +112,38 @@ def test_scale_and_crop_pads_labels_with_void_and_keeps_maps_aligned() -> None:
     scene = Scene("one", label, None, label.expand(3, -1, -1).contiguous())
     for seed in range(30):
         random = torch.Generator().manual_seed(seed)
-        crop = ScaleAndCrop(12, 16, 0.5, 2.0, True, fill=11)(scene, random)
+        crop = ScaleAndCrop(12, 16, 0.5, 2.0, True, fill=11, jitter=0.0, noise=0.0)(scene, random)
         assert crop.size == (12, 16)
         assert crop.image is not None
         assert crop.image.shape == (3, 12, 16)
         padding = crop.label == 11
         assert torch.equal(padding, (crop.image == 128).all(dim=0))
+
+
+def test_jitter_and_noise_change_the_photograph_alone() -> None:
+    image = torch.arange(3 * 12 * 16).view(3, 12, 16).remainder(200).to(torch.uint8) + 20
+    label = torch.zeros(12, 16, dtype=torch.uint8)
+
+    def crop(seed: int, jitter: float, noise: float) -> Scene:
+        augment = ScaleAndCrop(12, 16, 1.0, 1.0, False, fill=11, jitter=jitter, noise=noise)
+        return augment(Scene("one", label, None, image), torch.Generator().manual_seed(seed))
+
+    plain = crop(3, 0.0, 0.0).image
+    assert plain is not None
+    assert torch.equal(plain, image)
+    for jitter, noise in ((0.3, 0.0), (0.0, 8.0), (0.3, 8.0)):
+        first, again, other = (crop(seed, jitter, noise) for seed in (3, 3, 4))
+        assert first.image is not None
+        assert again.image is not None
+        assert other.image is not None
+        assert torch.equal(first.label, label)
+        assert first.image.dtype == torch.uint8
+        assert torch.equal(first.image, again.image)
+        assert not torch.equal(first.image, other.image)
+        assert not torch.equal(first.image, image)
+    deviations = [float((crop(n, 0.0, 8.0).image - image.float()).std()) for n in range(40)]
+    assert max(deviations) < 9.0
+    assert 3.0 < sum(deviations) / len(deviations) < 5.0
 
 
 def test_train_ids_leave_void_out() -> None:

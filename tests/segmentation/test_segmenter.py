@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from hdbench.bench import Bench
 from hdbench.data.labels import LABEL_SPACES, VOID
 from hdbench.errors import CheckpointError, UsageError
-from hdbench.networks.pspnet import build_pspnet
+from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.provenance import tensors_digest
 from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.devices import Machine
@@ -35,10 +35,12 @@ NAMES = ["sky", "building", "pole"]
 def folder(tmp_path: Path) -> Path:
     """A small segmenter on disk."""
     torch.manual_seed(0)
-    network = build_pspnet("resnet18", 3)
+    network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 3))
     card = SegmenterCard(
         architecture="pspnet",
         encoder="resnet18",
+        depth=5,
+        enlarge=1,
         label_space="camvid",
         classes=NAMES,
         mean=[0.5, 0.4, 0.3],
@@ -140,7 +142,7 @@ def test_no_segmenter_says_what_was_expected(tmp_path: Path) -> None:
 
 def test_weights_of_another_number_of_classes_are_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match="file 3x512x3x3, this network 5x512x3x3"):
-        load_weights(folder / "model.safetensors", build_pspnet("resnet18", 5))
+        load_weights(folder / "model.safetensors", build_pspnet(PSPNetDesign("resnet18", 5, 1, 5)))
 
 
 # -- training -------------------------------------------------------------------------------------

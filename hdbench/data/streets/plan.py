@@ -41,7 +41,7 @@ class Plan:
         """Draw the plan."""
         draws = stream("plan")
         self.far = draws.uniform(60, 105)
-        near = draws.uniform(13, 34)
+        near = draws.uniform(11, 26)
         self.crossing = (
             Crossing(near, near + draws.uniform(6.5, 9.5)) if draws.chance(0.5) else None
         )

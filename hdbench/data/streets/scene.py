@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from hdbench.data.scene import Scene
 from hdbench.data.streets.canvas import Canvas
 from hdbench.data.streets.draws import Draws
+from hdbench.data.streets.lens import exposed
 from hdbench.data.streets.street import Street
 from hdbench.data.streets.view import View
 from hdbench.schema.streets import require_streets_size
@@ -41,7 +41,7 @@ def draw_scene(seed: int, index: int, width: int, height: int) -> Scene:
         name=scene_name(seed, index),
         label=torch.from_numpy(canvas.labels()),
         instance=torch.from_numpy(canvas.instances()),
-        image=torch.from_numpy(np.rint(np.clip(canvas.colour, 0, 255)).astype(np.uint8)),
+        image=torch.from_numpy(exposed(canvas.colour)),
     )
 
 

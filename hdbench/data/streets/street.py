@@ -20,7 +20,7 @@ from hdbench.data.streets.plants import tree
 from hdbench.data.streets.vehicles import Box
 from hdbench.data.streets.view import View
 
-_FINE = 26.0  # people, cycles and what is thin stand no farther away than this, in metres
+_FINE = 18.0  # people, cycles and what is thin stand no farther away than this, in metres
 _OVERHANG = 3.5  # how far lamps and crowns reach beyond what stands on the ground, in metres
 
 #: What stands along a side, and how often: in the town, and where it ends.
@@ -99,7 +99,7 @@ class Street:
         z = draws.uniform(4.8, 7.5)
         while z < _FINE:
             what = draws.weighted(
-                {"person": 7, "lamp": 2.2, "sign": 2.4, "light": 1.4, "tree": 1.6, "bicycle": 2.0,
+                {"person": 7, "lamp": 2.2, "sign": 3.4, "light": 1.4, "tree": 1.6, "bicycle": 2.0,
                  "motorcycle": 1.6, "bin": 0.8, "hoarding": 0.7, "dog": 0.3, "rack": 0.6,
                  "crowd": 0.5, "nothing": 2}
             )  # fmt: skip
@@ -107,7 +107,7 @@ class Street:
             middle = side.sign * draws.uniform(inner + 0.7, outer - 0.5)
             if self.crossing is None or not self.crossing.holds(z):
                 self._stand(what, ("pavement", side.sign), edge, middle, z)
-            z += draws.uniform(1.0, 2.6) * (1 + z / 24)
+            z += draws.uniform(0.9, 2.2) * (1 + z / 24)
         if self.crossing is not None and draws.chance(0.85):
             edge = side.sign * (inner + 0.4)
             self._stand("light", ("pavement", side.sign), edge, edge, self.crossing.near - 1.0)
@@ -201,7 +201,7 @@ class Street:
         place: tuple[Zone, float] = ("kerbside", side.sign)
         draws = self._stream(f"kerbside {side.sign:+.0f}")
         z = draws.uniform(4.0, 8.0)
-        while z < 42:
+        while z < 36:
             what = draws.weighted({"car": 7, "truck": 1.3, "bus": 0.5, "motorcycle": 1.4,
                                    "container": 0.5, "nothing": 2.0})  # fmt: skip
             x = side.sign * (inner + outer) / 2 + draws.uniform(-0.12, 0.12)
@@ -232,15 +232,15 @@ class Street:
             lanes.append((LANE, draws.uniform(6, 20), True))
         for x, start, away in lanes:
             z = start
-            while z < 55:
+            while z < 45:
                 what = draws.weighted({"car": 5, "truck": 1.8, "bus": 1.8, "bicycle": 1.2,
                                        "motorcycle": 1.3, "nothing": 2.5})  # fmt: skip
                 if self.crossing is None or not self.crossing.holds(z, 5.0):
                     z += self._drive(draws, what, x + draws.uniform(-0.25, 0.25), z, away)
                 z += draws.uniform(4, 17)
-        if draws.chance(0.5):
+        if draws.chance(0.75):
             x = self.road[1] - 0.55 if draws.chance(0.6) else self.road[0] + 0.55
-            self._ride("bicycle", self._next("ride"), x, draws.uniform(6.0, 16))
+            self._ride("bicycle", self._next("ride"), x, draws.uniform(5.0, 13))
         if self.crossing is not None:
             self._cross(draws, self.crossing)
 
@@ -272,7 +272,7 @@ class Street:
         for n in range(draws.integer(0, 2)):
             z = crossing.near + (0.3 + 0.4 * n) * (crossing.far - crossing.near)
             x, own = draws.uniform(-7, 7), self._next("crossing")
-            if draws.chance(0.65):
+            if z > _FINE or draws.chance(0.65):
                 code = self._canvas.thing(Id.CAR)
                 self._add(("road", 0.0), z, (x - 2.1, x + 2.1, z - 0.2, z + 1.6, 1.4),
                           lambda view, own=own, x=x, z=z, code=code: vehicles.crossing_car(
@@ -281,7 +281,9 @@ class Street:
                 self._ride(draws.pick(("bicycle", "motorcycle")), own, x, z)
         for _ in range(draws.weighted({0: 3, 1: 3, 2: 2, 3: 1})):
             z = crossing.near - draws.uniform(1.4, 3.8)
-            self._person(("road", 0.0), self._next("walker"), draws.uniform(*self.road), z)
+            x, own = draws.uniform(*self.road), self._next("walker")
+            if z < _FINE:
+                self._person(("road", 0.0), own, x, z)
 
     def _vehicle(self, place: tuple[Zone, float], what: str, draws: Draws, box: Box) -> None:
         label, paint = {
