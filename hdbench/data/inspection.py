@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from hdbench.data.labels import LABEL_SPACES, LabelClass, LabelSpace
 from hdbench.data.layouts import SceneFiles, find_scenes, spread, survey_split
 from hdbench.data.loading import (
+    photograph_digest,
     read_instance,
     read_label,
     read_photograph,
@@ -23,7 +25,6 @@ from hdbench.data.loading import (
 from hdbench.data.scene import Scene, boundary_map
 from hdbench.data.sheets import Cell, contact_sheet
 from hdbench.errors import DataError, counted
-from hdbench.provenance import file_digest
 from hdbench.schema.benchmark import Benchmark
 
 
@@ -100,7 +101,7 @@ def _read_noting_faults(files: SceneFiles, space: LabelSpace, problems: list[str
 
 
 def leaked_photographs(root: Path, layout: str, learnt: Sequence[str], test: str) -> list[str]:
-    """Return a line for each photograph of the test split that is learnt from too, by content.
+    """Return a line for each photograph of the test split that is learnt from too, by its pixels.
 
     A method that trains on a photograph is not judged by it.
 
@@ -110,16 +111,22 @@ def leaked_photographs(root: Path, layout: str, learnt: Sequence[str], test: str
         learnt: the splits that methods and segmenter learn from.
         test: the split that is scored.
     """
-    seen = {
-        file_digest(files.image): files.image
-        for split in learnt
-        for files in survey_split(layout, root, split).scenes
-    }
+    seen: dict[str, Path] = {}
+    for split in learnt:
+        seen.update(_photographs(layout, root, split))
     return [
-        f"{files.image}: the same photograph as {seen[content]} of another split"
-        for files in survey_split(layout, root, test).scenes
-        if (content := file_digest(files.image)) in seen
+        f"{path}: the same photograph as {seen[content]} of another split"
+        for content, path in _photographs(layout, root, test)
+        if content in seen
     ]
+
+
+def _photographs(layout: str, root: Path, split: str) -> Iterator[tuple[str, Path]]:
+    """Yield photographs and the digests of their pixels; damaged ones are ``check_split``'s."""
+    scenes = survey_split(layout, root, split).scenes
+    for files in tqdm(scenes, desc=f"comparing {split}", unit="photograph", delay=2):
+        with contextlib.suppress(DataError):
+            yield photograph_digest(files.image), files.image
 
 
 def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> Image.Image:
