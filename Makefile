@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 # Streets needs no data; another benchmark does: make quickstart BENCHMARK=camvid-quick DATA=FOLDER
-# What is not set is what hdbench.toml says, else benchmark streets in ./hdbench-runs.
+# What is not set is what hdbench.toml says, else benchmark streets-quick in ./hdbench-runs.
 BENCHMARK ?=
 DATA      ?=
 WORKSPACE ?=

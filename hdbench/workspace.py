@@ -64,16 +64,18 @@ def open_workspace(
     benchmark: str | None = None,
     data_root: Path | None = None,
     root: Path | None = None,
+    default: str = DEFAULT_BENCHMARK,
 ) -> Workspace:
     """Return the workspace of a folder; what is given goes before what ``hdbench.toml`` says.
 
-    Where neither says anything: benchmark ``streets`` in ``./hdbench-runs``.
+    Where neither says anything: the default benchmark, in ``./hdbench-runs``.
 
     Args:
         start: the folder in which the command runs.
         benchmark: name or path of a benchmark, or None.
         data_root: the dataset's folder, or None.
         root: the workspace's folder, or None.
+        default: the benchmark where nothing else is said.
 
     Raises:
         UsageError: the file is wrong, or a dataset's folder is named and no benchmark.
@@ -101,7 +103,7 @@ def open_workspace(
             "Next: 'hdbench list' names the benchmarks"
         )
     root = root or here / known.get("workspace", _WORKSPACE)
-    return Workspace(root, data_root, benchmark or DEFAULT_BENCHMARK)
+    return Workspace(root, data_root, benchmark or default)
 
 
 def write_config(folder: Path, benchmark: str, data_root: Path | None, root: Path) -> Path:

@@ -27,11 +27,21 @@ restart_option = click.option(
 )
 
 
+def bench_options_with(default: str) -> Callable[[Verb], Verb]:
+    """Return what ``bench_options`` is, with another benchmark where nothing is said."""
+    return functools.partial(_with_bench_options, default=default)
+
+
 def bench_options(verb: Verb) -> Verb:
     """Give a verb ``--benchmark``, ``--data-root`` and ``--workspace``, and pass it a ``bench``."""
+    return _with_bench_options(verb, default="streets")
 
+
+def _with_bench_options(verb: Verb, default: str) -> Verb:
     @click.option(
-        "--benchmark", metavar="NAME", help="Benchmark; else what hdbench.toml says, else streets."
+        "--benchmark",
+        metavar="NAME",
+        help=f"Benchmark; else what hdbench.toml says, else {default}.",
     )
     @click.option(
         "--data-root",
@@ -53,17 +63,19 @@ def bench_options(verb: Verb) -> Verb:
         workspace: Path | None,
         **options: Any,
     ) -> Any:
-        return verb(*args, bench=open_here(benchmark, data_root, workspace), **options)
+        return verb(*args, bench=open_here(benchmark, data_root, workspace, default), **options)
 
     return opened  # pyright: ignore[reportReturnType]
 
 
-def open_here(benchmark: str | None, data_root: Path | None, workspace: Path | None) -> Bench:
-    """Return the benchmark that options and ``hdbench.toml`` name."""
+def open_here(
+    benchmark: str | None, data_root: Path | None, workspace: Path | None, default: str = "streets"
+) -> Bench:
+    """Return the benchmark that options and ``hdbench.toml`` name, else the default one."""
     from hdbench.bench import open_bench
     from hdbench.workspace import open_workspace
 
-    bench = open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace))
+    bench = open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace, default))
     refuse_needless_data_root(data_root, bench.benchmark)
     return bench
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, machine_options
+from hdbench.cli.options import bench_options_with, machine_options
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@bench_options
+@bench_options_with(default="streets-quick")
 @machine_options
 @click.option(
     "--vgg-weights",
@@ -38,12 +38,13 @@ def quickstart(
     """Go the whole way: train, synthesize, score, write the page.
 
     Without options it needs no data: it runs on Streets, scenes that hdbench draws itself, judged
-    by a segmenter that ships. Where none ships, it trains the segmenter first. Stopped at any
-    stage, the same command goes on.
+    by a segmenter that ships, with the short training of benchmark streets-quick. Where none
+    ships, it trains the segmenter first. Stopped at any stage, the same command goes on.
 
     \b
     Examples:
       hdbench quickstart
+      hdbench quickstart --benchmark streets
       hdbench quickstart --benchmark streets-smoke
       hdbench quickstart --benchmark camvid-quick --data-root ~/data/camvid
     """
