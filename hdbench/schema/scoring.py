@@ -124,7 +124,7 @@ class Scoring(LibraryFile):
     #: The headline: what tables and rankings show.
     counting: Counting
     #: Further numbers of the same matrices, by name; none where the table is left out.
-    readings: dict[str, Reading] = {}
+    readings: dict[str, Reading] = Field(default_factory=dict)
 
     def counting_of(self, reading: str) -> Counting:
         """Return all policies of a reading: those of ``[counting]`` with its own laid over them."""
