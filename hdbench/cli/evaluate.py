@@ -108,7 +108,7 @@ def evaluate(
         if ranks.rank > 0:
             return
         if recheck is not None:
-            _recheck(bench, conventions, methods, tables, recheck, segmenter, chosen)
+            _recheck(bench, conventions, methods, tables, recheck, segmenter, chosen, as_json)
     if policies:
         _print_policies(bench, conventions, methods, tables, as_json)
     elif as_json:
@@ -134,7 +134,9 @@ def _recheck(
     count: int,
     segmenter: Segmenter,
     device: torch.device,
+    as_json: bool,
 ) -> None:
+    """Print what was made again; on stderr where stdout is for JSON."""
     from hdbench.recheck import recheck, require_reproduced
 
     given = [bench.library.method(name) for name in methods]
@@ -146,7 +148,7 @@ def _recheck(
             click.echo(
                 f"{result.method} under {scoring.name}: {len(found)} of {len(found)} images made "
                 "and scored again give their stored matrices, each pixel counted once",
-                err=True,
+                err=as_json,
             )
 
 
