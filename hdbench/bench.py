@@ -39,14 +39,17 @@ class Bench:
         """The benchmark's scoring convention; raises what ``require_scoring`` raises."""
         return self.require_scoring()
 
-    def require_scoring(self) -> Scoring:
-        """Check that the benchmark's scoring convention exists and fits, and return it.
+    def require_scoring(self, name: str | None = None) -> Scoring:
+        """Check that a scoring convention exists and fits, and return it.
+
+        Args:
+            name: its name or path; None means the benchmark's own.
 
         Raises:
             LibraryError: there is no such convention, or its file is wrong.
             UsageError: it scores another label space.
         """
-        scoring = self.library.scoring(self.benchmark.scoring)
+        scoring = self.library.scoring(name or self.benchmark.scoring)
         if scoring.label_space != self.space.name:
             raise UsageError(
                 f"benchmark '{self.benchmark.name}' has labels of '{self.space.name}', "
@@ -156,9 +159,20 @@ class Bench:
             return self.segmenter_folder()
         return self.library.segmenter(self.benchmark.judge)
 
-    def result_path(self, method: str, seed: int, judge: str | None = None) -> Path:
-        """Return where a method's result lies; ``judge`` names another than the benchmark's."""
-        scored = self.scoring.name if judge is None else f"{self.scoring.name}.judge-{judge}"
+    def result_path(
+        self, method: str, seed: int, judge: str | None = None, scoring: str | None = None
+    ) -> Path:
+        """Return where a method's result lies.
+
+        Args:
+            method: its name.
+            seed: the run's.
+            judge: short name of another judge than the benchmark's, or None.
+            scoring: name of another convention than the benchmark's, or None.
+        """
+        scored = scoring or self.scoring.name
+        if judge is not None:
+            scored += f".judge-{judge}"
         return self.workspace.result(self.benchmark.name, method, seed, scored)
 
     def image_folder(self, method: str, seed: int) -> Path:

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from hdbench.bench import Bench
-from hdbench.errors import CheckpointError, HdbenchError, LibraryError, UsageError, listing
-from hdbench.evaluation.scoring import choices_of, oracle_gate, score
+from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
+from hdbench.evaluation.prediction import require_fitting
+from hdbench.judging import choices_under, foreign_judge, scored
 from hdbench.library import CARD_FILE, METHODS
-from hdbench.provenance import differing_fields, digest
+from hdbench.provenance import differing_fields
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import with_rows_of
-from hdbench.results import ORACLE, Result, load_result, save_result
+from hdbench.results import ORACLE, Result, load_result
+from hdbench.runs import photographs, require_trained, run_digest, synthesize_method
 from hdbench.runtime.devices import Machine
-from hdbench.runtime.job import IDENTITY_FILE, require_identity
+from hdbench.runtime.job import require_identity
+from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.benchmark import OWN
-from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Method, Oracle, Pix2PixHD
 from hdbench.schema.report import Report
+from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import segmenter_identity, train_segmenter
-from hdbench.synthesis import (
-    Synthesizer,
-    floor_synthesizer,
-    generator_synthesizer,
-    image_paths,
-    write_images,
-)
-from hdbench.training.loop import GENERATOR_FILE, run_identity, train
+from hdbench.synthesis import image_paths
+from hdbench.training.loop import train
 
 FLOOR_METHODS = ("floor-patchwork", "floor-nearest", "floor-mean-colour")
 
@@ -71,7 +67,7 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
     """
     bench.require_scoring()  # what is wrong is found before minutes are spent
-    photographs = _photographs(bench)
+    images = photographs(bench)
     folder = train_segmenter(
         bench.benchmark,
         0,
@@ -83,7 +79,7 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
     )
     segmenter = load_segmenter(folder, machine.device)
     if segmenter.card.oracle is None:
-        result = _scored(bench, segmenter, ORACLE, 0, None, photographs)
+        [result] = scored(bench, [bench.scoring], segmenter, ORACLE, 0, None, images)
         oracle = {
             "benchmark": bench.benchmark.name,
             "scoring": bench.scoring.name,
@@ -119,7 +115,7 @@ def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> S
         other = f"set judge = \"{OWN}\" in the benchmark, then 'hdbench segmenter train'"
     try:
         segmenter = load_segmenter(folder or bench.judge_folder(), device)
-        segmenter.accepts(bench.space, benchmark.size.width, benchmark.size.height)
+        require_fitting(segmenter, bench.space, benchmark.size, bench.scoring)
     except (CheckpointError, UsageError) as error:
         raise type(error)(f"{error}\nNext: {other}") from None
     return segmenter
@@ -135,42 +131,23 @@ def _require_trained_judge(bench: Bench) -> None:
     require_identity(folder, segmenter_identity(bench.benchmark, 0, bench.judge_data))
 
 
-def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.device) -> list[Path]:
-    """Make the test images of a method that are missing and return the paths of all.
-
-    The oracle's are the dataset's own photographs.
-
-    Raises:
-        CheckpointError: the run is not trained to its end, or is of another configuration.
-    """
-    if isinstance(method, Oracle):
-        return _photographs(bench)
-    folder = bench.run_folder(method.name, seed)
-    weights = folder / GENERATOR_FILE
-    made_by = [digest(_identity(bench, method, seed))]
-    if isinstance(method, Pix2PixHD):
-        _require_trained(bench, method, seed)
-        made_by += bench.file_digests.of([weights])
-
-    def make() -> Synthesizer:
-        if isinstance(method, Floor):
-            return floor_synthesizer(method, bench.training_set)
-        return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
-
-    return write_images(
-        make,
-        bench.test_scenes,
-        bench.space,
-        bench.benchmark,
-        bench.image_folder(method.name, seed),
-        sources=[digest([*made_by, *maps]) for maps in bench.test_map_digests],
-        title=f"synthesizing {method.name}",
-    )
-
-
 def evaluate(
     bench: Bench, methods: Sequence[str], seed: int, segmenter: Segmenter, device: torch.device
 ) -> list[Result]:
+    """Return ``evaluate_under`` the benchmark's own convention."""
+    return evaluate_under(bench, [bench.scoring], methods, seed, segmenter, device)[0]
+
+
+def evaluate_under(
+    bench: Bench,
+    scorings: Sequence[Scoring],
+    methods: Sequence[str],
+    seed: int,
+    segmenter: Segmenter,
+    device: torch.device,
+    ranks: Ranks = ALONE,
+    workers: int = 1,
+) -> list[list[Result]]:
     """Score methods, the oracle and the floors on the identical path, and store the results.
 
     Images that are missing are synthesized; a result whose choices and images have not changed
@@ -178,28 +155,35 @@ def evaluate(
 
     Args:
         bench: the benchmark.
+        scorings: the conventions; those that give the segmenter the same share its passes.
         methods: names or paths of methods.
         seed: the runs' seed; oracle and floors always have seed 0.
         segmenter: the judge.
         device: where generators compute.
+        ranks: the processes that share the images; the first of them synthesizes.
+        workers: threads that decode ahead of the segmenter and count behind it.
 
     Returns:
-        The methods' results, the oracle's, and the floors', in this order.
+        For each convention the methods' results, the oracle's, and the floors', in this order.
     """
     chosen = [bench.library.method(name) for name in methods]
     for method in chosen:  # before minutes are spent on the others
         if isinstance(method, Pix2PixHD):
-            _require_trained(bench, method, seed)
+            require_trained(bench, method, seed)
+    for scoring in scorings:
+        require_fitting(segmenter, bench.space, bench.benchmark.size, scoring)
     known = {method.name for method in chosen}
     chosen += [bench.library.method(name) for name in (ORACLE, *FLOOR_METHODS) if name not in known]
-    results: dict[str, Result] = {}
+    results: dict[str, list[Result]] = {}
     for method in sorted(chosen, key=lambda method: not isinstance(method, Oracle)):
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
-        images = synthesize_method(bench, method, its_seed, device)
-        run = None if isinstance(method, Oracle) else digest(_identity(bench, method, its_seed))
-        result = _scored(bench, segmenter, method.name, its_seed, run, images)
-        results[method.name] = result
-    return [results[method.name] for method in chosen]
+        with ranks.first_alone():
+            images = synthesize_method(bench, method, its_seed, device)
+            run = run_digest(bench, method, its_seed)
+        results[method.name] = scored(
+            bench, scorings, segmenter, method.name, its_seed, run, images, ranks, workers
+        )
+    return [[results[method.name][n] for method in chosen] for n in range(len(scorings))]
 
 
 def stored_results(
@@ -214,11 +198,11 @@ def stored_results(
             benchmark's now, or is of a run or images that have changed since.
     """
     found: dict[str, Result] = {}
-    choices = _choices(bench, segmenter)
+    choices = choices_under(bench, bench.scoring, segmenter)
     for name in methods:
         method = bench.library.method(name)
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
-        path = bench.result_path(method.name, its_seed, _foreign_judge(bench, segmenter))
+        path = bench.result_path(method.name, its_seed, foreign_judge(bench, segmenter))
         if not path.is_file():
             continue
         result = load_result(path)
@@ -235,114 +219,14 @@ def stored_results(
 
 
 def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -> bool:
+    if result.run != run_digest(bench, method, seed):
+        return False
     if isinstance(method, Oracle):
-        images = _photographs(bench)
+        images = photographs(bench)
     else:
         images = image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
-        if result.run != digest(_identity(bench, method, seed)):
-            return False
     present = all(path.is_file() for path in images)
     return present and bench.file_digests.of(images) == result.images
-
-
-def _choices(bench: Bench, segmenter: Segmenter) -> dict[str, Any]:
-    if bench.scoring.labels.edge_band:  # instance maps change the number only where edges do
-        maps = bench.test_map_digests
-    else:
-        maps = [[label] for label in bench.test_label_digests]
-    labels = [
-        [entry.name, *digests] for entry, digests in zip(bench.test_scenes, maps, strict=True)
-    ]
-    return choices_of(bench.benchmark, bench.scoring, bench.space, segmenter, labels)
-
-
-def _scored(
-    bench: Bench,
-    segmenter: Segmenter,
-    method: str,
-    seed: int,
-    run: str | None,
-    images: list[Path],
-) -> Result:
-    """Return the stored result if it is still true, else score and store."""
-    foreign = _foreign_judge(bench, segmenter)
-    trainable = foreign is None and bench.benchmark.judge == OWN
-    path = bench.result_path(method, seed, foreign)
-    choices = _choices(bench, segmenter)
-    if path.is_file():
-        try:
-            known = load_result(path)
-        except HdbenchError:  # damaged: computed again below
-            known = None
-        if (
-            known is not None
-            and known.choices == choices
-            and known.run == run
-            and known.images == bench.file_digests.of(images)
-        ):
-            if method == ORACLE:
-                oracle_gate(known, segmenter, trainable)
-            return known
-    result = score(
-        method,
-        seed,
-        run,
-        segmenter,
-        bench.test_scenes,
-        images,
-        choices,
-        bench.space,
-        bench.benchmark,
-        bench.scoring,
-    )
-    if method == ORACLE:
-        oracle_gate(result, segmenter, trainable)
-    save_result(path, result)
-    return result
-
-
-def _foreign_judge(bench: Bench, segmenter: Segmenter) -> str | None:
-    """Return a short name of a segmenter that is not the benchmark's judge, or None if it is."""
-    weights = segmenter.card.weights
-    try:
-        judge = json.loads((bench.judge_folder() / CARD_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, LibraryError):
-        judge = {}
-    return None if judge.get("weights") == weights else weights[:8]
-
-
-def _photographs(bench: Bench) -> list[Path]:
-    return [entry.image for entry in bench.test_scenes]
-
-
-def _require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:
-    folder = bench.run_folder(method.name, seed)
-    command = f"'hdbench train {method.name}" + (f" --seed {seed}'" if seed else "'")
-    if not (folder / IDENTITY_FILE).is_file():
-        raise CheckpointError(
-            f"{folder}: '{method.name}' is not trained on '{bench.benchmark.name}' yet.\n"
-            f"Next: {command}"
-        )
-    require_identity(folder, _identity(bench, method, seed))
-    if not (folder / GENERATOR_FILE).is_file():
-        raise CheckpointError(
-            f"{folder}: training of '{method.name}' has not reached its end.\n"
-            f"Next: {command} goes on where it stopped"
-        )
-
-
-def _identity(bench: Bench, method: Pix2PixHD | Floor, seed: int) -> dict[str, Any]:
-    """Return everything that a method's images depend on but weights and labels."""
-    if isinstance(method, Pix2PixHD):
-        return run_identity(method, bench.benchmark, seed, bench.train_data)
-    return {
-        "kind": "floor",
-        "version": 2,
-        "floor": method.floor,
-        "data": bench.benchmark.data.model_dump(),
-        "size": bench.benchmark.size.model_dump(),
-        "scenes_digest": digest(bench.train_data),
-    }
 
 
 def report_on(

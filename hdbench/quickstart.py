@@ -13,11 +13,11 @@ from hdbench.pipeline import (
     evaluate,
     open_segmenter,
     report_on,
-    synthesize_method,
     train_judge,
     train_method,
 )
 from hdbench.results import Result
+from hdbench.runs import synthesize_method
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Pix2PixHD

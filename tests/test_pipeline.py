@@ -17,7 +17,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from torch.nn import functional as F
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-from hdbench import pipeline
+from hdbench import runs
 from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, DataError, HdbenchError, LibraryError, UsageError
 from hdbench.evaluation import scoring
@@ -103,7 +103,7 @@ def test_a_second_evaluation_computes_nothing(
 ) -> None:
     first = evaluate(trained, [METHOD], 0, judge, CPU)
     monkeypatch.delattr(scoring, "count_images")
-    monkeypatch.delattr(pipeline, "generator_synthesizer")
+    monkeypatch.delattr(runs, "generator_synthesizer")
     again = evaluate(trained, [METHOD], 0, judge, CPU)
     assert [result.scores for result in again] == [result.scores for result in first]
 

@@ -88,7 +88,7 @@ def synthesize(methods: tuple[str, ...], bench: Bench, seed: int, device: str) -
     Example:
       hdbench synthesize --method ours-no-vgg --method floor-patchwork
     """
-    from hdbench.pipeline import synthesize_method
+    from hdbench.runs import synthesize_method
     from hdbench.runtime.devices import choose_device
     from hdbench.schema.method import Pix2PixHD
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +31,17 @@ _CHILD_PROCESS = "fork" if sys.platform == "linux" else "spawn"
 Augmentation = Callable[[Scene, torch.Generator], Scene]
 
 
-def read_photograph(path: Path) -> Tensor:
+def read_photograph(path: Path, content: bytes | None = None) -> Tensor:
     """Return a photograph as uint8 3 x H x W RGB.
+
+    Args:
+        path: the file.
+        content: its bytes, if they were read already.
 
     Raises:
         DataError: the file is missing, truncated, not an image, or not 8-bit RGB or grey.
     """
-    image = _decoded(path)
+    image = _decoded(path, content)
     if image.mode not in ("RGB", "L"):
         raise DataError(f"{path}: mode {image.mode}; expected an 8-bit RGB photograph")
     return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
@@ -136,9 +141,9 @@ def require_one_size(files: SceneFiles, scene: Scene) -> None:
             )
 
 
-def _decoded(path: Path) -> Image.Image:
+def _decoded(path: Path, content: bytes | None = None) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             image.load()
             return image
     except FileNotFoundError:

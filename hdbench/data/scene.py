@@ -154,12 +154,26 @@ def _centres(source: int, target: int) -> Tensor:
     return torch.div((2 * torch.arange(target) + 1) * source, 2 * target, rounding_mode="floor")
 
 
-def resize_photograph(image: Tensor, height: int, width: int) -> Tensor:
-    """Return a uint8 3 x H x W photograph at another size: bicubic with antialias."""
+def resize_photograph(
+    image: Tensor, height: int, width: int, operator: str = "bicubic-antialias"
+) -> Tensor:
+    """Return a uint8 3 x H x W photograph at another size.
+
+    Args:
+        image: the photograph.
+        height: rows.
+        width: columns.
+        operator: ``bicubic`` or ``bilinear``, with ``-antialias`` or without; only scoring
+            conventions choose another than the first.
+    """
     if image.shape[-2:] == (height, width):
         return image
+    kernel, _, antialias = operator.partition("-")
     return image_ops.resize(
-        image, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True
+        image,
+        [height, width],
+        interpolation=InterpolationMode(kernel),
+        antialias=bool(antialias),
     )
 
 

@@ -1,28 +1,29 @@
-"""From images on disk to matrices: the one path that methods, floors and oracle share."""
+"""From images on disk to results: the one path that methods, floors and oracle share."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
-from hdbench.data.loading import read_label, read_photograph, read_scene
-from hdbench.data.scene import edge_band, resize_photograph
 from hdbench.errors import DataError, HdbenchError, listing
-from hdbench.evaluation.confusion import Matrix, confusion_matrix, scores_of
-from hdbench.provenance import digest, file_digest, versions
+from hdbench.evaluation.confusion import Matrix, accumulated_scores
+from hdbench.evaluation.parts import Parts
+from hdbench.evaluation.passes import Counted, count_images
+from hdbench.evaluation.prediction import require_fitting
+from hdbench.provenance import digest, versions
 from hdbench.results import SCHEMA, Result
+from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.scoring import Counting, Labels, Scoring
+from hdbench.schema.scoring import Counting, Scoring
 from hdbench.segmentation.segmenter import Segmenter
 
 _GATE = 0.01  # the oracle may fall this far below what the segmenter's card declares
@@ -52,9 +53,10 @@ def choices_of(
         "scenes": len(labels),
         "labels": digest([list(entry) for entry in labels]),
         "classes": [[entry.id, entry.name, entry.train_id] for entry in space.classes],
-        "scoring": scoring.model_dump(exclude={"title", "source"}),
+        "scoring": scoring.model_dump(exclude={"title", "source"}, exclude_none=True),
         "image_size": [benchmark.size.width, benchmark.size.height],
-        "photograph_resize": "bicubic, antialias, 8 bit",
+        "decode": "Pillow, 8-bit RGB",
+        "photographs": "resized to image_size first, as a generator's images are",
         "segmenter": {
             "architecture": card.architecture,
             "encoder": card.encoder,
@@ -63,105 +65,27 @@ def choices_of(
             "weights": card.weights,
             "mean": card.mean,
             "std": card.std,
+            "window": card.window,
             "input": "RGB in [0, 1]",
+            "batch": 1,
             "dtype": "float32",
         },
     }
 
 
-def predict(segmenter: Segmenter, image: Tensor, height: int, width: int, flip: bool) -> Tensor:
-    """Return uint8 H x W train ids for one image.
-
-    Args:
-        segmenter: the judge.
-        image: uint8 3 x h x w.
-        height: rows of the answer; logits are resized bilinearly to it before the arg max.
-        width: columns of the answer.
-        flip: average the logits with those of the mirrored image.
-    """
-    logits = segmenter.logits(image[None])
-    if flip:
-        logits = (logits + segmenter.logits(image[None].flip(-1)).flip(-1)) / 2
-    if logits.shape[-2:] != (height, width):
-        logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
-    return logits[0].argmax(dim=0).to(torch.uint8).cpu()
-
-
-def prepared_image(path: Path, benchmark: Benchmark, photograph: bool) -> Tensor:
-    """Return an image as the segmenter gets it: uint8 3 x H x W at the benchmark's size.
-
-    Photographs are resized; a method's images must have the size already.
-
-    Raises:
-        DataError: the file is damaged or of another size.
-    """
-    image = read_photograph(path)
-    size = benchmark.size
-    if photograph:
-        return resize_photograph(image, size.height, size.width)
-    if image.shape[-2:] != (size.height, size.width):
-        raise DataError(
-            f"{path}: {image.shape[2]}x{image.shape[1]}; "
-            f"benchmark '{benchmark.name}' scores images of {size.width}x{size.height}"
-        )
-    return image
-
-
-def count_images(
-    segmenter: Segmenter,
-    scenes: Sequence[SceneFiles],
-    images: Sequence[Path],
-    space: LabelSpace,
-    benchmark: Benchmark,
-    scoring: Scoring,
-    title: str,
-    photographs: bool,
-) -> Matrix:
-    """Return int64 N x (K+1) x K: one matrix per image, one image per pass of the segmenter.
-
-    Args:
-        segmenter: the judge.
-        scenes: the labels, N of them.
-        images: the image of each scene.
-        space: what label ids mean.
-        benchmark: the size of images.
-        scoring: the convention.
-        title: what the progress bar says.
-        photographs: whether the images are the dataset's own, resized here.
-    """
-    classes = len(space.scored)
-    matrices = np.zeros((len(scenes), classes + 1, classes), dtype=np.int64)
-    pairs = zip(scenes, images, strict=True)
-    for n, (scene, path) in enumerate(tqdm(pairs, total=len(scenes), desc=title, unit="image")):
-        truth, counted = read_truth(scene, space, scoring.labels)
-        image = prepared_image(path, benchmark, photographs)
-        height, width = truth.shape
-        answer = predict(segmenter, image, height, width, scoring.segmenter.flip)
-        matrices[n] = confusion_matrix(truth[counted].numpy(), answer[counted].numpy(), classes)
-    return matrices
-
-
-def read_truth(files: SceneFiles, space: LabelSpace, labels: Labels) -> tuple[Tensor, Tensor]:
-    """Return uint8 H x W train ids, and bool H x W: which pixels are counted.
-
-    Args:
-        files: the scene; its instance map is read only if the convention asks for edges.
-        space: what label ids mean.
-        labels: the convention's ground truth.
-
-    Raises:
-        DataError: a map is damaged, or their sizes differ.
-    """
-    if labels.edge_band == 0:
-        label = read_label(files.label, space)
-        return space.to_train_ids(label), torch.ones_like(label, dtype=torch.bool)
-    scene = read_scene(files, space, photograph=False)
-    return space.to_train_ids(scene.label), edge_band(scene.regions, labels.edge_band)
+def scores_record(matrices: Matrix, space: LabelSpace, scoring: Scoring) -> dict[str, Any]:
+    """Return a convention's headline and, where it has them, its further readings (``summary``)."""
+    record = summary(matrices, space, scoring.counting)
+    if scoring.readings:
+        record["readings"] = {
+            name: summary(matrices, space, scoring.counting_of(name)) for name in scoring.readings
+        }
+    return record
 
 
 def summary(matrices: Matrix, space: LabelSpace, counting: Counting) -> dict[str, Any]:
-    """Return the scores of summed matrices as JSON values; undefined ones are None."""
-    scores = scores_of(matrices.sum(axis=0), counting)
+    """Return the scores of N matrices as JSON values; undefined ones are None."""
+    scores = accumulated_scores(matrices, counting)
     names = [entry.name for entry in space.scored]
     return {
         "pixel_accuracy": _defined(scores.pixel_accuracy),
@@ -191,62 +115,124 @@ def require_images(images: Sequence[Path], method: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """The images of one method, to be scored."""
+
+    #: The method's name; ``oracle`` for the dataset's own photographs.
+    method: str
+    #: The run's seed.
+    seed: int
+    #: Digest of the run's identity; None for photographs.
+    run: str | None
+    #: The labels, N of them.
+    scenes: Sequence[SceneFiles]
+    #: The image of each scene, and the SHA-256 of its file.
+    images: Sequence[Path]
+    digests: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A scoring convention with all that a result under it depends on but images."""
+
+    scoring: Scoring
+    #: ``choices_of``.
+    choices: dict[str, Any]
+    #: Where matrices wait until the result is whole.
+    parts: Parts
+
+
 def score(
-    method: str,
-    seed: int,
-    run: str | None,
+    candidate: Candidate,
     segmenter: Segmenter,
-    scenes: Sequence[SceneFiles],
-    images: Sequence[Path],
-    choices: dict[str, Any],
     space: LabelSpace,
     benchmark: Benchmark,
-    scoring: Scoring,
-) -> Result:
-    """Return the result of one method's images.
+    conventions: Sequence[Convention],
+    ranks: Ranks = ALONE,
+    workers: int = 1,
+) -> list[Result]:
+    """Return the results of one method's images, one for each convention.
+
+    Conventions that give the segmenter the same share one pass of it. Matrices of earlier calls
+    that did not reach their end are taken up; each new one is kept at once.
 
     Args:
-        method: its name; ``oracle`` for the dataset's own photographs.
-        seed: the run's seed.
-        run: digest of the run's identity, or None.
+        candidate: the images.
         segmenter: the judge.
-        scenes: the labels.
-        images: the image of each scene.
-        choices: all that changes the numbers (``choices_of``).
         space: what label ids mean.
         benchmark: dataset, split and size.
-        scoring: the convention.
+        conventions: one or more.
+        ranks: the processes that share the images; all of them get the results.
+        workers: threads that decode ahead of the segmenter and count behind it; 0: none.
 
     Raises:
-        DataError: images are missing, damaged or of another size.
-        UsageError: the segmenter judges another label space.
+        DataError: an image or a label map is damaged or of another size.
+        UsageError: the segmenter judges another label space or size.
     """
-    segmenter.accepts(space, benchmark.size.width, benchmark.size.height)
-    require_images(images, method)
-    matrices = count_images(
+    names = [scene.name for scene in candidate.scenes]
+    digests, classes = list(candidate.digests), len(space.scored)
+    for convention in conventions:
+        require_fitting(segmenter, space, benchmark.size, convention.scoring)
+    found = ranks.from_first(
+        lambda: [one.parts.read(names, digests, classes) for one in conventions]
+    )
+    missing = [n for n in range(len(names)) if not all(n in matrices for matrices in found)]
+    counted = count_images(
         segmenter,
-        scenes,
-        images,
+        candidate.scenes,
+        candidate.images,
+        ranks.share(missing),
         space,
         benchmark,
-        scoring,
-        f"scoring {method}",
-        photographs=run is None,
+        [convention.scoring for convention in conventions],
+        photographs=candidate.run is None,
+        workers=workers,
     )
-    return Result(
-        method=method,
-        benchmark=benchmark.name,
-        seed=seed,
-        scoring=scoring.name,
-        choices=choices,
-        run=run,
-        scenes=[scene.name for scene in scenes],
-        images=[file_digest(path) for path in images],
-        classes=[entry.name for entry in space.scored],
-        scores=summary(matrices, space, scoring.counting),
-        provenance={"versions": versions(), "device": str(segmenter.device)},
-        matrices=matrices,
+    bar = tqdm(
+        total=len(names),
+        initial=len(names) - len(missing),
+        desc=f"scoring {candidate.method}",
+        unit="image",
+        disable=ranks.rank > 0,
     )
+    fresh: dict[int, Counted] = {}
+    with bar, contextlib.closing(counted):
+        for one in counted:
+            for convention, matrix in zip(conventions, one.matrices, strict=True):
+                convention.parts.add(ranks.rank, names[one.index], one.image, matrix)
+            fresh[one.index] = one
+            bar.update(min(ranks.count, bar.total - bar.n))
+    for n, one in ranks.merged(fresh).items():
+        digests[n] = one.image
+        for matrices, matrix in zip(found, one.matrices, strict=True):
+            matrices[n] = matrix
+    shape = (len(names), classes + 1, classes)
+    provenance = {
+        "versions": versions(),
+        "device": str(segmenter.device),
+        "ranks": ranks.count,
+    }
+    results = []
+    for convention, matrices in zip(conventions, found, strict=True):
+        stacked = np.array([matrices[n] for n in range(len(names))], np.int64).reshape(shape)
+        results.append(
+            Result(
+                method=candidate.method,
+                benchmark=benchmark.name,
+                seed=candidate.seed,
+                scoring=convention.scoring.name,
+                choices=convention.choices,
+                run=candidate.run,
+                scenes=names,
+                images=digests,
+                classes=[entry.name for entry in space.scored],
+                scores=scores_record(stacked, space, convention.scoring),
+                provenance=provenance,
+                matrices=stacked,
+            )
+        )
+    return results
 
 
 def oracle_gate(result: Result, segmenter: Segmenter, trainable: bool) -> None:

@@ -13,7 +13,8 @@ from hdbench.data.labels import VOID, LabelSpace
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
 from hdbench.errors import counted
-from hdbench.evaluation.scoring import predict, prepared_image
+from hdbench.evaluation.passes import as_seen, prepared_image
+from hdbench.evaluation.prediction import predict
 from hdbench.reporting.figures import class_bars, loss_curves
 from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import Format, render, report_table
@@ -59,8 +60,9 @@ class Gallery:
             ]
             void = self.space.to_train_ids(scene.label) == VOID
             for caption, pixels in (("synthesized", synthesized), ("photograph", scene.image)):
-                flip = self.scoring.segmenter.flip
-                seen = predict(self.segmenter, pixels, size.height, size.width, flip)
+                policy = self.scoring.segmenter
+                pixels = as_seen(pixels, policy, self.benchmark, native.size)
+                seen = predict(self.segmenter, pixels, size.height, size.width, policy)
                 seen[void] = VOID
                 picture = self.space.paint_train_ids(seen)
                 pictures.append(Picture(f"segmenter on {caption}", picture, False))

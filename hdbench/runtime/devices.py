@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +11,16 @@ from hdbench.errors import UsageError
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` prefers a GPU.
+    """Return the device of a name; ``auto`` prefers a GPU, and under torchrun each rank its own.
 
     Raises:
         UsageError: the name is unknown, or the device is not present.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+        local = os.environ.get("LOCAL_RANK")
+        if name == "cuda" and local is not None and local.isdigit():
+            name = f"cuda:{int(local) % torch.cuda.device_count()}"
     try:
         device = torch.device(name)
     except RuntimeError:

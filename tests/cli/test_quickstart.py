@@ -19,7 +19,7 @@ from hdbench import pipeline, synthesis
 from hdbench import quickstart as whole_way
 from hdbench.cli import quickstart as verb
 from hdbench.data.streets import files
-from hdbench.evaluation import scoring
+from hdbench.evaluation import passes
 from hdbench.library import Library
 from hdbench.reporting import tables as reporting
 from hdbench.segmentation.training import SegmenterTrainer
@@ -135,7 +135,7 @@ def test_stopped_at_every_stage_it_goes_on_to_the_same_scores(
         (SegmenterTrainer, "step", 1),
         (Pix2PixHDTrainer, "step", 3),
         (synthesis, "png_bytes", 1),
-        (scoring, "predict", 1),
+        (passes, "predict", 1),
         (pipeline, "write_report", 0),
     ):
         with monkeypatch.context() as patched:

@@ -381,6 +381,43 @@ def test_another_scoring_may_count_and_stands_apart(
     assert "did you mean 'camvid-std-v1'?" in wrong.stderr
 
 
+def test_several_scorings_policies_and_a_recheck(cli: Cli, trained: Bench) -> None:
+    names = ("camvid-std-v1", "camvid-table1-v1")
+    words = ("evaluate", *(word for name in names for word in ("--scoring", name)))
+    result = cli(*words, "--recheck", "2", "--json")
+    assert result.exit_code == 0, result.stderr
+    records = json.loads(result.stdout)
+    assert [record["scoring"] for record in records] == [names[0]] * 4 + [names[1]] * 4
+    assert result.stderr.count("2 of 2 images made and scored again") == 8
+    for record in records:
+        path = trained.result_path(record["method"], 0, scoring=record["scoring"])
+        assert load_result(path).fingerprint == record["fingerprint"]
+    text = cli(*words).stdout
+    assert "void-class" in text
+    assert text.count("3 images of Tiny, scoring") == 2
+    policies = cli("evaluate", "--policies").stdout
+    assert "void counted as errors in pixel accuracy" in policies
+    assert f"{records[0]['mean_iou']:.4f}" in policies
+    ways = json.loads(cli("evaluate", "--policies", "--json").stdout)
+    assert ways[0]["mean_iou"] == records[0]["mean_iou"]
+    twice = cli("evaluate", "--scoring", names[0], "--scoring", names[0])
+    assert twice.exit_code == 2
+    assert "is given twice" in twice.stderr
+
+
+def test_a_window_that_the_segmenter_was_not_trained_at_is_refused(
+    cli: Cli, trained: Bench, tmp_path: Path
+) -> None:
+    text = (
+        'name = "wide"\nextends = "camvid-std-v1"\n[segmenter]\nwindow = "96x72"\n'
+        'image_size = "native"\n'
+    )
+    (tmp_path / "wide.toml").write_text(text)
+    refused = cli("evaluate", "--scoring", "wide.toml")
+    assert refused.exit_code == 2
+    assert "scoring 'wide': this segmenter was trained at 64x48" in refused.stderr
+
+
 def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> None:
     trained.result_path("oracle", 0).unlink()
     assert "nothing is measured on 'tiny' yet" in cli("report", "table1").stderr

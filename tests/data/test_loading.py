@@ -78,9 +78,9 @@ def test_no_file_is_decoded_twice_in_an_epoch(
     opened: Counter[str] = Counter()
     real = loading._decoded
 
-    def counted(path: Path) -> Image.Image:
+    def counted(path: Path, content: bytes | None = None) -> Image.Image:
         opened[str(path)] += 1
-        return real(path)
+        return real(path, content)
 
     monkeypatch.setattr(loading, "_decoded", counted)
     batches(camvid_folder, 0, 8, size=1)

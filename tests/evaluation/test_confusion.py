@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,10 +9,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
+from sklearn.metrics import confusion_matrix as sklearn_confusion
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassConfusionMatrix,
+    MulticlassJaccardIndex,
+)
 
-from hdbench.evaluation.confusion import confusion_matrix, scores_of
-from hdbench.library import Library
+from hdbench.data.scene import edge_band
+from hdbench.evaluation.confusion import accumulated_scores, confusion_matrix, scores_of
+from hdbench.library import SCORINGS, Library, library_root
 from hdbench.schema.scoring import Counting
 
 STANDARD = Library().scoring("camvid-std-v1").counting
@@ -52,12 +60,84 @@ def test_the_matrix_by_hand() -> None:
         ({"void_in_accuracy": "errors"}, 11 / 16, (3 / 5 + 5 / 6 + 3 / 4) / 3),
         # Void predicted as 0, 1 and 3 widens those unions by one; class 3 is now predicted.
         ({"void_in_iou": "false-positives"}, 11 / 13, (3 / 6 + 5 / 7 + 3 / 4 + 0) / 4),
+        (
+            {"void_in_iou": "false-positives", "predicted_only": "left-out"},
+            11 / 13,
+            (3 / 6 + 5 / 7 + 3 / 4) / 3,
+        ),
+        # Void is a fourth entry, never hit.
+        ({"void_class": "counted"}, 11 / 13, (3 / 5 + 5 / 6 + 3 / 4 + 0) / 4),
+        (
+            {"void_class": "counted", "absent_class": "one"},
+            11 / 13,
+            (3 / 5 + 5 / 6 + 3 / 4 + 1 + 0) / 5,
+        ),
     ],
 )
 def test_the_scores_by_hand(changes: dict[str, str], accuracy: float, mean_iou: float) -> None:
     scores = scores_of(BY_HAND, policy(**changes))
     assert scores.pixel_accuracy == pytest.approx(accuracy, abs=1e-15)
     assert scores.mean_iou == pytest.approx(mean_iou, abs=1e-15)
+
+
+def worked_cases() -> dict[str, tuple[float, float]]:
+    """The numbers of the table in protocols/scoring/README.md, by convention and reading."""
+    text = (library_root() / "protocols/scoring/README.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \| ([\d/()+ ]+) \| ([\d/()+ ]+) \|$", text, flags=re.MULTILINE)
+    return {
+        name.strip(): (eval(accuracy), eval(iou))  # digits and + / ( ) alone
+        for names, accuracy, iou in rows
+        for name in names.replace("`", "").split(", ")
+    }
+
+
+def test_each_conventions_number_is_worked_by_hand() -> None:
+    library, worked = Library(), worked_cases()
+    expected = set()
+    for name in library.files[SCORINGS]:
+        scoring = library.scoring(name)
+        countings = {name: scoring.counting}
+        countings |= {f"{name} {key}": scoring.counting_of(key) for key in scoring.readings}
+        for case, counting in countings.items():
+            scores = accumulated_scores(BY_HAND[None], counting)
+            assert (scores.pixel_accuracy, scores.mean_iou) == pytest.approx(
+                worked[case], abs=1e-15
+            )
+        expected |= set(countings)
+    assert set(worked) == expected
+
+
+def test_the_edge_convention_counts_every_pixel_of_so_small_a_case() -> None:
+    band = edge_band(
+        torch.from_numpy(TRUTH), Library().scoring("streets-edges-v1").labels.edge_band
+    )
+    assert band.all()
+
+
+def test_accumulation_over_images_by_hand() -> None:
+    """Left and right half as two images: 6 of 8 and 5 of 5 pixels."""
+    halves = np.stack(
+        [confusion_matrix(TRUTH[:, s], GUESS[:, s], 4) for s in (slice(2), slice(2, None))]
+    )
+    assert np.array_equal(halves.sum(axis=0), BY_HAND)
+    scores = accumulated_scores(halves, policy(accumulation="images"))
+    # Left: class 0 3/5, class 1 is only predicted, class 2 3/4. Right: class 1 5/5.
+    left, right = (3 / 5 + 0 + 3 / 4) / 3, 5 / 5
+    assert scores.mean_iou == pytest.approx((left + right) / 2, abs=1e-15)
+    assert scores.pixel_accuracy == pytest.approx((6 / 8 + 5 / 5) / 2, abs=1e-15)
+    assert scores.class_iou.tolist() == pytest.approx(
+        [3 / 5, (0 + 1) / 2, 3 / 4, np.nan], nan_ok=True
+    )
+
+
+def test_images_without_any_score_are_not_averaged() -> None:
+    void = np.zeros((3, 2), np.int64)
+    void[-1, 0] = 9
+    half = np.array([[1, 1], [0, 0], [0, 0]])
+    scores = accumulated_scores(np.stack([void, half]), policy(accumulation="images"))
+    assert (scores.pixel_accuracy, scores.mean_iou) == (0.5, 0.25)
+    nothing = accumulated_scores(void[None], policy(accumulation="images"))
+    assert np.isnan([nothing.pixel_accuracy, nothing.mean_iou]).all()
 
 
 def test_a_class_predicted_but_absent_from_the_truth_counts_zero() -> None:
@@ -111,6 +191,42 @@ def test_torchmetrics_counts_the_same(case: int) -> None:
     present = ~np.isnan(scores.class_iou)
     assert np.allclose(scores.class_iou[present], jaccard.numpy()[present], atol=1e-6)
     assert not jaccard.numpy()[~present].any()
+
+
+@pytest.mark.parametrize("case", range(len(cases())))
+def test_torchmetrics_and_scikit_learn_count_the_same_integers(case: int) -> None:
+    truth, guess = cases()[case]
+    matrix = confusion_matrix(truth, guess, 11)
+    target, preds = torch.from_numpy(truth)[None].long(), torch.from_numpy(guess)[None].long()
+    theirs = MulticlassConfusionMatrix(11, ignore_index=VOID)(preds, target)
+    assert np.array_equal(matrix[:-1], theirs.numpy())
+    with_void = sklearn_confusion(np.minimum(truth, 11).ravel(), guess.ravel(), labels=range(12))
+    assert np.array_equal(matrix, with_void[:, :11])
+
+
+@pytest.mark.parametrize("case", range(len(cases())))
+def test_scores_equal_their_definition_in_exact_fractions(case: int) -> None:
+    truth, guess = cases()[case]
+    scored = truth != VOID
+    hits = int((truth == guess)[scored].sum())
+    scores = scores_of(confusion_matrix(truth, guess, 11), STANDARD)
+    assert scores.pixel_accuracy == pytest.approx(Fraction(hits, int(scored.sum())), abs=1e-12)
+    iou = []
+    for n in range(11):
+        union = int((((truth == n) | (guess == n)) & scored).sum())
+        if union:
+            iou.append(Fraction(int(((truth == n) & (guess == n)).sum()), union))
+    assert scores.mean_iou == pytest.approx(float(sum(iou) / len(iou)), abs=1e-12)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 19, 150, 180, 182, 255])
+def test_numbers_of_classes_beyond_narrow_integers(classes: int) -> None:
+    random = np.random.default_rng(classes)
+    truth = random.integers(0, 256, 5000).astype(np.uint8)
+    guess = random.integers(0, classes, 5000).astype(np.uint8)
+    truth[:2], guess[:2] = 255, classes - 1
+    expected = sklearn_confusion(np.minimum(truth, classes), guess, labels=range(classes + 1))
+    assert np.array_equal(confusion_matrix(truth, guess, classes), expected[:, :classes])
 
 
 @pytest.mark.parametrize("case", range(len(cases())))

@@ -14,7 +14,7 @@ from PIL import Image
 from hdbench.bench import open_bench
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.layouts import SceneFiles
-from hdbench.evaluation.scoring import count_images
+from hdbench.evaluation.passes import count_images
 from hdbench.library import Library
 from hdbench.pipeline import evaluate
 from hdbench.schema.scoring import Labels, Scoring
@@ -25,7 +25,7 @@ ROAD, CAR = 0, 13  # train ids
 
 
 def convention(edge_band: int) -> Scoring:
-    labels = Labels(size="native", edge_band=edge_band)
+    labels = Labels(size="native", resize="nearest-exact", edge_band=edge_band)
     return Library().scoring("cityscapes-std-v1").model_copy(update={"labels": labels})
 
 
@@ -46,16 +46,18 @@ def matrix(files: SceneFiles, edge_band: int) -> np.ndarray:
     """The scene's matrix under a judge that sees cars everywhere."""
     benchmark = Library().benchmark("cityscapes")
     size = benchmark.size.model_copy(update={"width": 8, "height": 8})
-    return count_images(
+    [counted] = count_images(
         constant_judge(CAR, SPACE, 8, 8),
         [files],
         [files.image],
+        [0],
         SPACE,
         benchmark.model_copy(update={"size": size}),
-        convention(edge_band),
-        "counting",
+        [convention(edge_band)],
         photographs=True,
-    )[0]
+        workers=0,
+    )
+    return counted.matrices[0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""Images of a benchmark before its judge: results that are stored and still true, or are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hdbench.bench import Bench
+from hdbench.errors import HdbenchError, LibraryError
+from hdbench.evaluation.parts import Parts
+from hdbench.evaluation.scoring import (
+    Candidate,
+    Convention,
+    choices_of,
+    oracle_gate,
+    require_images,
+    score,
+)
+from hdbench.library import CARD_FILE
+from hdbench.provenance import digest
+from hdbench.results import ORACLE, Result, load_result, save_result
+from hdbench.runtime.ranks import ALONE, Ranks
+from hdbench.schema.benchmark import OWN
+from hdbench.schema.scoring import Scoring
+from hdbench.segmentation.segmenter import Segmenter
+
+
+def choices_under(bench: Bench, scoring: Scoring, segmenter: Segmenter) -> dict[str, Any]:
+    """Return every choice behind a score of a benchmark under a convention (``choices_of``)."""
+    if scoring.labels.edge_band:  # instance maps change the number only where edges do
+        maps = bench.test_map_digests
+    else:
+        maps = [[label] for label in bench.test_label_digests]
+    labels = [
+        [entry.name, *digests] for entry, digests in zip(bench.test_scenes, maps, strict=True)
+    ]
+    return choices_of(bench.benchmark, scoring, bench.space, segmenter, labels)
+
+
+def scored(
+    bench: Bench,
+    scorings: Sequence[Scoring],
+    segmenter: Segmenter,
+    method: str,
+    seed: int,
+    run: str | None,
+    images: list[Path],
+    ranks: Ranks = ALONE,
+    workers: int = 1,
+) -> list[Result]:
+    """Return, for each convention, the stored result if it is still true, else score and store.
+
+    Args:
+        bench: the benchmark.
+        scorings: the conventions.
+        segmenter: the judge.
+        method: name of the method; ``oracle`` for the dataset's own photographs.
+        seed: the run's seed.
+        run: digest of the run's identity; None for photographs.
+        images: the image of each test scene.
+        ranks: the processes that share the images.
+        workers: threads that decode ahead of the segmenter and count behind it.
+
+    Raises:
+        HdbenchError: the oracle fell below what the segmenter's card declares; nothing is stored.
+        DataError: images are missing, damaged or of another size.
+    """
+    foreign = foreign_judge(bench, segmenter)
+    trainable = foreign is None and bench.benchmark.judge == OWN
+    paths = [bench.result_path(method, seed, foreign, scoring.name) for scoring in scorings]
+    require_images(images, method)
+    digests = ranks.from_first(lambda: bench.file_digests.of(images))
+    conventions = []
+    for scoring, path in zip(scorings, paths, strict=True):
+        choices = choices_under(bench, scoring, segmenter)
+        parts = Parts(path.with_suffix(".parts"), digest(choices))
+        conventions.append(Convention(scoring, choices, parts))
+    results = ranks.from_first(
+        lambda: [
+            _still_true(path, convention.choices, run, digests)
+            for path, convention in zip(paths, conventions, strict=True)
+        ]
+    )
+    missing = [n for n, result in enumerate(results) if result is None]
+    if missing:
+        candidate = Candidate(method, seed, run, bench.test_scenes, images, digests)
+        made = score(
+            candidate,
+            segmenter,
+            bench.space,
+            bench.benchmark,
+            [conventions[n] for n in missing],
+            ranks,
+            workers,
+        )
+        for n, result in zip(missing, made, strict=True):
+            results[n] = result
+    whole = [result for result in results if result is not None]
+    if method == ORACLE:
+        try:
+            for result in whole:
+                oracle_gate(result, segmenter, trainable)
+        except HdbenchError:
+            _finish(conventions, missing, ranks)
+            raise
+    if ranks.rank == 0:
+        for n in missing:
+            save_result(paths[n], whole[n])
+    _finish(conventions, missing, ranks)
+    ranks.from_first(lambda: None)  # no rank goes on before the results are on disk
+    return whole
+
+
+def _finish(conventions: Sequence[Convention], made: Sequence[int], ranks: Ranks) -> None:
+    if ranks.rank == 0:
+        for n in made:
+            conventions[n].parts.delete()
+
+
+def _still_true(
+    path: Path, choices: dict[str, Any], run: str | None, digests: list[str]
+) -> Result | None:
+    if not path.is_file():
+        return None
+    try:
+        known = load_result(path)
+    except HdbenchError:  # damaged: computed again
+        return None
+    same = known.choices == choices and known.run == run and known.images == digests
+    return known if same else None
+
+
+def foreign_judge(bench: Bench, segmenter: Segmenter) -> str | None:
+    """Return a short name of a segmenter that is not the benchmark's judge, or None if it is."""
+    weights = segmenter.card.weights
+    try:
+        judge = json.loads((bench.judge_folder() / CARD_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, LibraryError):
+        judge = {}
+    return None if judge.get("weights") == weights else weights[:8]

@@ -1,0 +1,96 @@
+"""The same matrices read in several ways, as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from hdbench.evaluation.confusion import Scores, accumulated_scores
+from hdbench.evaluation.policies import Variant
+from hdbench.reporting.tables import NOTHING
+from hdbench.results import Result
+
+_ACCURACY, _IOU = "pixel acc. %", "mean IoU"
+
+
+def readings_table(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Return the further numbers of a convention, one method to a line; None where it has none."""
+    names = list(results[0].scores.get("readings", {})) if results else []
+    if not names:
+        return None
+    lines = [
+        [
+            _number(result.scores["readings"][name][score], factor, digits)
+            for name in names
+            for score, factor, digits in (("pixel_accuracy", 100, 2), ("mean_iou", 1, 4))
+        ]
+        for result in results
+    ]
+    return pd.DataFrame(
+        lines,
+        index=pd.Index([result.method for result in results], name="method"),
+        columns=pd.MultiIndex.from_product([names, [_ACCURACY, _IOU]]),
+    )
+
+
+def policy_scores(result: Result, variants: Sequence[Variant]) -> list[Scores]:
+    """Return a result's scores counted in several ways, all from its stored matrices."""
+    return [accumulated_scores(result.matrices, variant.counting) for variant in variants]
+
+
+def policy_table(results: Sequence[Result], variants: Sequence[Variant]) -> pd.DataFrame:
+    """Return the effect of counting policies, one to a line.
+
+    Args:
+        results: one or more, all under one convention.
+        variants: the first is the convention's own way; the others' difference to it stands in
+            parentheses.
+    """
+    columns: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        scores = policy_scores(result, variants)
+        for title, values, digits in (
+            (_ACCURACY, [100 * one.pixel_accuracy for one in scores], 2),
+            (_IOU, [one.mean_iou for one in scores], 4),
+        ):
+            columns[result.method, title] = [
+                _with_change(value, values[0], digits, first=n == 0)
+                for n, value in enumerate(values)
+            ]
+    index = pd.Index([variant.words for variant in variants], name="counting")
+    return pd.DataFrame(columns, index=index)
+
+
+def policy_record(results: Sequence[Result], variants: Sequence[Variant]) -> list[dict[str, Any]]:
+    """Return ``policy_table`` as JSON values, in shares of 1."""
+    return [
+        {
+            "method": result.method,
+            "seed": result.seed,
+            "scoring": result.scoring,
+            "words": variant.words,
+            "counting": variant.counting.model_dump(),
+            "pixel_accuracy": _defined(scores.pixel_accuracy),
+            "mean_iou": _defined(scores.mean_iou),
+        }
+        for result in results
+        for variant, scores in zip(variants, policy_scores(result, variants), strict=True)
+    ]
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _with_change(value: float, own: float, digits: int, first: bool) -> str:
+    if math.isnan(value) or math.isnan(own):
+        return NOTHING
+    text = f"{value:.{digits}f}"
+    return text if first or value == own else f"{text} ({value - own:+.{digits}f})"
+
+
+def _number(value: float | None, factor: float, digits: int) -> str:
+    return NOTHING if value is None else f"{value * factor:.{digits}f}"

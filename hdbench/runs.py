@@ -1,0 +1,129 @@
+"""A method's run on a benchmark: what its images depend on, whether it is trained, its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hdbench.bench import Bench
+from hdbench.data.layouts import SceneFiles
+from hdbench.errors import CheckpointError
+from hdbench.provenance import digest
+from hdbench.runtime.job import IDENTITY_FILE, require_identity
+from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
+from hdbench.synthesis import Synthesizer, floor_synthesizer, generator_synthesizer, write_images
+from hdbench.training.loop import GENERATOR_FILE, run_identity
+
+
+def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.device) -> list[Path]:
+    """Make the test images of a method that are missing and return the paths of all.
+
+    The oracle's are the dataset's own photographs.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+    """
+    if isinstance(method, Oracle):
+        return photographs(bench)
+    made_by = [digest(images_identity(bench, method, seed))]
+    if isinstance(method, Pix2PixHD):
+        require_trained(bench, method, seed)
+        made_by += bench.file_digests.of([bench.run_folder(method.name, seed) / GENERATOR_FILE])
+    return write_images(
+        lambda: _synthesizer(bench, method, seed, device),
+        bench.test_scenes,
+        bench.space,
+        bench.benchmark,
+        bench.image_folder(method.name, seed),
+        sources=[digest([*made_by, *maps]) for maps in bench.test_map_digests],
+        title=f"synthesizing {method.name}",
+    )
+
+
+def synthesize_again(
+    bench: Bench,
+    method: Method,
+    seed: int,
+    device: torch.device,
+    scenes: Sequence[SceneFiles],
+    folder: Path,
+) -> list[Path]:
+    """Make the images of some test scenes anew, into a folder of their own; return their paths.
+
+    The oracle's are the dataset's own photographs.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+    """
+    if isinstance(method, Oracle):
+        return [scene.image for scene in scenes]
+    if isinstance(method, Pix2PixHD):
+        require_trained(bench, method, seed)
+    return write_images(
+        lambda: _synthesizer(bench, method, seed, device),
+        scenes,
+        bench.space,
+        bench.benchmark,
+        folder,
+        sources=[scene.name for scene in scenes],
+        title=f"synthesizing {method.name} again",
+    )
+
+
+def _synthesizer(
+    bench: Bench, method: Pix2PixHD | Floor, seed: int, device: torch.device
+) -> Synthesizer:
+    if isinstance(method, Floor):
+        return floor_synthesizer(method, bench.training_set)
+    weights = bench.run_folder(method.name, seed) / GENERATOR_FILE
+    return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
+
+
+def require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:
+    """Check that a method is trained to its end, as it is configured now.
+
+    Raises:
+        CheckpointError: it is not; the message names the command.
+    """
+    folder = bench.run_folder(method.name, seed)
+    command = f"'hdbench train {method.name}" + (f" --seed {seed}'" if seed else "'")
+    if not (folder / IDENTITY_FILE).is_file():
+        raise CheckpointError(
+            f"{folder}: '{method.name}' is not trained on '{bench.benchmark.name}' yet.\n"
+            f"Next: {command}"
+        )
+    require_identity(folder, images_identity(bench, method, seed))
+    if not (folder / GENERATOR_FILE).is_file():
+        raise CheckpointError(
+            f"{folder}: training of '{method.name}' has not reached its end.\n"
+            f"Next: {command} goes on where it stopped"
+        )
+
+
+def images_identity(bench: Bench, method: Pix2PixHD | Floor, seed: int) -> dict[str, Any]:
+    """Return everything that a method's images depend on but weights and labels."""
+    if isinstance(method, Pix2PixHD):
+        return run_identity(method, bench.benchmark, seed, bench.train_data)
+    return {
+        "kind": "floor",
+        "version": 2,
+        "floor": method.floor,
+        "data": bench.benchmark.data.model_dump(),
+        "size": bench.benchmark.size.model_dump(),
+        "scenes_digest": digest(bench.train_data),
+    }
+
+
+def run_digest(bench: Bench, method: Method, seed: int) -> str | None:
+    """Return the digest of ``images_identity``; None for the oracle, whose images nobody made."""
+    if isinstance(method, Oracle):
+        return None
+    return digest(images_identity(bench, method, seed))
+
+
+def photographs(bench: Bench) -> list[Path]:
+    """Return the oracle's images: the dataset's own."""
+    return [entry.image for entry in bench.test_scenes]

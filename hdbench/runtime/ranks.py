@@ -1,0 +1,86 @@
+"""Several processes that share one job, as ``torchrun`` starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from torch import distributed
+
+from hdbench.errors import UsageError
+
+Value = TypeVar("Value")
+_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# Ranks wait for the slowest, and for the first where it alone writes; torchrun ends all of them
+# when one fails.
+_PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that share a job; every rank calls the same methods in turn."""
+
+    #: 0 to ``count - 1``. The first writes files and prints.
+    rank: int
+    count: int
+
+    def share(self, work: Sequence[Value]) -> Sequence[Value]:
+        """Return this rank's part of a list that is the same on all."""
+        return work[self.rank :: self.count]
+
+    def from_first(self, make: Callable[[], Value]) -> Value:
+        """Return what ``make`` returns on the first rank, on all of them."""
+        if self.count == 1:
+            return make()
+        values: list[Any] = [make() if self.rank == 0 else None]
+        distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def merged(self, mine: dict[int, Value]) -> dict[int, Value]:
+        """Return the entries of all ranks, on all of them."""
+        if self.count == 1:
+            return mine
+        parts: list[Any] = [None] * self.count
+        distributed.all_gather_object(parts, mine)
+        return {key: value for part in parts for key, value in part.items()}
+
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first rank go before the others, which then find what it made."""
+        if self.count > 1 and self.rank > 0:
+            distributed.barrier()
+        yield
+        if self.count > 1 and self.rank == 0:
+            distributed.barrier()
+
+
+#: One process that does everything.
+ALONE = Ranks(0, 1)
+
+
+@contextlib.contextmanager
+def joined_ranks() -> Iterator[Ranks]:
+    """Join the other processes that ``torchrun`` started, if it started this one.
+
+    Raises:
+        UsageError: the environment names some of torchrun's variables and not all.
+    """
+    given = [name for name in _VARIABLES if name in os.environ]
+    if "RANK" not in given or os.environ.get("WORLD_SIZE") == "1":
+        yield ALONE
+        return
+    if len(given) < len(_VARIABLES):
+        missing = ", ".join(name for name in _VARIABLES if name not in given)
+        raise UsageError(
+            f"RANK is set and {missing} is not; start hdbench by "
+            "'torchrun --nproc-per-node N -m hdbench ...', or unset RANK"
+        )
+    distributed.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield Ranks(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from hdbench.data.labels import LABEL_SPACES
+from hdbench.evaluation.confusion import accumulated_scores
+from hdbench.evaluation.policies import variants
+from hdbench.evaluation.scoring import scores_record
+from hdbench.library import Library
+from hdbench.reporting.readings import policy_record, policy_table, readings_table
+from hdbench.results import Result
+from hdbench.schema.scoring import Counting
+
+LIBRARY = Library()
+STANDARD, TABLE1 = LIBRARY.scoring("camvid-std-v1"), LIBRARY.scoring("camvid-table1-v1")
+SPACE = LABEL_SPACES["camvid"]
+
+
+def result(method: str, seed: int, scoring=STANDARD) -> Result:
+    matrices = np.random.default_rng(seed).integers(0, 50, (4, 12, 11))
+    matrices[:, :, 7] = matrices[:, 7] = 0  # a class that does not occur
+    return Result(
+        method=method,
+        benchmark="camvid",
+        seed=0,
+        scoring=scoring.name,
+        choices={},
+        run=None,
+        scenes=list("abcd"),
+        images=[""] * 4,
+        classes=[entry.name for entry in SPACE.scored],
+        scores=scores_record(matrices, SPACE, scoring),
+        provenance={},
+        matrices=matrices,
+    )
+
+
+def test_every_value_of_every_policy_is_a_variant_once() -> None:
+    ways = variants(STANDARD, [STANDARD, TABLE1])
+    assert ways[0].counting == STANDARD.counting
+    changed = [
+        {key for key, value in way.counting if value != getattr(STANDARD.counting, key)}
+        for way in ways[1:8]
+    ]
+    assert all(len(keys) == 1 for keys in changed)
+    assert set().union(*changed) == set(Counting.model_fields)
+    assert [way.words for way in ways[8:]] == [
+        "as camvid-table1-v1 counts",
+        "as camvid-table1-v1 counts, void-class",
+    ]
+    assert len({way.counting.model_dump_json() for way in ways}) == len(ways)
+
+
+def test_the_table_is_counted_from_the_stored_matrices_alone() -> None:
+    results = [result("ours", 1), result("oracle", 2)]
+    ways = variants(STANDARD, [TABLE1])
+    table = policy_table(results, ways)
+    assert list(table.columns.get_level_values(0)) == ["ours", "ours", "oracle", "oracle"]
+    for one in results:
+        own = one.scores["mean_iou"]
+        for way in ways:
+            expected = accumulated_scores(one.matrices, way.counting).mean_iou
+            cell = table.loc[way.words, (one.method, "mean IoU")]
+            assert cell.startswith(f"{expected:.4f}")
+            if expected != own:
+                assert cell.endswith(f"({expected - own:+.4f})")
+    records = policy_record(results, ways)
+    assert len(json.loads(json.dumps(records))) == 2 * len(ways)
+    assert records[0]["mean_iou"] == results[0].scores["mean_iou"]
+
+
+def test_undefined_scores_are_neither_numbers_nor_differences() -> None:
+    nothing = dataclasses.replace(result("ours", 1), matrices=np.zeros((1, 12, 11), np.int64))
+    ways = variants(STANDARD, [])
+    assert (policy_table([nothing], ways)["ours", "mean IoU"] == "–").sum() >= 6
+    assert policy_record([nothing], ways)[0]["mean_iou"] is None
+
+
+def test_readings_stand_in_a_table_of_their_own() -> None:
+    assert readings_table([result("ours", 1)]) is None
+    one = result("ours", 1, TABLE1)
+    table = readings_table([one])
+    assert table is not None
+    expected = one.scores["readings"]["void-class"]["mean_iou"]
+    assert table.loc["ours", ("void-class", "mean IoU")] == f"{expected:.4f}"
+    assert expected == pytest.approx(one.scores["mean_iou"] * 10 / 11)
