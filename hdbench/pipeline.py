@@ -214,7 +214,7 @@ def stored_results(
             benchmark's now, or is of a run or images that have changed since.
     """
     found: dict[str, Result] = {}
-    choices = _choices(bench, segmenter)
+    choices = choices_now(bench, segmenter)
     for name in methods:
         method = bench.library.method(name)
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
@@ -245,7 +245,8 @@ def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -
     return present and bench.file_digests.of(images) == result.images
 
 
-def _choices(bench: Bench, segmenter: Segmenter) -> dict[str, Any]:
+def choices_now(bench: Bench, segmenter: Segmenter) -> dict[str, Any]:
+    """Return every choice that would enter the fingerprint of a result scored now."""
     if bench.scoring.labels.edge_band:  # instance maps change the number only where edges do
         maps = bench.test_map_digests
     else:
@@ -268,7 +269,7 @@ def _scored(
     foreign = _foreign_judge(bench, segmenter)
     trainable = foreign is None and bench.benchmark.judge == OWN
     path = bench.result_path(method, seed, foreign)
-    choices = _choices(bench, segmenter)
+    choices = choices_now(bench, segmenter)
     if path.is_file():
         try:
             known = load_result(path)

@@ -274,11 +274,13 @@ def in_words(
     """
     if value is None:
         return ""
-    form = f"{sign}.{digits}f"
-    text = f"{value * factor:{form}}"
+
+    def printed(number: float) -> str:
+        return f"{round(number * factor, digits) + 0.0:{sign}.{digits}f}"  # no "-0.00"
+
     if interval is None:
-        return text
-    return f"{text} [{interval.low * factor:{form}}, {interval.high * factor:{form}}]"
+        return printed(value)
+    return f"{printed(value)} [{printed(interval.low)}, {printed(interval.high)}]"
 
 
 def interval_records(intervals: Mapping[str, Intervals], method: str) -> dict[str, list[float]]:

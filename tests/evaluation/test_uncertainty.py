@@ -207,6 +207,7 @@ def test_a_result_with_policies_of_another_version_has_no_interval() -> None:
         (0.838, Interval(0.829, 0.846), 100, 1, "", "83.8 [82.9, 84.6]"),
         (0.5, None, 1, 3, "", "0.500"),
         (0.02, Interval(-0.01, 0.05), 100, 1, "+", "+2.0 [-1.0, +5.0]"),
+        (-1e-9, None, 100, 2, "+", "+0.00"),
         (None, Interval(0.0, 1.0), 1, 1, "", ""),
     ],
 )
