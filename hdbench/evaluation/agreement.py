@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
 from scipy.stats import kendalltau, rankdata
 
 from hdbench.evaluation.recounting import OVERALL
@@ -79,5 +78,5 @@ def agreements(judgments: Sequence[Judgment]) -> list[Agreement]:
 def _tau(left: Sequence[float], right: Sequence[float]) -> float | None:
     if len(set(left)) < 2 or len(set(right)) < 2:  # an order of one says nothing
         return None
-    tau = float(kendalltau(left, right).statistic)
-    return None if np.isnan(tau) else tau
+    tau, _ = kendalltau(left, right)
+    return float(tau)

@@ -65,9 +65,9 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Diff
     for field in [*left, *(field for field in right if field not in left)]:
         if field in left and field in right and left[field] == right[field]:
             continue
-        tables = [side.get(field) for side in (left, right)]
-        if field == "classes" and all(isinstance(table, list) for table in tables):
-            words = _class_tables(*tables)
+        mine, yours = left.get(field), right.get(field)
+        if field == "classes" and isinstance(mine, list) and isinstance(yours, list):
+            words = _class_tables(mine, yours)
         else:
             words = tuple(
                 _words(field, side[field]) if field in side else NOT_STATED

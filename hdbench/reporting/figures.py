@@ -157,7 +157,7 @@ def confusion_picture(result: Result) -> str:
 
 def _whiskers(
     axes: Axes,
-    places: NDArray[np.float64],
+    places: NDArray[Any],
     values: Sequence[float],
     bounds: Sequence[Interval | None],
 ) -> None:

@@ -170,7 +170,7 @@ def _spans(heads: list[tuple[str, str]]) -> list[tuple[int, int, str]]:
 
 def score_cell(
     method: str,
-    score: Score,
+    score: str,
     factor: float,
     digits: int,
     results: Mapping[str, Result],
@@ -189,7 +189,7 @@ def score_cell(
 
 
 def _interval(
-    method: str, score: Score, intervals: Mapping[str, Intervals] | None
+    method: str, score: str, intervals: Mapping[str, Intervals] | None
 ) -> Interval | None:
     return intervals[method].of(score) if intervals and method in intervals else None
 
