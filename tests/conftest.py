@@ -16,8 +16,11 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from hdbench import results
 from hdbench.bench import Bench, open_bench
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.evaluation.recounting import rescored_many
+from hdbench.library import Library
 from hdbench.pipeline import train_judge, train_method
 from hdbench.runtime.devices import Machine
 from hdbench.schema.method import Pix2PixHD
@@ -203,6 +206,44 @@ def constant_judge(train_id: int, space: LabelSpace, width: int, height: int) ->
         oracle=None,
     )
     return Segmenter(_Constant(train_id, len(space.scored)), card, torch.device("cpu"))
+
+
+def made_result(method: str, matrices: np.ndarray, **counting: str) -> results.Result:
+    """A result of made-up matrices N x (K+1) x K; policies are the standard's or those given."""
+    scoring = Library().scoring("camvid-std-v1")
+    policy = scoring.counting.model_copy(update=counting)
+    images, _, count = matrices.shape
+    classes = [f"class {n}" for n in range(count)]
+    once = np.ones((1, images), dtype=np.int64)
+    accuracy, mean_iou, *class_iou = rescored_many(matrices, policy, once)[0].tolist()
+    defined = [None if np.isnan(value) else value for value in (accuracy, mean_iou, *class_iou)]
+    return results.Result(
+        method=method,
+        benchmark="tiny",
+        seed=0,
+        scoring=scoring.name,
+        choices={
+            "schema": 1,
+            "split": "val",
+            "scenes": images,
+            "labels": "0" * 64,
+            "classes": [[n, name, n] for n, name in enumerate(classes)],
+            "scoring": {"name": scoring.name, "counting": policy.model_dump()},
+            "image_size": [64, 48],
+            "segmenter": {"architecture": "pspnet", "encoder": "resnet18", "weights": "1" * 64},
+        },
+        run="2" * 64,
+        scenes=[f"scene {n}" for n in range(images)],
+        images=[f"{method} {n}" for n in range(images)],
+        classes=classes,
+        scores={
+            "pixel_accuracy": defined[0],
+            "mean_iou": defined[1],
+            "class_iou": dict(zip(classes, defined[2:], strict=True)),
+        },
+        provenance={"versions": {"hdbench": "0"}, "device": "cpu"},
+        matrices=matrices,
+    )
 
 
 def write_tiny(folder: Path, **budget: int) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,17 @@ from hdbench.cli.options import bench_options, device_option, seed_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
     from hdbench.bench import Bench
     from hdbench.results import Result
     from hdbench.schema.scoring import Scoring
     from hdbench.segmentation.segmenter import Segmenter
+
+#: What ``--segmenter`` calls the benchmark's own.
+_OWN = "judge"
 
 
 @click.command()
@@ -33,10 +37,11 @@ if TYPE_CHECKING:
 @device_option
 @click.option(
     "--segmenter",
-    "segmenter_folder",
-    type=click.Path(path_type=Path),
+    "segmenters",
+    multiple=True,
     metavar="DIR",
-    help="Another segmenter than the benchmark's judge.",
+    help="Another segmenter than the benchmark's judge; several are compared, 'judge' is the "
+    "benchmark's own.",
 )
 @click.option(
     "--scoring",
@@ -64,57 +69,86 @@ if TYPE_CHECKING:
     show_default=True,
     help="Threads that decode ahead of the segmenter and count behind it.",
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Print the fingerprint and every choice behind it, in words; score nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     methods: tuple[str, ...],
     bench: Bench,
     seed: int,
     device: str,
-    segmenter_folder: Path | None,
+    segmenters: tuple[str, ...],
     scorings: tuple[str, ...],
     policies: bool,
     recheck: int | None,
     workers: int,
+    explain: bool,
     as_json: bool,
 ) -> None:
     """Score methods beside the oracle and the floors; synthesizes what is missing.
 
-    Stopped or killed, the same command goes on with the images that are missing. Started by
-    torchrun, its processes share the images.
+    Scores bear 95 % intervals over the images. Under several segmenters, the table says how each
+    of them ranks the methods, and Kendall's tau says how well they agree. Stopped or killed, the
+    same command goes on with the images that are missing. Started by torchrun, its processes share
+    the images.
 
     \b
     Examples:
       hdbench evaluate --method ours-no-vgg
       hdbench evaluate --method ours --method ours-no-vgg --json
       hdbench evaluate --method ours --scoring streets-std-v1 --scoring streets-edges-v1
+      hdbench evaluate --method ours --segmenter judge --segmenter ./other-segmenter
       hdbench evaluate --method ours --policies
       hdbench evaluate --method ours --recheck 3
+      hdbench evaluate --explain
       torchrun --nproc-per-node 4 -m hdbench evaluate --method ours
     """
     from hdbench import pipeline
+    from hdbench.cli import scores
     from hdbench.runtime.devices import choose_device
     from hdbench.runtime.ranks import joined_ranks
 
+    given = segmenters or (_OWN,)
+    if len(given) > 1 and (policies or recheck is not None or len(scorings) > 1):
+        raise UsageError(
+            "several --segmenter are compared under one --scoring, without --policies or "
+            "--recheck; give one segmenter for these"
+        )
     chosen = choose_device(device)
     with joined_ranks() as ranks:
         with ranks.first_alone():  # built-in scenes are drawn once
             conventions = _conventions(bench, scorings)
             if scorings:
                 bench = bench.scored_under(scorings[0])
-            segmenter = pipeline.open_segmenter(bench, segmenter_folder, chosen)
-        tables = pipeline.evaluate_under(
-            bench, conventions, methods, seed, segmenter, chosen, ranks, workers
-        )
+            opened = [
+                pipeline.open_segmenter(bench, None if name == _OWN else Path(name), chosen)
+                for name in given
+            ]
+        names = _judge_names(given, opened)
+        if explain:
+            if ranks.rank == 0:
+                scores.print_choices(bench, conventions, names, opened, as_json)
+            return
+        found = [
+            pipeline.evaluate_under(
+                bench, conventions, methods, seed, judge, chosen, ranks, workers
+            )
+            for judge in opened
+        ]
         if ranks.rank > 0:
             return
+        tables = found[0]
         if recheck is not None:
-            _recheck(bench, conventions, methods, tables, recheck, segmenter, chosen, as_json)
-    if policies:
-        _print_policies(bench, conventions, methods, tables, as_json)
-    elif as_json:
-        _print_records([result for results in tables for result in results])
+            _recheck(bench, conventions, methods, tables, recheck, opened[0], chosen, as_json)
+    if len(opened) > 1:
+        scores.print_judgments(bench, names, opened, [first for first, *_ in found], as_json)
+    elif policies:
+        scores.print_policies(bench, conventions, methods, tables, as_json)
     else:
-        _print_tables(bench, tables)
+        scores.print_results(bench, tables, as_json)
 
 
 def _conventions(bench: Bench, names: tuple[str, ...]) -> list[Scoring]:
@@ -124,6 +158,26 @@ def _conventions(bench: Bench, names: tuple[str, ...]) -> list[Scoring]:
     if doubled:
         raise UsageError(f"--scoring {', '.join(sorted(doubled))} is given twice; name each once")
     return conventions
+
+
+def _judge_names(given: Sequence[str], opened: Sequence[Segmenter]) -> list[str]:
+    """Return what each segmenter is called in tables: its folder's name and its weights.
+
+    Raises:
+        UsageError: two of them are the same segmenter.
+    """
+    first: dict[str, str] = {}
+    names = []
+    for name, judge in zip(given, opened, strict=True):
+        weights = judge.card.weights
+        if weights in first:
+            raise UsageError(
+                f"--segmenter {name}: the same weights as --segmenter {first[weights]}; "
+                "name each segmenter once"
+            )
+        first[weights] = name
+        names.append(f"{Path(name).resolve().name if name != _OWN else name} {weights[:8]}")
+    return names
 
 
 def _recheck(
@@ -150,69 +204,3 @@ def _recheck(
                 "and scored again give their stored matrices, each pixel counted once",
                 err=as_json,
             )
-
-
-def _print_records(results: list[Result]) -> None:
-    records = [
-        {
-            "method": result.method,
-            "seed": result.seed,
-            "scoring": result.scoring,
-            "fingerprint": result.fingerprint,
-            **result.scores,
-        }
-        for result in results
-    ]
-    click.echo(json.dumps(records, indent=2))
-
-
-def _print_tables(bench: Bench, tables: list[list[Result]]) -> None:
-    from hdbench.reporting.readings import readings_table
-    from hdbench.reporting.tables import render, score_tables
-
-    for n, results in enumerate(tables):
-        if n:
-            click.echo("")
-        readings = readings_table(results)
-        for table in [*score_tables(results), *([] if readings is None else [readings])]:
-            click.echo(render(table, "text"))
-            click.echo("")
-        first = results[0]
-        click.echo(
-            f"{len(first.scenes)} images of {bench.benchmark.title}, scoring {first.scoring}, "
-            f"fingerprint {first.fingerprint[:16]}"
-        )
-
-
-def _print_policies(
-    bench: Bench,
-    conventions: list[Scoring],
-    methods: tuple[str, ...],
-    tables: list[list[Result]],
-    as_json: bool,
-) -> None:
-    """Print the effect of counting policies on the methods that were named and on the oracle."""
-    from hdbench.evaluation.policies import variants
-    from hdbench.library import SCORINGS
-    from hdbench.reporting.readings import policy_record, policy_table
-    from hdbench.reporting.tables import render
-    from hdbench.results import ORACLE
-
-    known = [bench.library.scoring(name) for name in bench.library.files[SCORINGS]]
-    others = [one for one in known if one.label_space == bench.space.name]
-    records = []
-    for scoring, results in zip(conventions, tables, strict=True):
-        ways = variants(scoring, others)
-        named = {bench.library.method(name).name for name in methods} | {ORACLE}
-        shown = [result for result in results if result.method in named]
-        if as_json:
-            records += policy_record(shown, ways)
-            continue
-        click.echo(render(policy_table(shown, ways), "text"))
-        click.echo(
-            f"\nAll from the matrices of {len(shown[0].scenes)} images under {scoring.name}: "
-            "sizes and windows are that convention's, only the counting differs.\n"
-            "In parentheses: the difference to its own way."
-        )
-    if as_json:
-        click.echo(json.dumps(records, indent=2))

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from hdbench import __version__
+from hdbench.cli.compare import compare
 from hdbench.cli.data import data
 from hdbench.cli.evaluate import evaluate
 from hdbench.cli.library import check, init, list_library, show
@@ -68,6 +69,7 @@ for command in (
     synthesize,
     segmenter,
     evaluate,
+    compare,
     report,
 ):
     cli.add_command(command)

@@ -48,13 +48,17 @@ def quickstart(
       hdbench quickstart --benchmark streets-smoke
       hdbench quickstart --benchmark camvid-quick --data-root ~/data/camvid
     """
+    from hdbench.evaluation.uncertainty import NOTE, intervals_of
     from hdbench.quickstart import quickstart as whole_way
     from hdbench.reporting.tables import render, score_tables
 
     results, paths = whole_way(
         bench, method, machine, vgg_weights, lambda line: click.echo(line, err=True)
     )
-    click.echo(render(score_tables(results)[0], "text"))
+    intervals = intervals_of(results)
+    click.echo(render(score_tables(results, intervals)[0], "text"))
+    if intervals:
+        click.echo(NOTE)
     page = paths["page"].resolve()
     click.echo(f"\nThe page: {page}")
     if _is_seen() if opens is None else opens:

@@ -13,9 +13,16 @@ from hdbench.data.labels import VOID, LabelSpace
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
 from hdbench.errors import counted
+from hdbench.evaluation.comparing import require_one_fingerprint
 from hdbench.evaluation.passes import as_seen, prepared_image
 from hdbench.evaluation.prediction import predict
-from hdbench.reporting.figures import class_bars, loss_curves
+from hdbench.evaluation.uncertainty import NOTE, Intervals, intervals_of
+from hdbench.reporting.figures import (
+    class_bars,
+    confusion_picture,
+    loss_curves,
+    score_whiskers,
+)
 from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import Format, render, report_table
 from hdbench.results import Result
@@ -71,10 +78,29 @@ class Gallery:
 
 
 def build_table(
-    report: Report, benchmark: Benchmark, results: Mapping[str, Result]
+    report: Report,
+    benchmark: Benchmark,
+    results: Mapping[str, Result],
+    intervals: Mapping[str, Intervals] | None = None,
+    bounds_apart: bool = False,
 ) -> pd.DataFrame:
-    """Return the table of a report on one benchmark."""
-    return report_table(report, results, f"measured: {benchmark.title}")
+    """Return the table of a report on one benchmark.
+
+    Args:
+        report: rows and columns.
+        benchmark: what was measured on.
+        results: by method.
+        intervals: by method; None computes them.
+        bounds_apart: give the bounds of intervals columns of their own.
+
+    Raises:
+        HdbenchError: the results do not share a fingerprint; each choice that differs is named.
+    """
+    require_one_fingerprint(list(results.values()))
+    if intervals is None:
+        intervals = intervals_of(list(results.values()))
+    measured_on = f"measured: {benchmark.title}"
+    return report_table(report, results, measured_on, intervals, bounds_apart)
 
 
 def write_report(
@@ -97,19 +123,25 @@ def write_report(
         runs: the folder of each trained run, for its loss curves.
         gallery: the pictures, or None.
     """
-    table = build_table(report, benchmark, results)
+    intervals = intervals_of(list(results.values()))
+    table = build_table(report, benchmark, results, intervals)
+    note = NOTE if intervals else ""
     stem = f"{report.name}.{benchmark.name}"
     paths: dict[str, Path] = {}
     suffixes: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv"}
     for form, suffix in suffixes.items():
         paths[form] = folder / f"{stem}.{suffix}"
-        write_atomically(paths[form], (render(table, form) + "\n").encode())
+        if form == "csv":  # for machines: bounds apart, and no sentence below
+            text = render(build_table(report, benchmark, results, intervals, True), form)
+        else:
+            text = "\n\n".join(part for part in (render(table, form), note) if part)
+        write_atomically(paths[form], (text + "\n").encode())
     charts = []
     for method, run in runs.items():
         rows = read_metrics(run / "metrics.jsonl")
         if rows:
             charts.append(loss_curves(rows, f"{method}: {len(rows)} steps"))
-    bars = class_bars(list(results.values()))
+    bars = class_bars(list(results.values()), intervals)
     paths["figure"] = folder / f"{stem}.class-iou.svg"
     write_atomically(paths["figure"], bars.encode())
     first = next(iter(results.values()))
@@ -118,7 +150,10 @@ def write_report(
         title=f"{report.title}: {benchmark.title}",
         subtitle=f"{report.source}. {len(first.scenes)} scenes, scoring {first.scoring}.",
         table=table,
+        table_note=note,
+        score_chart=score_whiskers(list(results.values()), intervals) if intervals else "",
         class_chart=bars,
+        confusion_charts={name: confusion_picture(found) for name, found in results.items()},
         loss_charts=charts,
         scenes=strips,
         scenes_note=(
@@ -151,5 +186,6 @@ def _facts(first: Result, results: Mapping[str, Result]) -> dict[str, str]:
         ),
         "software": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "device": first.provenance["device"],
-        "not in these numbers": "the variance between training seeds: one seed per method",
+        "not in these numbers or their intervals": "the variance between training seeds: one seed "
+        "per method",
     }

@@ -10,12 +10,18 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from hdbench.evaluation.recounting import OVERALL
+from hdbench.evaluation.uncertainty import Interval, Intervals
 from hdbench.results import Result
 
 _INK = "#3b4252"
 _COLOURS = ("#2563a8", "#c4561c", "#2f8f5b", "#8a4fa3", "#b59b1d", "#5b6573")
+_LABELLED = 40  # classes up to which the cells of a confusion matrix bear numbers
+_SHOWN = 0.005  # a smaller share of a row is left blank
 
 
 def loss_curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
@@ -45,8 +51,13 @@ def loss_curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
     return _svg(figure)
 
 
-def class_bars(results: Sequence[Result]) -> str:
-    """Return the IoU of each class and method as horizontal bars, in SVG."""
+def class_bars(results: Sequence[Result], intervals: Mapping[str, Intervals] | None = None) -> str:
+    """Return the IoU of each class and method as horizontal bars, in SVG.
+
+    Args:
+        results: one for each method.
+        intervals: by method, drawn as whiskers; None draws none.
+    """
     classes = results[0].classes
     figure = _figure(7.2, 0.32 * len(classes) * max(1, len(results)) ** 0.5 + 1)
     axes = figure.add_subplot()
@@ -55,12 +66,115 @@ def class_bars(results: Sequence[Result]) -> str:
     for n, (colour, result) in enumerate(zip(cycle(_COLOURS), results, strict=False)):
         values = [_or_nan(result.scores["class_iou"][name]) for name in classes]
         axes.barh(places + n * height, values, height=height, color=colour, label=result.method)
+        if intervals and result.method in intervals:
+            bounds = [intervals[result.method].class_iou[name] for name in classes]
+            _whiskers(axes, places + n * height, values, bounds)
     axes.set_yticks(places + 0.4 - height / 2, classes)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("IoU")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return _svg(figure)
+
+
+def score_whiskers(results: Sequence[Result], intervals: Mapping[str, Intervals]) -> str:
+    """Return pixel accuracy and mean IoU of each method as points with whiskers, in SVG.
+
+    Args:
+        results: one for each method, drawn from top to bottom.
+        intervals: by method; a method without any is drawn as a point alone.
+    """
+    figure = _figure(7.2, 0.3 * len(results) + 0.9)
+    places = np.arange(len(results))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, score, title in zip(panels, OVERALL, ("pixel accuracy", "mean IoU"), strict=True):
+        values = [_or_nan(result.scores[score]) for result in results]
+        bounds = [
+            intervals[result.method].of(score) if result.method in intervals else None
+            for result in results
+        ]
+        _whiskers(axes, places, values, bounds)
+        axes.scatter(values, places, s=26, color=_COLOURS[0], zorder=3)
+        axes.set_yticks(places, [result.method for result in results])
+        axes.set_xlabel(title)
+        axes.margins(x=0.06, y=0.12)
+        axes.grid(axis="x", color="#e4e7ec", linewidth=0.6)
+        axes.set_axisbelow(True)
+    panels[0].invert_yaxis()  # shared
+    return _svg(figure)
+
+
+def confusion_picture(result: Result) -> str:
+    """Return a result's confusion matrix as a picture, in SVG: truth in rows, which sum to 100 %.
+
+    The row of void pixels is set apart: it says what the segmenter saw where the label map says
+    nothing. A row without any pixel stays white.
+    """
+    matrix = result.matrices.sum(axis=0)
+    pixels = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, pixels, out=np.full(matrix.shape, np.nan), where=pixels > 0)
+    count = len(result.classes)
+    side = min(9.0, 0.36 * count + 1.8)
+    figure = _figure(side, side * (count + 2) / (count + 1))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[count, 1])
+    rows = {above: (shares[:-1], result.classes), below: (shares[-1:], ["void"])}
+    for axes, (block, names) in rows.items():
+        # Up to a few dozen classes each cell is a rectangle and bears its number; more would make
+        # the page slow, so they become pixels.
+        axes.pcolormesh(
+            block,
+            vmin=0,
+            vmax=1,
+            cmap="Blues",
+            edgecolors="#eef1f5",
+            linewidth=0.4,
+            rasterized=count > _LABELLED,
+        )
+        axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=7)
+        axes.invert_yaxis()
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        for (row, column), share in np.ndenumerate(block):
+            if count <= _LABELLED and share >= _SHOWN:
+                ink = "white" if share > 0.55 else _INK
+                axes.text(
+                    column + 0.5,
+                    row + 0.5,
+                    f"{100 * share:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=6.5,
+                    color=ink,
+                )
+    above.tick_params(labelbottom=False)
+    below.set_xticks(np.arange(count) + 0.5, result.classes, fontsize=7, rotation=90)
+    below.set_xlabel("predicted")
+    above.set_ylabel("truth")
+    above.set_title(f"{result.method}: % of the pixels of a row", loc="left", fontsize=10)
+    return _svg(figure)
+
+
+def _whiskers(
+    axes: Axes,
+    places: NDArray[Any],
+    values: Sequence[float],
+    bounds: Sequence[Interval | None],
+) -> None:
+    known = [
+        (place, value, bound)
+        for place, value, bound in zip(places, values, bounds, strict=True)
+        if bound is not None and not np.isnan(value)
+    ]
+    if not known:
+        return
+    at, middle = [place for place, _, _ in known], [value for _, value, _ in known]
+    # An interval of percentiles need not hold the score itself; a whisker has no negative length.
+    arms = [
+        [max(0.0, value - bound.low) for _, value, bound in known],
+        [max(0.0, bound.high - value) for _, value, bound in known],
+    ]
+    axes.errorbar(middle, at, xerr=arms, fmt="none", ecolor=_INK, elinewidth=0.8, capsize=1.5)
 
 
 def _or_nan(value: float | None) -> float:

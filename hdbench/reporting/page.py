@@ -44,7 +44,10 @@ def render_page(
     title: str,
     subtitle: str,
     table: pd.DataFrame,
+    table_note: str,
+    score_chart: str,
     class_chart: str,
+    confusion_charts: Mapping[str, str],
     loss_charts: Sequence[str],
     scenes: Sequence[SceneStrip],
     scenes_note: str,
@@ -59,7 +62,10 @@ def render_page(
         title: the report's title.
         subtitle: benchmark and scoring.
         table: the report's table (``report_table``).
+        table_note: what the table's intervals are; empty if it has none.
+        score_chart: SVG, or empty.
         class_chart: SVG.
+        confusion_charts: SVG, by method; the first is open at once.
         loss_charts: SVG, one for each run.
         scenes: pictures, all scenes with the same captions.
         scenes_note: how the scenes were chosen.
@@ -93,7 +99,10 @@ def render_page(
         subtitle=subtitle,
         groups=groups,
         rows=rows,
+        table_note=table_note,
+        score_chart=Markup(score_chart),
         class_chart=Markup(class_chart),
+        confusion_charts=[(name, Markup(chart)) for name, chart in confusion_charts.items()],
         loss_charts=[Markup(chart) for chart in loss_charts],
         scenes=[
             {

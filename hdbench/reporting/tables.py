@@ -7,32 +7,45 @@ from typing import Literal
 
 import pandas as pd
 
+from hdbench.evaluation.uncertainty import Interval, Intervals, in_words
 from hdbench.results import ORACLE, Result, oracle_ratio
 from hdbench.schema.method import Method
-from hdbench.schema.report import Column, Report, Row
+from hdbench.schema.report import Column, Report, Row, Score
 
 Format = Literal["text", "markdown", "csv"]
 #: What a cell says where nobody measured or published anything.
 NOTHING = "–"
 
+#: How overall scores are printed where no report says it: heading, score, factor, digits.
+OVERALL_COLUMNS: tuple[tuple[str, Score, float, int], ...] = (
+    ("pixel acc. %", "pixel_accuracy", 100.0, 2),
+    ("mean IoU", "mean_iou", 1.0, 4),
+    ("of oracle's IoU", "oracle_ratio", 1.0, 3),
+)
 
-def score_tables(results: Sequence[Result]) -> list[pd.DataFrame]:
-    """Return the overall scores of results, and their class IoU, one method to a line or column."""
-    oracle = next((result for result in results if result.method == ORACLE), None)
+
+def score_tables(
+    results: Sequence[Result], intervals: Mapping[str, Intervals] | None = None
+) -> list[pd.DataFrame]:
+    """Return the overall scores of results, and their class IoU, one method to a line or column.
+
+    Args:
+        results: one for each method.
+        intervals: by method, printed beside the overall scores; None prints none.
+    """
+    names = [result.method for result in results]
+    by_method = dict(zip(names, results, strict=True))
     overall = pd.DataFrame(
         {
-            "pixel acc. %": [_number(r.scores["pixel_accuracy"], 100, 2) for r in results],
-            "mean IoU": [_number(r.scores["mean_iou"], 1, 4) for r in results],
-            "of oracle's IoU": [
-                _number(None if oracle is None else oracle_ratio(r, oracle), 1, 3) for r in results
-            ],
+            title: [score_cell(name, score, factor, digits, by_method, intervals) for name in names]
+            for title, score, factor, digits in OVERALL_COLUMNS
         },
-        index=pd.Index([result.method for result in results], name="method"),
+        index=pd.Index(names, name="method"),
     )
     classes = pd.DataFrame(
         {
             result.method: {
-                name: _number(value, 1, 3) for name, value in result.scores["class_iou"].items()
+                name: number(value, 1, 3) for name, value in result.scores["class_iou"].items()
             }
             for result in results
         }
@@ -52,30 +65,46 @@ def with_rows_of(report: Report, methods: Iterable[Method]) -> Report:
     return report.model_copy(update={"rows": [*report.rows, *more]})
 
 
-def report_table(report: Report, results: Mapping[str, Result], measured_on: str) -> pd.DataFrame:
+def report_table(
+    report: Report,
+    results: Mapping[str, Result],
+    measured_on: str,
+    intervals: Mapping[str, Intervals] | None = None,
+    bounds_apart: bool = False,
+) -> pd.DataFrame:
     """Return a report's table: columns measured here, then columns published, never mixed.
 
     Args:
         report: rows and columns.
         results: what was measured, by method.
         measured_on: heading of the measured columns.
+        intervals: of what was measured, by method; None prints none.
+        bounds_apart: give each bound a column of its own, for machines, instead of
+            ``83.8 [82.9, 84.6]``.
     """
-    groups = [(measured_on, column) for column in report.columns]
-    groups += [
-        (f"published: {report.published_on}", column)
-        for column in report.columns
-        if any(row.published and column.score in row.published for row in report.rows)
-    ]
-    heads = pd.MultiIndex.from_tuples([(group, column.title) for group, column in groups])
-    lines = [
-        [
-            _measured(row, column, results) if group == measured_on else _published(row, column)
-            for group, column in groups
-        ]
-        for row in report.rows
-    ]
+    heads: list[tuple[str, str]] = []
+    columns: list[list[str]] = []
+    methods = [row.method or "" for row in report.rows]
+    for column in report.columns:
+        score, factor, digits = column.score, column.factor, column.digits
+        beside = None if bounds_apart else intervals
+        heads.append((measured_on, column.title))
+        columns.append(
+            [score_cell(name, score, factor, digits, results, beside) for name in methods]
+        )
+        for bound in ("low", "high") if bounds_apart else ():
+            found = [_interval(name, score, intervals) for name in methods]
+            heads.append((measured_on, f"{column.title} {bound}"))
+            columns.append(
+                [number(getattr(interval, bound, None), factor, digits) for interval in found]
+            )
+    for column in report.columns:
+        if any(row.published and column.score in row.published for row in report.rows):
+            heads.append((f"published: {report.published_on}", column.title))
+            columns.append([_published(row, column) for row in report.rows])
     index = pd.Index([row.title for row in report.rows], name="method")
-    return pd.DataFrame(lines, index=index, columns=heads)
+    lines = [list(line) for line in zip(*columns, strict=True)]
+    return pd.DataFrame(lines, index=index, columns=pd.MultiIndex.from_tuples(heads))
 
 
 def render(table: pd.DataFrame, form: Format) -> str:
@@ -139,23 +168,38 @@ def _spans(heads: list[tuple[str, str]]) -> list[tuple[int, int, str]]:
     return spans
 
 
-def _measured(row: Row, column: Column, results: Mapping[str, Result]) -> str:
-    result = results.get(row.method or "")
+def score_cell(
+    method: str,
+    score: str,
+    factor: float,
+    digits: int,
+    results: Mapping[str, Result],
+    intervals: Mapping[str, Intervals] | None,
+) -> str:
+    """Return one method's score, with its interval if there is one, or that there is nothing."""
+    result = results.get(method)
     if result is None:
         return NOTHING
-    if column.score == "oracle_ratio":
+    if score == "oracle_ratio":
         oracle = results.get(ORACLE)
         value = None if oracle is None else oracle_ratio(result, oracle)
     else:
-        value = result.scores[column.score]
-    return _number(value, column.factor, column.digits)
+        value = result.scores[score]
+    return in_words(value, _interval(method, score, intervals), factor, digits) or NOTHING
+
+
+def _interval(
+    method: str, score: str, intervals: Mapping[str, Intervals] | None
+) -> Interval | None:
+    return intervals[method].of(score) if intervals and method in intervals else None
 
 
 def _published(row: Row, column: Column) -> str:
     if row.published is None or column.score not in row.published:
         return NOTHING
-    return _number(row.published[column.score], 1, column.digits)
+    return number(row.published[column.score], 1, column.digits)
 
 
-def _number(value: float | None, factor: float, digits: int) -> str:
-    return NOTHING if value is None else f"{value * factor:.{digits}f}"
+def number(value: float | None, factor: float, digits: int, sign: str = "") -> str:
+    """Return a number in print, or that there is none."""
+    return in_words(value, None, factor, digits, sign) or NOTHING

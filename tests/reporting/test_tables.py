@@ -6,8 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import made_result
 
+from hdbench.errors import HdbenchError
+from hdbench.evaluation.agreement import Judgment, agreements
+from hdbench.evaluation.comparing import compare, compare_all
+from hdbench.evaluation.uncertainty import Interval, Intervals, intervals_of
 from hdbench.library import Library
+from hdbench.reporting.build import build_table
+from hdbench.reporting.comparisons import (
+    agreement_table,
+    judges_table,
+    pairs_table,
+    side_by_side,
+    steps_table,
+)
 from hdbench.reporting.tables import (
     NOTHING,
     render,
@@ -111,3 +124,120 @@ def test_undefined_class_iou_is_an_empty_cell(form) -> None:
     text = render(score_tables(list(MEASURED.values()))[1], form)
     assert "nan" not in text
     assert "None" not in text
+
+
+# -- intervals ------------------------------------------------------------------------------------
+
+INTERVALS = {
+    "ours": Intervals(Interval(0.79, 0.81), Interval(0.35, 0.45), Interval(0.7, 0.9), {}),
+    "oracle": Intervals(Interval(0.89, 0.91), Interval(0.45, 0.55), None, {}),
+}
+
+
+def test_intervals_stand_beside_what_was_measured_only() -> None:
+    table = report_table(Library().report("table1"), MEASURED, "measured: Tiny", INTERVALS)
+    measured = table["measured: Tiny"]
+    assert measured.loc["pix2pixHD"].tolist() == [
+        "80.00 [79.00, 81.00]",
+        "0.4000 [0.3500, 0.4500]",
+        "0.800 [0.700, 0.900]",
+    ]
+    assert measured.loc["oracle"].tolist()[2] == "1.000"
+    assert measured.loc["floor: patchwork"].tolist() == ["70.00", NOTHING, NOTHING]
+    assert measured.loc["pix2pix"].tolist() == [NOTHING] * 3
+    published = table["published: Cityscapes, 500 validation images"]
+    assert published.loc["pix2pixHD"].tolist() == ["83.78", "0.6389"]
+
+
+def test_csv_gives_bounds_columns_of_their_own() -> None:
+    table = report_table(
+        Library().report("table1"), MEASURED, "measured: Tiny", INTERVALS, bounds_apart=True
+    )
+    head, *rows = csv.reader(io.StringIO(render(table, "csv")))
+    assert head[1:4] == [
+        "measured: Tiny | pixel acc. %",
+        "measured: Tiny | pixel acc. % low",
+        "measured: Tiny | pixel acc. % high",
+    ]
+    ours = next(row for row in rows if row[0] == "pix2pixHD")
+    assert [float(cell) for cell in ours[1:]] == [
+        *(80.0, 79.0, 81.0),
+        *(0.4, 0.35, 0.45),
+        *(0.8, 0.7, 0.9),
+        *(83.78, 0.6389),
+    ]
+    patchwork = next(row for row in rows if row[0] == "floor: patchwork")
+    assert patchwork[1:4] == ["70.00", "", ""]
+
+
+def test_evaluate_prints_intervals_where_there_are_some() -> None:
+    overall, classes = score_tables(list(MEASURED.values()), INTERVALS)
+    assert overall.loc["ours"].tolist()[0] == "80.00 [79.00, 81.00]"
+    assert overall.loc["floor-patchwork"].tolist()[0] == "70.00"
+    assert "[" not in render(classes, "text")
+
+
+def test_a_report_over_several_fingerprints_names_what_differs() -> None:
+    library = Library()
+    matrices = np.ones((3, 3, 2), dtype=np.int64)
+    results = {
+        "ours": made_result("ours", matrices),
+        "oracle": made_result("oracle", matrices, void_in_accuracy="errors"),
+    }
+    with pytest.raises(HdbenchError, match="void pixels in pixel accuracy: left out in ours"):
+        build_table(library.report("table1"), library.benchmark("camvid"), results)
+
+
+# -- comparisons ----------------------------------------------------------------------------------
+
+
+def matrices_of(shift: int) -> np.ndarray:
+    """Ten images of two classes; ``shift`` pixels of 40 of each class are wrong, or a few more."""
+    matrices = np.zeros((10, 3, 2), dtype=np.int64)
+    matrices[:, [0, 1], [0, 1]] = 40 - shift - np.arange(10)[:, None] % 3
+    matrices[:, [0, 1], [1, 0]] = shift + np.arange(10)[:, None] % 3
+    matrices[:, 2] = 5
+    return matrices
+
+
+def test_pairs_and_steps_in_print() -> None:
+    ours, theirs = made_result("x", matrices_of(4)), made_result("y", matrices_of(8))
+    pairs = pairs_table(compare_all([ours, theirs], ["A", "B"]))
+    assert pairs.index.tolist() == ["A - B", "A - B"]
+    # 4 of 40 pixels more; of 1024 sets of swaps only none and all are as far apart.
+    assert pairs.iloc[0].tolist() == [
+        "pixel acc. %",
+        "+10.00 [+10.00, +10.00]",
+        "0.002",
+        "0.004",
+    ]
+    strict = made_result("y", matrices_of(8), void_in_accuracy="errors")
+    steps = steps_table(compare(ours, strict), "C")
+    assert steps.index.name == "made in A as in C"
+    # 702 of 800 pixels are right in A, 622 in C; 100 void pixels count as errors.
+    assert steps.loc["void pixels in pixel accuracy"].tolist() == ["-9.75", "+0.0000"]
+    assert steps.loc["what is left between A and C"].tolist()[0] == "-8.89"
+    scores = side_by_side(["A", "C"], [ours, strict])
+    assert scores.loc["A"].tolist()[0].startswith("87.75 [")
+
+
+def test_judges_in_print() -> None:
+    names = {"x": 4, "y": 8, "oracle": 1}
+    first = [made_result(name, matrices_of(shift)) for name, shift in names.items()]
+    second = [made_result(name, matrices_of(9 - shift)) for name, shift in names.items()]
+    judgments = [Judgment("p 11111111", "1" * 64, first), Judgment("q 22222222", "2" * 64, second)]
+    text = render(judges_table(judgments), "text").splitlines()
+    assert text[0].split("  ")[-1].strip() == "q 22222222"
+    assert text[1].split() == ["method", *["pixel", "acc.", "%", "rank", "mean", "IoU", "rank"] * 2]
+    table = judges_table(judgments)
+    assert [line[1] for line in table.values.tolist()] == ["1", "2", NOTHING]
+    assert [line[5] for line in table.values.tolist()] == ["2", "1", NOTHING]
+    agreed = agreement_table(agreements(judgments))
+    assert agreed.iloc[0].tolist() == ["pixel acc. %", "-1.00", "2", "x and y"]
+
+
+def test_intervals_of_results_fit_the_tables() -> None:
+    results = [made_result(name, matrices_of(shift)) for name, shift in (("x", 4), ("oracle", 1))]
+    overall = score_tables(results, intervals_of(results))[0]
+    assert [cell.count("[") for cell in overall.loc["x"]] == [1, 1, 1]
+    assert [cell.count("[") for cell in overall.loc["oracle"]] == [1, 1, 0]

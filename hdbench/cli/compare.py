@@ -1,0 +1,162 @@
+"""``compare``: what makes two results differ, or whether two methods do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hdbench.cli.options import bench_options, seed_option
+from hdbench.errors import HdbenchError, UsageError
+
+if TYPE_CHECKING:
+    from hdbench.bench import Bench
+    from hdbench.evaluation.comparing import Comparison
+    from hdbench.results import Result
+
+
+@click.command()
+@click.argument("results", nargs=-1, metavar="A B [C]...")
+@bench_options
+@seed_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(results: tuple[str, ...], bench: Bench, seed: int, as_json: bool) -> None:
+    """Say what makes the scores of stored results differ.
+
+    A, B, ... are methods that 'hdbench evaluate' has scored, METHOD:SCORING for a method under
+    another convention than the benchmark's, or result files of any workspace.
+
+    Where fingerprints agree, methods are compared image by image: the difference, its interval
+    (paired bootstrap) and p-value (permutation test), corrected by Holm's method over all lines.
+    Where they do not, nothing is ranked: each choice that differs is named, and what can be counted
+    again from the stored matrices is, one choice at a time.
+
+    \b
+    Examples:
+      hdbench compare ours-no-vgg floor-patchwork
+      hdbench compare ours-no-vgg ours-no-vgg:streets-edges-v1
+      hdbench compare mine/results/camvid/ours/seed0.camvid-std-v1.json theirs.json --json
+    """
+    from hdbench.evaluation.comparing import compare as compare_two
+    from hdbench.evaluation.comparing import compare_all
+    from hdbench.results import load_result
+
+    if len(results) < 2:
+        raise UsageError(
+            f"compare needs at least two results, not {len(results)}.\n"
+            "Next: 'hdbench compare A B' with methods that 'hdbench evaluate' has scored, or files"
+        )
+    found = [load_result(_located(bench, words, seed)) for words in results]
+    letters = [_letter(n) for n in range(len(found))]
+    if len({result.fingerprint for result in found}) == 1:
+        pairs = compare_all(found, letters)
+        if as_json:
+            _print_json(letters, found, {"pairs": [asdict(pair) for pair in pairs]})
+            return
+        _print_results(letters, found)
+        _print_pairs(pairs, len(found[0].scenes))
+        return
+    others = [
+        (letter, compare_two(found[0], result, letter))
+        for letter, result in zip(letters[1:], found[1:], strict=True)
+    ]
+    if as_json:
+        compared = {letter: asdict(comparison) for letter, comparison in others}
+        _print_json(letters, found, {"compared_with_A": compared})
+        return
+    _print_results(letters, found)
+    click.echo("The fingerprints differ, so these scores may not be ranked.")
+    for letter, comparison in others:
+        _print_comparison(letter, comparison)
+
+
+def _located(bench: Bench, words: str, seed: int) -> Path:
+    """Return the result file that an argument names."""
+    from hdbench.schema.method import Pix2PixHD
+
+    if words.endswith(".json"):
+        return Path(words)
+    name, _, scoring = words.partition(":")
+    method = bench.library.method(name)
+    judged = bench.scored_under(scoring) if scoring else bench
+    path = judged.result_path(method.name, seed if isinstance(method, Pix2PixHD) else 0)
+    if not path.is_file():
+        under = f" --scoring {scoring}" if scoring else ""
+        raise HdbenchError(
+            f"{path}: '{name}' is not measured under '{judged.scoring.name}' yet.\n"
+            f"Next: 'hdbench evaluate --method {name}{under}'"
+        )
+    return path
+
+
+def _letter(n: int) -> str:
+    return chr(ord("A") + n) if n < 26 else f"result {n + 1}"
+
+
+def _print_json(letters: list[str], results: list[Result], more: dict[str, Any]) -> None:
+    from hdbench.evaluation.uncertainty import NOTE, interval_records, intervals_of
+
+    records = {
+        letter: {
+            "method": result.method,
+            "benchmark": result.benchmark,
+            "seed": result.seed,
+            "scoring": result.scoring,
+            "fingerprint": result.fingerprint,
+            **result.scores,
+            "intervals": interval_records(intervals_of([result]), result.method),
+        }
+        for letter, result in zip(letters, results, strict=True)
+    }
+    click.echo(json.dumps({"results": records, **more, "intervals": NOTE}, indent=2))
+
+
+def _print_results(letters: list[str], results: list[Result]) -> None:
+    from hdbench.evaluation.uncertainty import NOTE
+    from hdbench.reporting.comparisons import side_by_side
+    from hdbench.reporting.tables import render
+
+    for letter, result in zip(letters, results, strict=True):
+        click.echo(
+            f"{letter}: {result.method} on {result.benchmark}, seed {result.seed}, "
+            f"{len(result.scenes)} images, scoring {result.scoring}, "
+            f"fingerprint {result.fingerprint[:16]}"
+        )
+    click.echo("")
+    click.echo(render(side_by_side(letters, results), "text"))
+    click.echo(f"\n{NOTE}\n")
+
+
+def _print_pairs(pairs: list[Any], images: int) -> None:
+    from hdbench.reporting.comparisons import pairs_table
+    from hdbench.reporting.tables import render
+
+    click.echo(f"The fingerprints agree. Image by image, over {images} images:\n")
+    click.echo(render(pairs_table(pairs), "text"))
+    click.echo(
+        f"\np: two-sided sign-flip permutation test, images of a scene swapped; Holm's correction "
+        f"over these {len(pairs)} tests."
+    )
+
+
+def _print_comparison(letter: str, comparison: Comparison) -> None:
+    from hdbench.reporting.comparisons import steps_table
+    from hdbench.reporting.tables import render
+
+    if not comparison.differences:
+        click.echo(f"\nA and {letter} share a fingerprint; compare these two by themselves.")
+        return
+    click.echo(f"\nWhat differs between A and {letter}:")
+    for sentence in comparison.differences:
+        click.echo(f"  {sentence}")
+    if comparison.steps:
+        click.echo("\nWhat it is worth, counted again from A's matrices:\n")
+        click.echo(render(steps_table(comparison, letter), "text"))
+    if comparison.not_recomputed:
+        click.echo("\nWhat the stored matrices cannot tell, as other pixels would be predicted or")
+        click.echo("counted; score both under one convention to see what it is worth:")
+        for sentence in comparison.not_recomputed:
+            click.echo(f"  {sentence}")

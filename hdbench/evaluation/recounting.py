@@ -1,0 +1,95 @@
+"""From stored matrices to scores again: every table and interval, and what another policy gives.
+
+N images, K scored classes, R resamples.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from hdbench.errors import HdbenchError
+from hdbench.evaluation.confusion import Matrix, accumulated_scores, scores_of
+from hdbench.results import Result
+from hdbench.schema.scoring import Counting
+
+#: The scores of a result that are single numbers, in the order in which they are shown.
+OVERALL = ("pixel_accuracy", "mean_iou")
+
+_BLOCK = 1 << 22  # numbers in a block of summed matrices: 32 MiB
+
+
+def counting_of(result: Result) -> Counting:
+    """Return what a result's convention counted, as its choices state it.
+
+    Raises:
+        HdbenchError: the result was written by a version of hdbench with other policies.
+    """
+    try:
+        return Counting.model_validate(result.choices["scoring"]["counting"])
+    except (KeyError, TypeError, ValidationError):
+        raise HdbenchError(
+            f"'{result.method}' on '{result.benchmark}': its counting policies are not those that "
+            "this version of hdbench knows, so its matrices cannot be counted again.\n"
+            f"Next: 'hdbench evaluate --method {result.method}'"
+        ) from None
+
+
+def rescored(matrices: Matrix, counting: Counting) -> dict[str, float | None]:
+    """Return the overall scores of N images under a policy; None where undefined.
+
+    Args:
+        matrices: int64 N x (K+1) x K.
+        counting: the policy, not necessarily that of the result that holds the matrices.
+    """
+    scores = accumulated_scores(matrices, counting)
+    values = (scores.pixel_accuracy, scores.mean_iou)
+    return {
+        score: None if math.isnan(value) else value
+        for score, value in zip(OVERALL, values, strict=True)
+    }
+
+
+def rescored_many(
+    matrices: Matrix, counting: Counting, weights: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the scores of R weighted sets of images.
+
+    Args:
+        matrices: int64 N x (K+1) x K.
+        counting: the policy; it says whether matrices are summed before any ratio is taken, or
+            the scores of single images averaged.
+        weights: int64 R x N, how often each image counts.
+
+    Returns:
+        R x (2 + K): pixel accuracy, mean IoU, and the IoU of each class; NaN where undefined.
+    """
+    if counting.accumulation != "dataset":
+        return _averaged(_rows(matrices, counting), weights)
+    images, rows, classes = matrices.shape
+    flat = matrices.reshape(images, -1).astype(np.float64)  # exact below 2^53, and BLAS is fast
+    step = max(1, _BLOCK // max(1, flat.shape[1]))
+    blocks = []
+    for start in range(0, len(weights), step):
+        totals = weights[start : start + step].astype(np.float64) @ flat
+        blocks.append(_rows(totals.astype(np.int64).reshape(-1, rows, classes), counting))
+    return np.concatenate(blocks)
+
+
+def _rows(matrices: Matrix, counting: Counting) -> NDArray[np.float64]:
+    """Return the scores of each matrix by itself, one to a row."""
+    found = [scores_of(matrix, counting) for matrix in matrices]
+    return np.array([[s.pixel_accuracy, s.mean_iou, *s.class_iou] for s in found])
+
+
+def _averaged(values: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return weighted means of each column over the images that have a value there."""
+    defined = ~np.isnan(values)
+    sums = weights @ np.where(defined, values, 0.0)
+    counts = weights @ defined
+    means = np.full(sums.shape, np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means

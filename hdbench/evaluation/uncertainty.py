@@ -1,0 +1,300 @@
+"""How far scores would move with other test images: intervals, and tests between methods.
+
+Images are the units: a resample draws N of the N images with replacement, and their matrices are
+summed before any ratio is taken. Nothing here says how far scores would move with another training
+seed; that needs several runs.
+
+N images, K scored classes, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdbench.errors import HdbenchError, UsageError
+from hdbench.evaluation.confusion import Matrix
+from hdbench.evaluation.recounting import OVERALL, counting_of, rescored_many
+from hdbench.results import ORACLE, Result
+from hdbench.schema.scoring import Counting
+
+#: Resamples of a bootstrap, and sign flips of a permutation test.
+RESAMPLES = 2000
+#: The share of resamples that an interval holds.
+LEVEL = 0.95
+#: The seed of every resample that hdbench prints.
+SEED = 0
+#: What an interval is, for whoever reads a table.
+NOTE = (
+    f"[low, high]: {LEVEL:.0%} percentile bootstrap over the images ({RESAMPLES} resamples, seed "
+    f"{SEED}); the variance between training seeds is not in it."
+)
+
+_SLACK = 1e-12  # what rounding may move a permuted difference that is equal in truth
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The bounds of a percentile interval, in the score's own unit."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The intervals of one result; None where a score is undefined."""
+
+    pixel_accuracy: Interval | None
+    mean_iou: Interval | None
+    #: Of the mean IoU over the oracle's on the same resamples; None for the oracle itself.
+    oracle_ratio: Interval | None
+    #: By name of class.
+    class_iou: dict[str, Interval | None]
+
+    def of(self, score: str) -> Interval | None:
+        """Return the interval of ``pixel_accuracy``, ``mean_iou`` or ``oracle_ratio``."""
+        return getattr(self, score)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One score of A minus the same score of B, both on the same images."""
+
+    score: str
+    value: float
+    interval: Interval | None
+    #: Two-sided p-value of the sign-flip permutation test, not corrected.
+    p_value: float
+
+
+def resample(images: int, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.int64]:
+    """Return int64 R x N: how often each image is drawn in each resample.
+
+    A function of its arguments alone, so that two methods share their resamples.
+    """
+    drawn = np.random.default_rng(seed).integers(0, images, (resamples, images))
+    places = drawn + images * np.arange(resamples)[:, None]
+    return np.bincount(places.reshape(-1), minlength=resamples * images).reshape(resamples, images)
+
+
+def percentile_interval(replicates: NDArray[np.float64], level: float = LEVEL) -> Interval | None:
+    """Return the percentile interval (Efron and Tibshirani, 1993, Sec. 13.3) of R replicates.
+
+    Args:
+        replicates: the score of each resample; NaN, where a resample lacks every pixel that
+            counts, is left out.
+        level: the share of replicates between the bounds.
+
+    Returns:
+        The interval, or None if no replicate is defined.
+    """
+    defined = replicates[~np.isnan(replicates)]
+    if not len(defined):
+        return None
+    tail = 50 * (1 - level)
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    return Interval(float(low), float(high))
+
+
+def bootstrap(
+    matrices: Matrix, counting: Counting, resamples: int = RESAMPLES, seed: int = SEED
+) -> NDArray[np.float64]:
+    """Return the scores of each resample of N images.
+
+    A class that few images hold is missing from some resamples; there the policy for absent
+    classes applies, as it would to such a dataset.
+
+    Args:
+        matrices: int64 N x (K+1) x K.
+        counting: the policy.
+        resamples: R.
+        seed: of the draws.
+
+    Returns:
+        R x (2 + K): pixel accuracy, mean IoU, and the IoU of each class.
+    """
+    return rescored_many(matrices, counting, resample(len(matrices), resamples, seed))
+
+
+def intervals_of(results: Sequence[Result]) -> dict[str, Intervals]:
+    """Return the intervals of results by method, on resamples that all of them share.
+
+    A result of a single image has none: one image says nothing about others. Neither has a result
+    whose policies this version does not know.
+    """
+    replicates: dict[str, NDArray[np.float64]] = {}
+    for result in results:
+        if len(result.matrices) < 2:
+            continue
+        try:
+            replicates[result.method] = bootstrap(result.matrices, counting_of(result))
+        except HdbenchError:
+            continue
+    oracle = next((r for r in results if r.method == ORACLE and r.method in replicates), None)
+    found: dict[str, Intervals] = {}
+    for result in results:
+        if result.method not in replicates:
+            continue
+        columns = replicates[result.method].T
+        accuracy, mean_iou, *class_iou = (percentile_interval(column) for column in columns)
+        ratio = None
+        comparable = oracle is not None and oracle.fingerprint == result.fingerprint
+        if comparable and oracle is not result:
+            below = replicates[ORACLE][:, 1]
+            shares = np.full(len(below), np.nan)
+            np.divide(columns[1], below, out=shares, where=below > 0)
+            ratio = percentile_interval(shares)
+        by_class = dict(zip(result.classes, class_iou, strict=True))
+        found[result.method] = Intervals(accuracy, mean_iou, ratio, by_class)
+    return found
+
+
+def paired_differences(
+    ours: Matrix,
+    theirs: Matrix,
+    counting: Counting,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> list[Difference]:
+    """Return pixel accuracy and mean IoU of A minus B, with interval and p-value.
+
+    The interval is that of the paired bootstrap: both methods are scored on the same resamples.
+
+    Args:
+        ours: int64 N x (K+1) x K of A.
+        theirs: the like of B, on the same scenes in the same order.
+        counting: the policy that both share.
+        resamples: R, of the bootstrap and of the permutation test.
+        seed: of both.
+
+    Raises:
+        UsageError: the two were not counted on the same label maps.
+    """
+    _require_pairs(ours, theirs)
+    once = np.ones((1, len(ours)), dtype=np.int64)
+    a, b = (rescored_many(matrices, counting, once)[0] for matrices in (ours, theirs))
+    draws = bootstrap(ours, counting, resamples, seed) - bootstrap(
+        theirs, counting, resamples, seed
+    )
+    p_values = permutation_test(ours, theirs, counting, resamples, seed)
+    return [
+        Difference(
+            score,
+            float(a[n] - b[n]),
+            percentile_interval(draws[:, n]) if len(ours) > 1 else None,
+            p_values[score],
+        )
+        for n, score in enumerate(OVERALL)
+    ]
+
+
+def permutation_test(
+    ours: Matrix,
+    theirs: Matrix,
+    counting: Counting,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> dict[str, float]:
+    """Return the two-sided p-value of each overall score of a sign-flip permutation test.
+
+    If A and B were alike, swapping their images of a scene would change nothing: each permutation
+    swaps a random set of scenes and takes the difference anew. Where no more than R sets exist,
+    all of them are taken and p is exact; else p is (1 + at least as far) / (1 + R), so that the
+    set that was observed counts (Phipson and Smyth, 2010).
+
+    Args:
+        ours: int64 N x (K+1) x K of A.
+        theirs: the like of B.
+        counting: the policy that both share.
+        resamples: R.
+        seed: of the sets.
+
+    Returns:
+        By name of score; 1 where a difference is undefined.
+
+    Raises:
+        UsageError: the two were not counted on the same label maps.
+    """
+    _require_pairs(ours, theirs)
+    images = len(ours)
+    exact = images < 63 and 1 << images <= resamples
+    if exact:
+        sets = np.arange(1 << images)[:, None] >> np.arange(images) & 1
+    else:
+        sets = np.random.default_rng([seed, images]).integers(0, 2, (resamples, images))
+    pairs = np.concatenate([ours, theirs])
+    first = rescored_many(pairs, counting, np.concatenate([1 - sets, sets], axis=1))
+    second = rescored_many(pairs, counting, np.concatenate([sets, 1 - sets], axis=1))
+    kept = np.concatenate([np.ones((1, images)), np.zeros((1, images))], axis=1).astype(np.int64)
+    observed = rescored_many(pairs, counting, kept) - rescored_many(pairs, counting, 1 - kept)
+    p_values: dict[str, float] = {}
+    for n, score in enumerate(OVERALL):
+        far = np.abs(first[:, n] - second[:, n]) >= abs(observed[0, n]) - _SLACK
+        if np.isnan(observed[0, n]):
+            p_values[score] = 1.0
+        elif exact:
+            p_values[score] = float(far.mean())
+        else:
+            p_values[score] = float((1 + far.sum()) / (1 + resamples))
+    return p_values
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values of a family, corrected by Holm (Scandinavian J. of Statistics, 1979).
+
+    Args:
+        p_values: of every test of the family, in any order.
+
+    Returns:
+        In the same order: each is at most the chosen error rate where its test rejects.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    stepped = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
+    corrected = np.empty(len(p_values))
+    corrected[order] = stepped
+    return corrected.tolist()
+
+
+def in_words(
+    value: float | None, interval: Interval | None, factor: float, digits: int, sign: str = ""
+) -> str:
+    """Return ``83.8 [82.9, 84.6]``, or the value alone where there is no interval.
+
+    Args:
+        value: the score; None gives an empty text.
+        interval: its interval, or None.
+        factor: multiplies all three: 100 for per cent.
+        digits: after the point.
+        sign: ``+`` prints the sign of positive numbers too.
+    """
+    if value is None:
+        return ""
+
+    def printed(number: float) -> str:
+        return f"{round(number * factor, digits) + 0.0:{sign}.{digits}f}"  # no "-0.00"
+
+    if interval is None:
+        return printed(value)
+    return f"{printed(value)} [{printed(interval.low)}, {printed(interval.high)}]"
+
+
+def interval_records(intervals: Mapping[str, Intervals], method: str) -> dict[str, list[float]]:
+    """Return ``{"mean_iou": [low, high], ...}`` of one method for JSON; empty if it has none."""
+    if method not in intervals:
+        return {}
+    found = {name: intervals[method].of(name) for name in (*OVERALL, "oracle_ratio")}
+    return {name: [bounds.low, bounds.high] for name, bounds in found.items() if bounds}
+
+
+def _require_pairs(ours: Matrix, theirs: Matrix) -> None:
+    same = ours.shape == theirs.shape and np.array_equal(ours.sum(axis=2), theirs.sum(axis=2))
+    if not same:
+        raise UsageError(
+            "the two results were not counted on the same label maps in the same order, so their "
+            "images are no pairs; score both under one convention on one benchmark"
+        )

@@ -1,0 +1,117 @@
+"""Tables of what ``compare`` and several judges find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from hdbench.evaluation.agreement import Agreement, Judgment, ranks
+from hdbench.evaluation.comparing import Comparison, Pair
+from hdbench.evaluation.uncertainty import in_words, intervals_of
+from hdbench.reporting.tables import NOTHING, OVERALL_COLUMNS, number, score_cell
+from hdbench.results import Result
+
+_SCORES = {score: (title, factor, digits) for title, score, factor, digits in OVERALL_COLUMNS[:2]}
+
+
+def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
+    """Return the overall scores of results, a result to a line, whatever their choices.
+
+    Args:
+        names: what each is called.
+        results: as many.
+    """
+    lines = []
+    for result in results:
+        own = intervals_of([result])
+        lines.append(
+            [
+                score_cell(result.method, score, factor, digits, {result.method: result}, own)
+                for score, (_, factor, digits) in _SCORES.items()
+            ]
+        )
+    columns = [title for title, _, _ in _SCORES.values()]
+    return pd.DataFrame(lines, index=pd.Index(names, name="result"), columns=columns)
+
+
+def steps_table(comparison: Comparison, letter: str = "B") -> pd.DataFrame:
+    """Return what each choice that could be recomputed is worth, a choice to a line.
+
+    Args:
+        comparison: of A and another result.
+        letter: what the other one is called.
+    """
+    lines = [(step.title, step.change) for step in comparison.steps]
+    lines.append((f"what is left between A and {letter}", comparison.rest))
+    return pd.DataFrame(
+        {
+            title: [number(change[score], factor, digits, "+") for _, change in lines]
+            for score, (title, factor, digits) in _SCORES.items()
+        },
+        index=pd.Index([title for title, _ in lines], name=f"made in A as in {letter}"),
+    )
+
+
+def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Return differences between methods with their intervals and p-values, a pair to a line."""
+    lines = []
+    for pair in pairs:
+        title, factor, digits = _SCORES[pair.difference.score]
+        found = pair.difference
+        lines.append(
+            [
+                title,
+                in_words(found.value, found.interval, factor, digits, "+") or NOTHING,
+                _p_value(found.p_value),
+                _p_value(pair.corrected),
+            ]
+        )
+    index = pd.Index([f"{pair.ours} - {pair.theirs}" for pair in pairs], name="methods")
+    return pd.DataFrame(lines, index=index, columns=["score", "difference", "p", "p (Holm)"])
+
+
+def judges_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
+    """Return the scores of the same images under several segmenters, with ranks.
+
+    Args:
+        judgments: one for each segmenter, of the same methods.
+    """
+    heads: list[tuple[str, str]] = []
+    columns: list[list[str]] = []
+    methods = [result.method for result in judgments[0].results]
+    for judgment in judgments:
+        by_method = {result.method: result for result in judgment.results}
+        intervals = intervals_of(judgment.results)
+        for score, (title, factor, digits) in _SCORES.items():
+            places = ranks(judgment.scores(score))
+            heads += [(judgment.judge, title), (judgment.judge, "rank")]
+            columns.append(
+                [score_cell(name, score, factor, digits, by_method, intervals) for name in methods]
+            )
+            columns.append([str(places[name] or NOTHING) for name in methods])
+    return pd.DataFrame(
+        [list(line) for line in zip(*columns, strict=True)],
+        index=pd.Index(methods, name="method"),
+        columns=pd.MultiIndex.from_tuples(heads),
+    )
+
+
+def agreement_table(agreements: Sequence[Agreement]) -> pd.DataFrame:
+    """Return Kendall's tau of each score between judges, a pair of judges to a line."""
+    lines = [
+        [
+            _SCORES[entry.score][0],
+            NOTHING if entry.tau is None else f"{entry.tau:+.2f}",
+            str(entry.methods),
+            "; ".join(" and ".join(pair) for pair in entry.swapped) or "none",
+        ]
+        for entry in agreements
+    ]
+    index = pd.Index([f"{entry.ours} and {entry.theirs}" for entry in agreements], name="judges")
+    columns = ["score", "Kendall's tau", "methods", "pairs ranked the other way round"]
+    return pd.DataFrame(lines, index=index, columns=columns)
+
+
+def _p_value(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

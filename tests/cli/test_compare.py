@@ -1,0 +1,201 @@
+"""``compare``, ``evaluate --explain`` and several judges, as a user types and reads them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from conftest import made_result
+
+from hdbench.bench import Bench
+from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
+from hdbench.provenance import digest
+from hdbench.results import load_result, save_result
+from hdbench.segmentation.segmenter import SegmenterCard, save_segmenter, weights_digest
+
+Cli = Callable[..., Result]
+METHOD = "ours-no-vgg"
+
+
+def matrices(right: int) -> np.ndarray:
+    """Fourteen images of two classes of 40 pixels each and 5 void pixels."""
+    found = np.zeros((14, 3, 2), dtype=np.int64)
+    wobble = np.arange(14)[:, None] % 3
+    found[:, [0, 1], [0, 1]] = right - wobble
+    found[:, [0, 1], [1, 0]] = 40 - right + wobble
+    found[:, 2, 0] = 5
+    return found
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Two methods under one convention, and the first under another."""
+    results = [
+        made_result("mine", matrices(36)),
+        made_result("theirs", matrices(30)),
+        made_result("mine", matrices(36), void_in_accuracy="errors"),
+    ]
+    for n, result in enumerate(results):
+        save_result(tmp_path / f"{n}.json", result)
+    return [str(tmp_path / f"{n}.json") for n in range(3)]
+
+
+# -- compare --------------------------------------------------------------------------------------
+
+
+def test_methods_under_one_fingerprint_are_compared_image_by_image(
+    bare_cli: Cli, files: list[str]
+) -> None:
+    result = bare_cli("compare", *files[:2])
+    assert result.exit_code == 0
+    assert "A: mine on tiny, seed 0, 14 images, scoring camvid-std-v1" in result.stdout
+    assert "The fingerprints agree." in result.stdout
+    assert re.search(r"A - B +pixel acc. % +\+15\.00 \[\+15\.00, \+15\.00\]", result.stdout)
+    assert "the variance between training seeds is not in it" in result.stdout
+    record = json.loads(bare_cli("compare", *files[:2], "--json").stdout)
+    first = record["pairs"][0]
+    assert first["difference"]["value"] == pytest.approx(0.15)
+    assert first["corrected"] >= first["difference"]["p_value"]
+    low, high = record["results"]["A"]["intervals"]["pixel_accuracy"]
+    assert low <= record["results"]["A"]["pixel_accuracy"] <= high
+
+
+def test_across_fingerprints_nothing_is_ranked_and_the_policy_is_priced(
+    bare_cli: Cli, files: list[str]
+) -> None:
+    result = bare_cli("compare", files[0], files[2])
+    assert result.exit_code == 0
+    assert "may not be ranked" in result.stdout
+    assert "void pixels in pixel accuracy: left out in A, counted as errors in B" in result.stdout
+    ours, theirs = (load_result(Path(files[n])).scores["pixel_accuracy"] for n in (0, 2))
+    assert re.search(
+        rf"void pixels in pixel accuracy +{100 * (theirs - ours):+.2f} +\+0\.0000", result.stdout
+    )
+    assert "p (Holm)" not in result.stdout
+    record = json.loads(bare_cli("compare", files[0], files[2], "--json").stdout)
+    assert record["compared_with_A"]["B"]["rest"]["pixel_accuracy"] == pytest.approx(0)
+
+
+def test_three_results_of_which_two_share_a_fingerprint(bare_cli: Cli, files: list[str]) -> None:
+    text = bare_cli("compare", *files).stdout
+    assert "A and B share a fingerprint; compare these two by themselves." in text
+    assert "left out in A, counted as errors in C" in text
+    assert "what is left between A and C" in text
+
+
+def test_what_matrices_cannot_tell_is_listed(
+    bare_cli: Cli, files: list[str], tmp_path: Path
+) -> None:
+    result = load_result(Path(files[0]))
+    larger = replace(result, choices={**result.choices, "image_size": [128, 96]})
+    save_result(tmp_path / "larger.json", larger)
+    text = bare_cli("compare", files[0], tmp_path / "larger.json").stdout
+    assert "What the stored matrices cannot tell" in text
+    assert text.splitlines()[-1] == "  size of the images that are scored, in pixels"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("mine",), 2, "compare needs at least two results, not 1"),
+        (("nowhere.json", "{0}"), 1, "nowhere.json: no such result"),
+        (("oors", "{0}"), 2, "did you mean 'ours'?"),
+        (("ours", "{0}"), 1, "Next: 'hdbench evaluate --method ours'"),
+        (("ours:camvid-std-v2", "{0}"), 2, "did you mean 'camvid-std-v1'?"),
+    ],
+)
+def test_misuse_says_what_and_what_next(
+    cli: Cli, files: list[str], words: tuple[str, ...], status: int, message: str
+) -> None:
+    result = cli("compare", *(word.format(*files) for word in words))
+    assert result.exit_code == status
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_methods_of_the_workspace_are_found_by_name_and_convention(
+    cli: Cli, trained: Bench, tmp_path: Path
+) -> None:
+    text = 'name = "void-v1"\nextends = "camvid-std-v1"\n[counting]\nvoid_in_accuracy = "errors"\n'
+    (tmp_path / "void-v1.toml").write_text(text)
+    assert cli("evaluate").exit_code == 0
+    assert cli("evaluate", "--scoring", "void-v1.toml").exit_code == 0
+    pairs = json.loads(cli("compare", "oracle", "floor-nearest", "--json").stdout)["pairs"]
+    oracle, floor = (
+        load_result(trained.result_path(name, 0)).scores for name in ("oracle", "floor-nearest")
+    )
+    expected = oracle["mean_iou"] - floor["mean_iou"]
+    assert pairs[1]["difference"]["value"] == pytest.approx(expected, abs=1e-12)
+    priced = cli("compare", "oracle", "oracle:void-v1.toml").stdout
+    assert "what is left between A and B            +0.00   +0.0000" in priced
+
+
+# -- evaluate -------------------------------------------------------------------------------------
+
+
+def test_explain_prints_the_fingerprint_that_a_score_would_have_and_scores_nothing(
+    cli: Cli, trained: Bench
+) -> None:
+    known = load_result(trained.result_path("oracle", 0))
+    trained.result_path("oracle", 0).unlink()
+    result = cli("evaluate", "--explain")
+    assert result.exit_code == 0
+    assert f"fingerprint {known.fingerprint}" in result.stdout
+    assert "  void pixels in pixel accuracy: left out" in result.stdout
+    assert "Device, time, library versions" in result.stdout
+    assert not trained.result_path("oracle", 0).exists()
+    record = json.loads(cli("evaluate", "--explain", "--json").stdout)
+    assert record["fingerprint"] == known.fingerprint == digest(record["choices"])
+    assert len(record["words"]) > 20
+
+
+def test_intervals_stand_in_the_table_and_in_json(cli: Cli, trained: Bench) -> None:
+    records = json.loads(cli("evaluate", "--json").stdout)
+    low, high = records[0]["intervals"]["mean_iou"]
+    assert low <= records[0]["mean_iou"] <= high
+    text = cli("evaluate").stdout
+    assert f"{records[0]['mean_iou']:.4f} [{low:.4f}, {high:.4f}]" in text
+    assert "variance between training seeds is not in it" in text
+
+
+def foreign_judge(folder: Path, card: SegmenterCard) -> Path:
+    network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 11))
+    save_segmenter(folder, network, replace(card, weights=weights_digest(network), oracle=None))
+    return folder
+
+
+def test_several_judges_rank_the_same_images(cli: Cli, trained: Bench, tmp_path: Path) -> None:
+    card = SegmenterCard(
+        **json.loads((trained.segmenter_folder() / "segmenter.json").read_text(encoding="utf-8"))
+    )
+    other = foreign_judge(tmp_path / "other", card)
+    words = ("evaluate", "--segmenter", "judge", "--segmenter", other)
+    record = json.loads(cli(*words, "--json").stdout)
+    assert [entry["segmenter"].split()[0] for entry in record["judges"]] == ["judge", "other"]
+    fingerprints = {entry["results"][0]["fingerprint"] for entry in record["judges"]}
+    assert len(fingerprints) == 2
+    assert [entry["methods"] for entry in record["agreement"]] == [3, 3]
+    assert all(-1 <= entry["tau"] <= 1 for entry in record["agreement"] if entry["tau"] is not None)
+    text = cli(*words).stdout
+    assert f"other {record['judges'][1]['weights'][:8]}" in text
+    assert "Kendall's tau" in text
+    assert "The oracle is not ranked" in text
+    stored = load_result(trained.result_path("oracle", 0, record["judges"][1]["weights"][:8]))
+    assert stored.scores["mean_iou"] == record["judges"][1]["results"][0]["mean_iou"]
+    explained = json.loads(cli(*words, "--explain", "--json").stdout)
+    assert [entry["fingerprint"] for entry in explained] == [
+        entry["results"][0]["fingerprint"] for entry in record["judges"]
+    ]
+
+
+def test_one_judge_under_two_names_is_refused(cli: Cli, trained: Bench) -> None:
+    folder = trained.segmenter_folder()
+    result = cli("evaluate", "--segmenter", "judge", "--segmenter", folder)
+    assert result.exit_code == 2
+    assert "the same weights as --segmenter judge" in result.stderr
