@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 import torch
 
 from hdbench.bench import Bench
-from hdbench.errors import CheckpointError, HdbenchError, LibraryError, UsageError, listing
+from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
+from hdbench.imports.record import image_facts, imported_paths, load_import, scenes_of
 from hdbench.library import CARD_FILE, METHODS
 from hdbench.provenance import differing_fields, digest
 from hdbench.reporting.build import Gallery, write_report
@@ -21,7 +21,7 @@ from hdbench.results import ORACLE, Result, load_result, save_result
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.benchmark import OWN
-from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
 from hdbench.schema.report import Report
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import segmenter_identity, train_segmenter
@@ -71,7 +71,7 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
     """
     bench.require_scoring()  # what is wrong is found before minutes are spent
-    photographs = _photographs(bench)
+    photographs = bench.photographs
     folder = train_segmenter(
         bench.benchmark,
         0,
@@ -144,7 +144,9 @@ def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.dev
         CheckpointError: the run is not trained to its end, or is of another configuration.
     """
     if isinstance(method, Oracle):
-        return _photographs(bench)
+        return bench.photographs
+    if isinstance(method, Images):
+        return imported_paths(bench, method)
     folder = bench.run_folder(method.name, seed)
     weights = folder / GENERATOR_FILE
     made_by = [digest(_identity(bench, method, seed))]
@@ -187,6 +189,7 @@ def evaluate(
         The methods' results, the oracle's, and the floors', in this order.
     """
     chosen = [bench.library.method(name) for name in methods]
+    bench = scenes_of(bench, chosen)
     for method in chosen:  # before minutes are spent on the others
         if isinstance(method, Pix2PixHD):
             _require_trained(bench, method, seed)
@@ -197,8 +200,7 @@ def evaluate(
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
         images = synthesize_method(bench, method, its_seed, device)
         run = None if isinstance(method, Oracle) else digest(_identity(bench, method, its_seed))
-        result = _scored(bench, segmenter, method.name, its_seed, run, images)
-        results[method.name] = result
+        results[method.name] = _scored(bench, segmenter, method.name, its_seed, run, images)
     return [results[method.name] for method in chosen]
 
 
@@ -218,7 +220,7 @@ def stored_results(
     for name in methods:
         method = bench.library.method(name)
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
-        path = bench.result_path(method.name, its_seed, _foreign_judge(bench, segmenter))
+        path = bench.result_path(method.name, its_seed, bench.foreign_judge(segmenter.card.weights))
         if not path.is_file():
             continue
         result = load_result(path)
@@ -236,7 +238,7 @@ def stored_results(
 
 def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -> bool:
     if isinstance(method, Oracle):
-        images = _photographs(bench)
+        images = bench.photographs
     else:
         images = image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
         if result.run != digest(_identity(bench, method, seed)):
@@ -265,8 +267,9 @@ def _scored(
     images: list[Path],
 ) -> Result:
     """Return the stored result if it is still true, else score and store."""
-    foreign = _foreign_judge(bench, segmenter)
+    foreign = bench.foreign_judge(segmenter.card.weights)
     trainable = foreign is None and bench.benchmark.judge == OWN
+    gated = method == ORACLE and bench.subset is None  # the card declares the whole split's score
     path = bench.result_path(method, seed, foreign)
     choices = _choices(bench, segmenter)
     if path.is_file():
@@ -280,7 +283,7 @@ def _scored(
             and known.run == run
             and known.images == bench.file_digests.of(images)
         ):
-            if method == ORACLE:
+            if gated:
                 oracle_gate(known, segmenter, trainable)
             return known
     result = score(
@@ -295,24 +298,11 @@ def _scored(
         bench.benchmark,
         bench.scoring,
     )
-    if method == ORACLE:
+    if gated:
         oracle_gate(result, segmenter, trainable)
+    result = replace(result, provenance=result.provenance | image_facts(bench, method, seed))
     save_result(path, result)
     return result
-
-
-def _foreign_judge(bench: Bench, segmenter: Segmenter) -> str | None:
-    """Return a short name of a segmenter that is not the benchmark's judge, or None if it is."""
-    weights = segmenter.card.weights
-    try:
-        judge = json.loads((bench.judge_folder() / CARD_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, LibraryError):
-        judge = {}
-    return None if judge.get("weights") == weights else weights[:8]
-
-
-def _photographs(bench: Bench) -> list[Path]:
-    return [entry.image for entry in bench.test_scenes]
 
 
 def _require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:
@@ -331,8 +321,10 @@ def _require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:
         )
 
 
-def _identity(bench: Bench, method: Pix2PixHD | Floor, seed: int) -> dict[str, Any]:
+def _identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int) -> dict[str, Any]:
     """Return everything that a method's images depend on but weights and labels."""
+    if isinstance(method, Images):
+        return load_import(bench, method).identity
     if isinstance(method, Pix2PixHD):
         return run_identity(method, bench.benchmark, seed, bench.train_data)
     return {
@@ -370,6 +362,7 @@ def report_on(
         HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is no longer
             true.
     """
+    bench = scenes_of(bench, [bench.library.method(name) for name in methods])
     in_rows = [row.method for row in report.rows if row.method is not None]
     named: dict[str, str] = {}  # what a method was asked for by, by its own name
     for name in (*methods, *in_rows, *bench.library.files[METHODS]):
@@ -387,15 +380,16 @@ def report_on(
             "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
         )
     measured = [bench.library.method(named[name]) for name in results]
+    seeds = {entry.name: seed if isinstance(entry, Pix2PixHD) else 0 for entry in measured}
     runs = {
-        method.name: bench.run_folder(method.name, seed)
+        method.name: bench.run_folder(method.name, seeds[method.name])
         for method in measured
-        if isinstance(method, Pix2PixHD)
+        if isinstance(method, Pix2PixHD | Images)
     }
     gallery = None
     if runs:
         shown = next(iter(runs))
-        images = image_paths(bench.image_folder(shown, seed), bench.test_scenes)
+        images = image_paths(bench.image_folder(shown, seeds[shown]), bench.test_scenes)
         gallery = Gallery(
             bench.test_scenes,
             bench.space,

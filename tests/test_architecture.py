@@ -25,6 +25,7 @@ ROOMS = (
     "floors",
     "synthesis",
     "bench",
+    "imports",
     "segmentation",
     "evaluation",
     "reporting",

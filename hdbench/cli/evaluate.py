@@ -54,6 +54,7 @@ def evaluate(
       hdbench evaluate --method ours --scoring streets-edges-v1
     """
     from hdbench import pipeline
+    from hdbench.reporting.footnotes import footnotes
     from hdbench.reporting.tables import render, score_tables
     from hdbench.runtime.devices import choose_device
 
@@ -78,6 +79,8 @@ def evaluate(
     for table in score_tables(results):
         click.echo(render(table, "text"))
         click.echo("")
+    for note in footnotes(results):
+        click.echo(note)
     first = results[0]
     click.echo(
         f"{len(first.scenes)} images of {bench.benchmark.title}, scoring {first.scoring}, "

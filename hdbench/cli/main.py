@@ -9,6 +9,7 @@ import click
 from hdbench import __version__
 from hdbench.cli.data import data
 from hdbench.cli.evaluate import evaluate
+from hdbench.cli.imports import import_images
 from hdbench.cli.library import check, init, list_library, show
 from hdbench.cli.quickstart import quickstart
 from hdbench.cli.report import report
@@ -67,6 +68,7 @@ for command in (
     train,
     synthesize,
     segmenter,
+    import_images,
     evaluate,
     report,
 ):

@@ -15,6 +15,7 @@ from hdbench.data.loading import read_scene
 from hdbench.errors import counted
 from hdbench.evaluation.scoring import predict, prepared_image
 from hdbench.reporting.figures import class_bars, loss_curves
+from hdbench.reporting.footnotes import footnotes
 from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import Format, render, report_table
 from hdbench.results import Result
@@ -96,12 +97,14 @@ def write_report(
         gallery: the pictures, or None.
     """
     table = build_table(report, benchmark, results)
+    notes = footnotes(results.values())
     stem = f"{report.name}.{benchmark.name}"
     paths: dict[str, Path] = {}
     suffixes: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv"}
     for form, suffix in suffixes.items():
         paths[form] = folder / f"{stem}.{suffix}"
-        write_atomically(paths[form], (render(table, form) + "\n").encode())
+        text = [render(table, form), *([] if form == "csv" or not notes else ["", *notes])]
+        write_atomically(paths[form], ("\n".join(text) + "\n").encode())
     charts = []
     for method, run in runs.items():
         rows = read_metrics(run / "metrics.jsonl")
@@ -116,6 +119,7 @@ def write_report(
         title=f"{report.title}: {benchmark.title}",
         subtitle=f"{report.source}. {len(first.scenes)} scenes, scoring {first.scoring}.",
         table=table,
+        notes=notes,
         class_chart=bars,
         loss_charts=charts,
         scenes=strips,

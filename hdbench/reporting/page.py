@@ -44,6 +44,7 @@ def render_page(
     title: str,
     subtitle: str,
     table: pd.DataFrame,
+    notes: Sequence[str],
     class_chart: str,
     loss_charts: Sequence[str],
     scenes: Sequence[SceneStrip],
@@ -59,6 +60,7 @@ def render_page(
         title: the report's title.
         subtitle: benchmark and scoring.
         table: the report's table (``report_table``).
+        notes: sentences below it.
         class_chart: SVG.
         loss_charts: SVG, one for each run.
         scenes: pictures, all scenes with the same captions.
@@ -93,6 +95,7 @@ def render_page(
         subtitle=subtitle,
         groups=groups,
         rows=rows,
+        notes=notes,
         class_chart=Markup(class_chart),
         loss_charts=[Markup(chart) for chart in loss_charts],
         scenes=[
