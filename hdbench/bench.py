@@ -183,9 +183,13 @@ class Bench:
     def result_path(self, method: str, seed: int, judge: str | None = None) -> Path:
         """Return where a method's result lies; ``judge`` names another than the benchmark's."""
         scored = self.scoring.name if judge is None else f"{self.scoring.name}.judge-{judge}"
+        return self.record_path(method, seed, scored)
+
+    def record_path(self, method: str, seed: int, kind: str) -> Path:
+        """Return where a record of any kind lies; those of a subset of scenes stand apart."""
         if self.subset is not None:
-            scored += f".subset-{digest(sorted(self.subset))[:8]}"
-        return self.workspace.result(self.benchmark.name, method, seed, scored)
+            kind += f".subset-{digest(sorted(self.subset))[:8]}"
+        return self.workspace.result(self.benchmark.name, method, seed, kind)
 
     def image_folder(self, method: str, seed: int) -> Path:
         """Return where a method's images of the test split lie."""

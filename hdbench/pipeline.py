@@ -14,6 +14,7 @@ from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
 from hdbench.evaluation.scoring import choices_of, oracle_gate, score
 from hdbench.imports.record import image_facts, imported_paths, load_import, scenes_of
 from hdbench.library import CARD_FILE, METHODS
+from hdbench.measures import measures_of
 from hdbench.provenance import differing_fields, digest
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import with_rows_of
@@ -408,4 +409,5 @@ def report_on(
         results,
         runs,
         gallery,
+        measures_of(bench, results.values(), bench.foreign_judge(segmenter.card.weights)),
     )

@@ -26,10 +26,12 @@ ROOMS = (
     "synthesis",
     "bench",
     "imports",
+    "measures",
     "segmentation",
     "evaluation",
     "reporting",
     "pipeline",
+    "measuring",
     "quickstart",
     "cli",
 )

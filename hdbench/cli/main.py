@@ -9,8 +9,10 @@ import click
 from hdbench import __version__
 from hdbench.cli.data import data
 from hdbench.cli.evaluate import evaluate
+from hdbench.cli.gallery import gallery
 from hdbench.cli.imports import import_images
 from hdbench.cli.library import check, init, list_library, show
+from hdbench.cli.measure import measure
 from hdbench.cli.quickstart import quickstart
 from hdbench.cli.report import report
 from hdbench.cli.segmenter import segmenter
@@ -70,6 +72,8 @@ for command in (
     segmenter,
     import_images,
     evaluate,
+    measure,
+    gallery,
     report,
 ):
     cli.add_command(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
 from hdbench.errors import counted
 from hdbench.evaluation.scoring import predict, prepared_image
+from hdbench.measures import Measure
 from hdbench.reporting.figures import class_bars, loss_curves
 from hdbench.reporting.footnotes import footnotes
+from hdbench.reporting.measures import measure_tables
 from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import Format, render, report_table
 from hdbench.results import Result
@@ -84,6 +86,7 @@ def write_report(
     results: Mapping[str, Result],
     runs: Mapping[str, Path],
     gallery: Gallery | None,
+    measures: Sequence[Measure] = (),
 ) -> dict[str, Path]:
     """Write a report as text, Markdown, CSV, figure and page, and return the paths by format.
 
@@ -95,16 +98,22 @@ def write_report(
         results: by method, at least one; all of them share a fingerprint.
         runs: the folder of each trained run, for its loss curves.
         gallery: the pictures, or None.
+        measures: what was measured beyond segmentation, of the same images.
     """
     table = build_table(report, benchmark, results)
     notes = footnotes(results.values())
+    tables = measure_tables(measures)
     stem = f"{report.name}.{benchmark.name}"
     paths: dict[str, Path] = {}
     suffixes: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv"}
     for form, suffix in suffixes.items():
         paths[form] = folder / f"{stem}.{suffix}"
-        text = [render(table, form), *([] if form == "csv" or not notes else ["", *notes])]
-        write_atomically(paths[form], ("\n".join(text) + "\n").encode())
+        parts = [render(table, form)]
+        if form != "csv":  # one table to a file there
+            parts += ["\n".join(notes)] if notes else []
+            for one in tables:
+                parts += [one.title, render(one.table, form), "\n".join(one.notes)]
+        write_atomically(paths[form], ("\n\n".join(parts) + "\n").encode())
     charts = []
     for method, run in runs.items():
         rows = read_metrics(run / "metrics.jsonl")
@@ -120,6 +129,7 @@ def write_report(
         subtitle=f"{report.source}. {len(first.scenes)} scenes, scoring {first.scoring}.",
         table=table,
         notes=notes,
+        measures=tables,
         class_chart=bars,
         loss_charts=charts,
         scenes=strips,

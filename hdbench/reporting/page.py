@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hdbench.data.labels import LabelClass
 from hdbench.data.sheets import to_pil
+from hdbench.reporting.measures import MeasureTable
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def render_page(
     subtitle: str,
     table: pd.DataFrame,
     notes: Sequence[str],
+    measures: Sequence[MeasureTable],
     class_chart: str,
     loss_charts: Sequence[str],
     scenes: Sequence[SceneStrip],
@@ -61,6 +63,7 @@ def render_page(
         subtitle: benchmark and scoring.
         table: the report's table (``report_table``).
         notes: sentences below it.
+        measures: tables of what was measured beyond segmentation.
         class_chart: SVG.
         loss_charts: SVG, one for each run.
         scenes: pictures, all scenes with the same captions.
@@ -68,10 +71,6 @@ def render_page(
         legend: the classes whose colours are explained.
         facts: provenance, by name.
     """
-    pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
-    environment = jinja2.Environment(
-        loader=pages, autoescape=True, undefined=jinja2.StrictUndefined
-    )
     groups: list[dict[str, Any]] = []
     published: list[bool] = []
     for group, column in table.columns:
@@ -90,12 +89,21 @@ def render_page(
         }
         for name, line in zip(table.index, table.values.tolist(), strict=True)
     ]
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         title=title,
         subtitle=subtitle,
         groups=groups,
         rows=rows,
         notes=notes,
+        measures=[
+            {
+                "title": one.title,
+                "columns": [one.table.index.name, *(str(column) for column in one.table.columns)],
+                "rows": list(zip(one.table.index, one.table.values.tolist(), strict=True)),
+                "notes": one.notes,
+            }
+            for one in measures
+        ],
         class_chart=Markup(class_chart),
         loss_charts=[Markup(chart) for chart in loss_charts],
         scenes=[
@@ -113,6 +121,15 @@ def render_page(
         legend=legend,
         facts=list(facts.items()),
     )
+
+
+def template(name: str) -> jinja2.Template:
+    """Return a page's template; what it is filled with is escaped unless it is ``Markup``."""
+    pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
+    environment = jinja2.Environment(
+        loader=pages, autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template(name)
 
 
 def _data_uri(picture: Picture) -> str:
