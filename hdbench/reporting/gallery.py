@@ -19,6 +19,7 @@ from hdbench.reporting.tables import NOTHING
 from hdbench.storage import write_atomically
 
 _RECORD = "drawn.json"
+_SAVED_EVERY = 20  # scenes; a killed process draws that many again at most
 #: Of the error map: right, wrong, not counted.
 RIGHT, WRONG, UNCOUNTED = (222, 226, 232), (206, 32, 41), (96, 103, 114)
 
@@ -93,16 +94,11 @@ def write_gallery(
         captions: what each picture is called, by its name.
         legend: the classes whose colours are explained.
     """
-    record = folder / _RECORD
-    drawn = _read(record)
-    cards: list[dict[str, Any]] = []
-    for number, entry in enumerate(entries, start=1):
-        known = drawn.get(entry.name)
-        if known is None or known.source != entry.source or not _all_there(folder, known):
-            drawn[entry.name] = known = _draw(folder, number, entry)
-            content = {name: asdict(one) for name, one in drawn.items()}
-            write_atomically(record, json.dumps(content).encode())
-        cards.append(_card(number, entry, known, captions))
+    drawn = _drawn(folder, entries)
+    cards = [
+        _card(number, entry, drawn[entry.name], captions)
+        for number, entry in enumerate(entries, start=1)
+    ]
     cards.sort(key=lambda card: (card["undefined"], card["order"], card["name"]))
     page = template("gallery.html").render(
         title=title,
@@ -115,6 +111,32 @@ def write_gallery(
     path = folder / "index.html"
     write_atomically(path, page.encode())
     return path
+
+
+def _drawn(folder: Path, entries: Sequence[Entry]) -> dict[str, _Drawn]:
+    """Draw what is missing or of another source, and return what is known of every scene."""
+    record = folder / _RECORD
+    drawn = _read(record)
+    unsaved = 0
+
+    def save() -> None:
+        content = {name: asdict(one) for name, one in drawn.items()}
+        write_atomically(record, json.dumps(content).encode())
+
+    try:
+        for number, entry in enumerate(entries, start=1):
+            known = drawn.get(entry.name)
+            if known is not None and known.source == entry.source and _all_there(folder, known):
+                continue
+            drawn[entry.name] = _draw(folder, number, entry)
+            unsaved += 1
+            if unsaved == _SAVED_EVERY:
+                save()
+                unsaved = 0
+    finally:
+        if unsaved:
+            save()
+    return drawn
 
 
 def _draw(folder: Path, number: int, entry: Entry) -> _Drawn:

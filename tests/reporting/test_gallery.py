@@ -26,19 +26,15 @@ SPACE = LABEL_SPACES["camvid"]
 HTML = "<img src=x onerror=alert(1)>"
 
 
-def browser() -> Iterator[Page]:
+@pytest.fixture
+def browser_page() -> Iterator[Page]:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started.new_page(viewport={"width": 1366, "height": 768})
-        started.close()
-
-
-@pytest.fixture
-def browser_page() -> Iterator[Page]:
-    yield from browser()
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser.new_page(viewport={"width": 1366, "height": 768})
+        browser.close()
 
 
 def entry(n: int, name: str, iou: float | None, drawn: list[str] | None = None) -> Entry:
@@ -65,11 +61,16 @@ def write(folder: Path, entries: list[Entry]) -> Path:
 
 @pytest.mark.slow
 def test_five_hundred_scenes_are_sorted_loaded_lazily_and_ask_no_network(
-    browser_page: Page, tmp_path: Path
+    browser_page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def writes(path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
     random = np.random.default_rng(0)
     scores = [None, *random.random(499).tolist()]
     entries = [entry(n, f"{HTML}-{n}", score) for n, score in enumerate(scores)]
+    monkeypatch.setattr(drawing, "write_atomically", writes)  # 1000 syncs test the disk alone
     page = write(tmp_path / "gallery", entries)
     requests, problems = [], []
     browser_page.on("request", lambda request: requests.append(request.url))
