@@ -20,7 +20,7 @@ def footnotes(results: Iterable[Result]) -> list[str]:
         if facts["lossy"]:
             notes.append(
                 f"{result.method}: {facts['lossy']} of {facts['scenes']} images came as JPEG, "
-                "which changes what the segmenter sees; the others' are lossless."
+                "which changes what the segmenter sees; all others here are of lossless files."
             )
         if facts["scenes"] < facts["scenes_of_split"]:
             notes.append(

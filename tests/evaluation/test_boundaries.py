@@ -43,8 +43,8 @@ def scores_by_distance(truth: np.ndarray, seen: np.ndarray, k: int, reach: int) 
         if not true.any() or not predicted.any():
             scores[c] = 0.0
             continue
-        precision = (distance_transform_edt(~true)[predicted] <= reach).mean()
-        recall = (distance_transform_edt(~predicted)[true] <= reach).mean()
+        precision = (np.asarray(distance_transform_edt(~true))[predicted] <= reach).mean()
+        recall = (np.asarray(distance_transform_edt(~predicted))[true] <= reach).mean()
         both = precision + recall
         scores[c] = 2 * precision * recall / both if both else 0.0
     return scores

@@ -99,7 +99,7 @@ def test_lpips_is_a_distance_and_uses_the_files_weights(alexnet_file: Path, tmp_
     assert distance > 0
     assert lpips_distance(network, other, one, CPU) == pytest.approx(distance)
     first = torch.load(alexnet_file)["features.0.weight"]
-    assert torch.equal(network.net.slice1[0].weight, first)
+    assert torch.equal(network.state_dict()["net.slice1.0.weight"], first)
     torch.manual_seed(1)
     torch.save(alexnet(weights=None).state_dict(), tmp_path / "other.pth")
     assert lpips_distance(load_lpips(tmp_path / "other.pth", CPU), one, other, CPU) != distance
@@ -129,7 +129,7 @@ def test_lpips_equals_its_formula(alexnet_file: Path) -> None:
             x = layer(x)
             if n in (1, 4, 7, 9, 11):
                 unit = x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
-                weight = network.lins[stage].model[-1].weight.view(-1, 1, 1)
+                weight = network.state_dict()[f"lin{stage}.model.1.weight"].view(-1, 1, 1)
                 expected += float((weight * (unit[0] - unit[1]).square()).sum(0).mean())
                 stage += 1
     assert lpips_distance(network, images[0], images[1], CPU) == pytest.approx(expected, rel=1e-4)
