@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,10 +12,10 @@ from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.data.layouts import SceneFiles, find_scenes
 from hdbench.data.loading import ids_digest, photograph_digest
 from hdbench.data.streets.files import folder_name, write_streets
-from hdbench.errors import UsageError
+from hdbench.errors import LibraryError, UsageError
 from hdbench.floors import TrainingSet
-from hdbench.library import Library
-from hdbench.provenance import FileDigests
+from hdbench.library import CARD_FILE, Library
+from hdbench.provenance import FileDigests, digest
 from hdbench.schema.benchmark import OWN, Benchmark
 from hdbench.schema.scoring import Scoring
 from hdbench.schema.split import Split
@@ -28,6 +29,8 @@ class Bench:
     library: Library
     workspace: Workspace
     benchmark: Benchmark
+    #: The names of the test scenes that are scored, or None for all of them.
+    subset: tuple[str, ...] | None = None
 
     @cached_property
     def space(self) -> LabelSpace:
@@ -74,8 +77,17 @@ class Bench:
 
     @cached_property
     def test_scenes(self) -> list[SceneFiles]:
-        """The split that is synthesized and scored."""
-        return self._scenes(self.benchmark.data.test)
+        """The split that is synthesized and scored, or what ``subset`` leaves of it."""
+        scenes = self._scenes(self.benchmark.data.test)
+        if self.subset is None:
+            return scenes
+        wanted = set(self.subset)
+        return [entry for entry in scenes if entry.name in wanted]
+
+    @property
+    def photographs(self) -> list[Path]:
+        """The photograph of each test scene."""
+        return [entry.image for entry in self.test_scenes]
 
     @cached_property
     def judge_scenes(self) -> list[SceneFiles]:
@@ -159,6 +171,18 @@ class Bench:
             return self.segmenter_folder()
         return self.library.segmenter(self.benchmark.judge)
 
+    def foreign_judge(self, weights: str) -> str | None:
+        """Return a short name of a segmenter that is not the benchmark's judge, or None if it is.
+
+        Args:
+            weights: the digest on its card.
+        """
+        try:
+            judge = json.loads((self.judge_folder() / CARD_FILE).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, LibraryError):
+            judge = {}
+        return None if judge.get("weights") == weights else weights[:8]
+
     def result_path(
         self, method: str, seed: int, judge: str | None = None, scoring: str | None = None
     ) -> Path:
@@ -173,7 +197,13 @@ class Bench:
         scored = scoring or self.scoring.name
         if judge is not None:
             scored += f".judge-{judge}"
-        return self.workspace.result(self.benchmark.name, method, seed, scored)
+        return self.record_path(method, seed, scored)
+
+    def record_path(self, method: str, seed: int, kind: str) -> Path:
+        """Return where a record of any kind lies; those of a subset of scenes stand apart."""
+        if self.subset is not None:
+            kind += f".subset-{digest(sorted(self.subset))[:8]}"
+        return self.workspace.result(self.benchmark.name, method, seed, kind)
 
     def image_folder(self, method: str, seed: int) -> Path:
         """Return where a method's images of the test split lie."""
@@ -211,5 +241,5 @@ def open_bench(workspace: Workspace) -> Bench:
     Raises:
         LibraryError: there is no such benchmark, or its file is wrong.
     """
-    library = Library()
+    library = Library(methods=workspace.methods())
     return Bench(library, workspace, library.benchmark(workspace.benchmark))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hdbench.bench import Bench
-from hdbench.errors import HdbenchError, LibraryError
+from hdbench.errors import HdbenchError
 from hdbench.evaluation.parts import Parts
 from hdbench.evaluation.scoring import (
     Candidate,
@@ -18,7 +18,7 @@ from hdbench.evaluation.scoring import (
     require_images,
     score,
 )
-from hdbench.library import CARD_FILE
+from hdbench.imports.record import image_facts
 from hdbench.provenance import digest
 from hdbench.results import ORACLE, Result, load_result, save_result
 from hdbench.runtime.ranks import ALONE, Ranks
@@ -67,7 +67,7 @@ def scored(
         HdbenchError: the oracle fell below what the segmenter's card declares; nothing is stored.
         DataError: images are missing, damaged or of another size.
     """
-    foreign = foreign_judge(bench, segmenter)
+    foreign = bench.foreign_judge(segmenter.card.weights)
     trainable = foreign is None and bench.benchmark.judge == OWN
     paths = [bench.result_path(method, seed, foreign, scoring.name) for scoring in scorings]
     require_images(images, method)
@@ -95,10 +95,11 @@ def scored(
             ranks,
             workers,
         )
+        facts = image_facts(bench, method, seed)
         for n, result in zip(missing, made, strict=True):
-            results[n] = result
+            results[n] = replace(result, provenance=result.provenance | facts)
     whole = [result for result in results if result is not None]
-    if method == ORACLE:
+    if method == ORACLE and bench.subset is None:  # the card declares the whole split's score
         try:
             for result in whole:
                 oracle_gate(result, segmenter, trainable)
@@ -130,13 +131,3 @@ def _still_true(
         return None
     same = known.choices == choices and known.run == run and known.images == digests
     return known if same else None
-
-
-def foreign_judge(bench: Bench, segmenter: Segmenter) -> str | None:
-    """Return a short name of a segmenter that is not the benchmark's judge, or None if it is."""
-    weights = segmenter.card.weights
-    try:
-        judge = json.loads((bench.judge_folder() / CARD_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, LibraryError):
-        judge = {}
-    return None if judge.get("weights") == weights else weights[:8]

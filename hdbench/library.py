@@ -55,11 +55,13 @@ class Library:
 
     Args:
         root: a folder with ``models/``, ``protocols/`` and ``reports/``; None means hdbench's own.
+        methods: a folder with further methods, those of a workspace; it need not exist.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
-        """Remember the root; files are read when asked for."""
+    def __init__(self, root: Path | None = None, methods: Path | None = None) -> None:
+        """Remember the folders; files are read when asked for."""
         self.root = root or library_root()
+        self._methods = methods
 
     @cached_property
     def files(self) -> dict[Shelf, dict[str, Path]]:
@@ -71,7 +73,10 @@ class Library:
         found: dict[Shelf, dict[str, Path]] = {}
         for shelf in SHELVES:
             names: dict[str, Path] = {}
-            for path in sorted((self.root / shelf.folder).rglob("*.toml")):
+            paths = sorted((self.root / shelf.folder).rglob("*.toml"))
+            if shelf == METHODS and self._methods is not None:
+                paths += sorted(self._methods.glob("*.toml"))
+            for path in paths:
                 if path.stem in names:
                     raise LibraryError(
                         f"{self._where(path)}: the {shelf.kind} '{path.stem}' is also in "

@@ -11,18 +11,20 @@ import torch
 from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
 from hdbench.evaluation.prediction import require_fitting
-from hdbench.judging import choices_under, foreign_judge, scored
+from hdbench.imports.record import scenes_of
+from hdbench.judging import choices_under, scored
 from hdbench.library import CARD_FILE, METHODS
+from hdbench.measures import measures_of
 from hdbench.provenance import differing_fields
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import with_rows_of
 from hdbench.results import ORACLE, Result, load_result
-from hdbench.runs import photographs, require_trained, run_digest, synthesize_method
+from hdbench.runs import require_trained, run_digest, synthesize_method
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import require_identity
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.benchmark import OWN
-from hdbench.schema.method import Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Images, Method, Oracle, Pix2PixHD
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
@@ -67,7 +69,7 @@ def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmen
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
     """
     bench.require_scoring()  # what is wrong is found before minutes are spent
-    images = photographs(bench)
+    images = bench.photographs
     folder = train_segmenter(
         bench.benchmark,
         0,
@@ -167,6 +169,7 @@ def evaluate_under(
         For each convention the methods' results, the oracle's, and the floors', in this order.
     """
     chosen = [bench.library.method(name) for name in methods]
+    bench = scenes_of(bench, chosen)
     for method in chosen:  # before minutes are spent on the others
         if isinstance(method, Pix2PixHD):
             require_trained(bench, method, seed)
@@ -202,7 +205,7 @@ def stored_results(
     for name in methods:
         method = bench.library.method(name)
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
-        path = bench.result_path(method.name, its_seed, foreign_judge(bench, segmenter))
+        path = bench.result_path(method.name, its_seed, bench.foreign_judge(segmenter.card.weights))
         if not path.is_file():
             continue
         result = load_result(path)
@@ -222,7 +225,7 @@ def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -
     if result.run != run_digest(bench, method, seed):
         return False
     if isinstance(method, Oracle):
-        images = photographs(bench)
+        images = bench.photographs
     else:
         images = image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
     present = all(path.is_file() for path in images)
@@ -254,6 +257,7 @@ def report_on(
         HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is no longer
             true.
     """
+    bench = scenes_of(bench, [bench.library.method(name) for name in methods])
     in_rows = [row.method for row in report.rows if row.method is not None]
     named: dict[str, str] = {}  # what a method was asked for by, by its own name
     for name in (*methods, *in_rows, *bench.library.files[METHODS]):
@@ -271,15 +275,16 @@ def report_on(
             "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
         )
     measured = [bench.library.method(named[name]) for name in results]
+    seeds = {entry.name: seed if isinstance(entry, Pix2PixHD) else 0 for entry in measured}
     runs = {
-        method.name: bench.run_folder(method.name, seed)
+        method.name: bench.run_folder(method.name, seeds[method.name])
         for method in measured
-        if isinstance(method, Pix2PixHD)
+        if isinstance(method, Pix2PixHD | Images)
     }
     gallery = None
     if runs:
         shown = next(iter(runs))
-        images = image_paths(bench.image_folder(shown, seed), bench.test_scenes)
+        images = image_paths(bench.image_folder(shown, seeds[shown]), bench.test_scenes)
         gallery = Gallery(
             bench.test_scenes,
             bench.space,
@@ -298,4 +303,5 @@ def report_on(
         results,
         runs,
         gallery,
+        measures_of(bench, results.values(), bench.foreign_judge(segmenter.card.weights)),
     )

@@ -11,23 +11,33 @@ import torch
 from hdbench.bench import Bench
 from hdbench.data.layouts import SceneFiles
 from hdbench.errors import CheckpointError
+from hdbench.imports.record import imported_paths, load_import
 from hdbench.provenance import digest
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
-from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
-from hdbench.synthesis import Synthesizer, floor_synthesizer, generator_synthesizer, write_images
+from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
+from hdbench.synthesis import (
+    Synthesizer,
+    floor_synthesizer,
+    generator_synthesizer,
+    image_paths,
+    write_images,
+)
 from hdbench.training.loop import GENERATOR_FILE, run_identity
 
 
 def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.device) -> list[Path]:
     """Make the test images of a method that are missing and return the paths of all.
 
-    The oracle's are the dataset's own photographs.
+    The oracle's are the dataset's own photographs, an imported method's what was imported.
 
     Raises:
         CheckpointError: the run is not trained to its end, or is of another configuration.
+        DataError: imported images are missing, or are not those that were imported.
     """
     if isinstance(method, Oracle):
-        return photographs(bench)
+        return bench.photographs
+    if isinstance(method, Images):
+        return imported_paths(bench, method)
     made_by = [digest(images_identity(bench, method, seed))]
     if isinstance(method, Pix2PixHD):
         require_trained(bench, method, seed)
@@ -53,13 +63,18 @@ def synthesize_again(
 ) -> list[Path]:
     """Make the images of some test scenes anew, into a folder of their own; return their paths.
 
-    The oracle's are the dataset's own photographs.
+    The oracle's are the dataset's own photographs; what was imported cannot be made here, so the
+    stored files are taken.
 
     Raises:
         CheckpointError: the run is not trained to its end, or is of another configuration.
+        DataError: imported images are missing, or are not those that were imported.
     """
     if isinstance(method, Oracle):
         return [scene.image for scene in scenes]
+    if isinstance(method, Images):
+        imported_paths(bench, method)
+        return image_paths(bench.image_folder(method.name, seed), scenes)
     if isinstance(method, Pix2PixHD):
         require_trained(bench, method, seed)
     return write_images(
@@ -103,8 +118,10 @@ def require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:
         )
 
 
-def images_identity(bench: Bench, method: Pix2PixHD | Floor, seed: int) -> dict[str, Any]:
+def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int) -> dict[str, Any]:
     """Return everything that a method's images depend on but weights and labels."""
+    if isinstance(method, Images):
+        return load_import(bench, method).identity
     if isinstance(method, Pix2PixHD):
         return run_identity(method, bench.benchmark, seed, bench.train_data)
     return {
@@ -122,8 +139,3 @@ def run_digest(bench: Bench, method: Method, seed: int) -> str | None:
     if isinstance(method, Oracle):
         return None
     return digest(images_identity(bench, method, seed))
-
-
-def photographs(bench: Bench) -> list[Path]:
-    """Return the oracle's images: the dataset's own."""
-    return [entry.image for entry in bench.test_scenes]

@@ -111,9 +111,10 @@ def _forget_stale(folder: Path, sources: dict[str, str]) -> None:
         known = json.loads(record.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         known = {}
-    if known == sources:
+    changed = {name for name, source in sources.items() if known.get(name) != source}
+    if not changed:
         return
-    for name, source in sources.items():
-        if known.get(name) != source:
-            (folder / name).unlink(missing_ok=True)
-    write_atomically(record, json.dumps(sources, indent=0).encode())
+    for name in changed:
+        (folder / name).unlink(missing_ok=True)
+    # Scenes that were not asked for this time keep their images and what is known of them.
+    write_atomically(record, json.dumps({**known, **sources}, indent=0).encode())

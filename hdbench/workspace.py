@@ -19,7 +19,7 @@ _KEYS = ("benchmark", "data_root", "workspace")
 class Workspace:
     """One folder of runs, results and reports, over one dataset."""
 
-    #: Holds ``runs/``, ``results/``, ``segmenters/``, ``reports/``, ``data/``.
+    #: Holds ``runs/``, ``results/``, ``methods/``, ``segmenters/``, ``reports/``, ``data/``.
     root: Path
     #: The dataset's folder, or None, which is enough for built-in scenes.
     data_root: Path | None
@@ -29,6 +29,10 @@ class Workspace:
     def run(self, benchmark: str, method: str, seed: int) -> Path:
         """Return the folder of one run."""
         return self.root / "runs" / benchmark / method / f"seed{seed}"
+
+    def methods(self) -> Path:
+        """Return the folder of the method files that belong to this workspace alone."""
+        return self.root / "methods"
 
     def segmenter(self, benchmark: str, seed: int) -> Path:
         """Return the folder of the segmenter that a benchmark trains."""

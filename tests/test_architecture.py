@@ -25,6 +25,8 @@ ROOMS = (
     "floors",
     "synthesis",
     "bench",
+    "imports",
+    "measures",
     "runs",
     "segmentation",
     "evaluation",
@@ -32,6 +34,7 @@ ROOMS = (
     "recheck",
     "reporting",
     "pipeline",
+    "measuring",
     "quickstart",
     "cli",
 )

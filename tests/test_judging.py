@@ -27,7 +27,6 @@ from hdbench.judging import scored
 from hdbench.pipeline import evaluate_under
 from hdbench.recheck import recheck, require_reproduced
 from hdbench.results import Result, load_result, matrices_path
-from hdbench.runs import photographs
 from hdbench.runtime.ranks import ALONE, Ranks, joined_ranks
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter
@@ -72,8 +71,7 @@ def conventions(bench: Bench, *names: str) -> list[Scoring]:
 
 def oracle(bench: Bench, scorings: list[Scoring], judge: Segmenter, workers: int = 1):
     """The photographs' results, without floors."""
-    images = photographs(bench)
-    return scored(bench, scorings, judge, "oracle", 0, None, images, ALONE, workers)
+    return scored(bench, scorings, judge, "oracle", 0, None, bench.photographs, ALONE, workers)
 
 
 def stored(bench: Bench) -> dict[str, bytes]:

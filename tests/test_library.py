@@ -105,7 +105,7 @@ def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
             "models/x.toml: kind = 'pix2pixhdd' (did you mean 'pix2pixhd'?)",
         ),
         ("kind = ", "models/x.toml: not readable as TOML"),
-        ("kind = []", "models/x.toml: kind = [] (known: floor, oracle, pix2pixhd)"),
+        ("kind = []", "models/x.toml: kind = [] (known: floor, images, oracle, pix2pixhd)"),
         ("extends = 3", "models/x.toml: extends = 3; expected a name in quotes"),
         (
             'extends = "ours"\n[optimizer]\nlearning_rate = inf',

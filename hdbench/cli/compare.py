@@ -42,6 +42,7 @@ def compare(results: tuple[str, ...], bench: Bench, seed: int, as_json: bool) ->
     """
     from hdbench.evaluation.comparing import compare as compare_two
     from hdbench.evaluation.comparing import compare_all
+    from hdbench.imports.record import scenes_of
     from hdbench.results import load_result
 
     if len(results) < 2:
@@ -49,7 +50,12 @@ def compare(results: tuple[str, ...], bench: Bench, seed: int, as_json: bool) ->
             f"compare needs at least two results, not {len(results)}.\n"
             "Next: 'hdbench compare A B' with methods that 'hdbench evaluate' has scored, or files"
         )
-    found = [load_result(_located(bench, words, seed)) for words in results]
+    named = [words for words in results if not _is_file(words)]
+    bench = scenes_of(bench, [bench.library.method(words.partition(":")[0]) for words in named])
+    found = [
+        load_result(Path(words) if _is_file(words) else _located(bench, words, seed))
+        for words in results
+    ]
     letters = [_letter(n) for n in range(len(found))]
     if len({result.fingerprint for result in found}) == 1:
         pairs = compare_all(found, letters)
@@ -73,12 +79,14 @@ def compare(results: tuple[str, ...], bench: Bench, seed: int, as_json: bool) ->
         _print_comparison(letter, comparison)
 
 
+def _is_file(words: str) -> bool:
+    return words.endswith(".json")
+
+
 def _located(bench: Bench, words: str, seed: int) -> Path:
-    """Return the result file that an argument names."""
+    """Return the result file of METHOD or METHOD:SCORING."""
     from hdbench.schema.method import Pix2PixHD
 
-    if words.endswith(".json"):
-        return Path(words)
     name, _, scoring = words.partition(":")
     method = bench.library.method(name)
     judged = bench.scored_under(scoring) if scoring else bench

@@ -108,6 +108,7 @@ def evaluate(
     """
     from hdbench import pipeline
     from hdbench.cli import scores
+    from hdbench.imports.record import scenes_of
     from hdbench.runtime.devices import choose_device
     from hdbench.runtime.ranks import joined_ranks
 
@@ -123,6 +124,7 @@ def evaluate(
             conventions = _conventions(bench, scorings)
             if scorings:
                 bench = bench.scored_under(scorings[0])
+            bench = scenes_of(bench, [bench.library.method(name) for name in methods])
             opened = [
                 pipeline.open_segmenter(bench, None if name == _OWN else Path(name), chosen)
                 for name in given

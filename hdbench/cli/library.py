@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hdbench.cli.options import refuse_needless_data_root
+from hdbench.cli.options import library_here, refuse_needless_data_root
 from hdbench.errors import LibraryError, UsageError, counted
 
 
@@ -60,9 +60,9 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_library(as_json: bool) -> None:
     """List every method, benchmark, scoring convention, report, and segmenter that ships."""
-    from hdbench.library import SEGMENTERS, Library
+    from hdbench.library import SEGMENTERS
 
-    library = Library()
+    library = library_here()
     shelves = [*library.files.items(), (SEGMENTERS, library.segmenters)]
     entries = [
         {"kind": shelf.kind, "name": name, "title": library.title(shelf, name)}
@@ -92,9 +92,7 @@ def show(name: str, resolved: bool) -> None:
       hdbench show ours
       hdbench show ours-no-vgg --resolved
     """
-    from hdbench.library import Library
-
-    library = Library()
+    library = library_here()
     shelf, path = library.find(name)
     text = library.resolved(shelf, name)  # a wrong file is an error here, not a print
     if not resolved:
@@ -112,9 +110,7 @@ def check(paths: tuple[Path, ...]) -> None:
       hdbench check
       hdbench check my-method.toml
     """
-    from hdbench.library import Library
-
-    library = Library()
+    library = library_here()
     problems = library.problems_in(paths) if paths else library.problems()
     if problems:
         raise LibraryError("\n".join([counted(len(problems), "problem"), *problems]))

@@ -10,7 +10,10 @@ from hdbench import __version__
 from hdbench.cli.compare import compare
 from hdbench.cli.data import data
 from hdbench.cli.evaluate import evaluate
+from hdbench.cli.gallery import gallery
+from hdbench.cli.imports import import_images
 from hdbench.cli.library import check, init, list_library, show
+from hdbench.cli.measure import measure
 from hdbench.cli.quickstart import quickstart
 from hdbench.cli.report import report
 from hdbench.cli.segmenter import segmenter
@@ -68,8 +71,11 @@ for command in (
     train,
     synthesize,
     segmenter,
+    import_images,
     evaluate,
     compare,
+    measure,
+    gallery,
     report,
 ):
     cli.add_command(command)

@@ -13,6 +13,7 @@ from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
+    from hdbench.library import Library
     from hdbench.runtime.devices import Machine
     from hdbench.schema.benchmark import Benchmark
 
@@ -78,6 +79,14 @@ def open_here(
     bench = open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace, default))
     refuse_needless_data_root(data_root, bench.benchmark)
     return bench
+
+
+def library_here() -> Library:
+    """Return the library, with the methods of the workspace that this folder belongs to."""
+    from hdbench.library import Library
+    from hdbench.workspace import open_workspace
+
+    return Library(methods=open_workspace(Path.cwd()).methods())
 
 
 def refuse_needless_data_root(data_root: Path | None, benchmark: Benchmark) -> None:

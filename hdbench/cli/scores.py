@@ -57,6 +57,7 @@ def print_choices(
 def print_results(bench: Bench, tables: Sequence[Sequence[Result]], as_json: bool) -> None:
     """Print the scores under each convention, with their intervals."""
     from hdbench.evaluation.uncertainty import NOTE, intervals_of
+    from hdbench.reporting.footnotes import footnotes
     from hdbench.reporting.readings import readings_table
     from hdbench.reporting.tables import render, score_tables
 
@@ -74,8 +75,8 @@ def print_results(bench: Bench, tables: Sequence[Sequence[Result]], as_json: boo
         ]:
             click.echo(render(table, "text"))
             click.echo("")
-        if intervals:
-            click.echo(NOTE)
+        for note in [*([NOTE] if intervals else []), *footnotes(results)]:
+            click.echo(note)
         first = results[0]
         click.echo(
             f"{len(first.scenes)} images of {bench.benchmark.title}, scoring {first.scoring}, "

@@ -152,6 +152,11 @@ def _size(value: list[int]) -> str:
     return "x".join(map(str, value))
 
 
+def _sides(value: list[int]) -> str:
+    divisor, rest = value
+    return f"multiples of {divisor}" + (f", plus {rest}" if rest else "")
+
+
 def _hash(value: str) -> str:
     return f"SHA-256 {value[:16]}"
 
@@ -176,7 +181,8 @@ _FIELDS: dict[str, tuple[str, _Words]] = {
     "labels": ("scenes, in order, and the pixels of their label maps", _hash),
     "classes": ("class table", _classes),
     "image_size": ("size of the images that are scored, in pixels", _size),
-    "photograph_resize": ("how photographs are brought to that size", None),
+    "photographs": ("how photographs are brought to that size", None),
+    "decode": ("how image files are read", None),
     "scoring.name": ("scoring convention", None),
     "scoring.label_space": ("label space", None),
     "scoring.segmenter.image_size": (
@@ -253,6 +259,9 @@ _FIELDS: dict[str, tuple[str, _Words]] = {
     "segmenter.weights": ("segmenter's weights", _hash),
     "segmenter.mean": ("mean that is subtracted", None),
     "segmenter.std": ("standard deviation that is divided by", None),
+    "segmenter.window": ("size that the segmenter was trained at, in pixels", _size),
     "segmenter.input": ("order and range of the segmenter's input", None),
+    "segmenter.sides": ("sides of images that the segmenter reads", _sides),
+    "segmenter.batch": ("images that the segmenter sees together", None),
     "segmenter.dtype": ("precision of the segmenter", None),
 }

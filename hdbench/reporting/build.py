@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,15 @@ from hdbench.evaluation.comparing import require_one_fingerprint
 from hdbench.evaluation.passes import as_seen, prepared_image
 from hdbench.evaluation.prediction import predict
 from hdbench.evaluation.uncertainty import NOTE, Intervals, intervals_of
+from hdbench.measures import Measure
 from hdbench.reporting.figures import (
     class_bars,
     confusion_picture,
     loss_curves,
     score_whiskers,
 )
+from hdbench.reporting.footnotes import footnotes
+from hdbench.reporting.measures import measure_tables
 from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import Format, render, report_table
 from hdbench.results import Result
@@ -111,6 +114,7 @@ def write_report(
     results: Mapping[str, Result],
     runs: Mapping[str, Path],
     gallery: Gallery | None,
+    measures: Sequence[Measure] = (),
 ) -> dict[str, Path]:
     """Write a report as text, Markdown, CSV, figure and page, and return the paths by format.
 
@@ -122,19 +126,24 @@ def write_report(
         results: by method, at least one; all of them share a fingerprint.
         runs: the folder of each trained run, for its loss curves.
         gallery: the pictures, or None.
+        measures: what was measured beyond segmentation, of the same images.
     """
     intervals = intervals_of(list(results.values()))
     table = build_table(report, benchmark, results, intervals)
-    note = NOTE if intervals else ""
+    notes = [*([NOTE] if intervals else []), *footnotes(results.values())]
+    tables = measure_tables(measures)
     stem = f"{report.name}.{benchmark.name}"
     paths: dict[str, Path] = {}
     suffixes: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv"}
     for form, suffix in suffixes.items():
         paths[form] = folder / f"{stem}.{suffix}"
-        if form == "csv":  # for machines: bounds apart, and no sentence below
-            text = render(build_table(report, benchmark, results, intervals, True), form)
+        if form == "csv":  # for machines: one table, bounds apart, and no sentence below
+            parts = [render(build_table(report, benchmark, results, intervals, True), form)]
         else:
-            text = "\n\n".join(part for part in (render(table, form), note) if part)
+            parts = [render(table, form), "\n".join(notes)]
+            for one in tables:
+                parts += [one.title, render(one.table, form), "\n".join(one.notes)]
+        text = "\n\n".join(part for part in parts if part)
         write_atomically(paths[form], (text + "\n").encode())
     charts = []
     for method, run in runs.items():
@@ -150,7 +159,8 @@ def write_report(
         title=f"{report.title}: {benchmark.title}",
         subtitle=f"{report.source}. {len(first.scenes)} scenes, scoring {first.scoring}.",
         table=table,
-        table_note=note,
+        notes=notes,
+        measures=tables,
         score_chart=score_whiskers(list(results.values()), intervals) if intervals else "",
         class_chart=bars,
         confusion_charts={name: confusion_picture(found) for name, found in results.items()},

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hdbench.data.labels import LabelClass
 from hdbench.data.sheets import to_pil
+from hdbench.reporting.measures import MeasureTable
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def render_page(
     title: str,
     subtitle: str,
     table: pd.DataFrame,
-    table_note: str,
+    notes: Sequence[str],
+    measures: Sequence[MeasureTable],
     score_chart: str,
     class_chart: str,
     confusion_charts: Mapping[str, str],
@@ -62,7 +64,8 @@ def render_page(
         title: the report's title.
         subtitle: benchmark and scoring.
         table: the report's table (``report_table``).
-        table_note: what the table's intervals are; empty if it has none.
+        notes: sentences below it.
+        measures: tables of what was measured beyond segmentation.
         score_chart: SVG, or empty.
         class_chart: SVG.
         confusion_charts: SVG, by method; the first is open at once.
@@ -72,10 +75,6 @@ def render_page(
         legend: the classes whose colours are explained.
         facts: provenance, by name.
     """
-    pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
-    environment = jinja2.Environment(
-        loader=pages, autoescape=True, undefined=jinja2.StrictUndefined
-    )
     groups: list[dict[str, Any]] = []
     published: list[bool] = []
     for group, column in table.columns:
@@ -94,12 +93,21 @@ def render_page(
         }
         for name, line in zip(table.index, table.values.tolist(), strict=True)
     ]
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         title=title,
         subtitle=subtitle,
         groups=groups,
         rows=rows,
-        table_note=table_note,
+        notes=notes,
+        measures=[
+            {
+                "title": one.title,
+                "columns": [one.table.index.name, *(str(column) for column in one.table.columns)],
+                "rows": list(zip(one.table.index, one.table.values.tolist(), strict=True)),
+                "notes": one.notes,
+            }
+            for one in measures
+        ],
         score_chart=Markup(score_chart),
         class_chart=Markup(class_chart),
         confusion_charts=[(name, Markup(chart)) for name, chart in confusion_charts.items()],
@@ -119,6 +127,15 @@ def render_page(
         legend=legend,
         facts=list(facts.items()),
     )
+
+
+def template(name: str) -> jinja2.Template:
+    """Return a page's template; what it is filled with is escaped unless it is ``Markup``."""
+    pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
+    environment = jinja2.Environment(
+        loader=pages, autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template(name)
 
 
 def _data_uri(picture: Picture) -> str:

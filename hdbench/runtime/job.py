@@ -53,6 +53,24 @@ def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[N
             ``restart`` is off.
         StorageError: the folder cannot be written.
     """
+    with held(folder):
+        if restart and folder.exists():
+            move_aside(folder)
+        if (folder / IDENTITY_FILE).is_file():
+            require_identity(folder, identity)
+        else:
+            write_atomically(folder / IDENTITY_FILE, json.dumps(identity, indent=2).encode())
+        yield
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other hdbench processes out of a folder, whether it exists yet or not.
+
+    Raises:
+        CheckpointError: another process works there.
+        StorageError: the folder cannot be written.
+    """
     lock = folder.with_name(f".{folder.name}.lock")  # beside it, so that a restart cannot move it
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -69,14 +87,13 @@ def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[N
                 f"{folder}: another hdbench process is working here; "
                 "wait for it, stop it, or use another --workspace or --seed"
             ) from None
-        if restart and folder.exists():
-            stamp = time.strftime("%Y%m%d-%H%M%S")
-            folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))
-        if (folder / IDENTITY_FILE).is_file():
-            require_identity(folder, identity)
-        else:
-            write_atomically(folder / IDENTITY_FILE, json.dumps(identity, indent=2).encode())
         yield
+
+
+def move_aside(folder: Path) -> None:
+    """Give a folder a name that says until when it was the one."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))
 
 
 def require_identity(folder: Path, identity: dict[str, Any]) -> None:

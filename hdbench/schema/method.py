@@ -92,7 +92,18 @@ class Oracle(LibraryFile):
     kind: Literal["oracle"]
 
 
-Method = Pix2PixHD | Floor | Oracle
+class Images(LibraryFile):
+    """Images that another program made: ``hdbench import-images`` writes such a file."""
+
+    kind: Literal["images"]
+
+
+Method = Pix2PixHD | Floor | Oracle | Images
 
 #: The model of each ``kind``.
-KINDS: dict[str, type[Method]] = {"pix2pixhd": Pix2PixHD, "floor": Floor, "oracle": Oracle}
+KINDS: dict[str, type[Method]] = {
+    "pix2pixhd": Pix2PixHD,
+    "floor": Floor,
+    "oracle": Oracle,
+    "images": Images,
+}

@@ -172,14 +172,14 @@ def test_sentences() -> None:
     theirs["classes"][2] = [2, "column", None]
     theirs["segmenter"]["weights"] = "c" * 64
     theirs["future"] = {"crop": True}
-    del theirs["photograph_resize"]
+    del theirs["photographs"]
     sentences = [entry.sentence("mine", "theirs") for entry in differences(ours, theirs)]
     assert sentences == [
         "class table: id 2 is 'pole' (scored) in mine, id 2 is 'column' (void) in theirs",
         "void pixels in pixel accuracy: left out in mine, counted as errors in theirs",
         "size of the images that are scored, in pixels: 256x192 in mine, 2048x1024 in theirs",
-        "how photographs are brought to that size: bicubic, antialias, 8 bit in mine, "
-        f"{NOT_STATED} in theirs",
+        "how photographs are brought to that size: resized to image_size first, as a "
+        f"generator's images are in mine, {NOT_STATED} in theirs",
         f"segmenter's weights: SHA-256 constant-3 in mine, SHA-256 {'c' * 16} in theirs",
         f"future: crop: {NOT_STATED} in mine, yes in theirs",
     ]

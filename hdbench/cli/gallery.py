@@ -1,0 +1,56 @@
+"""``gallery``: every image of a method, worst first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hdbench.cli.options import bench_options, device_option, seed_option
+
+if TYPE_CHECKING:
+    from hdbench.bench import Bench
+
+
+@click.command()
+@click.argument("method")
+@bench_options
+@seed_option
+@device_option
+@click.option(
+    "--segmenter",
+    "segmenter_folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Another segmenter than the benchmark's judge.",
+)
+@click.option(
+    "--scoring", metavar="NAME", help="Another scoring convention than the benchmark's own."
+)
+def gallery(
+    method: str,
+    bench: Bench,
+    seed: int,
+    device: str,
+    segmenter_folder: Path | None,
+    scoring: str | None,
+) -> None:
+    """Draw every test image of a scored METHOD on one page, worst score first.
+
+    Each number leads to image, photograph, labels, what the segmenter sees, and where it errs. The
+    page needs no network; its pictures lie beside it. The same command goes on where it stopped.
+
+    \b
+    Example:
+      hdbench gallery ours-no-vgg
+    """
+    from hdbench.measuring.gallery import draw_gallery
+    from hdbench.pipeline import open_segmenter
+    from hdbench.runtime.devices import choose_device
+
+    if scoring is not None:
+        bench = bench.scored_under(scoring)
+    chosen = choose_device(device)
+    segmenter = open_segmenter(bench, segmenter_folder, chosen)
+    click.echo(draw_gallery(bench, method, seed, segmenter, chosen))

@@ -1,0 +1,81 @@
+"""``import-images``: any method's images, whoever made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hdbench.cli.options import bench_options, restart_option
+
+if TYPE_CHECKING:
+    from hdbench.bench import Bench
+
+
+@click.command(name="import-images")
+@click.argument("name")
+@click.argument("path", type=click.Path(path_type=Path))
+@bench_options
+@click.option(
+    "--template",
+    metavar="TEXT",
+    help="How files are named, where their names do not say it: '{name}_fake.png'.",
+)
+@click.option("--title", metavar="TEXT", help="What tables call the method; else NAME.")
+@click.option(
+    "--allow-subset",
+    is_flag=True,
+    help="Accept scenes without an image; scores of the others get a fingerprint of their own.",
+)
+@restart_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def import_images(
+    name: str,
+    path: Path,
+    bench: Bench,
+    template: str | None,
+    title: str | None,
+    allow_subset: bool,
+    restart: bool,
+    as_json: bool,
+) -> None:
+    """Bring the images in folder PATH into the workspace as method NAME, one for each test scene.
+
+    A file belongs to the scene whose name it bears, in any folder: the name itself, with
+    '_synthesized_image' behind it (the official test scripts), or with Cityscapes'
+    city_sequence_frame anywhere in it. Every file is decoded and checked for size, mode, depth,
+    range and format; all that is wrong is listed, and then nothing is imported. Images are 8-bit
+    RGB of exactly the benchmark's size, as PNG; TIFF, BMP and NumPy arrays are read too, and so is
+    JPEG, which is flagged in every result.
+
+    \b
+    Examples:
+      hdbench import-images spade results/coco/test_latest/images
+      hdbench import-images mine outputs --template '{name}_fake.png' --title 'Mine, 200 epochs'
+      hdbench evaluate --method spade
+    """
+    from hdbench.imports.incoming import import_images as bring_in
+
+    record = bring_in(
+        bench,
+        name,
+        path,
+        template=template,
+        title=title,
+        allow_subset=allow_subset,
+        restart=restart,
+    )
+    for warning in record.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        facts = {"method": name, "benchmark": bench.benchmark.name, **record.facts}
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        formats = ", ".join(f"{count} {form}" for form, count in record.facts["formats"].items())
+        click.echo(
+            f"{name}: {len(record.images)} of {record.scenes_of_split} scenes ({formats}) in "
+            f"{bench.image_folder(name, 0)}"
+        )
+    click.echo(f"Next: 'hdbench evaluate --method {name}'", err=True)

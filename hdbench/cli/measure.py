@@ -1,0 +1,179 @@
+"""``measure``: what a segmentation score does not say of images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hdbench.cli.options import bench_options, device_option, seed_option
+
+if TYPE_CHECKING:
+    from hdbench.bench import Bench
+    from hdbench.measures import Measure
+
+_methods = click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="A method; may be repeated. The floors are always measured beside it.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_lpips_help = "torchvision's AlexNet weights, for LPIPS: alexnet-owt-7be5be79.pth."
+
+
+@click.group()
+def measure() -> None:
+    """Boundaries, realism and diversity: what a segmentation score does not say."""
+
+
+@measure.command()
+@_methods
+@bench_options
+@seed_option
+@device_option
+@click.option(
+    "--segmenter",
+    "segmenter_folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Another segmenter than the benchmark's judge.",
+)
+@_json
+def boundaries(
+    methods: tuple[str, ...],
+    bench: Bench,
+    seed: int,
+    device: str,
+    segmenter_folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Boundary F-score: do the edges that the segmenter sees lie where the labels' do?
+
+    Of methods that 'evaluate' has scored, beside the oracle and the floors; within 2 pixels at 1024
+    rows. Reports show it from then on.
+
+    \b
+    Example:
+      hdbench measure boundaries --method ours-no-vgg
+    """
+    from hdbench.measuring.boundaries import measure_boundaries
+    from hdbench.pipeline import open_segmenter
+    from hdbench.runtime.devices import choose_device
+
+    chosen = choose_device(device)
+    segmenter = open_segmenter(bench, segmenter_folder, chosen)
+    _print(measure_boundaries(bench, methods, seed, segmenter, chosen), as_json)
+
+
+@measure.command()
+@_methods
+@bench_options
+@seed_option
+@device_option
+@click.option(
+    "--inception-weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="torch-fidelity's weights, for FID and KID: weights-inception-2015-12-05-6726825d.pth.",
+)
+@click.option("--lpips-weights", type=click.Path(path_type=Path), metavar="FILE", help=_lpips_help)
+@click.option(
+    "--reference",
+    type=click.Choice(["test", "train"]),
+    default="test",
+    show_default=True,
+    help="The photographs that FID and KID compare with.",
+)
+@_json
+def realism(
+    methods: tuple[str, ...],
+    bench: Bench,
+    seed: int,
+    device: str,
+    inception_weights: Path | None,
+    lpips_weights: Path | None,
+    reference: str,
+    as_json: bool,
+) -> None:
+    """FID and KID to photographs, LPIPS to each scene's own; needs the extra 'realism'.
+
+    Weights are local files; nothing is downloaded. Reports show the numbers from then on.
+
+    \b
+    Example:
+      hdbench measure realism --method ours --lpips-weights alexnet-owt-7be5be79.pth
+    """
+    from hdbench.measuring.realism import measure_realism
+    from hdbench.runtime.devices import choose_device
+
+    measures = measure_realism(
+        bench,
+        methods,
+        seed,
+        inception=inception_weights,
+        lpips=lpips_weights,
+        reference=reference,
+        device=choose_device(device),
+    )
+    _print(measures, as_json)
+
+
+@measure.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@bench_options
+@device_option
+@click.option(
+    "--lpips-weights",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=_lpips_help,
+)
+@_json
+def diversity(
+    folders: tuple[Path, ...], bench: Bench, device: str, lpips_weights: Path, as_json: bool
+) -> None:
+    """LPIPS between images of the same scenes in several styles, one folder for each style.
+
+    \b
+    Example:
+      hdbench measure diversity style1 style2 style3 --lpips-weights alexnet-owt-7be5be79.pth
+    """
+    from hdbench.measuring.realism import measure_diversity
+    from hdbench.runtime.devices import choose_device
+
+    found = measure_diversity(bench, folders, lpips_weights, choose_device(device))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(
+        f"LPIPS diversity {found['lpips_diversity']:.4f}: "
+        f"{found['styles']} styles of {found['scenes']} scenes"
+    )
+
+
+def _print(measures: list[Measure], as_json: bool) -> None:
+    from hdbench.reporting.measures import measure_tables
+    from hdbench.reporting.tables import render
+
+    if as_json:
+        records = [
+            {
+                "method": one.method,
+                "seed": one.seed,
+                "measure": one.kind,
+                "fingerprint": one.fingerprint,
+                **one.scores,
+            }
+            for one in measures
+        ]
+        click.echo(json.dumps(records, indent=2))
+        return
+    for part in measure_tables(measures):
+        click.echo(render(part.table, "text"))
+        for note in part.notes:
+            click.echo(note)

@@ -1,0 +1,1 @@
+"""Measures beyond segmentation scores, and galleries: of methods on a benchmark."""
