@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +10,20 @@ from typing import Any
 import torch
 
 from hdbench.bench import Bench
-from hdbench.errors import CheckpointError, HdbenchError, LibraryError, UsageError, listing
-from hdbench.evaluation.scoring import choices_of, oracle_gate, score
+from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
+from hdbench.judging import choices_under, foreign_judge, photographs, score_photographs, scored
 from hdbench.library import CARD_FILE, METHODS
 from hdbench.provenance import differing_fields, digest
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import with_rows_of
-from hdbench.results import ORACLE, Result, load_result, save_result
+from hdbench.results import ORACLE, Result, load_result
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
 from hdbench.schema.report import Report
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
-from hdbench.segmentation.training import segmenter_identity, train_segmenter
+from hdbench.segmentation.training import Lessons, require_trained, train_segmenter
 from hdbench.synthesis import (
     Synthesizer,
     floor_synthesizer,
@@ -62,47 +61,62 @@ def train_method(
     )
 
 
-def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmenter:
+def train_judge(
+    bench: Bench, machine: Machine, restart: bool = False, encoder_weights: Path | None = None
+) -> Segmenter:
     """Train a benchmark's segmenter, or go on; measure the oracle and write it on its card.
 
     Where the benchmark's judge ships, this repeats its recipe in the workspace, and the one that
     ships goes on judging.
 
+    Args:
+        bench: the benchmark.
+        machine: device, decoding workers, time between checkpoints.
+        restart: move what is there aside first.
+        encoder_weights: torchvision's file, where the benchmark starts from ImageNet weights.
+
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
     """
     bench.require_scoring()  # what is wrong is found before minutes are spent
-    photographs = _photographs(bench)
+    photographs(bench)  # so are missing test scenes
+    lessons = _lessons(bench)
     folder = train_segmenter(
-        bench.benchmark,
-        0,
-        bench.judge_scenes,
-        bench.judge_data,
-        bench.segmenter_folder(),
-        machine,
-        restart,
+        bench.benchmark, 0, lessons, bench.segmenter_folder(), machine, restart, encoder_weights
     )
     segmenter = load_segmenter(folder, machine.device)
     if segmenter.card.oracle is None:
-        result = _scored(bench, segmenter, ORACLE, 0, None, photographs)
-        oracle = {
-            "benchmark": bench.benchmark.name,
-            "scoring": bench.scoring.name,
-            "fingerprint": result.fingerprint,
-            "pixel_accuracy": result.scores["pixel_accuracy"],
-            "mean_iou": result.scores["mean_iou"],
-        }
-        segmenter.card = replace(segmenter.card, oracle=oracle)
-        write_card(folder, segmenter.card)
+        declare_oracle(folder, segmenter, score_photographs(bench, segmenter))
     return segmenter
 
 
-def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> Segmenter:
+def _lessons(bench: Bench) -> Lessons:
+    """Return what a benchmark's own segmenter learns from."""
+    title = f"{bench.benchmark.name}/{bench.benchmark.segmenter.split}"
+    return Lessons(bench.judge_scenes, bench.judge_data, title)
+
+
+def declare_oracle(folder: Path, segmenter: Segmenter, oracle: Result) -> None:
+    """Write the oracle's scores on a segmenter's card; the oracle gate holds later ones to them."""
+    declared = {
+        "benchmark": oracle.benchmark,
+        "scoring": oracle.scoring,
+        "fingerprint": oracle.fingerprint,
+        **{name: oracle.scores[name] for name in ("pixel_accuracy", "mean_iou", "class_iou")},
+    }
+    segmenter.card = replace(segmenter.card, oracle=declared)
+    write_card(folder, segmenter.card)
+
+
+def open_segmenter(
+    bench: Bench, folder: Path | None, device: torch.device, trust: bool = False
+) -> Segmenter:
     """Return the segmenter that judges a benchmark.
 
     Args:
         bench: the benchmark.
         folder: another segmenter's folder, or None for the benchmark's judge.
         device: where it computes.
+        trust: let a segmenter that is a program of its makers run.
 
     Raises:
         CheckpointError: it does not exist yet, is damaged, or the benchmark's own was trained
@@ -118,7 +132,7 @@ def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> S
     else:
         other = f"set judge = \"{OWN}\" in the benchmark, then 'hdbench segmenter train'"
     try:
-        segmenter = load_segmenter(folder or bench.judge_folder(), device)
+        segmenter = load_segmenter(folder or bench.judge_folder(), device, trust)
         segmenter.accepts(bench.space, benchmark.size.width, benchmark.size.height)
     except (CheckpointError, UsageError) as error:
         raise type(error)(f"{error}\nNext: {other}") from None
@@ -132,19 +146,29 @@ def _require_trained_judge(bench: Bench) -> None:
             f"{folder}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
             "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
         )
-    require_identity(folder, segmenter_identity(bench.benchmark, 0, bench.judge_data))
+    require_trained(bench.benchmark, 0, _lessons(bench), folder)
 
 
-def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.device) -> list[Path]:
-    """Make the test images of a method that are missing and return the paths of all.
+def synthesize_method(
+    bench: Bench, method: Method, seed: int, device: torch.device, training: bool = False
+) -> list[Path]:
+    """Make the images of a method that are missing and return the paths of all.
 
     The oracle's are the dataset's own photographs.
+
+    Args:
+        bench: the benchmark.
+        method: the resolved method.
+        seed: of its run.
+        device: where its generator computes.
+        training: of the training split, instead of the test split.
 
     Raises:
         CheckpointError: the run is not trained to its end, or is of another configuration.
     """
+    scenes = bench.train_scenes if training else bench.test_scenes
     if isinstance(method, Oracle):
-        return _photographs(bench)
+        return [entry.image for entry in scenes]
     folder = bench.run_folder(method.name, seed)
     weights = folder / GENERATOR_FILE
     made_by = [digest(_identity(bench, method, seed))]
@@ -157,15 +181,25 @@ def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.dev
             return floor_synthesizer(method, bench.training_set)
         return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
 
+    maps = bench.train_map_digests if training else bench.test_map_digests
     return write_images(
         make,
-        bench.test_scenes,
+        scenes,
         bench.space,
         bench.benchmark,
-        bench.image_folder(method.name, seed),
-        sources=[digest([*made_by, *maps]) for maps in bench.test_map_digests],
+        bench.image_folder(method.name, seed, training),
+        sources=[digest([*made_by, *row]) for row in maps],
         title=f"synthesizing {method.name}",
     )
+
+
+def image_files(bench: Bench, name: str, seed: int) -> list[Path]:
+    """Return where the test images of a method lie, made or not."""
+    method = bench.library.method(name)
+    if isinstance(method, Oracle):
+        return photographs(bench)
+    its_seed = seed if isinstance(method, Pix2PixHD) else 0
+    return image_paths(bench.image_folder(method.name, its_seed), bench.test_scenes)
 
 
 def evaluate(
@@ -197,7 +231,7 @@ def evaluate(
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
         images = synthesize_method(bench, method, its_seed, device)
         run = None if isinstance(method, Oracle) else digest(_identity(bench, method, its_seed))
-        result = _scored(bench, segmenter, method.name, its_seed, run, images)
+        result = scored(bench, segmenter, method.name, its_seed, run, images)
         results[method.name] = result
     return [results[method.name] for method in chosen]
 
@@ -214,11 +248,11 @@ def stored_results(
             benchmark's now, or is of a run or images that have changed since.
     """
     found: dict[str, Result] = {}
-    choices = _choices(bench, segmenter)
+    choices = choices_under(bench, segmenter)
     for name in methods:
         method = bench.library.method(name)
         its_seed = seed if isinstance(method, Pix2PixHD) else 0
-        path = bench.result_path(method.name, its_seed, _foreign_judge(bench, segmenter))
+        path = bench.result_path(method.name, its_seed, foreign_judge(bench, segmenter))
         if not path.is_file():
             continue
         result = load_result(path)
@@ -236,83 +270,13 @@ def stored_results(
 
 def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -> bool:
     if isinstance(method, Oracle):
-        images = _photographs(bench)
+        images = photographs(bench)
     else:
         images = image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
         if result.run != digest(_identity(bench, method, seed)):
             return False
     present = all(path.is_file() for path in images)
     return present and bench.file_digests.of(images) == result.images
-
-
-def _choices(bench: Bench, segmenter: Segmenter) -> dict[str, Any]:
-    if bench.scoring.labels.edge_band:  # instance maps change the number only where edges do
-        maps = bench.test_map_digests
-    else:
-        maps = [[label] for label in bench.test_label_digests]
-    labels = [
-        [entry.name, *digests] for entry, digests in zip(bench.test_scenes, maps, strict=True)
-    ]
-    return choices_of(bench.benchmark, bench.scoring, bench.space, segmenter, labels)
-
-
-def _scored(
-    bench: Bench,
-    segmenter: Segmenter,
-    method: str,
-    seed: int,
-    run: str | None,
-    images: list[Path],
-) -> Result:
-    """Return the stored result if it is still true, else score and store."""
-    foreign = _foreign_judge(bench, segmenter)
-    trainable = foreign is None and bench.benchmark.judge == OWN
-    path = bench.result_path(method, seed, foreign)
-    choices = _choices(bench, segmenter)
-    if path.is_file():
-        try:
-            known = load_result(path)
-        except HdbenchError:  # damaged: computed again below
-            known = None
-        if (
-            known is not None
-            and known.choices == choices
-            and known.run == run
-            and known.images == bench.file_digests.of(images)
-        ):
-            if method == ORACLE:
-                oracle_gate(known, segmenter, trainable)
-            return known
-    result = score(
-        method,
-        seed,
-        run,
-        segmenter,
-        bench.test_scenes,
-        images,
-        choices,
-        bench.space,
-        bench.benchmark,
-        bench.scoring,
-    )
-    if method == ORACLE:
-        oracle_gate(result, segmenter, trainable)
-    save_result(path, result)
-    return result
-
-
-def _foreign_judge(bench: Bench, segmenter: Segmenter) -> str | None:
-    """Return a short name of a segmenter that is not the benchmark's judge, or None if it is."""
-    weights = segmenter.card.weights
-    try:
-        judge = json.loads((bench.judge_folder() / CARD_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, LibraryError):
-        judge = {}
-    return None if judge.get("weights") == weights else weights[:8]
-
-
-def _photographs(bench: Bench) -> list[Path]:
-    return [entry.image for entry in bench.test_scenes]
 
 
 def _require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:

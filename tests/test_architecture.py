@@ -27,8 +27,11 @@ ROOMS = (
     "bench",
     "segmentation",
     "evaluation",
+    "judging",
     "reporting",
     "pipeline",
+    "inspecting",
+    "synthetic_training",
     "quickstart",
     "cli",
 )

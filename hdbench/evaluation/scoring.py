@@ -44,7 +44,6 @@ def choices_of(
         segmenter: the judge.
         labels: for every scene, in order, its name and the digests of the maps that are counted.
     """
-    card = segmenter.card
     return {
         "schema": SCHEMA,
         "dataset": benchmark.data.layout,
@@ -55,17 +54,7 @@ def choices_of(
         "scoring": scoring.model_dump(exclude={"title", "source"}),
         "image_size": [benchmark.size.width, benchmark.size.height],
         "photograph_resize": "bicubic, antialias, 8 bit",
-        "segmenter": {
-            "architecture": card.architecture,
-            "encoder": card.encoder,
-            "depth": card.depth,
-            "enlarge": card.enlarge,
-            "weights": card.weights,
-            "mean": card.mean,
-            "std": card.std,
-            "input": "RGB in [0, 1]",
-            "dtype": "float32",
-        },
+        "segmenter": segmenter.card.choices,
     }
 
 
