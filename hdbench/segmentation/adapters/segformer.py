@@ -1,0 +1,102 @@
+"""SegFormer (Xie et al., NeurIPS 2021) as Hugging Face's transformers has it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hdbench.errors import CheckpointError, UsageError
+from hdbench.provenance import file_digest
+from hdbench.runtime.checkpoint import load_weights
+from hdbench.runtime.state_dicts import read_state_dict
+from hdbench.segmentation.adapters.hub import repository_folder, weights_in
+from hdbench.segmentation.adoption import Wanted, blank_card, fill, require_same_names
+from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard, verified
+from hdbench.storage import write_atomically
+
+_CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
+_WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
+
+
+class _Logits(torch.nn.Module):
+    """A transformers model that answers with its logits alone."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits at a quarter of the images' size."""
+        return self.model(pixel_values=images).logits
+
+
+def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -> Segmenter:
+    """Return the segmenter of a folder.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or not what it says.
+        UsageError: transformers is not installed.
+    """
+    network = _Logits(_built(folder))
+    load_weights(folder / WEIGHTS_FILE, network)
+    return verified(folder / WEIGHTS_FILE, network, card, device)
+
+
+def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard:
+    """Write hdbench's folder of a SegFormer in transformers' layout.
+
+    Its class names, if it states any, must be those of the label space. Logits come at a quarter
+    of the image and are resized bilinearly to it.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, of another model or of other classes.
+        UsageError: transformers is not installed, or nobody states mean and std.
+    """
+    found = repository_folder(source, (_CONFIG, _PREPROCESSOR, *_WEIGHTS), wanted.download)
+    network = _built(found)
+    config = network.config
+    require_same_names(source, [config.id2label[n] for n in sorted(config.id2label)], wanted)
+    path = weights_in(found, _WEIGHTS)
+    origin = {"file": source, "sha256": file_digest(path)}
+    sizes = f"segformer {config.hidden_sizes} {config.depths}"
+    facts = _normalisation(found / _PREPROCESSOR)
+    card = blank_card(kind, sizes, wanted, origin, sides=[1, 0], **facts)
+    state = {f"model.{name}": value for name, value in read_state_dict(path, wanted.trust).items()}
+    card = fill(str(path), _Logits(network), state, folder, card)
+    write_atomically(folder / _CONFIG, (found / _CONFIG).read_bytes())
+    return card
+
+
+def _built(folder: Path) -> Any:
+    """Return the model of a folder's configuration with fresh weights."""
+    try:
+        from transformers import SegformerConfig, SegformerForSemanticSegmentation
+    except ImportError:
+        raise UsageError(
+            "SegFormer needs the package 'transformers'; install the extra: "
+            "pip install 'hdbench[hf]'"
+        ) from None
+    path = folder / _CONFIG
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("model_type") != "segformer":
+            raise ValueError(f"model_type = {content.get('model_type')!r}; expected 'segformer'")
+        return SegformerForSemanticSegmentation(SegformerConfig.from_dict(content))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; transformers' models have one") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not a SegFormer's configuration ({error})") from None
+
+
+def _normalisation(path: Path) -> dict[str, Any]:
+    """Return mean, std and range of an image processor's file, where it states them."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        mean, std = list(settings["image_mean"]), list(settings["image_std"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    factor = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
+    return {"mean": mean, "std": std, "peak": round(255 * float(factor), 6)}
