@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, seed_option
+from hdbench.cli.options import bench_options, device_option, seed_option, trust_option
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--scoring", metavar="NAME", help="Another scoring convention than the benchmark's own."
 )
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     methods: tuple[str, ...],
@@ -43,6 +44,7 @@ def evaluate(
     device: str,
     segmenter_folder: Path | None,
     scoring: str | None,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Score methods beside the oracle and the floors; synthesizes what is missing.
@@ -60,7 +62,7 @@ def evaluate(
     if scoring is not None:
         bench = bench.scored_under(scoring)
     chosen = choose_device(device)
-    segmenter = pipeline.open_segmenter(bench, segmenter_folder, chosen)
+    segmenter = pipeline.open_segmenter(bench, segmenter_folder, chosen, trust)
     results = pipeline.evaluate(bench, methods, seed, segmenter, chosen)
     if as_json:
         records = [
