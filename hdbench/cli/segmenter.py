@@ -257,7 +257,7 @@ def import_segmenter(
 
     \b
     KIND           SOURCE
-    smp            folder or hub id of segmentation-models-pytorch
+    smp            folder or hub id of segmentation-models-pytorch; needs --mean and --std
     segformer      folder or hub id of transformers' SegFormer (extra 'hf')
     pspnet-mmseg   MMSegmentation's pspnet_r101-d8_512x1024_80k_cityscapes .pth
     pspnet-semseg  semseg's pspnet101 .pth for Cityscapes

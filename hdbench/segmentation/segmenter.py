@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,8 @@ class SegmenterCard:
             return f"order = {self.order!r}; expected RGB or BGR"
         if len(self.mean) != 3 or len(self.std) != 3 or not all(value > 0 for value in self.std):
             return f"mean = {self.mean}, std = {self.std}; expected three numbers each, std above 0"
+        if len(self.sides) != 2 or not 0 <= self.sides[1] < self.sides[0]:
+            return f"sides = {self.sides}; expected a divisor and a smaller rest"
         if not self.peak > 0:
             return f"peak = {self.peak!r}; expected 1.0 or 255.0"
         return None
@@ -198,10 +201,15 @@ def halve_parameters(network: nn.Module) -> None:
 
 def weights_digest(network: nn.Module) -> str:
     """Return the SHA-256 of a network's tensors as fp32, in whatever precision they are stored."""
+    return state_digest(network.state_dict())
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Return the like of ``weights_digest`` for a state dict."""
     return tensors_digest(
         {
             name: value.float() if value.is_floating_point() else value
-            for name, value in network.state_dict().items()
+            for name, value in state.items()
         }
     )
 

@@ -38,10 +38,11 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
 def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard:
     """Write hdbench's folder of a model that smp's ``save_pretrained`` wrote.
 
-    Mean and std are those of its encoder's ImageNet weights in smp, unless the user states others.
+    Its files do not say how images are normalised, and smp would have to ask the hub.
 
     Raises:
         CheckpointError: a file is missing, damaged, or not what the configuration describes.
+        UsageError: the user does not state mean and std.
     """
     found = repository_folder(source, (_CONFIG, *_WEIGHTS), wanted.download)
     config = _config(found / _CONFIG)
@@ -49,9 +50,8 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
     path = weights_in(found, _WEIGHTS)
     encoder = str(config.get("encoder_name"))
     origin = {"file": source, "sha256": file_digest(path)}
-    facts = _normalisation(encoder)
     stride = getattr(getattr(network, "encoder", None), "output_stride", 32)
-    card = blank_card(kind, encoder, wanted, origin, sides=[stride, 0], **facts)
+    card = blank_card(kind, encoder, wanted, origin, sides=[stride, 0])
     card = fill(str(path), network, read_state_dict(path, wanted.trust), folder, card)
     write_atomically(folder / _CONFIG, json.dumps(config, indent=2).encode())
     return card
@@ -78,17 +78,3 @@ def _built(path: Path, config: dict[str, Any]) -> nn.Module:
         return kind(**arguments)
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: smp cannot build this ({str(error)[:200]})") from None
-
-
-def _normalisation(encoder: str) -> dict[str, Any]:
-    """Return mean, std, order and range of an encoder's ImageNet weights, where smp knows them."""
-    try:
-        settings = smp.encoders.get_preprocessing_params(encoder)
-    except (KeyError, ValueError):
-        return {}
-    return {
-        "mean": list(settings["mean"]),
-        "std": list(settings["std"]),
-        "order": str(settings["input_space"]),
-        "peak": float(settings["input_range"][1]),
-    }

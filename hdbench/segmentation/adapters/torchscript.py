@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from hdbench.errors import CheckpointError
 from hdbench.provenance import file_digest
@@ -16,6 +17,18 @@ from hdbench.segmentation.segmenter import Segmenter, SegmenterCard, require_dig
 from hdbench.storage import write_atomically
 
 _FILE = "model.torchscript.pt"
+
+
+class _Program(nn.Module):
+    """A TorchScript program as a module like any other: it can be frozen and moved."""
+
+    def __init__(self, program: nn.Module) -> None:
+        super().__init__()
+        self.program = program
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return what the program answers."""
+        return self.program(images)
 
 
 def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -> Segmenter:
@@ -28,7 +41,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
     path = folder / _FILE
     network = _opened(path, device, trust)
     require_digest(path, file_digest(path), card)
-    segmenter = Segmenter(network, card, device)
+    segmenter = Segmenter(_Program(network), card, device)
     _require_evaluation_mode(path, segmenter)
     return segmenter
 

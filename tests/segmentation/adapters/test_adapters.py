@@ -125,25 +125,27 @@ def unet(tmp_path: Path) -> Path:
 def test_any_model_of_smp_judges_as_smp_computes(unet: Path, tmp_path: Path) -> None:
     config = json.loads((unet / "config.json").read_text())
     (unet / "config.json").write_text(json.dumps({**config, "encoder_weights": "imagenet"}))
-    segmenter = adopt("smp", str(unet), tmp_path / "ours", WANTED)
+    segmenter = adopt("smp", str(unet), tmp_path / "ours", STATED)
     card = segmenter.card
-    assert (card.architecture, card.encoder, card.mean[0]) == ("smp", "resnet18", 0.485)
+    assert (card.architecture, card.encoder, card.mean) == ("smp", "resnet18", MEAN)
     (unet / "config.json").write_text(json.dumps(config))
     theirs = smp.from_pretrained(str(unet)).eval()
     images = noise(2, 3, 64, 96)
-    expected = theirs(normalised(images, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    expected = theirs(normalised(images, MEAN, STD))
     assert torch.allclose(segmenter.logits(images), expected, atol=1e-5)
-    with pytest.raises(UsageError, match="divide by 8"):
-        segmenter.logits(noise(1, 3, 60, 96))
+    with pytest.raises(UsageError, match="--mean R,G,B"):
+        adopt("smp", str(unet), tmp_path / "unstated", WANTED)
+    with pytest.raises(UsageError, match="divide by"):
+        segmenter.logits(noise(1, 3, 63, 96))
 
 
 def test_a_pickled_model_of_smp_is_read_as_tensors(unet: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     torch.save(load_file(unet / "model.safetensors"), unet / "pytorch_model.bin")
-    first = adopt("smp", str(unet), tmp_path / "a", WANTED)
+    first = adopt("smp", str(unet), tmp_path / "a", STATED)
     (unet / "model.safetensors").unlink()
-    assert adopt("smp", str(unet), tmp_path / "b", WANTED).card.weights == first.card.weights
+    assert adopt("smp", str(unet), tmp_path / "b", STATED).card.weights == first.card.weights
 
 
 @pytest.mark.parametrize(
@@ -160,12 +162,12 @@ def test_a_configuration_that_does_not_fit_is_refused(
     config = json.loads((unet / "config.json").read_text())
     (unet / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(CheckpointError, match=message):
-        adopt("smp", str(unet), tmp_path / "ours", WANTED)
+        adopt("smp", str(unet), tmp_path / "ours", STATED)
     assert not (tmp_path / "ours" / "segmenter.json").exists()
 
 
 def test_another_number_of_classes_is_noticed(unet: Path, tmp_path: Path) -> None:
-    wanted = replace(WANTED, space=LABEL_SPACES["cityscapes"])
+    wanted = replace(STATED, space=LABEL_SPACES["cityscapes"])
     with pytest.raises(CheckpointError, match="finite logits 1 x 19 x h x w of the classes of 'ci"):
         adopt("smp", str(unet), tmp_path / "ours", wanted)
 
@@ -203,7 +205,7 @@ def test_a_hub_id_is_taken_from_the_cache(
         "snapshot_download",
         lambda *words, **options: real(*words, cache_dir=hub_cache, **options),
     )
-    segmenter = adopt("smp", "owner/unet-camvid", tmp_path / "ours", WANTED)
+    segmenter = adopt("smp", "owner/unet-camvid", tmp_path / "ours", STATED)
     assert segmenter.card.source is not None
     assert segmenter.card.source["file"] == "owner/unet-camvid"
 
@@ -282,6 +284,30 @@ def test_a_segformer_that_does_not_say_its_mean_needs_it_stated(
     with pytest.raises(UsageError, match="does not say how images are normalised"):
         adopt("segformer", str(segformer), tmp_path / "ours", WANTED)
     assert adopt("segformer", str(segformer), tmp_path / "ours", STATED).card.mean == MEAN
+
+
+def test_a_segformer_of_other_shapes_or_names_is_refused(segformer: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(segformer / "model.safetensors")
+    state["decode_head.classifier.weight"] = torch.zeros(5, 16, 1, 1)
+    state["more"] = torch.zeros(1)
+    del state["decode_head.classifier.bias"]
+    save_file(state, segformer / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="3 tensors differ") as error:
+        adopt("segformer", str(segformer), tmp_path / "ours", WANTED)
+    assert "decode_head.classifier.bias: missing in the file" in str(error.value)
+    assert "more: not in this network" in str(error.value)
+
+
+def test_a_pickled_segformer_is_read_as_tensors(segformer: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    torch.save(load_file(segformer / "model.safetensors"), segformer / "pytorch_model.bin")
+    first = adopt("segformer", str(segformer), tmp_path / "a", WANTED)
+    (segformer / "model.safetensors").unlink()
+    second = adopt("segformer", str(segformer), tmp_path / "b", WANTED)
+    assert second.card.weights == first.card.weights
 
 
 def test_another_model_of_transformers_is_refused(segformer: Path, tmp_path: Path) -> None:
