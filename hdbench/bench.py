@@ -122,6 +122,11 @@ class Bench:
         return _rows(self._maps(self.test_scenes))
 
     @cached_property
+    def train_map_digests(self) -> list[list[str]]:
+        """The like of ``test_map_digests`` for the scenes that methods learn from."""
+        return _rows(self._maps(self.train_scenes))
+
+    @cached_property
     def training_set(self) -> TrainingSet:
         """The training split in memory, for the floors."""
         size = self.benchmark.size
@@ -205,9 +210,10 @@ class Bench:
             kind += f".subset-{digest(sorted(self.subset))[:8]}"
         return self.workspace.result(self.benchmark.name, method, seed, kind)
 
-    def image_folder(self, method: str, seed: int) -> Path:
-        """Return where a method's images of the test split lie."""
-        return self.run_folder(method, seed) / "images" / Split.parse(self.benchmark.data.test).name
+    def image_folder(self, method: str, seed: int, training: bool = False) -> Path:
+        """Return where a method's images of the test split lie, or of the training split."""
+        split = self.benchmark.data.train if training else self.benchmark.data.test
+        return self.run_folder(method, seed) / "images" / Split.parse(split).name
 
     @cached_property
     def file_digests(self) -> FileDigests:

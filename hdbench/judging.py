@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from hdbench.bench import Bench
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.loading import read_label
 from hdbench.errors import HdbenchError
 from hdbench.evaluation.parts import Parts
+from hdbench.evaluation.passes import as_seen, prepared_image
 from hdbench.evaluation.scoring import (
     Candidate,
     Convention,
@@ -19,7 +25,7 @@ from hdbench.evaluation.scoring import (
     score,
 )
 from hdbench.imports.record import image_facts
-from hdbench.provenance import digest
+from hdbench.provenance import digest, file_digest
 from hdbench.results import ORACLE, Result, load_result, save_result
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.benchmark import OWN
@@ -131,3 +137,52 @@ def _still_true(
         return None
     same = known.choices == choices and known.run == run and known.images == digests
     return known if same else None
+
+
+def score_photographs(bench: Bench, segmenter: Segmenter) -> Result:
+    """Return the oracle's result under the benchmark's own convention (``scored``)."""
+    [result] = scored(bench, [bench.scoring], segmenter, ORACLE, 0, None, bench.photographs)
+    return result
+
+
+def measured(
+    bench: Bench,
+    segmenter: Segmenter,
+    title: str,
+    scenes: Sequence[SceneFiles],
+    images: Sequence[Path],
+) -> Result:
+    """Return the result of some images against some labels, computed now and stored nowhere.
+
+    Args:
+        bench: the benchmark.
+        segmenter: the judge.
+        title: what the progress bar calls the images.
+        scenes: the labels.
+        images: photographs or pictures of any size, resized like the oracle's.
+
+    Raises:
+        DataError: a file is missing or damaged.
+        UsageError: the segmenter judges another label space or size.
+    """
+    require_images(images, title)
+    choices = choices_under(bench, bench.scoring, segmenter)
+    hashes = [file_digest(path) for path in images]
+    with tempfile.TemporaryDirectory(prefix="hdbench-") as scratch:
+        convention = Convention(bench.scoring, choices, Parts(Path(scratch), digest(choices)))
+        candidate = Candidate(title, 0, None, scenes, images, hashes)
+        [result] = score(candidate, segmenter, bench.space, bench.benchmark, [convention])
+    return result
+
+
+def judged_images(bench: Bench, images: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
+    """Yield each test scene's name and its image as a judge is given it: uint8 3 x H x W.
+
+    Raises:
+        DataError: an image is missing, damaged or of another size.
+    """
+    policy = bench.scoring.segmenter
+    for scene, path in zip(bench.test_scenes, images, strict=True):
+        image = prepared_image(path, bench.benchmark, photograph=path == scene.image)
+        height, width = read_label(scene.label, bench.space).shape
+        yield scene.name, as_seen(image, policy, bench.benchmark, (height, width))

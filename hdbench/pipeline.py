@@ -11,24 +11,24 @@ import torch
 from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
 from hdbench.evaluation.prediction import require_fitting
+from hdbench.evaluation.scoring import require_images
 from hdbench.imports.record import scenes_of
-from hdbench.judging import choices_under, scored
+from hdbench.judging import choices_under, score_photographs, scored
 from hdbench.library import CARD_FILE, METHODS
 from hdbench.measures import measures_of
 from hdbench.provenance import differing_fields
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import with_rows_of
 from hdbench.results import ORACLE, Result, load_result
-from hdbench.runs import require_trained, run_digest, synthesize_method
+from hdbench.runs import image_files, require_trained, run_digest, seed_of, synthesize_method
 from hdbench.runtime.devices import Machine
-from hdbench.runtime.job import require_identity
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Images, Method, Oracle, Pix2PixHD
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
-from hdbench.segmentation.training import segmenter_identity, train_segmenter
+from hdbench.segmentation.training import Lessons, require_learnt, train_segmenter
 from hdbench.synthesis import image_paths
 from hdbench.training.loop import train
 
@@ -60,47 +60,62 @@ def train_method(
     )
 
 
-def train_judge(bench: Bench, machine: Machine, restart: bool = False) -> Segmenter:
+def train_judge(
+    bench: Bench, machine: Machine, restart: bool = False, encoder_weights: Path | None = None
+) -> Segmenter:
     """Train a benchmark's segmenter, or go on; measure the oracle and write it on its card.
 
     Where the benchmark's judge ships, this repeats its recipe in the workspace, and the one that
     ships goes on judging.
 
+    Args:
+        bench: the benchmark.
+        machine: device, decoding workers, time between checkpoints.
+        restart: move what is there aside first.
+        encoder_weights: torchvision's file, where the benchmark starts from ImageNet weights.
+
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
     """
     bench.require_scoring()  # what is wrong is found before minutes are spent
-    images = bench.photographs
+    require_images(bench.photographs, ORACLE)
+    lessons = _lessons(bench)
     folder = train_segmenter(
-        bench.benchmark,
-        0,
-        bench.judge_scenes,
-        bench.judge_data,
-        bench.segmenter_folder(),
-        machine,
-        restart,
+        bench.benchmark, 0, lessons, bench.segmenter_folder(), machine, restart, encoder_weights
     )
     segmenter = load_segmenter(folder, machine.device)
     if segmenter.card.oracle is None:
-        [result] = scored(bench, [bench.scoring], segmenter, ORACLE, 0, None, images)
-        oracle = {
-            "benchmark": bench.benchmark.name,
-            "scoring": bench.scoring.name,
-            "fingerprint": result.fingerprint,
-            "pixel_accuracy": result.scores["pixel_accuracy"],
-            "mean_iou": result.scores["mean_iou"],
-        }
-        segmenter.card = replace(segmenter.card, oracle=oracle)
-        write_card(folder, segmenter.card)
+        declare_oracle(folder, segmenter, score_photographs(bench, segmenter))
     return segmenter
 
 
-def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> Segmenter:
+def _lessons(bench: Bench) -> Lessons:
+    """Return what a benchmark's own segmenter learns from."""
+    title = f"{bench.benchmark.name}/{bench.benchmark.segmenter.split}"
+    return Lessons(bench.judge_scenes, bench.judge_data, title)
+
+
+def declare_oracle(folder: Path, segmenter: Segmenter, oracle: Result) -> None:
+    """Write the oracle's scores on a segmenter's card; the oracle gate holds later ones to them."""
+    declared = {
+        "benchmark": oracle.benchmark,
+        "scoring": oracle.scoring,
+        "fingerprint": oracle.fingerprint,
+        **{name: oracle.scores[name] for name in ("pixel_accuracy", "mean_iou", "class_iou")},
+    }
+    segmenter.card = replace(segmenter.card, oracle=declared)
+    write_card(folder, segmenter.card)
+
+
+def open_segmenter(
+    bench: Bench, folder: Path | None, device: torch.device, trust: bool = False
+) -> Segmenter:
     """Return the segmenter that judges a benchmark.
 
     Args:
         bench: the benchmark.
         folder: another segmenter's folder, or None for the benchmark's judge.
         device: where it computes.
+        trust: let a segmenter that is a program of its makers run.
 
     Raises:
         CheckpointError: it does not exist yet, is damaged, or the benchmark's own was trained
@@ -116,7 +131,7 @@ def open_segmenter(bench: Bench, folder: Path | None, device: torch.device) -> S
     else:
         other = f"set judge = \"{OWN}\" in the benchmark, then 'hdbench segmenter train'"
     try:
-        segmenter = load_segmenter(folder or bench.judge_folder(), device)
+        segmenter = load_segmenter(folder or bench.judge_folder(), device, trust)
         require_fitting(segmenter, bench.space, benchmark.size, bench.scoring)
     except (CheckpointError, UsageError) as error:
         raise type(error)(f"{error}\nNext: {other}") from None
@@ -130,7 +145,7 @@ def _require_trained_judge(bench: Bench) -> None:
             f"{folder}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
             "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
         )
-    require_identity(folder, segmenter_identity(bench.benchmark, 0, bench.judge_data))
+    require_learnt(bench.benchmark, 0, _lessons(bench), folder)
 
 
 def evaluate(
@@ -179,7 +194,7 @@ def evaluate_under(
     chosen += [bench.library.method(name) for name in (ORACLE, *FLOOR_METHODS) if name not in known]
     results: dict[str, list[Result]] = {}
     for method in sorted(chosen, key=lambda method: not isinstance(method, Oracle)):
-        its_seed = seed if isinstance(method, Pix2PixHD) else 0
+        its_seed = seed_of(method, seed)
         with ranks.first_alone():
             images = synthesize_method(bench, method, its_seed, device)
             run = run_digest(bench, method, its_seed)
@@ -204,7 +219,7 @@ def stored_results(
     choices = choices_under(bench, bench.scoring, segmenter)
     for name in methods:
         method = bench.library.method(name)
-        its_seed = seed if isinstance(method, Pix2PixHD) else 0
+        its_seed = seed_of(method, seed)
         path = bench.result_path(method.name, its_seed, bench.foreign_judge(segmenter.card.weights))
         if not path.is_file():
             continue
@@ -224,10 +239,7 @@ def stored_results(
 def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -> bool:
     if result.run != run_digest(bench, method, seed):
         return False
-    if isinstance(method, Oracle):
-        images = bench.photographs
-    else:
-        images = image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
+    images = image_files(bench, method, seed)
     present = all(path.is_file() for path in images)
     return present and bench.file_digests.of(images) == result.images
 
@@ -275,7 +287,7 @@ def report_on(
             "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
         )
     measured = [bench.library.method(named[name]) for name in results]
-    seeds = {entry.name: seed if isinstance(entry, Pix2PixHD) else 0 for entry in measured}
+    seeds = {entry.name: seed_of(entry, seed) for entry in measured}
     runs = {
         method.name: bench.run_folder(method.name, seeds[method.name])
         for method in measured

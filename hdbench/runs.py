@@ -25,32 +25,56 @@ from hdbench.synthesis import (
 from hdbench.training.loop import GENERATOR_FILE, run_identity
 
 
-def synthesize_method(bench: Bench, method: Method, seed: int, device: torch.device) -> list[Path]:
-    """Make the test images of a method that are missing and return the paths of all.
+def seed_of(method: Method, seed: int) -> int:
+    """Return the seed of a method's run: only what is trained has another than 0."""
+    return seed if isinstance(method, Pix2PixHD) else 0
+
+
+def synthesize_method(
+    bench: Bench, method: Method, seed: int, device: torch.device, training: bool = False
+) -> list[Path]:
+    """Make the images of a method that are missing and return the paths of all.
 
     The oracle's are the dataset's own photographs, an imported method's what was imported.
+
+    Args:
+        bench: the benchmark.
+        method: the resolved method.
+        seed: of its run.
+        device: where its generator computes.
+        training: of the training split, which nobody imports images of, instead of the test split.
 
     Raises:
         CheckpointError: the run is not trained to its end, or is of another configuration.
         DataError: imported images are missing, or are not those that were imported.
     """
+    scenes = bench.train_scenes if training else bench.test_scenes
     if isinstance(method, Oracle):
-        return bench.photographs
+        return [entry.image for entry in scenes]
     if isinstance(method, Images):
+        assert not training
         return imported_paths(bench, method)
     made_by = [digest(images_identity(bench, method, seed))]
     if isinstance(method, Pix2PixHD):
         require_trained(bench, method, seed)
         made_by += bench.file_digests.of([bench.run_folder(method.name, seed) / GENERATOR_FILE])
+    digests = bench.train_map_digests if training else bench.test_map_digests
     return write_images(
         lambda: _synthesizer(bench, method, seed, device),
-        bench.test_scenes,
+        scenes,
         bench.space,
         bench.benchmark,
-        bench.image_folder(method.name, seed),
-        sources=[digest([*made_by, *maps]) for maps in bench.test_map_digests],
+        bench.image_folder(method.name, seed, training),
+        sources=[digest([*made_by, *maps]) for maps in digests],
         title=f"synthesizing {method.name}",
     )
+
+
+def image_files(bench: Bench, method: Method, seed: int) -> list[Path]:
+    """Return where the test images of a method lie, made or not."""
+    if isinstance(method, Oracle):
+        return bench.photographs
+    return image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
 
 
 def synthesize_again(

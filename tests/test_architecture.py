@@ -35,6 +35,8 @@ ROOMS = (
     "reporting",
     "pipeline",
     "measuring",
+    "inspecting",
+    "synthetic_training",
     "quickstart",
     "cli",
 )

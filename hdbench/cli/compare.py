@@ -85,12 +85,12 @@ def _is_file(words: str) -> bool:
 
 def _located(bench: Bench, words: str, seed: int) -> Path:
     """Return the result file of METHOD or METHOD:SCORING."""
-    from hdbench.schema.method import Pix2PixHD
+    from hdbench.runs import seed_of
 
     name, _, scoring = words.partition(":")
     method = bench.library.method(name)
     judged = bench.scored_under(scoring) if scoring else bench
-    path = judged.result_path(method.name, seed if isinstance(method, Pix2PixHD) else 0)
+    path = judged.result_path(method.name, seed_of(method, seed))
     if not path.is_file():
         under = f" --scoring {scoring}" if scoring else ""
         raise HdbenchError(

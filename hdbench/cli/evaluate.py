@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, seed_option
+from hdbench.cli.options import bench_options, device_option, seed_option, trust_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ _OWN = "judge"
     is_flag=True,
     help="Print the fingerprint and every choice behind it, in words; score nothing.",
 )
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     methods: tuple[str, ...],
@@ -86,6 +87,7 @@ def evaluate(
     recheck: int | None,
     workers: int,
     explain: bool,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Score methods beside the oracle and the floors; synthesizes what is missing.
@@ -126,7 +128,7 @@ def evaluate(
                 bench = bench.scored_under(scorings[0])
             bench = scenes_of(bench, [bench.library.method(name) for name in methods])
             opened = [
-                pipeline.open_segmenter(bench, None if name == _OWN else Path(name), chosen)
+                pipeline.open_segmenter(bench, None if name == _OWN else Path(name), chosen, trust)
                 for name in given
             ]
         names = _judge_names(given, opened)

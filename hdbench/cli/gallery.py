@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, seed_option
+from hdbench.cli.options import bench_options, device_option, seed_option, trust_option
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--scoring", metavar="NAME", help="Another scoring convention than the benchmark's own."
 )
+@trust_option
 def gallery(
     method: str,
     bench: Bench,
@@ -35,6 +36,7 @@ def gallery(
     device: str,
     segmenter_folder: Path | None,
     scoring: str | None,
+    trust: bool,
 ) -> None:
     """Draw every test image of a scored METHOD on one page, worst score first.
 
@@ -52,5 +54,5 @@ def gallery(
     if scoring is not None:
         bench = bench.scored_under(scoring)
     chosen = choose_device(device)
-    segmenter = open_segmenter(bench, segmenter_folder, chosen)
+    segmenter = open_segmenter(bench, segmenter_folder, chosen, trust)
     click.echo(draw_gallery(bench, method, seed, segmenter, chosen))

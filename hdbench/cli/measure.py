@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, seed_option
+from hdbench.cli.options import bench_options, device_option, seed_option, trust_option
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
@@ -42,6 +42,7 @@ def measure() -> None:
     metavar="DIR",
     help="Another segmenter than the benchmark's judge.",
 )
+@trust_option
 @_json
 def boundaries(
     methods: tuple[str, ...],
@@ -49,6 +50,7 @@ def boundaries(
     seed: int,
     device: str,
     segmenter_folder: Path | None,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Boundary F-score: do the edges that the segmenter sees lie where the labels' do?
@@ -65,7 +67,7 @@ def boundaries(
     from hdbench.runtime.devices import choose_device
 
     chosen = choose_device(device)
-    segmenter = open_segmenter(bench, segmenter_folder, chosen)
+    segmenter = open_segmenter(bench, segmenter_folder, chosen, trust)
     _print(measure_boundaries(bench, methods, seed, segmenter, chosen), as_json)
 
 

@@ -23,6 +23,11 @@ seed_option = click.option("--seed", default=0, show_default=True, help="Seed of
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    help="Run code that a segmenter's file brings along; only for files whose makers you know.",
+)
 restart_option = click.option(
     "--restart", is_flag=True, help="Move what is there aside and begin anew."
 )

@@ -2,41 +2,93 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hdbench.cli.options import bench_options, machine_options, restart_option
+from hdbench.cli.options import (
+    bench_options,
+    device_option,
+    machine_options,
+    restart_option,
+    seed_option,
+    trust_option,
+)
+from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
     from hdbench.bench import Bench
     from hdbench.runtime.devices import Machine
+
+# ``hdbench.segmentation.adoption.KINDS``, which help need not import PyTorch for; a test compares.
+KINDS = ("smp", "pspnet-mmseg", "pspnet-semseg", "segformer", "torchscript", "predictions")
 
 
 @click.group()
 def segmenter() -> None:
-    """The PSPNet that scores images."""
+    """The segmenter that scores images: train one, check one, import one."""
 
 
 @segmenter.command()
 @bench_options
 @machine_options
 @restart_option
-def train(bench: Bench, machine: Machine, restart: bool) -> None:
+@click.option(
+    "--encoder-weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="torchvision's ImageNet weights, where the benchmark starts from them.",
+)
+@click.option(
+    "--on",
+    "method",
+    metavar="METHOD",
+    help="Learn from METHOD's training images instead, next to the photographs.",
+)
+@seed_option
+@click.option("--json", "as_json", is_flag=True, help="With --on: print JSON.")
+def train(
+    bench: Bench,
+    machine: Machine,
+    restart: bool,
+    encoder_weights: Path | None,
+    method: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Train the benchmark's segmenter; the same command goes on where it stopped.
 
     At the end it scores the test split's photographs and writes that on its card. Where the
     benchmark's judge ships with hdbench, this repeats its training; the one that ships goes on
     judging.
 
+    With --on METHOD it asks what METHOD's images are worth as training data: the same recipe learns
+    from them (those of the training split, synthesized where missing) and, at the same size, from
+    the photographs; both are scored on the real photographs of the test split. --seed is that of
+    METHOD's run; the segmenters' is always 0.
+
     \b
-    Example:
+    Examples:
       hdbench segmenter train
+      hdbench segmenter train --benchmark cityscapes --encoder-weights resnet101-63fe2227.pth
+      hdbench segmenter train --on ours-no-vgg
     """
+    if method is not None:
+        _train_on(bench, machine, restart, encoder_weights, method, seed, as_json)
+        return
+    if as_json or seed:
+        raise UsageError("--json and --seed belong to --on METHOD; the benchmark's seed is 0")
     from hdbench.pipeline import train_judge
     from hdbench.schema.benchmark import OWN
 
-    card = train_judge(bench, machine, restart).card
+    card = train_judge(bench, machine, restart, encoder_weights).card
     assert card.oracle is not None
     click.echo(f"trained: {bench.segmenter_folder()}")
     click.echo(
@@ -51,3 +103,203 @@ def train(bench: Bench, machine: Machine, restart: bool) -> None:
             f"'hdbench evaluate --segmenter {bench.segmenter_folder()}'",
             err=True,
         )
+
+
+def _train_on(
+    bench: Bench,
+    machine: Machine,
+    restart: bool,
+    encoder_weights: Path | None,
+    name: str,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from hdbench.synthetic_training import train_on
+
+    method = bench.library.method(name)
+    taught = train_on(bench, method, seed, machine, restart, encoder_weights)
+    if as_json:
+        records = [
+            {"learnt_from": one.method, "folder": str(one.folder), **one.result.scores}
+            for one in taught
+        ]
+        click.echo(json.dumps(records, indent=2))
+        return
+    width = max(len("learnt from"), *(len(one.method) for one in taught))
+    click.echo(f"{'learnt from':{width}}  pixel acc. %  mean IoU  of the photographs'")
+    real = taught[0].result.scores["mean_iou"]
+    for one in taught:
+        scores = one.result.scores
+        share = f"{scores['mean_iou'] / real:.3f}" if real else "–"
+        accuracy = 100 * scores["pixel_accuracy"]
+        click.echo(
+            f"{one.method:{width}}  {accuracy:12.2f}  {scores['mean_iou']:8.4f}  {share:>17}"
+        )
+    click.echo(
+        f"the same recipe and seed on {len(bench.train_scenes)} scenes of "
+        f"'{bench.benchmark.data.train}', scored on {len(bench.test_scenes)} photographs of "
+        f"'{bench.benchmark.data.test}'; 'oracle' learnt from photographs"
+    )
+
+
+@segmenter.command()
+@click.option(
+    "--segmenter",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Another segmenter than the benchmark's judge.",
+)
+@bench_options
+@device_option
+@trust_option
+@click.option(
+    "--declare",
+    is_flag=True,
+    help="Write the oracle on a card that declares none; later checks hold it to that.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(
+    folder: Path | None, bench: Bench, device: str, trust: bool, declare: bool, as_json: bool
+) -> None:
+    """Run a segmenter over the benchmark's photographs and say whether it can be trusted.
+
+    Prints the oracle per class beside what the segmenter's card declares, and what noise and other
+    scenes' photographs score, which must be far below. Exit status 1 if the oracle is more than one
+    point below the card, or a control is not.
+
+    \b
+    Examples:
+      hdbench segmenter check
+      hdbench segmenter check --segmenter hdbench-runs/segmenters/imported/pspnet101 --declare
+    """
+    from hdbench import inspecting, pipeline
+    from hdbench.runtime.devices import choose_device
+
+    judge = pipeline.open_segmenter(bench, folder, choose_device(device), trust)
+    if declare and judge.card.oracle is not None:
+        raise UsageError("--declare: the segmenter's card declares an oracle already")
+    found = inspecting.inspect_segmenter(bench, judge)
+    if as_json:
+        click.echo(json.dumps(inspecting.as_record(found), indent=2))
+    else:
+        click.echo("\n".join(inspecting.lines(found)))
+    inspecting.require_sound(found)
+    if declare:
+        pipeline.declare_oracle(folder or bench.judge_folder(), judge, found.oracle)
+    elif found.declared is None:
+        click.echo(
+            f"the card declares nothing for '{bench.benchmark.name}' under "
+            f"'{bench.scoring.name}', so there was no gate to hold"
+            + ("; --declare writes these scores on it" if judge.card.oracle is None else ""),
+            err=True,
+        )
+
+
+def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
+    """Return the three numbers of an option such as ``0.485,0.456,0.406``."""
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != 3:
+        raise click.BadParameter(f"'{text}'; expected three numbers, such as 0.485,0.456,0.406")
+    return values
+
+
+def _size(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """Return width and height of an option such as ``1024x512``."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise click.BadParameter(f"'{text}'; expected WIDTHxHEIGHT, such as 1024x512")
+    return int(match[1]), int(match[2])
+
+
+@segmenter.command("import")
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("source")
+@click.option("--name", help="Name of its folder; else that of the file or repository.")
+@bench_options
+@click.option(
+    "--window",
+    callback=_size,
+    metavar="WxH",
+    help="Size of the images that it judges; else the benchmark's.",
+)
+@click.option("--mean", callback=_numbers, metavar="R,G,B", help="Subtracted from its input.")
+@click.option("--std", callback=_numbers, metavar="R,G,B", help="Divides its input.")
+@click.option("--order", type=click.Choice(["RGB", "BGR"]), help="Order of mean, std and input.")
+@click.option("--peak", type=float, help="What 255 becomes before the mean: 1 or 255.")
+@click.option(
+    "--ids",
+    type=click.Choice(["label", "train"]),
+    help="What the numbers of predicted maps are; only for predictions.",
+)
+@seed_option
+@click.option("--download", is_flag=True, help="Fetch a hub id that the cache lacks.")
+@trust_option
+def import_segmenter(
+    kind: str,
+    source: str,
+    name: str | None,
+    bench: Bench,
+    window: tuple[int, int] | None,
+    ids: str | None,
+    seed: int,
+    download: bool,
+    trust: bool,
+    **stated: Any,
+) -> None:
+    """Make a judge of others' weights or predictions, for --segmenter of other verbs.
+
+    SOURCE is read once: its tensors are stored as safetensors beside a card that says what they
+    expect, and enters every fingerprint.
+
+    \b
+    KIND           SOURCE
+    smp            folder or hub id of segmentation-models-pytorch; needs --mean and --std
+    segformer      folder or hub id of transformers' SegFormer (extra 'hf')
+    pspnet-mmseg   MMSegmentation's pspnet_r101-d8_512x1024_80k_cityscapes .pth
+    pspnet-semseg  semseg's pspnet101 .pth for Cityscapes
+    torchscript    a TorchScript file; needs --mean, --std and --trust
+    predictions    folder with METHOD/SCENE.png, label maps predicted elsewhere; needs --ids
+
+    \b
+    Examples:
+      hdbench segmenter import pspnet-mmseg pspnet_r101-d8.pth --window 1024x512
+      hdbench segmenter import segformer owner/segformer-b1-cityscapes --download
+      hdbench segmenter import predictions ./predicted --ids train
+    """
+    from hdbench.judging import judged_images
+    from hdbench.runs import image_files, seed_of
+    from hdbench.segmentation.adoption import Wanted, adopt
+
+    if (kind == "predictions") != (ids is not None):
+        raise UsageError("--ids label or --ids train goes with 'predictions', and only with it")
+    size = bench.benchmark.size
+
+    def images(name: str) -> Iterator[tuple[str, Tensor]]:
+        method = bench.library.method(name)
+        return judged_images(bench, image_files(bench, method, seed_of(method, seed)))
+
+    wanted = Wanted(
+        bench.space,
+        window or (size.width, size.height),
+        trust=trust,
+        download=download,
+        images=images,
+        label_ids=ids == "label",
+        **stated,
+    )
+    own_name = name or re.sub(r"[^\w.-]", "-", Path(source).name.split(".")[0])
+    folder = bench.workspace.root / "segmenters" / "imported" / own_name
+    judge = adopt(kind, source, folder, wanted)
+    click.echo(f"imported: {folder}")
+    width, height = judge.card.window
+    click.echo(f"weights {judge.card.weights[:16]}, judges images of {width}x{height}")
+    hint = " --trust" if kind == "torchscript" else ""
+    click.echo(f"Next: 'hdbench segmenter check --segmenter {folder}{hint}'", err=True)

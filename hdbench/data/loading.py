@@ -127,6 +127,19 @@ def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) ->
     return scene
 
 
+def read_resized(files: SceneFiles, space: LabelSpace, height: int, width: int) -> Scene:
+    """Return a scene at a given size, whatever the sizes of its files; without instances.
+
+    Images that were synthesized at a benchmark's size so meet label maps at their native size.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    label = resize_nearest(read_label(files.label, space), height, width)
+    image = resize_photograph(read_photograph(files.image), height, width)
+    return Scene(name=files.name, label=label, instance=None, image=image)
+
+
 def require_one_size(files: SceneFiles, scene: Scene) -> None:
     """Check that the maps of a scene have its label map's size.
 
@@ -231,9 +244,15 @@ class _Examples(Dataset[Any]):
     """Augmented scenes by (epoch, index): a pure function of these and the seed."""
 
     def __init__(
-        self, files: Sequence[SceneFiles], space: LabelSpace, augment: Augmentation, seed: int
+        self,
+        files: Sequence[SceneFiles],
+        space: LabelSpace,
+        augment: Augmentation,
+        seed: int,
+        size: tuple[int, int] | None,
     ) -> None:
         self._files, self._space, self._augment, self._seed = files, space, augment, seed
+        self._size = size
 
     def __len__(self) -> int:
         return len(self._files)
@@ -243,9 +262,14 @@ class _Examples(Dataset[Any]):
         random = torch.Generator()
         random.manual_seed(derived_seed("augment", self._seed, epoch, index))
         try:
-            return self._augment(read_scene(self._files[index], self._space), random)
+            return self._augment(self._read(self._files[index]), random)
         except DataError as error:  # raised in a worker, it would arrive wrapped in a traceback
             return error
+
+    def _read(self, files: SceneFiles) -> Scene:
+        if self._size is None:
+            return read_scene(files, self._space)
+        return read_resized(files, self._space, *self._size)
 
 
 class _EpochOrder(Sampler[list[tuple[int, int]]]):
@@ -288,17 +312,30 @@ def training_batches(
     start: int,
     stop: int,
     workers: int,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Batch]:
     """Yield the batches of steps ``start`` to ``stop`` (exclusive).
 
     A step's batch depends on the seed and the step alone, never on where the iteration began or
     on how many workers decode ahead of the network.
 
+    Args:
+        files: the scenes.
+        space: what label ids mean.
+        augment: draws an example from a scene.
+        batch_size: examples per step.
+        seed: of order and augmentation.
+        start: the first step.
+        stop: the step after the last.
+        workers: processes that decode; 0 decodes here.
+        size: rows and columns that scenes are brought to before they are augmented; None: they are
+            read at their native size, at which all of a scene's files must agree.
+
     Raises:
         DataError: a file is damaged; raised at the step that needs it.
     """
     loader: DataLoader[Any] = DataLoader(
-        _Examples(files, space, augment, seed),
+        _Examples(files, space, augment, seed, size),
         batch_sampler=_EpochOrder(len(files), batch_size, seed, start, stop),
         collate_fn=_collate_unless_error,
         generator=torch.Generator(),  # its own, so that the global stream stays the networks'

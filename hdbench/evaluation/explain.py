@@ -152,11 +152,6 @@ def _size(value: list[int]) -> str:
     return "x".join(map(str, value))
 
 
-def _sides(value: list[int]) -> str:
-    divisor, rest = value
-    return f"multiples of {divisor}" + (f", plus {rest}" if rest else "")
-
-
 def _hash(value: str) -> str:
     return f"SHA-256 {value[:16]}"
 
@@ -261,7 +256,7 @@ _FIELDS: dict[str, tuple[str, _Words]] = {
     "segmenter.std": ("standard deviation that is divided by", None),
     "segmenter.window": ("size that the segmenter was trained at, in pixels", _size),
     "segmenter.input": ("order and range of the segmenter's input", None),
-    "segmenter.sides": ("sides of images that the segmenter reads", _sides),
+    "segmenter.classes": ("classes that the segmenter predicts", ", ".join),
     "segmenter.batch": ("images that the segmenter sees together", None),
     "segmenter.dtype": ("precision of the segmenter", None),
 }

@@ -188,8 +188,7 @@ def _padded(
     rows, columns = max(height, window[0]), max(width, window[1])
     if (rows, columns) == (height, width):
         return image, 0, 0
-    mean = torch.tensor(segmenter.card.mean).mul(255).round().clamp(0, 255).to(torch.uint8)
-    canvas = mean.view(3, 1, 1).repeat(1, rows, columns)
+    canvas = segmenter.card.mean_pixel.view(3, 1, 1).repeat(1, rows, columns)
     top, left = (rows - height) // 2, (columns - width) // 2
     canvas[:, top : top + height, left : left + width] = image
     return canvas, top, left

@@ -45,7 +45,6 @@ def choices_of(
         segmenter: the judge.
         labels: for every scene, in order, its name and the digests of the maps that are counted.
     """
-    card = segmenter.card
     return {
         "schema": SCHEMA,
         "dataset": benchmark.data.layout,
@@ -57,19 +56,7 @@ def choices_of(
         "image_size": [benchmark.size.width, benchmark.size.height],
         "decode": "Pillow, 8-bit RGB",
         "photographs": "resized to image_size first, as a generator's images are",
-        "segmenter": {
-            "architecture": card.architecture,
-            "encoder": card.encoder,
-            "depth": card.depth,
-            "enlarge": card.enlarge,
-            "weights": card.weights,
-            "mean": card.mean,
-            "std": card.std,
-            "window": card.window,
-            "input": "RGB in [0, 1]",
-            "batch": 1,
-            "dtype": "float32",
-        },
+        "segmenter": {**segmenter.card.choices, "batch": 1},
     }
 
 

@@ -30,10 +30,10 @@ from hdbench.evaluation.realism import (
 )
 from hdbench.imports.record import scenes_of
 from hdbench.measures import Measure, images_digest, measure_path, save_measure
-from hdbench.measuring.subjects import known_measure, seed_of, with_others
+from hdbench.measuring.subjects import known_measure, with_others
 from hdbench.provenance import digest, file_digest, versions
 from hdbench.results import ORACLE
-from hdbench.runs import synthesize_method
+from hdbench.runs import seed_of, synthesize_method
 
 
 def measure_realism(

@@ -10,7 +10,7 @@ from hdbench.errors import HdbenchError
 from hdbench.measures import Measure, load_measure
 from hdbench.pipeline import FLOOR_METHODS, stored_results
 from hdbench.results import Result
-from hdbench.schema.method import Method, Pix2PixHD
+from hdbench.schema.method import Method
 from hdbench.segmentation.segmenter import Segmenter
 
 
@@ -22,11 +22,6 @@ def with_others(bench: Bench, methods: Sequence[str], *others: str) -> dict[str,
         if name not in known:
             chosen[name] = bench.library.method(name)
     return chosen
-
-
-def seed_of(method: Method, seed: int) -> int:
-    """Return the seed of a method's run: only what is trained has another than 0."""
-    return seed if isinstance(method, Pix2PixHD) else 0
 
 
 def require_results(

@@ -91,8 +91,11 @@ class SegmenterTraining(Table):
 
     #: The split that it learns from; never the test split.
     split: str
-    #: Encoder of segmentation-models-pytorch, trained from scratch.
+    #: Encoder of segmentation-models-pytorch.
     encoder: str
+    #: What the encoder starts from: ``none``, random weights, or ``imagenet``, torchvision's, which
+    #: ``hdbench segmenter train`` reads from a local file and never downloads.
+    encoder_weights: Literal["none", "imagenet"]
     #: How many of its five stages are used; with 4, what is left is smaller and sees less.
     depth: Literal[3, 4, 5]
     #: How much images are enlarged before the encoder reads them: features are at 1/8 of what it
@@ -102,10 +105,19 @@ class SegmenterTraining(Table):
     epochs: Positive
     #: Scenes per step.
     batch_size: Positive
-    #: Peak of AdamW's one-cycle schedule.
+    #: ``adamw``, or ``sgd``: stochastic gradient descent with momentum.
+    optimizer: Literal["adamw", "sgd"]
+    #: ``one-cycle``: the rate rises to ``learning_rate`` and falls to nearly 0. ``poly``: it falls
+    #: as (1 - step / steps) ** ``poly_power`` from the first step (PSPNet, Sec. 5.1).
+    schedule: Literal["one-cycle", "poly"]
+    #: The largest rate of the schedule.
     learning_rate: Rate
-    #: AdamW's decoupled weight decay.
+    #: AdamW's decoupled weight decay, or the L2 penalty of SGD.
     weight_decay: Weight
+    #: Momentum of ``sgd``, which must state it; ``adamw`` does not read it.
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    #: Exponent of ``poly``, which must state it; ``one-cycle`` does not read it.
+    poly_power: Rate | None = None
     #: Weight of the auxiliary segmentation loss on the encoder's stage before last.
     auxiliary_weight: Weight
     #: Random scale, lower end; images are scaled, then cropped or padded to the full size.
@@ -125,10 +137,14 @@ class SegmenterTraining(Table):
     storage: Literal["fp32", "fp16"]
 
     @model_validator(mode="after")
-    def _split_can_be_read_and_scales_are_a_range(self) -> SegmenterTraining:
+    def _fits_together(self) -> SegmenterTraining:
         _require_split("split", self.split)
         if self.scale_min > self.scale_max:
             raise ValueError(f"scale_min {self.scale_min} is above scale_max {self.scale_max}")
+        if self.optimizer == "sgd" and self.momentum is None:
+            raise ValueError("optimizer = 'sgd' needs the key 'momentum'; PSPNet's is 0.9")
+        if self.schedule == "poly" and self.poly_power is None:
+            raise ValueError("schedule = 'poly' needs the key 'poly_power'; PSPNet's is 0.9")
         return self
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import warnings
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,23 @@ import torch
 from torch import Tensor, nn
 
 from hdbench.data.labels import LabelSpace
-from hdbench.errors import CheckpointError, UsageError
+from hdbench.errors import CheckpointError, UsageError, suggestion
 from hdbench.library import CARD_FILE
-from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, build_pspnet, enlarged
+from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, enlarged
 from hdbench.provenance import tensors_digest
-from hdbench.runtime.checkpoint import load_weights
 from hdbench.storage import cannot_write, write_atomically
 
 WEIGHTS_FILE = "model.safetensors"
+#: The module of ``hdbench.segmentation.adapters`` that loads each ``architecture`` of a card.
+ADAPTERS = {
+    "pspnet": "smp_models",
+    "smp": "smp_models",
+    "pspnet-mmseg": "published",
+    "pspnet-semseg": "published",
+    "segformer": "segformer",
+    "torchscript": "torchscript",
+    "predictions": "predictions",
+}
 
 
 @dataclass(frozen=True)
@@ -29,16 +40,17 @@ class SegmenterCard:
 
     architecture: str
     encoder: str
-    #: How many of the encoder's stages are used, and how much it enlarges images (PSPNetDesign).
-    depth: int
+    #: How many of the encoder's stages are used (None: not a choice of this architecture), and how
+    #: much images are enlarged before it reads them (PSPNetDesign).
+    depth: int | None
     enlarge: int
     #: The label space whose train ids it predicts.
     label_space: str
     classes: list[str]
-    #: Subtracted from and dividing RGB in [0, 1].
+    #: Subtracted from and dividing the channels, in ``order``, in [0, ``peak``].
     mean: list[float]
     std: list[float]
-    #: Width and height of the images that it was trained on, in pixels.
+    #: Width and height of the images that it was trained on and judges, in pixels.
     window: list[int]
     #: The dataset and split that it learnt from, and the digest of their files.
     trained_on: str
@@ -49,19 +61,71 @@ class SegmenterCard:
     weights: str
     #: Scores of real photographs, once measured: scoring convention, split, accuracy, mean IoU.
     oracle: dict[str, Any] | None
+    #: Order of the channels that it reads, ``RGB`` or ``BGR``.
+    order: str = "RGB"
+    #: What 255 becomes before the mean is subtracted.
+    peak: float = 1.0
+    #: ``[n, r]``: it reads images whose sides are multiples of n, plus r.
+    sides: list[int] = field(default_factory=lambda: [OUTPUT_STRIDE, 0])
+    #: Where an imported segmenter came from: file or repository, its digest.
+    source: dict[str, Any] | None = None
+    #: What its authors declare, with the size and the way of scoring.
+    published: dict[str, Any] | None = None
 
     @property
     def design(self) -> PSPNetDesign:
-        """What the weights fit into."""
+        """What the weights of a ``pspnet`` fit into."""
+        assert self.depth is not None
         return PSPNetDesign(self.encoder, self.depth, self.enlarge, len(self.classes))
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What of it changes a score, as JSON values; they enter the fingerprint."""
+        return {
+            "architecture": self.architecture,
+            "encoder": self.encoder,
+            "depth": self.depth,
+            "enlarge": self.enlarge,
+            "weights": self.weights,
+            "classes": self.classes,
+            "mean": self.mean,
+            "std": self.std,
+            "input": f"{self.order} in [0, {self.peak:g}]",
+            "window": self.window,
+            "dtype": "float32",
+        }
+
+    @property
+    def mean_pixel(self) -> Tensor:
+        """uint8 [3]: the RGB colour that its mean turns into zeros, rounded."""
+        mean = torch.tensor(self.mean) * (255 / self.peak)
+        return (mean.flip(0) if self.order == "BGR" else mean).round().clamp(0, 255).byte()
+
+    def problem(self) -> str | None:
+        """Return what it says and cannot mean, or None."""
+        if self.architecture not in ADAPTERS:
+            hint = suggestion(self.architecture, ADAPTERS)
+            return f"architecture '{self.architecture}' is not known{hint}"
+        if self.architecture == "pspnet" and not isinstance(self.depth, int):
+            return f"depth = {self.depth!r}; expected a number of the encoder's stages"
+        if self.order not in ("RGB", "BGR"):
+            return f"order = {self.order!r}; expected RGB or BGR"
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(value > 0 for value in self.std):
+            return f"mean = {self.mean}, std = {self.std}; expected three numbers each, std above 0"
+        if len(self.sides) != 2 or not 0 <= self.sides[1] < self.sides[0]:
+            return f"sides = {self.sides}; expected a divisor and a smaller rest"
+        if not self.peak > 0:
+            return f"peak = {self.peak!r}; expected 1.0 or 255.0"
+        return None
 
 
 class Segmenter:
     """Predicts train ids; always in evaluation mode and fp32.
 
     Args:
-        network: normalised images, enlarged as the card says, to logits ``B x K x H x W``.
+        network: normalised images, enlarged as the card says, to logits ``B x K x h x w``.
         card: what it is.
+        device: where it computes.
     """
 
     def __init__(self, network: nn.Module, card: SegmenterCard, device: torch.device) -> None:
@@ -69,23 +133,38 @@ class Segmenter:
         self.network = network.eval().requires_grad_(False).to(device)
         self.card = card
         self.device = device
-        self._mean = torch.tensor(card.mean, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(card.std, device=device).view(1, 3, 1, 1)
+        mean, std = (torch.tensor(values, device=device) for values in (card.mean, card.std))
+        self._mean = (mean / card.peak).view(1, 3, 1, 1)
+        self._std = (std / card.peak).view(1, 3, 1, 1)
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """Return float logits ``B x K x H x W`` for uint8 RGB images ``B x 3 x H x W``.
+        """Return float logits ``B x K x h x w`` for uint8 RGB images ``B x 3 x H x W``.
+
+        PSPNets answer at the images' size, SegFormers at a quarter of it, predictions made
+        elsewhere at their own; whoever scores resizes.
 
         Raises:
-            UsageError: a side does not divide by 8.
+            UsageError: a side does not fit the card's ``sides``, or the network was put into
+                training mode, in which batch norm and dropout answer otherwise each time.
         """
         height, width = images.shape[-2:]
-        if height % OUTPUT_STRIDE or width % OUTPUT_STRIDE:
+        multiple, rest = self.card.sides
+        if height % multiple != rest or width % multiple != rest:
+            wanted = f"divide by {multiple}" + (f" with a rest of {rest}" if rest else "")
             raise UsageError(
-                f"the segmenter reads sides that divide by {OUTPUT_STRIDE}, not {width}x{height}; "
+                f"the segmenter reads sides that {wanted}, not {width}x{height}; "
                 "change the benchmark's [size]"
             )
-        inputs = normalised(images.to(self.device), self._mean, self._std)
+        if any(module.training for module in self.network.modules()):
+            raise UsageError(
+                "the segmenter is in training mode: batch norm and dropout would answer otherwise "
+                "each time; call its network's eval() before scoring"
+            )
+        images = images.to(self.device)
+        if self.card.order == "BGR":
+            images = images.flip(1)
+        inputs = normalised(images, self._mean, self._std)
         return self.network(enlarged(inputs, self.card.enlarge))
 
     def accepts(self, space: LabelSpace, width: int, height: int) -> None:
@@ -128,10 +207,15 @@ def halve_parameters(network: nn.Module) -> None:
 
 def weights_digest(network: nn.Module) -> str:
     """Return the SHA-256 of a network's tensors as fp32, in whatever precision they are stored."""
+    return state_digest(network.state_dict())
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Return the like of ``weights_digest`` for a state dict."""
     return tensors_digest(
         {
             name: value.float() if value.is_floating_point() else value
-            for name, value in network.state_dict().items()
+            for name, value in state.items()
         }
     )
 
@@ -155,30 +239,67 @@ def write_card(folder: Path, card: SegmenterCard) -> None:
     write_atomically(folder / CARD_FILE, (json.dumps(asdict(card), indent=2) + "\n").encode())
 
 
-def load_segmenter(folder: Path, device: torch.device) -> Segmenter:
-    """Return the segmenter of a folder; nothing is downloaded and no pickled code is run.
+def load_segmenter(folder: Path, device: torch.device, trust: bool = False) -> Segmenter:
+    """Return the segmenter of a folder; nothing is downloaded.
+
+    Args:
+        folder: holds its card and whatever its architecture needs.
+        device: where it computes.
+        trust: allow a segmenter whose file is a program of its makers (``torchscript``) to run.
 
     Raises:
-        CheckpointError: a file is missing, damaged, or not what the card says.
+        CheckpointError: a file is missing, damaged, or not what the card says, or the segmenter
+            runs foreign code and ``trust`` is off.
+    """
+    card = read_card(folder)
+    adapter = importlib.import_module(
+        f"hdbench.segmentation.adapters.{ADAPTERS[card.architecture]}"
+    )
+    return adapter.load(folder, card, device, trust)
+
+
+def read_card(folder: Path) -> SegmenterCard:
+    """Return the card of a segmenter's folder.
+
+    Raises:
+        CheckpointError: there is none, or it says what no card can say.
     """
     path = folder / CARD_FILE
     if not path.is_file():
         raise CheckpointError(
             f"{path}: no segmenter here; expected the folder of one, with {CARD_FILE} and "
-            f"{WEIGHTS_FILE}"
+            f"{WEIGHTS_FILE}; 'hdbench segmenter import' makes one of others' weights"
         )
     try:
         card = SegmenterCard(**json.loads(path.read_text(encoding="utf-8")))
+        problem = card.problem()
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: not a segmenter's card ({error})") from None
-    if card.architecture != "pspnet":
-        raise CheckpointError(f"{path}: architecture '{card.architecture}'; expected 'pspnet'")
-    network = build_pspnet(card.design)
-    load_weights(folder / WEIGHTS_FILE, network)
-    found = weights_digest(network)
+    if problem is not None:
+        raise CheckpointError(f"{path}: {problem}")
+    return card
+
+
+def verified(
+    path: Path, network: nn.Module, card: SegmenterCard, device: torch.device
+) -> Segmenter:
+    """Return a segmenter after checking that its weights are those that its card names.
+
+    Raises:
+        CheckpointError: they are others.
+    """
+    require_digest(path, weights_digest(network), card)
+    return Segmenter(network, card, device)
+
+
+def require_digest(path: Path, found: str, card: SegmenterCard) -> None:
+    """Check the digest of what a segmenter was loaded from against its card.
+
+    Raises:
+        CheckpointError: they differ.
+    """
     if found != card.weights:
         raise CheckpointError(
-            f"{folder / WEIGHTS_FILE}: its tensors hash to {found[:12]}, the card says "
+            f"{path}: its tensors hash to {found[:12]}, the card says "
             f"{card.weights[:12]}; one of the two files was replaced"
         )
-    return Segmenter(network, card, device)

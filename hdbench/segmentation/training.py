@@ -1,13 +1,15 @@
-"""Training a PSPNet on photographs and their labels (PSPNet, Sec. 3.3 and 4)."""
+"""Training a PSPNet on photographs and their labels (PSPNet, Sec. 4 and 5.1)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hdbench.data.labels import LABEL_SPACES, VOID
@@ -17,11 +19,12 @@ from hdbench.data.scene import Batch
 from hdbench.errors import UsageError
 from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, PSPNetWithAuxiliary
-from hdbench.provenance import derived_seed, digest
+from hdbench.provenance import derived_seed, digest, tensors_digest
 from hdbench.runtime.checkpoint import require_same_shapes
 from hdbench.runtime.devices import Machine, autocast
-from hdbench.runtime.job import Job, claimed, require_identity
-from hdbench.schema.benchmark import Benchmark
+from hdbench.runtime.job import IDENTITY_FILE, Job, claimed, require_identity
+from hdbench.schema.benchmark import Benchmark, SegmenterTraining
+from hdbench.segmentation.encoder_weights import imagenet_weights, set_encoder_weights
 from hdbench.segmentation.segmenter import (
     SegmenterCard,
     halve_parameters,
@@ -41,13 +44,25 @@ class SegmenterTrainer:
 
     Args:
         benchmark: label space and the ``[segmenter]`` table.
-        steps: steps in all, for the one-cycle schedule.
+        steps: steps in all, for the schedule.
         seed: draws the initial weights.
         device: where to compute.
+        encoder: the encoder's weights to start from, or None for fresh ones.
+
+    Raises:
+        UsageError: smp cannot build the encoder.
+        CheckpointError: the weights are of another one.
     """
 
-    def __init__(self, benchmark: Benchmark, steps: int, seed: int, device: torch.device) -> None:
-        """Build everything with fresh weights."""
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        steps: int,
+        seed: int,
+        device: torch.device,
+        encoder: dict[str, Tensor] | None = None,
+    ) -> None:
+        """Build everything; what ``encoder`` does not give has fresh weights."""
         self.spec, self.device = benchmark.segmenter, device
         self.space = LABEL_SPACES[benchmark.data.label_space]
         torch.manual_seed(derived_seed("segmenter", seed))
@@ -61,14 +76,12 @@ class SegmenterTrainer:
                 f"benchmark '{benchmark.name}': [segmenter] encoder = '{self.spec.encoder}' "
                 f"cannot be built by segmentation-models-pytorch: {str(error)[:200]}"
             ) from None
+        if encoder is not None:
+            set_encoder_weights(network.pspnet.encoder, spec.encoder, encoder)
         # Channels-last is what CPU and GPU convolutions are fastest in (batch norm is unaffected).
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=self.spec.learning_rate, weight_decay=self.spec.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, self.spec.learning_rate, total_steps=steps + 1, pct_start=_WARM_UP
-        )
+        self.optimizer = _optimizer(network, spec)
+        self.schedule = _schedule(self.optimizer, spec, steps)
         self._mean = torch.tensor(_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(_STD, device=device).view(1, 3, 1, 1)
 
@@ -112,6 +125,29 @@ class SegmenterTrainer:
         self.schedule.load_state_dict(state["schedule"])
 
 
+def _optimizer(network: nn.Module, spec: SegmenterTraining) -> torch.optim.Optimizer:
+    parameters, rate, decay = network.parameters(), spec.learning_rate, spec.weight_decay
+    if spec.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+    assert spec.momentum is not None
+    return torch.optim.SGD(parameters, lr=rate, momentum=spec.momentum, weight_decay=decay)
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, spec: SegmenterTraining, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if spec.schedule == "poly":
+        assert spec.poly_power is not None
+        return torch.optim.lr_scheduler.PolynomialLR(optimizer, steps, spec.poly_power)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        spec.learning_rate,
+        total_steps=steps + 1,
+        pct_start=_WARM_UP,
+        cycle_momentum=spec.optimizer == "adamw",  # the momentum of sgd is stated
+    )
+
+
 def pixel_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     """Return the mean cross-entropy over pixels that are not void; 0 where all are void.
 
@@ -123,43 +159,96 @@ def pixel_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     return total / (truth != VOID).sum().clamp(min=1)
 
 
-def segmenter_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -> dict[str, Any]:
-    """Return everything that a trained segmenter depends on, as JSON values."""
-    return {
+@dataclass(frozen=True)
+class Lessons:
+    """What a segmenter learns from."""
+
+    files: list[SceneFiles]
+    #: Names of the scenes, and digests of what is learnt from each (``Bench.judge_data``).
+    data: list[list[str]]
+    #: What the card says it was trained on, without the number of scenes.
+    title: str
+    #: Where the images come from, as JSON values for the identity; None: the dataset's own, read at
+    #: their native size. Others are of the benchmark's size, and so are their labels then.
+    images: dict[str, Any] | None = None
+
+
+def segmenter_identity(
+    benchmark: Benchmark,
+    seed: int,
+    data: list[list[str]],
+    encoder_weights: str | None = None,
+    images: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return everything that a trained segmenter depends on, as JSON values.
+
+    Args:
+        benchmark: the resolved benchmark.
+        seed: of weights, order and augmentation.
+        data: names and digests of its scenes.
+        encoder_weights: digest of the encoder's first weights, or None if they are random.
+        images: where the images come from (``Lessons``).
+    """
+    identity = {
         "kind": "segmenter",
         "version": 4,
         "data": benchmark.data.model_dump(include={"layout", "label_space"}),
         "size": benchmark.size.model_dump(),
-        "segmenter": benchmark.segmenter.model_dump(),
+        "segmenter": _recipe(benchmark.segmenter),
         "scenes": len(data),
         "scenes_digest": digest(data),
         "seed": seed,
     }
+    if encoder_weights is not None:
+        identity["encoder_weights"] = encoder_weights
+    if images is not None:
+        identity["images"] = images
+    return identity
+
+
+def _recipe(spec: SegmenterTraining) -> dict[str, Any]:
+    """Return the choices that a training depends on.
+
+    Those that every segmenter once had are left out where they are still the same, so that what
+    was trained before there was a choice stays what it is.
+    """
+    recipe = spec.model_dump(exclude_none=True)
+    for key, choice, parameter in (
+        ("optimizer", "adamw", "momentum"),
+        ("schedule", "one-cycle", "poly_power"),
+        ("encoder_weights", "none", None),
+    ):
+        if recipe[key] == choice:
+            del recipe[key]
+            recipe.pop(parameter, None)
+    return recipe
 
 
 def train_segmenter(
     benchmark: Benchmark,
     seed: int,
-    files: list[SceneFiles],
-    data: list[list[str]],
+    lessons: Lessons,
     folder: Path,
     machine: Machine,
     restart: bool,
+    encoder_weights: Path | None = None,
 ) -> Path:
     """Train a benchmark's segmenter, or go on where an earlier call stopped; return its folder.
 
     Args:
         benchmark: the resolved benchmark.
         seed: of weights, order and augmentation.
-        files: the scenes that it learns from.
-        data: their names and digests (``Bench.judge_data``).
+        lessons: what it learns from.
         folder: where the segmenter goes.
         machine: device, decoding workers, time between checkpoints.
         restart: move what the folder holds aside first.
+        encoder_weights: torchvision's ImageNet weights of the encoder, where the benchmark starts
+            from them; None means torchvision's own cache.
 
     Raises:
         UsageError: the benchmark's sides do not divide by 8, or the encoder is unknown.
-        CheckpointError: the folder holds another job, or its checkpoints are damaged.
+        CheckpointError: the folder holds another job, its checkpoints are damaged, or the
+            encoder's weights are missing or of another network.
         DivergedError: a loss is not finite.
         Interrupted: the user stopped it; everything is saved.
     """
@@ -170,12 +259,15 @@ def train_segmenter(
             f"PSPNet needs sides that divide by {OUTPUT_STRIDE}; "
             f"use {_fitting(size.width)}x{_fitting(size.height)}"
         )
-    identity = segmenter_identity(benchmark, seed, data)
+    files, data = lessons.files, lessons.data
     if (folder / CARD_FILE).is_file() and not restart:
-        require_identity(folder, identity)
+        require_learnt(benchmark, seed, lessons, folder)
         return folder
+    encoder = imagenet_weights(benchmark, encoder_weights)
+    learnt = None if encoder is None else tensors_digest(encoder)
+    identity = segmenter_identity(benchmark, seed, data, learnt, lessons.images)
     steps = spec.epochs * steps_per_epoch(len(files), spec.batch_size)
-    trainer = SegmenterTrainer(benchmark, steps, seed, machine.device)
+    trainer = SegmenterTrainer(benchmark, steps, seed, machine.device, encoder)
     void = next(entry.id for entry in trainer.space.classes if entry.train_id is None)
     augment = ScaleAndCrop(
         size.height,
@@ -198,9 +290,10 @@ def train_segmenter(
             start=start,
             stop=stop,
             workers=machine.workers,
+            size=None if lessons.images is None else (size.height, size.width),
         )
 
-    title = f"segmenter on {benchmark.name}"
+    title = f"segmenter on {lessons.title}"
     with (
         claimed(folder, identity, restart),
         Job(folder, title, steps, machine.checkpoint_minutes) as job,
@@ -223,14 +316,32 @@ def train_segmenter(
             mean=_MEAN,
             std=_STD,
             window=[size.width, size.height],
-            trained_on=f"{benchmark.name}/{spec.split}, {len(files)} scenes",
+            trained_on=f"{lessons.title}, {len(files)} scenes",
             scenes_digest=digest(data),
-            training={**spec.model_dump(), "seed": seed, "steps": job.step},
+            training={**spec.model_dump(exclude_none=True), "seed": seed, "steps": job.step},
             weights=weights_digest(pspnet),
             oracle=None,
         )
         save_segmenter(folder, pspnet, card)
     return folder
+
+
+def require_learnt(benchmark: Benchmark, seed: int, lessons: Lessons, folder: Path) -> None:
+    """Check that a folder's segmenter is the one that a benchmark describes.
+
+    Which ImageNet weights its encoder started from is taken from the folder: the file need not be
+    there any more, and the card names the weights that came of it.
+
+    Raises:
+        CheckpointError: it is another one; what differs is listed.
+    """
+    try:
+        known = json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    learnt = known.get("encoder_weights")
+    identity = segmenter_identity(benchmark, seed, lessons.data, learnt, lessons.images)
+    require_identity(folder, identity)
 
 
 def _fitting(side: int) -> int:

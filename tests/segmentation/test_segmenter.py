@@ -24,7 +24,12 @@ from hdbench.segmentation.segmenter import (
     save_segmenter,
     write_card,
 )
-from hdbench.segmentation.training import SegmenterTrainer, pixel_cross_entropy, train_segmenter
+from hdbench.segmentation.training import (
+    Lessons,
+    SegmenterTrainer,
+    pixel_cross_entropy,
+    train_segmenter,
+)
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)
@@ -149,9 +154,10 @@ def test_weights_of_another_number_of_classes_are_refused(folder: Path) -> None:
 
 
 def learn(bench: Bench, root: Path) -> Path:
-    return train_segmenter(
-        bench.benchmark, 0, bench.judge_scenes, bench.judge_data, root, MACHINE, restart=False
+    lessons = Lessons(
+        bench.judge_scenes, bench.judge_data, "tiny/" + bench.benchmark.segmenter.split
     )
+    return train_segmenter(bench.benchmark, 0, lessons, root, MACHINE, restart=False)
 
 
 class PowerCut(BaseException):

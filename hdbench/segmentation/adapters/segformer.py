@@ -1,0 +1,157 @@
+"""SegFormer (Xie et al., NeurIPS 2021) as Hugging Face's transformers has it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from hdbench.errors import CheckpointError, UsageError, listing
+from hdbench.provenance import file_digest
+from hdbench.runtime.state_dicts import read_state_dict
+from hdbench.segmentation.adapters.hub import repository_folder, weights_in
+from hdbench.segmentation.adoption import Wanted, blank_card, require_same_names
+from hdbench.segmentation.segmenter import (
+    WEIGHTS_FILE,
+    Segmenter,
+    SegmenterCard,
+    require_digest,
+    state_digest,
+)
+from hdbench.storage import write_atomically
+
+_CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
+_WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
+
+
+class _Logits(torch.nn.Module):
+    """A transformers model that answers with its logits alone."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits at a quarter of the images' size."""
+        return self.model(pixel_values=images).logits
+
+
+def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -> Segmenter:
+    """Return the segmenter of a folder.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or not what it says.
+        UsageError: transformers is not installed.
+    """
+    path = folder / WEIGHTS_FILE
+    require_digest(path, state_digest(read_state_dict(path, trust=False)), card)
+    return Segmenter(_Logits(_opened(folder)), card, device)
+
+
+def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard:
+    """Write hdbench's folder of a SegFormer in transformers' layout.
+
+    Its class names, if it states any, must be those of the label space.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, of another model or of other classes.
+        UsageError: transformers is not installed, or nobody states mean and std.
+    """
+    found = repository_folder(source, (_CONFIG, _PREPROCESSOR, *_WEIGHTS), wanted.download)
+    config = _configuration(found / _CONFIG)
+    require_same_names(source, [config.id2label[n] for n in sorted(config.id2label)], wanted)
+    path = weights_in(found, _WEIGHTS)
+    origin = {"file": source, "sha256": file_digest(path)}
+    sizes = f"segformer {config.hidden_sizes} {config.depths}"
+    facts = _normalisation(found / _PREPROCESSOR)
+    card = blank_card(kind, sizes, wanted, origin, sides=[1, 0], **facts)
+    # The file's own names: transformers translates them to those of its version.
+    state = {
+        name: value.clone().contiguous()
+        for name, value in read_state_dict(path, wanted.trust).items()
+    }
+    write_atomically(folder / WEIGHTS_FILE, save(state, metadata={"format": "pt"}))
+    write_atomically(folder / _CONFIG, (found / _CONFIG).read_bytes())
+    return replace(card, weights=state_digest(state))
+
+
+def _configuration(path: Path) -> Any:
+    """Return a stored configuration.
+
+    Raises:
+        CheckpointError: it is missing, or not a SegFormer's.
+        UsageError: transformers is not installed.
+    """
+    try:
+        from transformers import SegformerConfig
+    except ImportError:
+        raise UsageError(
+            "SegFormer needs the package 'transformers'; install the extra: "
+            "pip install 'hdbench[hf]'"
+        ) from None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("model_type") != "segformer":
+            raise ValueError(f"model_type = {content.get('model_type')!r}; expected 'segformer'")
+        return SegformerConfig.from_dict(content)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; transformers' models have one") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not a SegFormer's configuration ({error})") from None
+
+
+def _opened(folder: Path) -> Any:
+    """Return the model of a folder with its weights, all of them.
+
+    Raises:
+        CheckpointError: tensors are missing, unknown or of another shape.
+        UsageError: transformers is not installed.
+    """
+    config = _configuration(folder / _CONFIG)
+    from transformers import SegformerForSemanticSegmentation
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model, report = SegformerForSemanticSegmentation.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # reported below with all others
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from None
+    lines = [
+        f"{name}: {problem}"
+        for key, problem in (
+            ("missing_keys", "missing in the file"),
+            ("unexpected_keys", "not in this network"),
+            ("mismatched_keys", "of another shape"),
+        )
+        for name in sorted(map(str, report.get(key, ())))
+        if not name.endswith("num_batches_tracked")
+    ]
+    if lines:
+        raise CheckpointError(
+            f"{folder / WEIGHTS_FILE}: not the weights of the SegFormer that {_CONFIG} describes "
+            f"({len(lines)} tensors differ)\n{listing(lines, 6)}"
+        )
+    return model.float()
+
+
+def _normalisation(path: Path) -> dict[str, Any]:
+    """Return mean, std and range of an image processor's file, where it states them."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        mean, std = list(settings["image_mean"]), list(settings["image_std"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    factor = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
+    return {"mean": mean, "std": std, "peak": round(255 * float(factor), 6)}

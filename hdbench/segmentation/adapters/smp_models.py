@@ -1,0 +1,80 @@
+"""Models of segmentation-models-pytorch: hdbench's own PSPNet, and any other of its folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import nn
+
+from hdbench.errors import CheckpointError
+from hdbench.networks.pspnet import build_pspnet
+from hdbench.provenance import file_digest
+from hdbench.runtime.checkpoint import load_weights
+from hdbench.runtime.state_dicts import read_state_dict
+from hdbench.segmentation.adapters.hub import repository_folder, weights_in
+from hdbench.segmentation.adoption import Wanted, blank_card, fill
+from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard, verified
+from hdbench.storage import write_atomically
+
+_CONFIG = "config.json"
+_WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
+_CLASS = "_model_class"
+
+
+def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -> Segmenter:
+    """Return the segmenter of a folder; raises CheckpointError if a file is not what it says."""
+    if card.architecture == "pspnet":
+        network: nn.Module = build_pspnet(card.design)
+    else:
+        network = _built(folder / _CONFIG, _config(folder / _CONFIG))
+    load_weights(folder / WEIGHTS_FILE, network)
+    return verified(folder / WEIGHTS_FILE, network, card, device)
+
+
+def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard:
+    """Write hdbench's folder of a model that smp's ``save_pretrained`` wrote.
+
+    Its files do not say how images are normalised, and smp would have to ask the hub.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or not what the configuration describes.
+        UsageError: the user does not state mean and std.
+    """
+    found = repository_folder(source, (_CONFIG, *_WEIGHTS), wanted.download)
+    config = _config(found / _CONFIG)
+    network = _built(found / _CONFIG, config)
+    path = weights_in(found, _WEIGHTS)
+    encoder = str(config.get("encoder_name"))
+    origin = {"file": source, "sha256": file_digest(path)}
+    stride = getattr(getattr(network, "encoder", None), "output_stride", 32)
+    card = blank_card(kind, encoder, wanted, origin, sides=[stride, 0])
+    card = fill(str(path), network, read_state_dict(path, wanted.trust), folder, card)
+    write_atomically(folder / _CONFIG, json.dumps(config, indent=2).encode())
+    return card
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """Return a stored configuration as it is built here: no download, no final activation."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config[_CLASS]
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; smp's 'save_pretrained' writes it") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a configuration of smp ({error!r})") from None
+    return {**config, "encoder_weights": None, "activation": None}
+
+
+def _built(path: Path, config: dict[str, Any]) -> nn.Module:
+    arguments = {name: value for name, value in config.items() if not name.startswith("_")}
+    kind = getattr(smp, str(config[_CLASS]), None)
+    if not (isinstance(kind, type) and issubclass(kind, smp.base.SegmentationModel)):
+        raise CheckpointError(f"{path}: smp has no model '{config[_CLASS]}'")
+    try:
+        return kind(**arguments)
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: smp cannot build this ({str(error)[:200]})") from None

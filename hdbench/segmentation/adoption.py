@@ -1,0 +1,207 @@
+"""Making a segmenter's folder of what others published: what adapters share, and the way in."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hdbench.data.labels import LabelSpace
+from hdbench.errors import CheckpointError, UsageError, listing
+from hdbench.library import CARD_FILE
+from hdbench.runtime.checkpoint import save_weights
+from hdbench.runtime.state_dicts import differences, with_batch_counters
+from hdbench.segmentation.segmenter import (
+    ADAPTERS,
+    OUTPUT_STRIDE,
+    WEIGHTS_FILE,
+    Segmenter,
+    SegmenterCard,
+    load_segmenter,
+    weights_digest,
+    write_card,
+)
+
+#: What can be imported; ``pspnet`` is what hdbench trains itself.
+KINDS = tuple(kind for kind in ADAPTERS if kind != "pspnet")
+_PROBE = 12 * OUTPUT_STRIDE  # pixels per side of the image that a new segmenter is tried on
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user states about a foreign segmenter; None: what its makers state, if they do."""
+
+    #: The label space whose train ids it predicts, in their order.
+    space: LabelSpace
+    #: Width and height of the images that it judges.
+    window: tuple[int, int]
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    order: str | None = None
+    peak: float | None = None
+    #: Read files that run their makers' code.
+    trust: bool = False
+    #: Fetch what a hub id names; otherwise only this machine's cache is looked into.
+    download: bool = False
+    #: The images, as they are judged, that predictions were made from: scene names and uint8
+    #: 3 x H x W, for a method's name. Only ``predictions`` needs it.
+    images: Callable[[str], Iterable[tuple[str, Tensor]]] | None = None
+    #: Whether predicted maps hold label ids (else train ids). Only ``predictions`` needs it.
+    label_ids: bool = False
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the scored classes, in the order of their train ids."""
+        return [entry.name for entry in self.space.scored]
+
+
+def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> Segmenter:
+    """Make a segmenter's folder of foreign weights, try it on an image, and return it.
+
+    Args:
+        kind: one of ``KINDS``.
+        source: a file or folder, or the id of a hub's repository.
+        folder: where it goes; must not hold a segmenter yet.
+        wanted: what the user states.
+
+    Raises:
+        UsageError: the folder holds a segmenter, or something that its makers do not state and
+            the user must is missing.
+        CheckpointError: files are missing or damaged, are of another architecture, ask for code,
+            or what they make does not answer as a segmenter of these classes must.
+        DataError: predicted maps are missing or not what they should be.
+    """
+    if (folder / CARD_FILE).exists():
+        raise UsageError(f"{folder}: holds a segmenter already; name another with --name")
+    adapter = importlib.import_module(f"hdbench.segmentation.adapters.{ADAPTERS[kind]}")
+    card = adapter.adopt(kind, source, folder, wanted)
+    problem = card.problem()
+    if problem is not None:
+        raise UsageError(f"{source}: {problem}")
+    write_card(folder, card)
+    try:
+        segmenter = load_segmenter(folder, torch.device("cpu"), wanted.trust)
+        if kind != "predictions":
+            _require_answers(segmenter, source)
+    except CheckpointError:
+        (folder / CARD_FILE).unlink()  # without a card it is no segmenter
+        raise
+    return segmenter
+
+
+def _require_answers(segmenter: Segmenter, source: str) -> None:
+    """Check on one image of noise that a segmenter answers with logits of its classes."""
+    card = segmenter.card
+    rest = card.sides[1]
+    width, height = card.window if card.architecture == "torchscript" else (_PROBE + rest,) * 2
+    random = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8, generator=random)
+    try:
+        logits = segmenter.logits(image)
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{source}: fails on an image of {width}x{height} "
+            f"({type(error).__name__}: {str(error)[:200]})"
+        ) from None
+    classes = len(card.classes)
+    if logits.ndim != 4 or logits.shape[:2] != (1, classes) or not logits.isfinite().all():
+        raise CheckpointError(
+            f"{source}: answers with {list(logits.shape)}; expected finite logits "
+            f"1 x {classes} x h x w of the classes of '{card.label_space}'"
+        )
+
+
+def fill(
+    source: str, network: nn.Module, state: dict[str, Tensor], folder: Path, card: SegmenterCard
+) -> SegmenterCard:
+    """Load foreign tensors into a network, write them as safetensors, and complete the card.
+
+    Raises:
+        CheckpointError: names or shapes are not those of the network; all are counted.
+    """
+    expected = network.state_dict()
+    state = with_batch_counters(state, expected)
+    lines = differences(state, expected)
+    if lines:
+        raise CheckpointError(
+            f"{source}: not the weights of {card.architecture} with {len(card.classes)} classes "
+            f"({len(lines)} tensors differ)\n{listing(lines, 6)}"
+        )
+    network.load_state_dict(state)
+    save_weights(folder / WEIGHTS_FILE, network, {"architecture": card.architecture})
+    return replace(card, weights=weights_digest(network))
+
+
+def blank_card(
+    architecture: str, encoder: str, wanted: Wanted, source: dict[str, Any], **facts: Any
+) -> SegmenterCard:
+    """Return the card of a foreign segmenter, whose weights are not known yet.
+
+    Args:
+        architecture: one of ``ADAPTERS``.
+        encoder: what its makers call their encoder.
+        wanted: what the user states; goes before ``facts``.
+        source: the file or repository and its digest.
+        facts: ``mean``, ``std``, ``order``, ``peak``, ``sides``, ``published`` of its makers.
+
+    Raises:
+        UsageError: neither user nor makers state mean and std.
+    """
+    for name in ("mean", "std", "order", "peak"):
+        stated = getattr(wanted, name)
+        if stated is not None:
+            facts[name] = list(stated) if name in ("mean", "std") else stated
+    if "mean" not in facts or "std" not in facts:
+        raise UsageError(
+            f"{source.get('file', architecture)}: does not say how images are normalised.\n"
+            "Next: state --mean R,G,B and --std R,G,B of its training (ImageNet's are "
+            "0.485,0.456,0.406 and 0.229,0.224,0.225)"
+        )
+    return SegmenterCard(
+        architecture=architecture,
+        encoder=encoder,
+        depth=None,
+        enlarge=1,
+        label_space=wanted.space.name,
+        classes=wanted.classes,
+        window=list(wanted.window),
+        trained_on="what its makers say",
+        scenes_digest="",
+        training={},
+        weights="",
+        oracle=None,
+        source=source,
+        **facts,
+    )
+
+
+def require_same_names(source: str, theirs: Sequence[str], wanted: Wanted) -> None:
+    """Check that a model's own class names, if it has any, are those of the label space, in order.
+
+    Raises:
+        CheckpointError: they differ; a wrong class table would make every score meaningless.
+    """
+    if all(re.fullmatch(r"LABEL_\d+", name) for name in theirs):  # names that nobody gave
+        return
+    ours = wanted.classes
+    pairs = [
+        f"{n}: {there} (here {here})"
+        for n, (there, here) in enumerate(zip(theirs, ours, strict=False))
+        if _plain(there) != _plain(here)
+    ]
+    if len(theirs) != len(ours):
+        pairs.append(f"{len(theirs)} classes (here {len(ours)})")
+    if pairs:
+        raise CheckpointError(
+            f"{source}: predicts other classes than '{wanted.space.name}'\n{listing(pairs, 6)}"
+        )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

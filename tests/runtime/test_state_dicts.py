@@ -1,0 +1,115 @@
+"""Foreign weights files, and what they may not do."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from hdbench.errors import CheckpointError
+from hdbench.runtime.state_dicts import differences, read_state_dict, with_batch_counters
+
+STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
+
+
+class Harmful:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.victim),)
+
+
+def same(found: dict[str, torch.Tensor]) -> bool:
+    return found.keys() == STATE.keys() and all(torch.equal(found[n], STATE[n]) for n in STATE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        STATE,
+        {"state_dict": STATE, "epoch": 3, "meta": {"CLASSES": ("road", "sidewalk")}},
+        {"model": STATE},
+        {"state_dict": {f"module.{name}": value for name, value in STATE.items()}},
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_are_found_in_what_wraps_them(content, zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert same(read_state_dict(path, trust=False))
+
+
+def test_safetensors_need_no_pickle(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "x.safetensors")
+    assert same(read_state_dict(tmp_path / "x.safetensors", trust=False))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_runs_only_where_it_is_trusted(zipped: bool, tmp_path: Path) -> None:
+    path, victim = tmp_path / "x.pth", tmp_path / "victim"
+    content = {"state_dict": STATE, "meta": Harmful(victim)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError) as error:
+        read_state_dict(path, trust=False)
+    assert not victim.exists()
+    assert "x.pth: not only tensors; it asks for\n  posix.mkdir" in str(error.value)
+    assert "can call any function" in str(error.value)
+    assert "--trust" in str(error.value)
+    assert same(read_state_dict(path, trust=True))
+    assert victim.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.pth", b"", "damaged, or no weights of PyTorch"),
+        ("x.pth", b"not weights", "damaged, or no weights of PyTorch"),
+        ("x.safetensors", b"\x80\x04", "damaged or not safetensors"),
+        ("x.pth", [1, 2], "holds no state dict; expected tensors by name"),
+        ("x.pth", {"epoch": 3}, "holds no state dict"),
+        ("x.pth", {}, "holds no state dict"),
+    ],
+)
+@pytest.mark.parametrize("trust", [False, True])
+def test_other_files_are_named(name: str, content, message: str, trust: bool, tmp_path) -> None:
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match=message) as error:
+        read_state_dict(path, trust)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.pth: no such file"):
+        read_state_dict(tmp_path / "none.pth", trust=False)
+
+
+def test_a_torchscript_archive_is_recognised(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(nn.Conv2d(3, 2, 1), torch.zeros(1, 3, 4, 4)).save(str(tmp_path / "x.pt"))
+        with pytest.raises(CheckpointError, match="a TorchScript archive"):
+            read_state_dict(tmp_path / "x.pt", trust=False)
+
+
+def test_differences_are_listed_and_counters_are_none() -> None:
+    expected = nn.BatchNorm2d(2).state_dict()
+    old = {name: value for name, value in expected.items() if "num_batches" not in name}
+    assert differences(old, expected) == ["num_batches_tracked: missing in the file"]
+    assert differences(with_batch_counters(old, expected), expected) == []
+    other = {**expected, "weight": torch.zeros(3), "more": torch.zeros(1)}
+    assert differences(other, expected) == [
+        "more: not in this network",
+        "weight: file [3], this network [2]",
+    ]
