@@ -88,12 +88,12 @@ def synthesize(methods: tuple[str, ...], bench: Bench, seed: int, device: str) -
     Example:
       hdbench synthesize --method ours-no-vgg --method floor-patchwork
     """
-    from hdbench.runs import synthesize_method
+    from hdbench.imports.record import scenes_of
+    from hdbench.runs import seed_of, synthesize_method
     from hdbench.runtime.devices import choose_device
-    from hdbench.schema.method import Pix2PixHD
 
     for name in methods:
         method = bench.library.method(name)
-        its_seed = seed if isinstance(method, Pix2PixHD) else 0
-        paths = synthesize_method(bench, method, its_seed, choose_device(device))
+        its = scenes_of(bench, [method])
+        paths = synthesize_method(its, method, seed_of(method, seed), choose_device(device))
         click.echo(f"{name}: {len(paths)} images in {paths[0].parent}")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from hdbench.evaluation.confusion import Scores, accumulated_scores
+from hdbench.evaluation.confusion import accumulated_scores
 from hdbench.evaluation.policies import Variant
+from hdbench.evaluation.recounting import rescored
 from hdbench.reporting.tables import NOTHING
 from hdbench.results import Result
 
@@ -36,11 +37,6 @@ def readings_table(results: Sequence[Result]) -> pd.DataFrame | None:
     )
 
 
-def policy_scores(result: Result, variants: Sequence[Variant]) -> list[Scores]:
-    """Return a result's scores counted in several ways, all from its stored matrices."""
-    return [accumulated_scores(result.matrices, variant.counting) for variant in variants]
-
-
 def policy_table(results: Sequence[Result], variants: Sequence[Variant]) -> pd.DataFrame:
     """Return the effect of counting policies, one to a line.
 
@@ -51,7 +47,7 @@ def policy_table(results: Sequence[Result], variants: Sequence[Variant]) -> pd.D
     """
     columns: dict[tuple[str, str], list[str]] = {}
     for result in results:
-        scores = policy_scores(result, variants)
+        scores = [accumulated_scores(result.matrices, variant.counting) for variant in variants]
         for title, values, digits in (
             (_ACCURACY, [100 * one.pixel_accuracy for one in scores], 2),
             (_IOU, [one.mean_iou for one in scores], 4),
@@ -73,16 +69,11 @@ def policy_record(results: Sequence[Result], variants: Sequence[Variant]) -> lis
             "scoring": result.scoring,
             "words": variant.words,
             "counting": variant.counting.model_dump(),
-            "pixel_accuracy": _defined(scores.pixel_accuracy),
-            "mean_iou": _defined(scores.mean_iou),
+            **rescored(result.matrices, variant.counting),
         }
         for result in results
-        for variant, scores in zip(variants, policy_scores(result, variants), strict=True)
+        for variant in variants
     ]
-
-
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _with_change(value: float, own: float, digits: int, first: bool) -> str:

@@ -396,7 +396,7 @@ def test_several_scorings_policies_and_a_recheck(cli: Cli, trained: Bench) -> No
     assert "void-class" in text
     assert text.count("3 images of Tiny, scoring") == 2
     policies = cli("evaluate", "--policies").stdout
-    assert "void counted as errors in pixel accuracy" in policies
+    assert "void pixels in pixel accuracy: counted as errors" in policies
     assert f"{records[0]['mean_iou']:.4f}" in policies
     ways = json.loads(cli("evaluate", "--policies", "--json").stdout)
     assert ways[0]["mean_iou"] == records[0]["mean_iou"]

@@ -179,6 +179,12 @@ def test_an_image_smaller_than_the_window_stands_in_the_middle_of_the_mean_colou
     assert torch.equal(found.long(), expected)
 
 
+def test_the_mean_colour_is_rgb_whatever_the_segmenter_reads() -> None:
+    card = judge().card
+    theirs = replace(card, mean=[10.0, 20.0, 30.0], std=[1.0] * 3, order="BGR", peak=255.0)
+    assert theirs.mean_pixel.tolist() == [30, 20, 10]
+
+
 # -- scales ---------------------------------------------------------------------------------------
 
 

@@ -211,6 +211,10 @@ def test_a_subset_reaches_table_and_footnote(cli: Cli, theirs: Path, trained: Be
     printed = cli("evaluate", "--method", "spade")
     assert "spade: images of 2 of 3 scenes" in printed.stdout
     assert "2 images of Tiny" in printed.stdout
+    assert "number of scenes: 2" in cli("evaluate", "--method", "spade", "--explain").stdout
+    again = cli("evaluate", "--method", "spade", "--recheck", "3")
+    assert "spade under camvid-std-v1: 2 of 2 images made and scored again" in again.stdout
+    assert "Image by image, over 2 images" in cli("compare", "spade", "floor-nearest").stdout
     reported = cli("report", "table1", "--method", "spade")
     assert "spade: images of 2 of 3 scenes" in reported.stdout
     assert cli("evaluate").exit_code == 0
