@@ -226,7 +226,7 @@ _FIELDS: dict[str, tuple[str, _Words]] = {
     ),
     "scoring.counting.void_class": (
         "void as one more class of the mean IoU",
-        {"left-out": "left out", "counted": "counted"},
+        {"left-out": "left out", "counted": "counted, with an IoU of 0"},
     ),
     "scoring.counting.absent_class": (
         "a class in neither truth nor prediction",
