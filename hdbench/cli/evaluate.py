@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hdbench.segmentation.segmenter import Segmenter
 
 #: What ``--segmenter`` calls the benchmark's own.
-_OWN = "judge"
+_OWN = "own"
 
 
 @click.command()
@@ -40,8 +40,8 @@ _OWN = "judge"
     "segmenters",
     multiple=True,
     metavar="DIR",
-    help="Another segmenter than the benchmark's judge; several are compared, 'judge' is the "
-    "benchmark's own.",
+    help="Another segmenter than the benchmark's judge; several are compared. 'own' is the "
+    "benchmark's judge, './own' a folder of that name.",
 )
 @click.option(
     "--scoring",
@@ -102,7 +102,7 @@ def evaluate(
       hdbench evaluate --method ours-no-vgg
       hdbench evaluate --method ours --method ours-no-vgg --json
       hdbench evaluate --method ours --scoring streets-std-v1 --scoring streets-edges-v1
-      hdbench evaluate --method ours --segmenter judge --segmenter ./other-segmenter
+      hdbench evaluate --method ours --segmenter own --segmenter ./other-segmenter
       hdbench evaluate --method ours --policies
       hdbench evaluate --method ours --recheck 3
       hdbench evaluate --explain

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from scipy.stats import kendalltau, rankdata
 
@@ -78,5 +79,5 @@ def agreements(judgments: Sequence[Judgment]) -> list[Agreement]:
 def _tau(left: Sequence[float], right: Sequence[float]) -> float | None:
     if len(set(left)) < 2 or len(set(right)) < 2:  # an order of one says nothing
         return None
-    tau, _ = kendalltau(left, right)
-    return float(tau)
+    found: Any = kendalltau(left, right)  # its type is private to scipy
+    return float(found.statistic)

@@ -175,9 +175,9 @@ def test_several_judges_rank_the_same_images(cli: Cli, trained: Bench, tmp_path:
         **json.loads((trained.segmenter_folder() / "segmenter.json").read_text(encoding="utf-8"))
     )
     other = foreign_judge(tmp_path / "other", card)
-    words = ("evaluate", "--segmenter", "judge", "--segmenter", other)
+    words = ("evaluate", "--segmenter", "own", "--segmenter", other)
     record = json.loads(cli(*words, "--json").stdout)
-    assert [entry["segmenter"].split()[0] for entry in record["judges"]] == ["judge", "other"]
+    assert [entry["segmenter"].split()[0] for entry in record["judges"]] == ["own", "other"]
     fingerprints = {entry["results"][0]["fingerprint"] for entry in record["judges"]}
     assert len(fingerprints) == 2
     assert [entry["methods"] for entry in record["agreement"]] == [3, 3]
@@ -196,6 +196,6 @@ def test_several_judges_rank_the_same_images(cli: Cli, trained: Bench, tmp_path:
 
 def test_one_judge_under_two_names_is_refused(cli: Cli, trained: Bench) -> None:
     folder = trained.segmenter_folder()
-    result = cli("evaluate", "--segmenter", "judge", "--segmenter", folder)
+    result = cli("evaluate", "--segmenter", "own", "--segmenter", folder)
     assert result.exit_code == 2
-    assert "the same weights as --segmenter judge" in result.stderr
+    assert "the same weights as --segmenter own" in result.stderr

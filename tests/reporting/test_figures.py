@@ -59,7 +59,7 @@ def test_whiskers_are_drawn_for_every_interval(results: list[Result]) -> None:
     assert whiskers.count("LineCollection") == plain.count("LineCollection") + 2
     assert set(texts(plain)) == set(texts(whiskers))
     points = score_whiskers(results, intervals)
-    assert points.count('id="LineCollection') == 4  # two scores of two methods
+    assert points.count('id="LineCollection') == 2  # one for each of the two scores
     assert {"pixel accuracy", "mean IoU", "x", "<b>&y"} <= set(texts(points))
 
 

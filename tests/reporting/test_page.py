@@ -58,7 +58,19 @@ def test_the_page_shows_everything_and_asks_the_network_for_nothing(
         image.scroll_into_view_if_needed()
         image.evaluate("image => image.decode()")
         assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [64, 48]
-    assert browser_page.locator("figure.chart svg").count() == 2
+    assert browser_page.locator("details.confusion summary").all_inner_texts() == [
+        "ours-no-vgg",
+        "oracle",
+        "floor-patchwork",
+        "floor-nearest",
+        "floor-mean-colour",
+    ]
+    assert browser_page.locator("details.confusion[open] svg").count() == 1
+    assert browser_page.locator("details.confusion svg").count() == 5
+    # Scores with whiskers, class IoU, losses, and one confusion matrix for each method.
+    assert browser_page.locator("figure.chart svg").count() == 8
+    body = browser_page.locator("body").inner_text()
+    assert "the variance between training seeds is not in it" in body
     cells = browser_page.locator("table").first.locator("tbody tr").all_inner_texts()
     assert any("83.78" in cell for cell in cells)
 
