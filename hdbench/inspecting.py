@@ -22,9 +22,9 @@ from hdbench.schema.benchmark import OWN
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import write_atomically
 
-#: What images say nothing of may reach this share of the oracle's mean IoU. hdbench's own choice:
-#: classes that always lie in the same place (sky, road) give the second one part of its score.
-LIMITS = {"noise": 0.5, "another scene": 0.8}
+#: Shares of the oracle's mean IoU that images of something else may reach; hdbench's own choice.
+#: On CamVid under a PSPNet noise reaches 3 %, and another scene 47 %, as sky and road lie alike.
+LIMITS = {"noise": 0.3, "another scene": 0.8}
 _SCORES = ("mean_iou", "pixel_accuracy")
 _SCENES = 50  # enough for controls that are far below
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def colours_file(tmp_path: Path) -> Path:
     """The same as a TorchScript file, for the command line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(colours_network(), torch.rand(1, 3, 48, 64))
+        traced: Any = torch.jit.trace(colours_network(), torch.rand(1, 3, 48, 64))
         traced.save(str(tmp_path / "colours.pt"))
     return tmp_path / "colours.pt"
 

@@ -216,7 +216,7 @@ def _recipe(spec: SegmenterTraining) -> dict[str, Any]:
     for key, choice, parameter in (
         ("optimizer", "adamw", "momentum"),
         ("schedule", "one-cycle", "poly_power"),
-        ("encoder_weights", "none", None),
+        ("encoder_weights", "none", ""),
     ):
         if recipe[key] == choice:
             del recipe[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,7 +99,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_torchscript_archive_is_recognised(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.trace(nn.Conv2d(3, 2, 1), torch.zeros(1, 3, 4, 4)).save(str(tmp_path / "x.pt"))
+        traced: Any = torch.jit.trace(nn.Conv2d(3, 2, 1), torch.zeros(1, 3, 4, 4))
+        traced.save(str(tmp_path / "x.pt"))
         with pytest.raises(CheckpointError, match="a TorchScript archive"):
             read_state_dict(tmp_path / "x.pt", trust=False)
 

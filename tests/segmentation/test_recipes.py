@@ -146,7 +146,7 @@ def test_the_poly_rate_is_that_of_the_paper_and_the_steps_are_sgd(bench: Bench, 
     """PSPNet, Sec. 5.1, and Sutskever et al. as PyTorch writes momentum, by hand."""
     benchmark = with_recipe(bench.benchmark, **SGD, learning_rate=0.01, weight_decay=1e-4)
     trainer = SegmenterTrainer(benchmark, steps, 0, CPU)
-    weight = trainer.network.pspnet.segmentation_head[0].bias
+    weight = trainer.network.get_parameter("pspnet.segmentation_head.0.bias")
     expected, momentum = weight.detach().clone(), torch.zeros_like(weight)
     for step in range(steps):
         rate = 0.01 * (1 - step / steps) ** 0.9

@@ -87,7 +87,7 @@ def _configuration(path: Path) -> Any:
         UsageError: transformers is not installed.
     """
     try:
-        from transformers import SegformerConfig
+        from transformers import SegformerConfig  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UsageError(
             "SegFormer needs the package 'transformers'; install the extra: "
@@ -112,13 +112,15 @@ def _opened(folder: Path) -> Any:
         UsageError: transformers is not installed.
     """
     config = _configuration(folder / _CONFIG)
-    from transformers import SegformerForSemanticSegmentation
-    from transformers.utils import logging
+    from transformers import (  # pyright: ignore[reportMissingImports]
+        SegformerForSemanticSegmentation,
+    )
+    from transformers.utils import logging  # pyright: ignore[reportMissingImports]
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        model, report = SegformerForSemanticSegmentation.from_pretrained(
+        opened: Any = SegformerForSemanticSegmentation.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
@@ -126,6 +128,7 @@ def _opened(folder: Path) -> Any:
             ignore_mismatched_sizes=True,  # reported below with all others
             output_loading_info=True,
         )
+        model, report = opened
     except (OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from None
     lines = [

@@ -8,6 +8,7 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
+from segmentation_models_pytorch.base import SegmentationModel
 from torch import nn
 
 from hdbench.errors import CheckpointError
@@ -72,7 +73,7 @@ def _config(path: Path) -> dict[str, Any]:
 def _built(path: Path, config: dict[str, Any]) -> nn.Module:
     arguments = {name: value for name, value in config.items() if not name.startswith("_")}
     kind = getattr(smp, str(config[_CLASS]), None)
-    if not (isinstance(kind, type) and issubclass(kind, smp.base.SegmentationModel)):
+    if not (isinstance(kind, type) and issubclass(kind, SegmentationModel)):
         raise CheckpointError(f"{path}: smp has no model '{config[_CLASS]}'")
     try:
         return kind(**arguments)

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def unet(tmp_path: Path) -> Path:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.save_pretrained(tmp_path / "unet")
+        model.save_pretrained(tmp_path / "unet")  # pyright: ignore[reportCallIssue]
     return tmp_path / "unet"
 
 
@@ -332,7 +333,8 @@ def test_without_the_extra_the_message_names_it(
 def traced(network: nn.Module, path: Path) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch announces successors of the format
-        torch.jit.trace(network, torch.rand(1, 3, 64, 96), check_trace=False).save(str(path))
+        program: Any = torch.jit.trace(network, torch.rand(1, 3, 64, 96), check_trace=False)
+        program.save(str(path))
     return path
 
 

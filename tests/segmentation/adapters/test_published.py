@@ -127,7 +127,8 @@ def drawn(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:
 
 def norm(state: dict[str, Tensor], name: str, maps: Tensor) -> Tensor:
     parts = ("running_mean", "running_var", "weight", "bias")
-    return F.batch_norm(maps, *(state[f"{name}.{part}"] for part in parts))
+    mean, variance, weight, bias = (state[f"{name}.{part}"] for part in parts)
+    return F.batch_norm(maps, mean, variance, weight, bias)
 
 
 def stem_pass(state: dict[str, Tensor], prefix: str, images: Tensor) -> Tensor:
