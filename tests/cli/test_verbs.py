@@ -381,6 +381,7 @@ def test_another_scoring_may_count_and_stands_apart(
     assert "did you mean 'camvid-std-v1'?" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_several_scorings_policies_and_a_recheck(cli: Cli, trained: Bench) -> None:
     names = ("camvid-std-v1", "camvid-table1-v1")
     words = ("evaluate", *(word for name in names for word in ("--scoring", name)))
