@@ -134,7 +134,7 @@ def print_judgments(
     from hdbench.reporting.tables import render
 
     judgments = [
-        Judgment(name, judge.card.weights, results)
+        Judgment(name, judge.card.weights, list(results))
         for name, judge, results in zip(names, opened, tables, strict=True)
     ]
     found = agreements(judgments)

@@ -128,20 +128,21 @@ def test_jitter_and_noise_change_the_photograph_alone() -> None:
         augment = ScaleAndCrop(12, 16, 1.0, 1.0, False, fill=11, jitter=jitter, noise=noise)
         return augment(Scene("one", label, None, image), torch.Generator().manual_seed(seed))
 
-    plain = crop(3, 0.0, 0.0).image
-    assert plain is not None
-    assert torch.equal(plain, image)
+    def image_of(scene: Scene) -> torch.Tensor:
+        assert scene.image is not None
+        return scene.image
+
+    assert torch.equal(image_of(crop(3, 0.0, 0.0)), image)
     for jitter, noise in ((0.3, 0.0), (0.0, 8.0), (0.3, 8.0)):
-        first, again, other = (crop(seed, jitter, noise) for seed in (3, 3, 4))
-        assert first.image is not None
-        assert again.image is not None
-        assert other.image is not None
-        assert torch.equal(first.label, label)
-        assert first.image.dtype == torch.uint8
-        assert torch.equal(first.image, again.image)
-        assert not torch.equal(first.image, other.image)
-        assert not torch.equal(first.image, image)
-    deviations = [float((crop(n, 0.0, 8.0).image - image.float()).std()) for n in range(40)]
+        scene = crop(3, jitter, noise)
+        first, again, other = (image_of(crop(seed, jitter, noise)) for seed in (3, 3, 4))
+        assert torch.equal(scene.label, label)
+        assert first.dtype == torch.uint8
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        assert not torch.equal(first, image)
+    noisy = [image_of(crop(n, 0.0, 8.0)) for n in range(40)]
+    deviations = [float((pixels - image.float()).std()) for pixels in noisy]
     assert max(deviations) < 9.0
     assert 3.0 < sum(deviations) / len(deviations) < 5.0
 

@@ -76,7 +76,8 @@ def test_the_table_is_counted_from_the_stored_matrices_alone() -> None:
 def test_undefined_scores_are_neither_numbers_nor_differences() -> None:
     nothing = dataclasses.replace(result("ours", 1), matrices=np.zeros((1, 12, 11), np.int64))
     ways = variants(STANDARD, [])
-    assert (policy_table([nothing], ways)["ours", "mean IoU"] == "–").sum() >= 6
+    column = list(policy_table([nothing], ways)["ours", "mean IoU"])
+    assert column.count("–") >= 6
     assert policy_record([nothing], ways)[0]["mean_iou"] is None
 
 
