@@ -252,8 +252,7 @@ def segformer(tmp_path: Path) -> Path:
 
 
 def test_segformer_judges_as_transformers_computes(segformer: Path, tmp_path: Path) -> None:
-    import transformers
-
+    transformers = pytest.importorskip("transformers")
     segmenter = adopt("segformer", str(segformer), tmp_path / "ours", WANTED)
     assert (segmenter.card.mean, segmenter.card.peak) == (MEAN, 1.0)
     theirs = transformers.SegformerForSemanticSegmentation.from_pretrained(segformer).eval()
