@@ -16,6 +16,7 @@ from hdbench.schema.benchmark import OWN, Benchmark
 from hdbench.schema.method import KINDS, Method
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
+from hdbench.schema.study import StudyProtocol
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ class Shelf:
 METHODS = Shelf("method", "models")
 BENCHMARKS = Shelf("benchmark", "protocols/benchmarks")
 SCORINGS = Shelf("scoring", "protocols/scoring")
+STUDIES = Shelf("study", "protocols/studies")
 REPORTS = Shelf("report", "reports")
 #: Its entries are folders, each with a card; the other shelves hold TOML files.
 SEGMENTERS = Shelf("segmenter", "models/weights")
-SHELVES = (METHODS, BENCHMARKS, SCORINGS, REPORTS)
+SHELVES = (METHODS, BENCHMARKS, SCORINGS, STUDIES, REPORTS)
 #: What a segmenter's folder says it is (``hdbench.segmentation.segmenter.SegmenterCard``).
 CARD_FILE = "segmenter.json"
 
@@ -103,6 +105,11 @@ class Library:
         content, where = self._content(SCORINGS, name)
         return parse(Scoring, content, where)
 
+    def study(self, name: str) -> StudyProtocol:
+        """Return a study's protocol by name or path; raises LibraryError like ``method``."""
+        content, where = self._content(STUDIES, name)
+        return parse(StudyProtocol, content, where)
+
     def report(self, name: str) -> Report:
         """Return a report by name or path; raises LibraryError like ``method``."""
         content, where = self._content(REPORTS, name)
@@ -148,7 +155,7 @@ class Library:
 
         A segmenter's file is its card. A file outside the library shows its kind by what it
         extends, else by its content: a ``kind`` makes it a method, ``[data]`` a benchmark,
-        ``[counting]`` a scoring convention, ``rows`` a report.
+        ``[counting]`` a scoring convention, ``[question]`` a study, ``rows`` a report.
 
         Raises:
             LibraryError: no shelf has it, or the file's kind cannot be told.
@@ -169,6 +176,7 @@ class Library:
             METHODS: self.method,
             BENCHMARKS: self.benchmark,
             SCORINGS: self.scoring,
+            STUDIES: self.study,
             REPORTS: self.report,
         }
         return loaders[shelf](name)
@@ -212,13 +220,14 @@ class Library:
             ("kind", METHODS),
             ("data", BENCHMARKS),
             ("counting", SCORINGS),
+            ("question", STUDIES),
             ("rows", REPORTS),
         ):
             if key in content:
                 return shelf
         raise LibraryError(
             f"{path}: not recognisable; a method says kind, a benchmark [data], "
-            "a scoring convention [counting], a report [[rows]]"
+            "a scoring convention [counting], a study [question], a report [[rows]]"
         )
 
     def _dangling(self, loaded: LibraryFile, where: str) -> list[str]:
