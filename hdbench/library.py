@@ -14,6 +14,7 @@ from hdbench.errors import LibraryError, suggestion
 from hdbench.schema.base import LibraryFile, parse
 from hdbench.schema.benchmark import OWN, Benchmark
 from hdbench.schema.method import KINDS, Method
+from hdbench.schema.preference_report import PreferenceReport
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
 from hdbench.schema.study import StudyProtocol
@@ -111,8 +112,20 @@ class Library:
         return parse(StudyProtocol, content, where)
 
     def report(self, name: str) -> Report:
-        """Return a report by name or path; raises LibraryError like ``method``."""
+        """Return a report of scores by name or path; raises LibraryError like ``method``."""
+        found = self.any_report(name)
+        if isinstance(found, Report):
+            return found
+        raise LibraryError(f"report '{found.name}' shows what people preferred, not scores")
+
+    def any_report(self, name: str) -> Report | PreferenceReport:
+        """Return a report by name or path: one of preferences has ``comparisons``, not ``rows``.
+
+        Raises LibraryError like ``method``.
+        """
         content, where = self._content(REPORTS, name)
+        if "comparisons" in content:
+            return parse(PreferenceReport, content, where)
         return parse(Report, content, where)
 
     @cached_property
@@ -155,7 +168,8 @@ class Library:
 
         A segmenter's file is its card. A file outside the library shows its kind by what it
         extends, else by its content: a ``kind`` makes it a method, ``[data]`` a benchmark,
-        ``[counting]`` a scoring convention, ``[question]`` a study, ``rows`` a report.
+        ``[counting]`` a scoring convention, ``[question]`` a study, ``rows`` or
+        ``comparisons`` a report.
 
         Raises:
             LibraryError: no shelf has it, or the file's kind cannot be told.
@@ -177,7 +191,7 @@ class Library:
             BENCHMARKS: self.benchmark,
             SCORINGS: self.scoring,
             STUDIES: self.study,
-            REPORTS: self.report,
+            REPORTS: self.any_report,
         }
         return loaders[shelf](name)
 
@@ -222,12 +236,14 @@ class Library:
             ("counting", SCORINGS),
             ("question", STUDIES),
             ("rows", REPORTS),
+            ("comparisons", REPORTS),
         ):
             if key in content:
                 return shelf
         raise LibraryError(
             f"{path}: not recognisable; a method says kind, a benchmark [data], "
-            "a scoring convention [counting], a study [question], a report [[rows]]"
+            "a scoring convention [counting], a study [question], a report [[rows]] or "
+            "[[comparisons]]"
         )
 
     def _dangling(self, loaded: LibraryFile, where: str) -> list[str]:
@@ -242,6 +258,12 @@ class Library:
                     (f"row '{row.title}': method", row.method, METHODS)
                     for row in loaded.rows
                     if row.method is not None
+                ]
+            case PreferenceReport():  # its methods may be foreign, its studies may not
+                references = [
+                    (f"comparison '{entry.title}': study", entry.study, STUDIES)
+                    for entry in loaded.comparisons
+                    if entry.study is not None
                 ]
             case _:
                 references = []
