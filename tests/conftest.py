@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -310,3 +311,45 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("HDBENCH_REAL_DATA is not set: it names a folder with camvid/")
     return Path(folder)
+
+
+@pytest.fixture
+def _page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give builds a page where the installation has none."""
+    if (resources.files("hdbench.study") / "pages" / "participant.html").is_file():
+        return
+    for module in ("packet", "verify"):
+        page = b"<!doctype html><title>study</title>"
+        monkeypatch.setattr(f"hdbench.study.{module}.participant_page", lambda page=page: page)
+
+
+def add_images(bench: Bench, name: str, seed: int, size: tuple[int, int] | None = None) -> Path:
+    """Put images of noise into the workspace, as another program would."""
+    folder = bench.image_folder(name, 0)
+    width, height = size or (bench.benchmark.size.width, bench.benchmark.size.height)
+    for n, entry in enumerate(bench.test_scenes):
+        random = np.random.default_rng([seed, n])
+        pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        save_pixels(folder / f"{entry.name}.png", pixels)
+    return folder
+
+
+@pytest.fixture
+def imaged(bench: Bench, _page: None) -> Bench:
+    """The small benchmark with images of the methods 'alpha' and 'beta'."""
+    add_images(bench, "alpha", 1)
+    add_images(bench, "beta", 2)
+    return bench
+
+
+@pytest.fixture
+def packet(cli: Callable[..., Result], imaged: Bench, tmp_path: Path) -> Path:
+    """A packet of the pilot study, to break."""
+    folder = tmp_path / "packet"
+    result = cli(
+        *("study", "build", "--study", "pilot", "--methods", "alpha,beta"),
+        *("--reference", "oracle", "--output", folder),
+    )
+    assert result.exit_code == 0, result.output
+    assert imaged.test_scenes
+    return folder

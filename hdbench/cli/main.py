@@ -13,6 +13,7 @@ from hdbench.cli.library import check, init, list_library, show
 from hdbench.cli.quickstart import quickstart
 from hdbench.cli.report import report
 from hdbench.cli.segmenter import segmenter
+from hdbench.cli.study import study
 from hdbench.cli.train import synthesize, train
 from hdbench.errors import HdbenchError
 
@@ -68,6 +69,7 @@ for command in (
     synthesize,
     segmenter,
     evaluate,
+    study,
     report,
 ):
     cli.add_command(command)
