@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from hdbench.pipeline import train_judge, train_method
 from hdbench.runtime.devices import Machine
 from hdbench.schema.method import Pix2PixHD
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
+from hdbench.study.gathering import gather
+from hdbench.study.packet import Flags, build
 from hdbench.workspace import Workspace
 
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=60)
@@ -313,14 +315,15 @@ def real_data() -> Path:
     return Path(folder)
 
 
-@pytest.fixture
-def _page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give builds a page where the installation has none."""
-    if (resources.files("hdbench.study") / "pages" / "participant.html").is_file():
-        return
-    for module in ("packet", "verify"):
-        page = b"<!doctype html><title>study</title>"
-        monkeypatch.setattr(f"hdbench.study.{module}.participant_page", lambda page=page: page)
+@pytest.fixture(scope="session", autouse=True)
+def _page() -> Iterator[None]:
+    """Give packets a page where the installation has none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not (resources.files("hdbench.study") / "pages" / "participant.html").is_file():
+            page = b"<!doctype html><title>study</title>"
+            for module in ("packet", "verify"):
+                patch.setattr(f"hdbench.study.{module}.participant_page", lambda: page)
+        yield
 
 
 def add_images(bench: Bench, name: str, seed: int, size: tuple[int, int] | None = None) -> Path:
@@ -335,21 +338,27 @@ def add_images(bench: Bench, name: str, seed: int, size: tuple[int, int] | None 
 
 
 @pytest.fixture
-def imaged(bench: Bench, _page: None) -> Bench:
+def imaged(bench: Bench) -> Bench:
     """The small benchmark with images of the methods 'alpha' and 'beta'."""
     add_images(bench, "alpha", 1)
     add_images(bench, "beta", 2)
     return bench
 
 
+@pytest.fixture(scope="session")
+def packet_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packet of the pilot study on the small dataset; tests get copies."""
+    folder = tmp_path_factory.mktemp("packet")
+    bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
+    add_images(bench, "alpha", 1)
+    add_images(bench, "beta", 2)
+    protocol = bench.library.study("pilot")
+    material = gather(bench, protocol, ["alpha", "beta"], "oracle", 0, False, None)
+    flags = Flags(seed=0, run_seed=0, intersect=False, most_scenes=None)
+    return build(bench, protocol, material, "oracle", flags, folder / "packet").folder
+
+
 @pytest.fixture
-def packet(cli: Callable[..., Result], imaged: Bench, tmp_path: Path) -> Path:
-    """A packet of the pilot study, to break."""
-    folder = tmp_path / "packet"
-    result = cli(
-        *("study", "build", "--study", "pilot", "--methods", "alpha,beta"),
-        *("--reference", "oracle", "--output", folder),
-    )
-    assert result.exit_code == 0, result.output
-    assert imaged.test_scenes
-    return folder
+def packet(packet_once: Path, tmp_path: Path) -> Path:
+    """A packet of the methods alpha, beta and the oracle, to break."""
+    return Path(shutil.copytree(packet_once, tmp_path / "packet"))
