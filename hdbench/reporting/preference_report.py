@@ -16,8 +16,8 @@ from hdbench.reporting.tables import Format, render
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.storage import write_atomically
 from hdbench.study.export import SUMMARY_FILE, read_summary
+from hdbench.study.files import RESULTS_FOLDER, STUDY_FILE
 from hdbench.study.prose import SIMULATED_MARK
-from hdbench.study.records import RESULTS, STUDY_FILE
 
 
 def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def tallied_packets(studies: Path, *, simulated: bool) -> list[Path]:
 
 
 def _summary_path(folder: Path, simulated: bool) -> Path:
-    return folder / RESULTS / ("tally-simulated" if simulated else "tally") / SUMMARY_FILE
+    return folder / RESULTS_FOLDER / ("tally-simulated" if simulated else "tally") / SUMMARY_FILE
 
 
 def _only_simulated(folder: Path) -> str:

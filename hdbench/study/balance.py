@@ -6,7 +6,7 @@ Nothing here knows how a design is made: every claim is counted from the rows of
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from hdbench.study.design import check_segments
 
 Row = Mapping[str, Any]
 Pair = tuple[str, str]
+Group = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,14 @@ def balance(
     ]
 
 
-def side_counts(rows: Iterable[Row], key: tuple[str, ...]) -> dict[Hashable, tuple[int, int]]:
+def side_counts(rows: Iterable[Row], key: tuple[str, ...]) -> dict[Group, tuple[int, int]]:
     """Return, for each group of judgments, how often the pair's first method was left and right.
 
     Args:
         rows: judgments.
         key: the fields that make a group.
     """
-    counts: dict[Hashable, list[int]] = defaultdict(lambda: [0, 0])
+    counts: dict[Group, list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
         counts[tuple(row[name] for name in key)][row["left"] != row["a"]] += 1
     return {group: (left, right) for group, (left, right) in counts.items()}
@@ -128,7 +129,7 @@ def _timed(
     sizes |= {cell: sum(sides) for cell, sides in cells.items() if cell not in sizes}
     mean = len(judged) / max(1, len(every_cell))
     crossed = side_counts(judged, ("a", "b", "duration_ms", "scene"))
-    uses: dict[Hashable, list[int]] = {
+    uses: dict[Group, list[int]] = {
         (a, b, duration): [sum(crossed.get((a, b, duration, scene), (0, 0))) for scene in scenes]
         for a, b, duration in every_cell
     }
@@ -198,7 +199,7 @@ def _mirrors(judged: Sequence[Row], pairs: int, protocol: StudyProtocol) -> Find
     """Check that passes 2k and 2k + 1 hold the same pairs and scenes with the sides exchanged."""
     rounds = protocol.design.judgments_per_pair
     mirrored = (rounds - rounds % 2) * pairs
-    shown: dict[int, dict[Hashable, str]] = defaultdict(dict)
+    shown: dict[int, dict[Group, str]] = defaultdict(dict)
     for row in judged:
         shown[row["pass"]][row["a"], row["b"], row["scene"]] = row["left"]
     wrong = []
@@ -291,11 +292,11 @@ def _controls(rows: Sequence[Row], protocol: StudyProtocol) -> list[Finding]:
     ]
 
 
-def _differences(cells: Mapping[Hashable, tuple[int, int]]) -> dict[Hashable, int]:
+def _differences(cells: Mapping[Group, tuple[int, int]]) -> dict[Group, int]:
     return {group: abs(left - right) for group, (left, right) in cells.items()}
 
 
-def _at_most(bound: int, claim: str, values: Mapping[Any, int], place: str) -> Finding:
+def _at_most(bound: int, claim: str, values: Mapping[Group, int], place: str) -> Finding:
     return Finding(
         claim,
         f"at most {max(values.values(), default=0)} in {len(values)}",
@@ -314,7 +315,7 @@ def _spread_over(noun: str, values: Iterable[int]) -> list[str]:
     return [f"{noun}: {min(values)} to {max(values)}; they may differ by 1"]
 
 
-def _against(cell: Sequence[Any]) -> str:
+def _against(cell: Group) -> str:
     a, b, duration = cell
     return f"{a} against {b} at {duration} ms"
 

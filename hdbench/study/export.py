@@ -13,25 +13,18 @@ from hdbench.errors import DataError
 from hdbench.provenance import canonical_json
 from hdbench.storage import write_atomically
 from hdbench.study.analysis import SCHEMA
-from hdbench.study.records import RESULTS, StudyRecord
+from hdbench.study.files import RESULTS_FOLDER
+from hdbench.study.records import StudyRecord
+from hdbench.study.rendering import neutralised
 
 JUDGMENTS_CSV = "judgments.csv"
 SUMMARY_FILE = "summary.json"
 METHODS_FILE = "methods.md"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def tally_folder(study: StudyRecord, *, simulated: bool) -> Path:
     """Return where a tally's files go; simulated ones have a folder of their own."""
-    return study.folder / RESULTS / ("tally-simulated" if simulated else "tally")
-
-
-def neutralised(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula: a text that begins like one is quoted.
-
-    The apostrophe is the one that spreadsheets themselves use to mark text.
-    """
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return study.folder / RESULTS_FOLDER / ("tally-simulated" if simulated else "tally")
 
 
 def judgments_csv(table: pd.DataFrame) -> bytes:
@@ -42,7 +35,7 @@ def judgments_csv(table: pd.DataFrame) -> bytes:
     safe = table.copy()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
-            safe[name] = safe[name].map(neutralised)
+            safe[name] = safe[name].map(neutralised, na_action="ignore")
     for name in ("duration_ms", "frames_planned", "frames_shown"):
         safe[name] = safe[name].astype("Int64")  # whole numbers stay whole beside blanks
     return safe.to_csv(index=False, lineterminator="\r\n").encode()

@@ -82,7 +82,7 @@ def gather(
                 f"{protocol.region.minimum_area:.2%} of the image; nothing can be outlined.\n"
                 "Next: a smaller minimum_area, or another label, in a protocol of your own"
             )
-    controls, control_regions = _controls(bench, protocol, {entry.name for entry in scenes})
+    controls, control_regions = _controls(bench, protocol)
     images = {(name, entry.name): found[name][entry.name] for name in names for entry in chosen}
     _require_size(bench, {key: path for key, path in images.items() if key[0] not in photographic})
     return Material(
@@ -194,13 +194,12 @@ def _require_size(bench: Bench, images: Mapping[tuple[str, str], Path]) -> None:
         )
 
 
-def _controls(
-    bench: Bench, protocol: StudyProtocol, tested: set[str]
-) -> tuple[list[SceneFiles], dict[str, Box]]:
+def _controls(bench: Bench, protocol: StudyProtocol) -> tuple[list[SceneFiles], dict[str, Box]]:
     """Return training scenes for practice and checks, spread over the split, and their boxes."""
     least, useful = controls_needed(protocol)
     if not useful:
         return [], {}
+    tested = {entry.name for entry in bench.test_scenes}
     candidates = [entry for entry in bench.train_scenes if entry.name not in tested]
     regions: dict[str, Box] = {}
     if protocol.region.enabled:  # a check must look like a judgment, outline included

@@ -15,12 +15,8 @@ from pydantic import ValidationError
 from hdbench.errors import DataError, UsageError
 from hdbench.provenance import file_digest
 from hdbench.schema.study import StudyProtocol
+from hdbench.study.files import STUDY_FILE, SUMS_FILE, TRIALS_FILE
 
-STUDY_FILE = "study.json"
-TRIALS_FILE = "trials.jsonl"
-SUMS_FILE = "SHA256SUMS"
-#: Folder of answers, inside a packet.
-RESULTS = "results"
 #: People's answers, one submission to a line.
 JUDGMENTS_FILE = "judgments.jsonl"
 #: Simulated answers, in the same format, never in the same file.

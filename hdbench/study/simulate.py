@@ -19,7 +19,8 @@ import numpy as np
 from hdbench.errors import UsageError, counted, suggestion
 from hdbench.provenance import derived_seed
 from hdbench.storage import write_atomically
-from hdbench.study.records import RESULTS, SIMULATED_FILE, StudyRecord
+from hdbench.study.files import RESULTS_FOLDER
+from hdbench.study.records import SIMULATED_FILE, StudyRecord
 
 _HZ = 60.0
 _BEGIN = datetime(2000, 1, 1, tzinfo=UTC)  # no clock: the same seed gives the same bytes
@@ -182,7 +183,7 @@ def _public_ids(study: StudyRecord) -> tuple[str, dict[int, str]]:
 
 def write_simulated(study: StudyRecord, submissions: list[dict[str, Any]]) -> Path:
     """Write simulated submissions beside people's, never among them, and return the file."""
-    path = study.folder / RESULTS / SIMULATED_FILE
+    path = study.folder / RESULTS_FOLDER / SIMULATED_FILE
     lines = [json.dumps(entry, separators=(",", ":")) + "\n" for entry in submissions]
     write_atomically(path, "".join(lines).encode())
     return path

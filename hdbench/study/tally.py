@@ -13,12 +13,8 @@ import pandas as pd
 from hdbench.errors import DataError, UsageError, counted
 from hdbench.schema.judgment import PageRow
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.records import (
-    JUDGMENTS_FILE,
-    RESULTS,
-    SIMULATED_FILE,
-    StudyRecord,
-)
+from hdbench.study.files import RESULTS_FOLDER
+from hdbench.study.records import JUDGMENTS_FILE, SIMULATED_FILE, StudyRecord
 from hdbench.study.submissions import Blank, Received, read_answers
 
 COLUMNS = (
@@ -138,7 +134,7 @@ def answer_files(study: StudyRecord, files: Sequence[Path], *, simulated: bool) 
     Raises:
         UsageError: there are none, or simulated answers are asked for beside others.
     """
-    results = study.folder / RESULTS
+    results = study.folder / RESULTS_FOLDER
     own, invented = results / JUDGMENTS_FILE, results / SIMULATED_FILE
     if simulated:
         if files:

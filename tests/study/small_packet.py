@@ -12,7 +12,8 @@ from typing import Any
 
 from hdbench.library import Library
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.records import JUDGMENTS_FILE, RESULTS
+from hdbench.study.files import RESULTS_FOLDER
+from hdbench.study.records import JUDGMENTS_FILE
 from hdbench.study.submissions import ANSWER, MTURK_COLUMNS
 
 TURKLE_COLUMNS = (
@@ -167,7 +168,7 @@ def submission(folder: Path, packet: int, person: int, **more: Any) -> dict[str,
 
 def write_own(folder: Path, submissions: list[dict[str, Any]]) -> Path:
     """Write own rows of a packet; a submission without participant gets one of its number."""
-    path = folder / RESULTS / JUDGMENTS_FILE
+    path = folder / RESULTS_FOLDER / JUDGMENTS_FILE
     path.parent.mkdir(exist_ok=True)
     named = [{"participant": f"{n:016x}", **entry} for n, entry in enumerate(submissions)]
     path.write_text("".join(json.dumps(entry) + "\n" for entry in named))

