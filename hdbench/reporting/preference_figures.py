@@ -40,10 +40,10 @@ def rate_chart(rows: Sequence[tuple[str, dict[str, Any] | None, float | None]], 
     axes.set_yticks(range(len(rows)), [plain(title) for title, _, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 100)
-    kinds = "points: measured, 95 % interval by participant and image"
+    kinds = "points: measured, 95 % interval"
     if any(published is not None for _, _, published in rows):
         kinds += "; diamonds: published"
-    axes.set_xlabel(f"preferred, % ({kinds})", fontsize=8)
+    axes.set_xlabel(f"preferred, %\n({kinds})", fontsize=9)
     return _finished(figure, mark)
 
 
@@ -77,7 +77,7 @@ def duration_chart(rows: Sequence[dict[str, Any]], mark: bool) -> str:
             color=_COLOURS[n % len(_COLOURS)],
             capsize=3,
             markersize=4,
-            label=plain(f"{pair[0]} over {pair[1]}"),
+            label=plain(own[0].get("label") or f"{pair[0]} over {pair[1]}") if own else None,
         )
     axes.set_xscale("log", base=2)
     times = sorted({row["planned_ms"] / 1000 for row in rows})

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from hdbench.errors import DataError, HdbenchError, UsageError
 from hdbench.reporting.preference_figures import duration_chart, rate_chart
-from hdbench.reporting.preferences import findings, preference_table
+from hdbench.reporting.preferences import findings, measured_by, preference_table
 from hdbench.reporting.tables import Format, render
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.storage import write_atomically
@@ -106,7 +106,9 @@ def write_preference_report(
     paths["figure"] = folder / f"{stem}.svg"
     write_atomically(paths["figure"], chart.encode())
     paths["page"] = folder / f"{stem}.html"
-    write_atomically(paths["page"], _page(report, table, chart, summaries, simulated).encode())
+    sources = [measured_by(comparison, summaries) for comparison in report.comparisons]
+    used = [summary for summary in summaries if any(summary is source for source in sources)]
+    write_atomically(paths["page"], _page(report, table, chart, used, simulated).encode())
     return paths
 
 
@@ -146,7 +148,7 @@ def _facts(summary: dict[str, Any]) -> dict[str, str]:
     counts = summary["counts"]
     return {
         "study": f"{summary['title']}, version {summary['version']}",
-        "packet": summary["packet"],
+        "packet": Path(summary["packet"]).name,
         "judgments": (
             f"{counts['judgments']:,} of {counts['judging_participants']:,} participants on "
             f"{counts['judged_scenes']:,} scenes"

@@ -168,20 +168,26 @@ def findings(report: PreferenceReport, summaries: Sequence[dict[str, Any]]) -> l
         raise UsageError("simulated studies and people's are never shown in one report")
     found = []
     for comparison in report.comparisons:
-        summary = _measured_by(comparison, summaries)
+        summary = measured_by(comparison, summaries)
         kind = "durations" if report.show == "durations" else "pairs"
         rows = [] if summary is None else _turned_rows(comparison, summary[kind])
         if not rows:
             found.append(Finding(comparison.title, None, comparison.published))
         for row in rows:
             time = f", {row['planned_ms']:,} ms" if report.show == "durations" else ""
+            row = {**row, "label": comparison.title}
             found.append(Finding(f"{comparison.title}{time}", row, comparison.published))
     return found
 
 
-def _measured_by(
+def measured_by(
     comparison: Comparison, summaries: Sequence[dict[str, Any]]
 ) -> dict[str, Any] | None:
+    """Return the analysis that a comparison is taken from, or None if nobody has measured it.
+
+    Raises:
+        UsageError: several packets have.
+    """
     wanted = {comparison.method, comparison.over}
     having = [
         summary

@@ -2,7 +2,7 @@
 
 A judgment is one person's choice on one image, so judgments of a person, and judgments of an
 image, resemble each other. An interval that takes them for independent is too narrow: with a worker
-SD of 0.6 and an image SD of 1 on the logit scale a nominal 95 % covers about 60 %
+SD of 0.6 and an image SD of 1 on the logit scale a nominal 95 % covers 50 to 70 %
 (``tests/performance/coverage.py``). The headline interval therefore clusters two ways.
 """
 
