@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from hdbench.provenance import versions
@@ -18,7 +20,7 @@ from hdbench.study.statistics import (
     krippendorff_alpha,
     share_of,
 )
-from hdbench.study.tally import Tally, within_one_frame
+from hdbench.study.tally import Tally, where, within_one_frame
 
 SCHEMA = 1
 #: A metric's score of each image, by method and scene.
@@ -91,14 +93,15 @@ def pair_rates(tally: Tally, judged: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _units(rows: pd.DataFrame) -> pd.Series:
+def _units(rows: pd.DataFrame) -> list[str]:
     """Return what was judged: a scene, in timed studies for a duration."""
-    times = rows["duration_ms"].map(lambda time: f"/{time}", na_action="ignore").fillna("")
-    return rows["scene"] + times
+    return [
+        f"{scene}/{time}" for scene, time in zip(rows["scene"], rows["duration_ms"], strict=True)
+    ]
 
 
 def _of_pair(rows: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
-    return rows[(rows["a"] == a) & (rows["b"] == b)]
+    return where(rows, (rows["a"] == a) & (rows["b"] == b))
 
 
 def _rate(rows: pd.DataFrame, a: str) -> dict[str, Any]:
@@ -126,14 +129,15 @@ def _durations(pairs: Sequence[tuple[str, str]], judged: pd.DataFrame) -> list[d
     """Return the rate of each pair at each planned duration, and how long that was on screen."""
     rows = []
     for a, b in pairs:
-        for planned, own in _of_pair(judged, a, b).groupby("duration_ms"):
-            measured = own["shown_ms"].astype(float)
+        for planned, own in cast("Any", _of_pair(judged, a, b).groupby("duration_ms")):
+            measured = own["shown_ms"].to_numpy(dtype=float, na_value=np.nan)
+            measured = measured[~np.isnan(measured)]
             rows.append(
                 {
                     "a": a,
                     "b": b,
-                    "planned_ms": int(planned),  # pyright: ignore[reportArgumentType]
-                    "measured_ms": float(measured.median()) if measured.notna().any() else None,
+                    "planned_ms": int(planned),
+                    "measured_ms": float(np.median(measured)) if len(measured) else None,
                     **_rate(own, a),
                 }
             )
@@ -144,7 +148,7 @@ def _trends(pairs: Sequence[tuple[str, str]], judged: pd.DataFrame) -> list[dict
     rows = []
     for a, b in pairs:
         own = _of_pair(judged, a, b)
-        own = own[own["shown_ms"].astype(float) > 0]
+        own = where(own, own["shown_ms"].to_numpy(dtype=float, na_value=np.nan) > 0)
         trend = trend_over_time(
             own["chosen"] == a, own["shown_ms"], own["participant"], own["scene"]
         )
@@ -162,10 +166,13 @@ def _metric(
         if a not in scores or b not in scores:
             continue
         own = _of_pair(judged, a, b)
-        preferences = (own["chosen"] == a).groupby(own["scene"]).mean()
-        scenes = [scene for scene in preferences.index if scene in scores[a] and scene in scores[b]]
-        differences = [scores[a][scene] - scores[b][scene] for scene in scenes]
-        found = correlate(differences, preferences.loc[scenes])
+        preferences = {
+            scene: float(np.mean(rows_of_scene["chosen"] == a))
+            for scene, rows_of_scene in cast("Any", own.groupby("scene"))
+            if scene in scores[a] and scene in scores[b]
+        }
+        differences = [scores[a][scene] - scores[b][scene] for scene in preferences]
+        found = correlate(differences, list(preferences.values()))
         said = {"reason": "too few images or no variation"} if found is None else asdict(found)
         rows.append({"metric": name, "a": a, "b": b, **said})
     return rows
@@ -177,13 +184,13 @@ def _counts(tally: Tally, judged: pd.DataFrame) -> dict[str, Any]:
     quality = [entry for entry in tally.exclusions if entry.kind == "quality"]
     repeats = [entry for entry in tally.exclusions if entry.kind == "repeat"]
     return {
-        "participants": int(sessions["participant"].nunique()),
+        "participants": len(set(sessions["participant"])),
         "sessions": len(sessions),
-        "sources": {str(name): int(n) for name, n in sessions["source"].value_counts().items()},
+        "sources": dict(Counter(sessions["source"])),
         "answered": len(tally.judgments(all_sessions=True)) + sum(e.judgments for e in repeats),
         "judgments": len(judged),
-        "judging_participants": int(judged["participant"].nunique()),
-        "judged_scenes": int(judged["scene"].nunique()),
+        "judging_participants": len(set(judged["participant"])),
+        "judged_scenes": len(set(judged["scene"])),
         "excluded_sessions": len(quality),
         "excluded_judgments": sum(entry.judgments for entry in quality),
         "repeat_sessions": len(repeats),
@@ -191,6 +198,6 @@ def _counts(tally: Tally, judged: pd.DataFrame) -> dict[str, Any]:
         "duplicate_rows": tally.duplicates,
         "blank_submissions": len(tally.blanks),
         "missing_judgments": tally.missing(),
-        "void_attempts": int(table["void"].notna().sum()),
+        "void_attempts": int(np.count_nonzero(table["void"].notna())),
         "within_one_frame": within_one_frame(judged, tally.study.protocol),
     }

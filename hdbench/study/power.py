@@ -107,7 +107,9 @@ def heterogeneity(preference: float, worker_sd: float, image_sd: float) -> Heter
         return float((joint * expit(mean + own)).sum()) - preference
 
     bound = 20 + 8 * (worker_sd + image_sd)
-    chances = expit(brentq(surplus, -bound, bound) + own)
+    mean = brentq(surplus, -bound, bound)
+    assert isinstance(mean, float)
+    chances = expit(mean + own)
     spread = preference * (1 - preference)
     by_worker, by_image = chances @ weights, weights @ chances
     return Heterogeneity(

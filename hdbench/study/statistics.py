@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,8 +66,8 @@ def wilson_interval(k: float, n: float, level: float = LEVEL) -> Interval:
     """Return Wilson's score interval of k of n (Wilson, JASA 1927)."""
     from statsmodels.stats.proportion import proportion_confint
 
-    low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
-    return Interval(float(low), float(high))
+    ends: tuple[Any, ...] = proportion_confint(k, n, alpha=1 - level, method="wilson")
+    return Interval(float(ends[0]), float(ends[1]))
 
 
 def cluster_variance(
@@ -184,7 +185,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
         return []
     from statsmodels.stats.multitest import multipletests
 
-    return [float(value) for value in multipletests(p_values, method="holm")[1]]
+    corrected: Any = multipletests(p_values, method="holm")[1]
+    return [float(value) for value in corrected]
 
 
 def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float | None:
@@ -240,12 +242,13 @@ def correlate(differences: ArrayLike, preferences: ArrayLike) -> Correlation | N
     x, y = np.asarray(differences, dtype=np.float64), np.asarray(preferences, dtype=np.float64)
     if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    ranks, line = spearmanr(x, y), pearsonr(x, y)
+    ranks: Any = spearmanr(x, y)
+    line: Any = pearsonr(x, y)
     interval = line.confidence_interval(LEVEL)
     return Correlation(
         len(x),
-        float(ranks.statistic),  # pyright: ignore[reportAttributeAccessIssue]
-        float(ranks.pvalue),  # pyright: ignore[reportAttributeAccessIssue]
+        float(ranks.statistic),
+        float(ranks.pvalue),
         float(line.statistic),
         Interval(float(interval.low), float(interval.high)),
     )

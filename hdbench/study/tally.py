@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from hdbench.errors import DataError, UsageError, counted
 from hdbench.schema.judgment import PageRow
@@ -92,15 +93,15 @@ class Tally:
             for exclusion in self.exclusions
             if not (all_sessions and exclusion.kind == "quality")
         }
-        rows = answered(self.table[self.table["kind"] == "judgment"])
+        rows = answered(judgment_rows(self.table))
         if not out:
             return rows
-        inside = [pair not in out for pair in zip(rows.participant, rows.session, strict=True)]
-        return rows[inside]
+        whose = zip(rows["participant"], rows["session"], strict=True)
+        return where(rows, np.array([pair not in out for pair in whose], dtype=bool))
 
     def missing(self) -> int:
         """Return how many judgments of the sessions' packets have no valid answer."""
-        judged = answered(self.table[self.table["kind"] == "judgment"])
+        judged = answered(judgment_rows(self.table))
         sessions = self.table.drop_duplicates(_SESSION)
         planned = {
             packet: sum(trial["kind"] == "judgment" for trial in trials)
@@ -124,8 +125,18 @@ class Tally:
 
 def answered(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with a valid answer, the first one for each session and trial."""
-    valid = rows[rows["void"].isna() & rows["choice"].notna()]
-    return valid.sort_values("attempt", kind="stable").drop_duplicates([*_SESSION, "trial"])
+    valid = where(rows, rows["void"].isna() & rows["choice"].notna())
+    return valid.sort_values(by="attempt", kind="stable").drop_duplicates([*_SESSION, "trial"])
+
+
+def judgment_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of judgments, without practice and checks."""
+    return where(rows, rows["kind"] == "judgment")
+
+
+def where(rows: pd.DataFrame, mask: Any) -> pd.DataFrame:
+    """Return the rows where a mask is true; pandas' types leave open what indexing returns."""
+    return cast("pd.DataFrame", rows[mask])
 
 
 def answer_files(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> list[Path]:
@@ -192,7 +203,7 @@ def tally(study: StudyRecord, files: Iterable[Path], *, simulated: bool) -> Tall
     records: list[list[Any]] = []
     seen: dict[tuple[str, str, str, int], tuple[PageRow, str]] = {}
     duplicates = 0
-    for entry in received:
+    for entry in tqdm(received, desc="reading", unit="session", delay=2):
         packet = None
         for row in entry.rows:
             trial = _trial(study, entry, row)
@@ -264,14 +275,16 @@ def _record(study: StudyRecord, entry: Received, row: PageRow, trial: dict[str, 
 
 def _exclusions(study: StudyRecord, table: pd.DataFrame) -> list[Exclusion]:
     """Return the sessions that do not count, with reasons, in order of time."""
-    began = pd.to_datetime(table["at"], format="ISO8601", utc=True)
-    order = table.assign(began=began).groupby(_SESSION, sort=False)["began"].min()
-    groups = dict(list(table.groupby(_SESSION, sort=False)))
+    timed = table.assign(began=pd.to_datetime(table["at"], format="ISO8601", utc=True))
+    sessions = [
+        (str(participant), str(session), rows)
+        for (participant, session), rows in cast("Any", timed.groupby(_SESSION, sort=False))
+    ]
+    sessions.sort(key=lambda entry: entry[2]["began"].min())
     found = []
     taken: dict[str, list[set[int]]] = {}
-    for key in order.sort_values(kind="stable").index:
-        rows = groups[key]
-        before = taken.setdefault(key[0], [])
+    for participant, session, rows in sessions:
+        before = taken.setdefault(participant, [])
         packet = int(rows["packet"].iloc[0])
         passes = {trial["pass"] for trial in study.by_packet[packet] if trial["kind"] == "judgment"}
         repeat = len(before) >= study.protocol.design.passes or any(
@@ -283,8 +296,8 @@ def _exclusions(study: StudyRecord, table: pd.DataFrame) -> list[Exclusion]:
             before.append(passes)
             kind, reasons = "quality", broken_rules(rows, study)
         if reasons:
-            judged = answered(rows[rows["kind"] == "judgment"])
-            found.append(Exclusion(*map(str, key), packet, kind, reasons, len(judged)))
+            judged = len(answered(judgment_rows(rows)))
+            found.append(Exclusion(participant, session, packet, kind, reasons, judged))
     return found
 
 
@@ -299,20 +312,22 @@ def broken_rules(rows: pd.DataFrame, study: StudyRecord) -> list[str]:
     reasons = []
     packet = study.by_packet[int(rows["packet"].iloc[0])]
     asked = sum(trial["kind"] == "check" for trial in packet)
-    checks = valid[valid["kind"] == "check"]
-    passed = int((checks["choice"] == checks["expected"]).sum())
+    right = (valid["kind"] == "check") & (valid["choice"] == valid["expected"])
+    passed = int(np.count_nonzero(right))
     if asked and passed < min(quality.checks_passed, asked):
         reasons.append(f"{passed} of {asked} checks passed, fewer than {quality.checks_passed}")
-    judged = valid[valid["kind"] == "judgment"]
+    judged = judgment_rows(valid)
     if judged.empty:
         return [*reasons, "no judgment answered"]
-    median = float(judged["response_ms"].median())
-    if not median >= quality.median_response_ms:
-        shown = "no response time" if math.isnan(median) else f"median response {median:.0f} ms"
+    times = judged["response_ms"].to_numpy(dtype=float, na_value=np.nan)
+    times = times[~np.isnan(times)]
+    median = float(np.median(times)) if len(times) else 0.0
+    if median < quality.median_response_ms:
+        shown = f"median response {median:.0f} ms" if len(times) else "no response time"
         reasons.append(f"{shown}, less than {quality.median_response_ms:g} ms")
-    share = float(judged["choice"].value_counts(normalize=True).max())
+    left = np.count_nonzero(judged["choice"] == "left") / len(judged)
+    share, side = max((left, "left"), (1 - left, "right"))
     if share > quality.one_side_share:
-        side = judged["choice"].mode().iloc[0]
         reasons.append(
             f"{100 * share:.0f} % of answers {side}, more than {100 * quality.one_side_share:g} %"
         )
@@ -332,5 +347,8 @@ def within_one_frame(judged: pd.DataFrame, protocol: StudyProtocol) -> float | N
     """
     if protocol.design.mode != "timed" or judged.empty:
         return None
-    away = judged["frames_shown"].astype(float) - judged["frames_planned"].astype(float)
-    return float((away.abs() <= 1).mean())
+    shown, meant = (
+        judged[name].to_numpy(dtype=float, na_value=np.nan)
+        for name in ("frames_shown", "frames_planned")
+    )
+    return float(np.mean(np.abs(shown - meant) <= 1))

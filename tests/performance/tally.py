@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "study"))
 import itertools
 
-from small_packet import write_packet
+from small_packet import write_packet  # pyright: ignore[reportMissingImports]
 
 from hdbench.study.analysis import analyse
 from hdbench.study.export import tally_folder, write_tally

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
@@ -63,8 +65,8 @@ def test_correlations_are_those_of_simulated_answers() -> None:
 
     same_worker = [answers(people, random.permutation(images)) for _ in range(2)]
     same_image = [answers(random.permutation(people), images) for _ in range(2)]
-    assert np.corrcoef(*same_worker)[0, 1] == pytest.approx(likeness.within_participant, abs=0.01)
-    assert np.corrcoef(*same_image)[0, 1] == pytest.approx(likeness.within_image, abs=0.01)
+    assert np.corrcoef(same_worker)[0, 1] == pytest.approx(likeness.within_participant, abs=0.01)
+    assert np.corrcoef(same_image)[0, 1] == pytest.approx(likeness.within_image, abs=0.01)
     none = heterogeneity(0.6, 0, 0)
     assert none.within_participant == pytest.approx(0, abs=1e-9)
     assert none.design_effect(100, 10) == pytest.approx(1)
@@ -111,8 +113,14 @@ def test_cost_by_hand() -> None:
 
 
 def test_a_plan_in_words() -> None:
-    choices = {"methods": 3, "preference": 0.55, "power": 0.8, "alpha": 0.05, "fee": 0.0}
-    sds = {"worker_sd": 0.6, "image_sd": 1.0, "design_effect": None}
+    choices: dict[str, Any] = {
+        "methods": 3,
+        "preference": 0.55,
+        "power": 0.8,
+        "alpha": 0.05,
+        "fee": 0.0,
+    }
+    sds: dict[str, Any] = {"worker_sd": 0.6, "image_sd": 1.0, "design_effect": None}
     plan = planned(protocol_of(), scenes=500, judgments=None, **choices, **sds)
     text = described(plan)
     assert "3 pairs, 500 scenes, R = 10: 5,000 judgments of each pair" in text
@@ -121,7 +129,7 @@ def test_a_plan_in_words() -> None:
     assert plan["power_of_this_plan"] > 0.9
     few = planned(protocol_of(), scenes=50, judgments=40, **choices, **sds)
     assert "no number of judgments on 50 scenes suffices" in described(few)
-    given = {"worker_sd": 0.6, "image_sd": 1.0, "design_effect": 4.0}
+    given: dict[str, Any] = {"worker_sd": 0.6, "image_sd": 1.0, "design_effect": 4.0}
     known = planned(protocol_of("limited"), scenes=500, judgments=10, **choices, **given)
     assert known["judgments_needed_per_pair"] == 3280
     assert "(given)" in described(known)

@@ -51,12 +51,14 @@ def test_what_was_chosen_is_what_is_in_the_table(packet: Path) -> None:
     assert tuple(found.table.columns) == COLUMNS
     assert len(found.table) == 3 * (5 + 8 + 12)
     by_id = {trial["trial"]: trial for n in range(3) for trial in trials_of(packet, n)}
-    for row in found.judgments().itertuples():
-        trial = by_id[str(row.trial)]
-        assert row.chosen == trial[str(row.choice)]
-        assert (row.a, row.b, row.scene) == (trial["a"], trial["b"], trial["scene"])
-        assert not row.simulated
-        assert row.source == "own"
+    for row in found.judgments().to_dict("records"):
+        trial = by_id[row["trial"]]
+        assert row["chosen"] == trial[row["choice"]]
+        assert [row[key] for key in ("a", "b", "scene")] == [
+            trial[key] for key in ("a", "b", "scene")
+        ]
+        assert not row["simulated"]
+        assert row["source"] == "own"
     assert len(found.judgments()) == 36
     assert found.exclusions == []
     assert found.missing() == 0
@@ -86,8 +88,9 @@ def test_a_void_attempt_is_replaced_by_the_second(packet: Path) -> None:
     void = row_of(last, 0, "left", void="hidden")
     rows[-1:] = [void, row_of(last, 0, "right", attempt=2)]
     found = counted(packet, [submission(packet, 0, 0, rows=rows)])
-    (kept,) = found.judgments()[found.judgments()["trial"] == last["trial"]].itertuples()
-    assert (kept.attempt, kept.choice) == (2, "right")
+    judged = found.judgments().to_dict("records")
+    (kept,) = [row for row in judged if row["trial"] == last["trial"]]
+    assert (kept["attempt"], kept["choice"]) == (2, "right")
     assert len(found.table) == len(trials) + 1
     assert len(found.judgments()) == 12
     only_void = rows[:-1]
@@ -233,7 +236,7 @@ def test_a_venues_csv_gives_the_same_judgments_as_own_rows(packet: Path, turkle:
     same = [name for name in COLUMNS if name not in ("source", "participant")]
     assert found.judgments()[same].equals(own.judgments()[same])
     assert set(found.table["source"]) == {"turkle" if turkle else "mturk"}
-    assert found.table["participant"].nunique() == 3
+    assert len(set(found.table["participant"])) == 3
     text = judgments_csv(found.table).decode()
     assert "A1" not in text  # a venue's name for a person goes nowhere
     both = tally(study, [path, packet / "results" / "judgments.jsonl"], simulated=False)
@@ -246,7 +249,7 @@ def test_blank_answers_of_a_csv_are_listed_not_counted(packet: Path) -> None:
     path.write_bytes(csv_text(["A", "B", "C"], answers).encode())
     found = tally(open_study(packet), [path], simulated=False)
     assert len(found.blanks) == 2
-    assert found.table["participant"].nunique() == 1
+    assert len(set(found.table["participant"])) == 1
     path.write_bytes(csv_text(["A"], [""]).encode())
     with pytest.raises(UsageError, match="no answers in 1 blank submission"):
         tally(open_study(packet), [path], simulated=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result as Outcome
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "study"))
 from small_packet import csv_text, submission, write_own, write_packet
 
 from hdbench.results import Result, save_result
