@@ -14,8 +14,10 @@ from hdbench.errors import LibraryError, suggestion
 from hdbench.schema.base import LibraryFile, parse
 from hdbench.schema.benchmark import OWN, Benchmark
 from hdbench.schema.method import KINDS, Method
+from hdbench.schema.preference_report import PreferenceReport
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
+from hdbench.schema.study import StudyProtocol
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,11 @@ class Shelf:
 METHODS = Shelf("method", "models")
 BENCHMARKS = Shelf("benchmark", "protocols/benchmarks")
 SCORINGS = Shelf("scoring", "protocols/scoring")
+STUDIES = Shelf("study", "protocols/studies")
 REPORTS = Shelf("report", "reports")
 #: Its entries are folders, each with a card; the other shelves hold TOML files.
 SEGMENTERS = Shelf("segmenter", "models/weights")
-SHELVES = (METHODS, BENCHMARKS, SCORINGS, REPORTS)
+SHELVES = (METHODS, BENCHMARKS, SCORINGS, STUDIES, REPORTS)
 #: What a segmenter's folder says it is (``hdbench.segmentation.segmenter.SegmenterCard``).
 CARD_FILE = "segmenter.json"
 
@@ -108,9 +111,26 @@ class Library:
         content, where = self._content(SCORINGS, name)
         return parse(Scoring, content, where)
 
+    def study(self, name: str) -> StudyProtocol:
+        """Return a study's protocol by name or path; raises LibraryError like ``method``."""
+        content, where = self._content(STUDIES, name)
+        return parse(StudyProtocol, content, where)
+
     def report(self, name: str) -> Report:
-        """Return a report by name or path; raises LibraryError like ``method``."""
+        """Return a report of scores by name or path; raises LibraryError like ``method``."""
+        found = self.any_report(name)
+        if isinstance(found, Report):
+            return found
+        raise LibraryError(f"report '{found.name}' shows what people preferred, not scores")
+
+    def any_report(self, name: str) -> Report | PreferenceReport:
+        """Return a report by name or path: one of preferences has ``comparisons``, not ``rows``.
+
+        Raises LibraryError like ``method``.
+        """
         content, where = self._content(REPORTS, name)
+        if "comparisons" in content:
+            return parse(PreferenceReport, content, where)
         return parse(Report, content, where)
 
     @cached_property
@@ -153,7 +173,8 @@ class Library:
 
         A segmenter's file is its card. A file outside the library shows its kind by what it
         extends, else by its content: a ``kind`` makes it a method, ``[data]`` a benchmark,
-        ``[counting]`` a scoring convention, ``rows`` a report.
+        ``[counting]`` a scoring convention, ``[question]`` a study, ``rows`` or
+        ``comparisons`` a report.
 
         Raises:
             LibraryError: no shelf has it, or the file's kind cannot be told.
@@ -174,7 +195,8 @@ class Library:
             METHODS: self.method,
             BENCHMARKS: self.benchmark,
             SCORINGS: self.scoring,
-            REPORTS: self.report,
+            STUDIES: self.study,
+            REPORTS: self.any_report,
         }
         return loaders[shelf](name)
 
@@ -217,13 +239,16 @@ class Library:
             ("kind", METHODS),
             ("data", BENCHMARKS),
             ("counting", SCORINGS),
+            ("question", STUDIES),
             ("rows", REPORTS),
+            ("comparisons", REPORTS),
         ):
             if key in content:
                 return shelf
         raise LibraryError(
             f"{path}: not recognisable; a method says kind, a benchmark [data], "
-            "a scoring convention [counting], a report [[rows]]"
+            "a scoring convention [counting], a study [question], a report [[rows]] or "
+            "[[comparisons]]"
         )
 
     def _dangling(self, loaded: LibraryFile, where: str) -> list[str]:
@@ -238,6 +263,12 @@ class Library:
                     (f"row '{row.title}': method", row.method, METHODS)
                     for row in loaded.rows
                     if row.method is not None
+                ]
+            case PreferenceReport():  # its methods may be foreign, its studies may not
+                references = [
+                    (f"comparison '{entry.title}': study", entry.study, STUDIES)
+                    for entry in loaded.comparisons
+                    if entry.study is not None
                 ]
             case _:
                 references = []

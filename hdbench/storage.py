@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from hdbench.errors import StorageError
@@ -32,6 +34,50 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def folder_atomically(path: Path) -> Iterator[Path]:
+    """Give a folder to be filled, which takes its name when all is in it, also after a power cut.
+
+    Until then it lies hidden beside its place; if it is left half filled, it is thrown away, at
+    the latest when the same folder is written again.
+
+    Args:
+        path: the folder's place, where nothing may be yet.
+
+    Raises:
+        StorageError: it cannot be written, or the disk is full.
+    """
+    staging = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*.unfinished"):
+            if left == staging or not _is_running(left.name.split(".")[-2]):
+                shutil.rmtree(left)
+        staging.mkdir()
+        yield staging
+        for place in (*sorted(staging.rglob("*")), staging):
+            handle = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        staging.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:

@@ -19,7 +19,8 @@ _KEYS = ("benchmark", "data_root", "workspace")
 class Workspace:
     """One folder of runs, results and reports, over one dataset."""
 
-    #: Holds ``runs/``, ``results/``, ``methods/``, ``segmenters/``, ``reports/``, ``data/``.
+    #: Holds ``runs/``, ``results/``, ``methods/``, ``segmenters/``, ``studies/``, ``reports/``,
+    #: ``data/``.
     root: Path
     #: The dataset's folder, or None, which is enough for built-in scenes.
     data_root: Path | None
@@ -45,6 +46,10 @@ class Workspace:
     def built_in_data(self, name: str) -> Path:
         """Return the folder of a dataset that hdbench draws itself."""
         return self.root / "data" / name
+
+    def study(self, name: str) -> Path:
+        """Return the folder of a study's packet."""
+        return self.root / "studies" / name
 
     def reports(self) -> Path:
         """Return the folder of tables and pages."""

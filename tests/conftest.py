@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from hdbench.pipeline import train_judge, train_method
 from hdbench.runtime.devices import Machine
 from hdbench.schema.method import Pix2PixHD
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
+from hdbench.study.gathering import gather
+from hdbench.study.packet import Flags, build
 from hdbench.workspace import Workspace
 
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=60)
@@ -351,3 +354,52 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("HDBENCH_REAL_DATA is not set: it names a folder with camvid/")
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _page() -> Iterator[None]:
+    """Give packets a page where the installation has none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not (resources.files("hdbench.study") / "pages" / "participant.html").is_file():
+            page = b"<!doctype html><title>study</title>"
+            for module in ("packet", "verify"):
+                patch.setattr(f"hdbench.study.{module}.participant_page", lambda: page)
+        yield
+
+
+def add_images(bench: Bench, name: str, seed: int, size: tuple[int, int] | None = None) -> Path:
+    """Put images of noise into the workspace, as another program would."""
+    folder = bench.image_folder(name, 0)
+    width, height = size or (bench.benchmark.size.width, bench.benchmark.size.height)
+    for n, entry in enumerate(bench.test_scenes):
+        random = np.random.default_rng([seed, n])
+        pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        save_pixels(folder / f"{entry.name}.png", pixels)
+    return folder
+
+
+@pytest.fixture
+def imaged(bench: Bench) -> Bench:
+    """The small benchmark with images of the methods 'alpha' and 'beta'."""
+    add_images(bench, "alpha", 1)
+    add_images(bench, "beta", 2)
+    return bench
+
+
+@pytest.fixture(scope="session")
+def packet_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packet of the pilot study on the small dataset; tests get copies."""
+    folder = tmp_path_factory.mktemp("packet")
+    bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
+    add_images(bench, "alpha", 1)
+    add_images(bench, "beta", 2)
+    protocol = bench.library.study("pilot")
+    material = gather(bench, protocol, ["alpha", "beta"], "oracle", 0, False, None)
+    flags = Flags(seed=0, run_seed=0, intersect=False, most_scenes=None)
+    return build(bench, protocol, material, "oracle", flags, folder / "packet").folder
+
+
+@pytest.fixture
+def packet(packet_once: Path, tmp_path: Path) -> Path:
+    """A packet of the methods alpha, beta and the oracle, to break."""
+    return Path(shutil.copytree(packet_once, tmp_path / "packet"))

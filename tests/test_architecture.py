@@ -32,6 +32,7 @@ ROOMS = (
     "evaluation",
     "judging",
     "recheck",
+    "study",
     "reporting",
     "pipeline",
     "measuring",

@@ -59,7 +59,7 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
 @click.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_library(as_json: bool) -> None:
-    """List every method, benchmark, scoring convention, report, and segmenter that ships."""
+    """List every method, benchmark, scoring convention, study, report and shipped segmenter."""
     from hdbench.library import SEGMENTERS
 
     library = library_here()
@@ -77,7 +77,7 @@ def list_library(as_json: bool) -> None:
     for entry in entries:
         if entry["kind"] != kind:
             kind = entry["kind"]
-            click.echo(f"{kind}s")
+            click.echo("studies" if kind == "study" else f"{kind}s")
         click.echo(f"  {entry['name']:<{width}}  {entry['title']}")
 
 
@@ -85,7 +85,7 @@ def list_library(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--resolved", is_flag=True, help="Print it as used, with what it extends, as JSON.")
 def show(name: str, resolved: bool) -> None:
-    """Print the file of a method, benchmark, scoring convention or report, a segmenter's card.
+    """Print the file of a method, benchmark, scoring, study or report, a segmenter's card.
 
     \b
     Examples:

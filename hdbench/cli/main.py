@@ -17,6 +17,7 @@ from hdbench.cli.measure import measure
 from hdbench.cli.quickstart import quickstart
 from hdbench.cli.report import report
 from hdbench.cli.segmenter import segmenter
+from hdbench.cli.study import study
 from hdbench.cli.train import synthesize, train
 from hdbench.errors import HdbenchError
 
@@ -76,6 +77,7 @@ for command in (
     compare,
     measure,
     gallery,
+    study,
     report,
 ):
     cli.add_command(command)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from hdbench.cli.options import bench_options, device_option, seed_option
+from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
+    from hdbench.schema.preference_report import PreferenceReport
 
 
 @click.command()
@@ -39,6 +42,19 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Scenes shown on the page.",
 )
+@click.option(
+    "--packet",
+    "packets",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Reports of people's preferences: a tallied packet; else all of the workspace's studies.",
+)
+@click.option(
+    "--simulated",
+    is_flag=True,
+    help="Reports of preferences: show simulated answers, marked as such, instead of people's.",
+)
 def report(
     name: str,
     bench: Bench,
@@ -47,23 +63,62 @@ def report(
     methods: tuple[str, ...],
     form: str,
     scenes: int,
+    packets: tuple[Path, ...],
+    simulated: bool,
 ) -> None:
     """Print a report (default: table1) and write it: text, Markdown, CSV, figure, HTML page.
 
-    A measured method that the report has no row for gets one of its own.
+    A measured method that the report has no row for gets one of its own. Reports of what people
+    preferred (table2, table4, figure7, ablations) show tallied studies beside published rates.
 
     \b
     Examples:
       hdbench report table1
       hdbench report table1 --format markdown > table1.md
       hdbench report table1 --method ./my-method.toml
+      hdbench report table2 --packet hdbench-runs/studies/unlimited
     """
+    from hdbench.schema.report import Report
+
+    chosen = bench.library.any_report(name)
+    if not isinstance(chosen, Report):
+        if methods:
+            raise UsageError(
+                f"--method: report '{name}' shows pairs of methods; a comparison of its own is a "
+                "[[comparisons]] entry of a report file"
+            )
+        _report_preferences(bench, chosen, packets, simulated, form)
+        return
+    if packets or simulated:
+        option = "--packet" if packets else "--simulated"
+        raise UsageError(f"{option}: report '{name}' shows scores, not what people preferred")
     from hdbench.pipeline import open_segmenter, report_on
     from hdbench.runtime.devices import choose_device
 
-    chosen = bench.library.report(name)
     segmenter = open_segmenter(bench, None, choose_device(device))
     paths = report_on(bench, chosen, methods, seed, segmenter, scenes)
+    click.echo(paths[form].read_text(encoding="utf-8").rstrip())
+    for path in paths.values():
+        click.echo(f"wrote {path}", err=True)
+
+
+def _report_preferences(
+    bench: Bench,
+    report: PreferenceReport,
+    packets: tuple[Path, ...],
+    simulated: bool,
+    form: str,
+) -> None:
+    from hdbench.reporting.preference_report import (
+        summaries_in,
+        tallied_packets,
+        write_preference_report,
+    )
+
+    studies = bench.workspace.study("any").parent
+    folders = packets or tallied_packets(studies, simulated=simulated)
+    summaries = summaries_in(folders, simulated=simulated)
+    paths = write_preference_report(bench.workspace.reports(), report, summaries)
     click.echo(paths[form].read_text(encoding="utf-8").rstrip())
     for path in paths.values():
         click.echo(f"wrote {path}", err=True)

@@ -1,0 +1,159 @@
+"""``study``: human studies; packets are built and proved here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hdbench.cli.options import bench_options
+from hdbench.cli.study_analysis import plan, simulate, tally
+from hdbench.errors import HdbenchError, UsageError, counted
+
+if TYPE_CHECKING:
+    from hdbench.bench import Bench
+    from hdbench.study.balance import Finding
+
+
+@click.group()
+def study() -> None:
+    """Ask people which images they prefer."""
+
+
+for command in (plan, tally, simulate):
+    study.add_command(command)
+
+
+@study.command()
+@click.option(
+    "--study",
+    "name",
+    default="unlimited",
+    show_default=True,
+    metavar="NAME",
+    help="Protocol: a name of 'hdbench list', or a path.",
+)
+@click.option(
+    "--methods",
+    required=True,
+    metavar="A,B,...",
+    help="Methods with images in the workspace, separated by commas.",
+)
+@click.option(
+    "--reference",
+    metavar="NAME",
+    help="One more method that all are compared with; 'oracle' is the photographs.",
+)
+@bench_options
+@click.option("--seed", default=0, show_default=True, help="Seed of the design.")
+@click.option("--run-seed", default=0, show_default=True, help="Seed of the runs that are shown.")
+@click.option(
+    "--scenes",
+    "most_scenes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Show N scenes, spread over the split; else all.",
+)
+@click.option("--intersect", is_flag=True, help="Leave out scenes of which a method has no image.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The packet's folder; else studies/NAME in the workspace.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def build(
+    name: str,
+    methods: str,
+    reference: str | None,
+    bench: Bench,
+    seed: int,
+    run_seed: int,
+    most_scenes: int | None,
+    intersect: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the packet of a study: images, trials, participants' page, a preview for you.
+
+    The same inputs give the same packet; a packet that is there already is never changed.
+
+    \b
+    Examples:
+      hdbench study build --study pilot --methods ours,floor-patchwork
+      hdbench study build --study limited --methods ours,crn --reference oracle
+      hdbench study build --study regions --methods ours,ours-labels-only --output cars
+    """
+    from hdbench.study.files import PREVIEW_FILE
+    from hdbench.study.gathering import gather
+    from hdbench.study.packet import Flags
+    from hdbench.study.packet import build as build_packet
+
+    protocol = bench.library.study(name)
+    chosen = [method.strip() for method in methods.split(",")]
+    if not all(chosen):
+        raise UsageError(f"--methods {methods!r}: expected names separated by commas")
+    flags = Flags(seed, run_seed, intersect, most_scenes)
+    material = gather(bench, protocol, chosen, reference, run_seed, intersect, most_scenes)
+    folder = output or bench.workspace.study(protocol.name)
+    built = build_packet(bench, protocol, material, reference, flags, folder)
+    for warning in built.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    said = built.study
+    facts = {
+        "folder": str(folder),
+        "written": built.written,
+        "packets": said["packets"],
+        "scenes": len(said["scenes"]),
+        "methods": said["methods"],
+        "protocol_hash": said["protocol_hash"],
+        "design_hash": said["design_hash"],
+        "warnings": built.warnings,
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    done = "wrote" if built.written else "there already, from the same inputs:"
+    click.echo(f"{done} {folder}")
+    click.echo(
+        f"{counted(len(said['pairs']), 'pair')} of {', '.join(said['methods'])} on "
+        f"{counted(len(said['scenes']), 'scene')} in {counted(said['packets'], 'packet')}; "
+        f"design {said['design_hash'][:16]}"
+    )
+    click.echo(f"look at {folder / PREVIEW_FILE}")
+    click.echo(f"Next: 'hdbench study verify {folder}'", err=True)
+
+
+@study.command()
+@click.argument("packet", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(packet: Path, as_json: bool) -> None:
+    """Prove from its files alone that PACKET is balanced, anonymous and unchanged.
+
+    \b
+    Example:
+      hdbench study verify hdbench-runs/studies/unlimited
+    """
+    from dataclasses import asdict
+
+    from hdbench.study.verify import verify as findings_of
+
+    findings = findings_of(packet)
+    problems = [line for finding in findings for line in finding.violations]
+    if as_json:
+        claims = [asdict(finding) for finding in findings]
+        click.echo(json.dumps({"holds": not problems, "claims": claims}, indent=2))
+    else:
+        click.echo(_table(findings))
+    if problems:
+        raise HdbenchError("\n".join([f"{packet}: {counted(len(problems), 'problem')}", *problems]))
+
+
+def _table(findings: list[Finding]) -> str:
+    width = max(len(finding.claim) for finding in findings)
+    return "\n".join(
+        f"{'NO ' if finding.violations else 'yes'}  {finding.claim:<{width}}  {finding.measured}"
+        for finding in findings
+    )

@@ -1,0 +1,282 @@
+"""``study plan``, ``study tally``, ``study simulate``: the numbers before and after people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from hdbench.errors import UsageError, counted
+
+_PACKET = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--study",
+    "name",
+    default="unlimited",
+    show_default=True,
+    metavar="NAME",
+    help="A study's protocol (see 'hdbench list').",
+)
+@click.option(
+    "--methods",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="How many methods; all pairs of them are compared.",
+)
+@click.option(
+    "--scenes",
+    default=500,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many scenes are shown.",
+)
+@click.option(
+    "--judgments",
+    type=click.IntRange(min=1),
+    metavar="R",
+    help="Judgments of each pair on each scene; else what the protocol says.",
+)
+@click.option(
+    "--preference",
+    default=55.0,
+    show_default=True,
+    type=click.FloatRange(50, 100, min_open=True, max_open=True),
+    metavar="PERCENT",
+    help="The true preference that shall be found, against a chance of 50.",
+)
+@click.option(
+    "--power",
+    default=0.8,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Probability of finding it.",
+)
+@click.option(
+    "--alpha",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 0.5, min_open=True),
+    help="Level of the tests.",
+)
+@click.option(
+    "--worker-sd",
+    default=0.6,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="How much participants differ (SD, logit units).",
+)
+@click.option(
+    "--image-sd",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="How much images differ (SD, logit units).",
+)
+@click.option(
+    "--design-effect",
+    type=click.FloatRange(min=1),
+    metavar="X",
+    help="A design effect known from a pilot, instead of the two SDs.",
+)
+@click.option(
+    "--fee",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="The venue's fee on top of wages, 0.2 for a fifth.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(
+    name: str,
+    methods: int,
+    scenes: int,
+    judgments: int | None,
+    preference: float,
+    power: float,
+    alpha: float,
+    worker_sd: float,
+    image_sd: float,
+    design_effect: float | None,
+    fee: float,
+    as_json: bool,
+) -> None:
+    """Say how many judgments a difference needs, what they cost, what stays unbalanced.
+
+    Judgments of one participant resemble each other, and so do judgments of one image: together
+    they say less than as many independent ones. The design effect is how much less.
+
+    \b
+    Examples:
+      hdbench study plan --methods 3 --scenes 500
+      hdbench study plan --study limited --judgments 10
+      hdbench study plan --preference 60 --power 0.9 --design-effect 4
+    """
+    from hdbench.library import Library
+    from hdbench.study.planning import described, planned
+
+    outcome = planned(
+        Library().study(name),
+        methods=methods,
+        scenes=scenes,
+        judgments=judgments,
+        preference=preference / 100,
+        power=power,
+        alpha=alpha,
+        worker_sd=worker_sd,
+        image_sd=image_sd,
+        design_effect=design_effect,
+        fee=fee,
+    )
+    click.echo(json.dumps(outcome, indent=2) if as_json else described(outcome))
+
+
+@click.command()
+@click.argument("packet", type=_PACKET)
+@click.argument("results", nargs=-1, type=_PACKET)
+@click.option(
+    "--simulated", is_flag=True, help="Tally the answers of 'study simulate' instead of people's."
+)
+@click.option(
+    "--scores",
+    multiple=True,
+    type=_PACKET,
+    metavar="RESULT.json",
+    help="A stored result of one of the methods, to hold a metric against people; "
+    "give one for each method.",
+)
+@click.option(
+    "--output", type=_PACKET, metavar="DIR", help="Where files go; else the packet's results/tally."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole analysis as JSON.")
+def tally(
+    packet: Path,
+    results: tuple[Path, ...],
+    simulated: bool,
+    scores: tuple[Path, ...],
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Turn answers into preference rates with intervals, files, figures and a methods paragraph.
+
+    Reads the PACKET's own rows (results/judgments.jsonl) and the RESULTS given: the results CSV
+    of Mechanical Turk or Turkle, or rows in a .jsonl. Whose answers count is fixed in the packet;
+    results are printed with and without those exclusions.
+
+    \b
+    Examples:
+      hdbench study tally hdbench-runs/studies/unlimited
+      hdbench study tally PACKET Batch_123_results.csv --json
+      hdbench study tally PACKET --scores ours.json --scores crn.json
+    """
+    from hdbench.reporting.preference_figures import write_tally_figures
+    from hdbench.reporting.preferences import tally_text
+    from hdbench.study.analysis import analyse
+    from hdbench.study.export import tally_folder, write_tally
+    from hdbench.study.metrics import image_scores
+    from hdbench.study.prose import methods_paragraph
+    from hdbench.study.records import open_study
+    from hdbench.study.tally import answer_files
+    from hdbench.study.tally import tally as tallied
+
+    study = open_study(packet)
+    files = answer_files(study, results, simulated=simulated)
+    metrics = image_scores(scores, study.methods) if scores else {}
+    found = tallied(study, files, simulated=simulated)
+    analysis = analyse(found, metrics)
+    folder = output or tally_folder(study, simulated=simulated)
+    paths = write_tally(folder, found.table, analysis, methods_paragraph(found, analysis))
+    paths |= write_tally_figures(folder, analysis)
+    click.echo(json.dumps(analysis, indent=2) if as_json else tally_text(analysis))
+    for path in paths.values():
+        click.echo(f"wrote {path}", err=True)
+
+
+@click.command()
+@click.argument("packet", type=_PACKET)
+@click.option(
+    "--participants",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many; else one for each packet.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the answers.")
+@click.option(
+    "--careless",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of participants who do not look.",
+)
+@click.option(
+    "--side-bias", default=0.0, show_default=True, help="Logit by which all prefer the left side."
+)
+@click.option(
+    "--worker-sd",
+    default=0.6,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="How much participants differ (SD, logit units).",
+)
+@click.option(
+    "--image-sd",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="How much images differ (SD, logit units).",
+)
+@click.option(
+    "--ability",
+    "abilities",
+    multiple=True,
+    metavar="METHOD=LOGIT",
+    help="How good a method is; random where not given.",
+)
+def simulate(
+    packet: Path,
+    participants: int | None,
+    seed: int,
+    careless: float,
+    side_bias: float,
+    worker_sd: float,
+    image_sd: float,
+    abilities: tuple[str, ...],
+) -> None:
+    """Invent answers to a PACKET, to rehearse its analysis before anybody is paid.
+
+    They go into results/simulated.jsonl, every row is marked, and neither 'study tally' nor a
+    report ever takes them for people's.
+
+    \b
+    Examples:
+      hdbench study simulate PACKET --seed 1
+      hdbench study simulate PACKET --participants 50 --careless 0.1 --side-bias 0.3
+      hdbench study tally PACKET --simulated
+    """
+    from hdbench.study.records import open_study
+    from hdbench.study.simulate import Crowd, said, write_simulated
+    from hdbench.study.simulate import simulate as simulated
+
+    study = open_study(packet)
+    count = participants or len(study.by_packet)
+    given = dict(map(_ability, abilities))
+    crowd = Crowd(count, careless, side_bias, worker_sd, image_sd, abilities=given)
+    submissions = simulated(study, crowd, seed)
+    path = write_simulated(study, submissions)
+    click.echo(f"{said(crowd, submissions)}\nwrote {path}")
+    asked = counted(len(study.by_packet), "packet")
+    if count < len(study.by_packet):
+        click.echo(f"{count} of {asked} answered", err=True)
+    click.echo(f"Next: 'hdbench study tally {packet} --simulated'", err=True)
+
+
+def _ability(text: str) -> tuple[str, float]:
+    method, _, value = text.rpartition("=")
+    try:
+        return method, float(value)
+    except ValueError:
+        raise UsageError(f"--ability {text}: expected METHOD=LOGIT, such as ours=0.5") from None

@@ -1,0 +1,162 @@
+"""From tallied studies to a report's files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from hdbench.errors import DataError, HdbenchError, UsageError
+from hdbench.reporting.preference_figures import duration_chart, rate_chart
+from hdbench.reporting.preferences import findings, measured_by, preference_table
+from hdbench.reporting.tables import Format, render
+from hdbench.schema.preference_report import PreferenceReport
+from hdbench.storage import write_atomically
+from hdbench.study.export import SUMMARY_FILE, read_summary
+from hdbench.study.files import RESULTS_FOLDER, STUDY_FILE
+from hdbench.study.prose import SIMULATED_MARK
+
+
+def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, Any]]:
+    """Return the stored analyses of packets, each with its folder under ``packet``.
+
+    Args:
+        folders: packets.
+        simulated: take those of simulated answers, and no others.
+
+    Raises:
+        UsageError: a folder is no packet.
+        HdbenchError: a packet is not tallied yet.
+        DataError: a stored analysis is damaged, or is not of the kind that its place says.
+    """
+    found = []
+    for folder in folders:
+        if not (folder / STUDY_FILE).is_file():
+            raise UsageError(f"{folder}: no packet of a study; expected a folder with {STUDY_FILE}")
+        path = _summary_path(folder, simulated)
+        if not path.is_file():
+            command = f"'hdbench study tally {folder}" + (" --simulated'" if simulated else "'")
+            other = "" if simulated else _only_simulated(folder)
+            raise HdbenchError(f"{folder}: not tallied yet{other}.\nNext: {command}")
+        summary = read_summary(path)
+        if summary["simulated"] != simulated:
+            kind = "people's answers" if simulated else "simulated answers"
+            raise DataError(
+                f"{path}: holds {kind}, which have no place here; delete the folder and tally again"
+            )
+        found.append({**summary, "packet": str(folder)})
+    return found
+
+
+def tallied_packets(studies: Path, *, simulated: bool) -> list[Path]:
+    """Return the packets of a workspace that are tallied, in the order of their names."""
+    return [
+        path.parent
+        for path in sorted(studies.glob(f"*/{STUDY_FILE}"))
+        if _summary_path(path.parent, simulated).is_file()
+    ]
+
+
+def _summary_path(folder: Path, simulated: bool) -> Path:
+    return folder / RESULTS_FOLDER / ("tally-simulated" if simulated else "tally") / SUMMARY_FILE
+
+
+def _only_simulated(folder: Path) -> str:
+    return "; only simulated answers are" if _summary_path(folder, True).is_file() else ""
+
+
+def write_preference_report(
+    folder: Path, report: PreferenceReport, summaries: Sequence[dict[str, Any]]
+) -> dict[str, Path]:
+    """Write a report as text, Markdown, CSV, figure and page, and return the paths by format.
+
+    Args:
+        folder: where the files go.
+        report: the comparisons.
+        summaries: analyses with their ``packet``.
+
+    Raises:
+        HdbenchError: none of the comparisons is measured.
+        UsageError: as in ``findings``.
+    """
+    simulated = any(summary["simulated"] for summary in summaries)
+    found = findings(report, summaries)
+    if all(row.rate is None for row in found):
+        raise HdbenchError(
+            f"report '{report.name}': none of its comparisons is measured yet.\n"
+            "Next: 'hdbench study build --help', then 'hdbench study tally PACKET'"
+        )
+    table = preference_table(report, found, simulated=simulated)
+    mark = f"{SIMULATED_MARK}\n\n" if simulated else ""
+    stem = report.name + (".simulated" if simulated else "")
+    suffixes: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv"}
+    paths: dict[str, Path] = {}
+    for form, suffix in suffixes.items():
+        paths[form] = folder / f"{stem}.{suffix}"
+        # A CSV stays one table; its headings say that it is simulated.
+        text = ("" if form == "csv" else mark) + render(table, form) + "\n"
+        write_atomically(paths[form], text.encode())
+    if report.show == "durations":
+        chart = duration_chart([row.rate for row in found if row.rate is not None], simulated)
+    else:
+        chart = rate_chart([(row.title, row.rate, row.published) for row in found], simulated)
+    paths["figure"] = folder / f"{stem}.svg"
+    write_atomically(paths["figure"], chart.encode())
+    paths["page"] = folder / f"{stem}.html"
+    sources = [measured_by(comparison, summaries) for comparison in report.comparisons]
+    used = [summary for summary in summaries if any(summary is source for source in sources)]
+    write_atomically(paths["page"], _page(report, table, chart, used, simulated).encode())
+    return paths
+
+
+def _page(
+    report: PreferenceReport,
+    table: Any,
+    chart: str,
+    summaries: Sequence[dict[str, Any]],
+    simulated: bool,
+) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    groups: list[dict[str, Any]] = []
+    for group, _ in table.columns:
+        if not groups or groups[-1]["title"] != group:
+            groups.append({"title": group, "span": 0})
+        groups[-1]["span"] += 1
+    return environment.get_template("preferences.html").render(
+        title=report.title,
+        source=report.source,
+        mark=SIMULATED_MARK if simulated else "",
+        groups=groups,
+        columns=[name for _, name in table.columns],
+        rows=[
+            {"title": name, "cells": cells}
+            for name, cells in zip(table.index, table.values.tolist(), strict=True)
+        ],
+        chart=Markup(chart),
+        studies=[_facts(summary) for summary in summaries],
+    )
+
+
+def _facts(summary: dict[str, Any]) -> dict[str, str]:
+    counts = summary["counts"]
+    return {
+        "study": f"{summary['title']}, version {summary['version']}",
+        "packet": Path(summary["packet"]).name,
+        "judgments": (
+            f"{counts['judgments']:,} of {counts['judging_participants']:,} participants on "
+            f"{counts['judged_scenes']:,} scenes"
+        ),
+        "left out": (
+            f"{counts['excluded_sessions']} sessions by rules fixed before the study, "
+            f"{counts['repeat_sessions']} repeated"
+        ),
+        "protocol": summary["protocol_hash"],
+        "design": summary["design_hash"],
+    }

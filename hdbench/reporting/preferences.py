@@ -1,0 +1,277 @@
+"""Tables of what people preferred: a tally's own, and reports beside published percentages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from hdbench.errors import UsageError, counted
+from hdbench.reporting.tables import NOTHING, render
+from hdbench.schema.preference_report import Comparison, PreferenceReport
+from hdbench.study.prose import SIMULATED_MARK
+from hdbench.study.statistics import holm
+
+
+def tally_text(analysis: dict[str, Any]) -> str:
+    """Return a tally's analysis as text: rates with and without exclusions, and what they hide."""
+    counts = analysis["counts"]
+    head = [SIMULATED_MARK, ""] if analysis["simulated"] else []
+    head += [
+        f"{analysis['title']}: {counts['judgments']:,} judgments of "
+        f"{counted(counts['judging_participants'], 'participant')} on "
+        f"{counted(counts['judged_scenes'], 'scene')}",
+        "",
+        render(_pair_table(analysis), "text"),
+    ]
+    blocks = ["\n".join(head)]
+    if analysis["durations"]:
+        blocks.append(render(_duration_table(analysis), "text") + _trend_lines(analysis))
+    blocks.append("\n".join([*_ability_lines(analysis), *_side_lines(analysis)]))
+    if analysis["metrics"]:
+        blocks.append("\n".join(_metric_lines(analysis)))
+    blocks.append("\n".join(_count_lines(analysis)))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _pair_table(analysis: dict[str, Any]) -> pd.DataFrame:
+    lines = []
+    for row in analysis["pairs"]:
+        p_value = row.get("clustered_p_value_holm")
+        lines.append(
+            {
+                "judgments": f"{row['n']:,}",
+                "preferred %": percent(row["share"]),
+                "95 % interval": interval(row.get("clustered")),
+                "p (Holm)": NOTHING if p_value is None else p_short(p_value),
+                "Wilson": interval(row.get("wilson")),
+                "exact p": NOTHING if row["share"] is None else p_short(row["p_value"]),
+                "design effect": _number(row.get("design_effect"), 1),
+                "alpha": _number(row["alpha"], 2),
+                "no exclusions": percent(row["all_sessions"]["share"]),
+                "interval": interval(row["all_sessions"].get("clustered")),
+            }
+        )
+    names = [f"{row['a']} over {row['b']}" for row in analysis["pairs"]]
+    return pd.DataFrame(lines, index=pd.Index(names, name="pair"))
+
+
+def _duration_table(analysis: dict[str, Any]) -> pd.DataFrame:
+    lines = [
+        {
+            "planned ms": str(row["planned_ms"]),
+            "measured ms": _number(row["measured_ms"], 0),
+            "judgments": f"{row['n']:,}",
+            "preferred %": percent(row["share"]),
+            "95 % interval": interval(row.get("clustered")),
+        }
+        for row in analysis["durations"]
+    ]
+    names = [f"{row['a']} over {row['b']}" for row in analysis["durations"]]
+    return pd.DataFrame(lines, index=pd.Index(names, name="pair"))
+
+
+def _trend_lines(analysis: dict[str, Any]) -> str:
+    lines = []
+    for row in analysis["trends"]:
+        said = row.get("reason")
+        if said is None:
+            low, high = row["interval"]["low"], row["interval"]["high"]
+            said = (
+                f"logit {row['slope']:+.3f} [{low:+.3f}, {high:+.3f}] for each doubling of the "
+                f"time, p {p_short(row['p_value'])}"
+            )
+        lines.append(f"\ntrend of {row['a']} over {row['b']}: {said}")
+    return "".join(lines)
+
+
+def _ability_lines(analysis: dict[str, Any]) -> list[str]:
+    found = analysis["bradley_terry"]
+    if "reason" in found:
+        return [f"Bradley-Terry: none, {found['reason']}"]
+    return ["Bradley-Terry (logits, sum 0):"] + [
+        f"  {row['method']}  {row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+        for row in found["abilities"]
+    ]
+
+
+def _side_lines(analysis: dict[str, Any]) -> list[str]:
+    side = analysis["side"]
+    if side is None:
+        return []
+    return [
+        f"left side chosen: {percent(side['share'])} % {interval(side['clustered'])}, "
+        f"exact p {p_short(side['p_value'])}"
+    ]
+
+
+def _metric_lines(analysis: dict[str, Any]) -> list[str]:
+    lines = ["metric against people, over images:"]
+    for row in analysis["metrics"]:
+        said = row.get("reason")
+        if said is None:
+            ends = row["pearson_interval"]
+            said = (
+                f"Spearman {row['spearman']:+.2f} (p {p_short(row['spearman_p_value'])}), Pearson "
+                f"{row['pearson']:+.2f} [{ends['low']:+.2f}, {ends['high']:+.2f}], "
+                f"{counted(row['images'], 'image')}"
+            )
+        lines.append(f"  {row['metric']}, {row['a']} minus {row['b']}: {said}")
+    return lines
+
+
+def _count_lines(analysis: dict[str, Any]) -> list[str]:
+    counts = analysis["counts"]
+    lines = [
+        f"{counted(counts['sessions'], 'session')} of "
+        f"{counted(counts['participants'], 'participant')}; left out: "
+        f"{counts['excluded_sessions']} by quality rules, {counts['repeat_sessions']} repeated",
+        f"{counts['missing_judgments']:,} judgments missing, {counts['void_attempts']:,} attempts "
+        f"void, {counts['duplicate_rows']:,} identical rows dropped, "
+        f"{counts['blank_submissions']:,} blank submissions",
+    ]
+    lines += [
+        f"  {entry['session']} (packet {entry['packet']}): {'; '.join(entry['reasons'])}"
+        for entry in analysis["exclusions"][:12]
+    ]
+    if len(analysis["exclusions"]) > 12:
+        lines.append(f"  ... and {len(analysis['exclusions']) - 12} more in the summary")
+    again = analysis["packets_to_ask_again"]
+    if again:
+        lines.append(f"{counted(len(again), 'packet')} without a session that counts; ask again")
+    return lines
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a report shows of one comparison, or of one of its durations."""
+
+    title: str
+    #: A rate of an analysis, turned so that it is the comparison's method that is preferred.
+    rate: dict[str, Any] | None
+    published: float | None
+
+
+def findings(report: PreferenceReport, summaries: Sequence[dict[str, Any]]) -> list[Finding]:
+    """Return what a report shows, in its order.
+
+    Args:
+        report: the comparisons.
+        summaries: analyses of packets (``hdbench.study.export.read_summary``).
+
+    Raises:
+        UsageError: two packets measured the same comparison, or simulated and people's are mixed.
+    """
+    if len({summary["simulated"] for summary in summaries}) > 1:
+        raise UsageError("simulated studies and people's are never shown in one report")
+    found = []
+    for comparison in report.comparisons:
+        summary = measured_by(comparison, summaries)
+        kind = "durations" if report.show == "durations" else "pairs"
+        rows = [] if summary is None else _turned_rows(comparison, summary[kind])
+        if not rows:
+            found.append(Finding(comparison.title, None, comparison.published))
+        for row in rows:
+            time = f", {row['planned_ms']:,} ms" if report.show == "durations" else ""
+            row = {**row, "label": comparison.title}
+            found.append(Finding(f"{comparison.title}{time}", row, comparison.published))
+    return found
+
+
+def measured_by(
+    comparison: Comparison, summaries: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the analysis that a comparison is taken from, or None if nobody has measured it.
+
+    Raises:
+        UsageError: several packets have.
+    """
+    wanted = {comparison.method, comparison.over}
+    having = [
+        summary
+        for summary in summaries
+        if summary["study"] == comparison.study
+        and any({row["a"], row["b"]} == wanted and row["n"] for row in summary["pairs"])
+    ]
+    if len(having) > 1:
+        folders = ", ".join(str(summary["packet"]) for summary in having)
+        raise UsageError(
+            f"{comparison.method} over {comparison.over} was measured by several packets: "
+            f"{folders}.\nNext: choose one with --packet DIR"
+        )
+    return having[0] if having else None
+
+
+def _turned_rows(comparison: Comparison, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for row in rows:
+        if {row["a"], row["b"]} != {comparison.method, comparison.over} or not row["n"]:
+            continue
+        found.append(row if row["a"] == comparison.method else turned(row))
+    return found
+
+
+def turned(rate: dict[str, Any]) -> dict[str, Any]:
+    """Return the rate of b over a from that of a over b; tests are the same either way."""
+    other = {**rate, "a": rate["b"], "b": rate["a"]}
+    other["k"], other["share"] = rate["n"] - rate["k"], 1 - rate["share"]
+    for name in ("wilson", "clustered"):
+        ends = rate[name]
+        other[name] = ends and {"low": 1 - ends["high"], "high": 1 - ends["low"]}
+    return other
+
+
+def preference_table(
+    report: PreferenceReport, found: Sequence[Finding], *, simulated: bool
+) -> pd.DataFrame:
+    """Return a report's table: what was measured here, then what was published, never mixed.
+
+    Args:
+        report: the comparisons.
+        found: what was found of them.
+        simulated: heads the measured columns so.
+    """
+    group = "SIMULATED, no evidence" if simulated else "measured"
+    published = f"published: {report.published_on}"
+    tested = [row.rate for row in found if row.rate and row.rate["clustered_p_value"] is not None]
+    family = iter(holm([rate["clustered_p_value"] for rate in tested]))
+    heads = [(group, name) for name in ("judgments", "preferred %", "95 % interval", "p (Holm)")]
+    lines = []
+    for row in found:
+        line = [NOTHING] * 4
+        if row.rate is not None:
+            p_value = next(family) if row.rate["clustered_p_value"] is not None else None
+            line = [
+                f"{row.rate['n']:,}",
+                percent(row.rate["share"]),
+                interval(row.rate["clustered"]),
+                NOTHING if p_value is None else p_short(p_value),
+            ]
+        lines.append([*line, NOTHING if row.published is None else f"{row.published:g}"])
+    if any(row.published is not None for row in found):
+        heads.append((published, "preferred %"))
+    else:
+        lines = [line[:-1] for line in lines]
+    index = pd.Index([row.title for row in found], name="comparison")
+    return pd.DataFrame(lines, index=index, columns=pd.MultiIndex.from_tuples(heads))
+
+
+def percent(share: float | None) -> str:
+    """Return a share in per cent with one digit."""
+    return NOTHING if share is None else f"{100 * share:.1f}"
+
+
+def interval(ends: dict[str, float] | None) -> str:
+    """Return the ends of an interval in per cent."""
+    return NOTHING if not ends else f"[{100 * ends['low']:.1f}, {100 * ends['high']:.1f}]"
+
+
+def p_short(value: float) -> str:
+    """Return a p-value with three digits."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NOTHING if value is None else f"{value:.{digits}f}"

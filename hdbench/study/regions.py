@@ -1,0 +1,99 @@
+"""The object of a scene that participants look at: its box, from the instance map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from hdbench.bench import Bench
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.loading import read_scene
+from hdbench.data.scene import Scene
+from hdbench.errors import UsageError, suggestion
+from hdbench.schema.study import Region
+
+#: Left, top, right and bottom edge in pixels of the image; right and bottom are the first outside.
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An object, or a scene without any, that is not shown."""
+
+    scene: str
+    #: Its id in the instance map, or None for the whole scene.
+    instance: int | None
+    #: Its share of the image's area, or None for the whole scene.
+    area: float | None
+    reason: str
+
+
+def require_regions(bench: Bench, region: Region) -> None:
+    """Check that objects of a class can be told apart on a benchmark.
+
+    Raises:
+        UsageError: its label space has no such class, or the dataset has no instance maps.
+    """
+    names = [entry.name for entry in bench.space.classes]
+    if region.label not in names:
+        raise UsageError(
+            f"[region] label = '{region.label}': label space '{bench.space.name}' has no such "
+            f"class{suggestion(region.label, names)}"
+        )
+    if any(entry.instance is None for entry in bench.test_scenes):
+        raise UsageError(
+            f"benchmark '{bench.benchmark.name}' has no instance maps, so no single "
+            f"'{region.label}' can be outlined.\n"
+            "Next: a benchmark with instance maps (cityscapes, streets), or the study 'unlimited'"
+        )
+
+
+def largest_objects(
+    bench: Bench, scenes: Sequence[SceneFiles], region: Region
+) -> tuple[dict[str, Box], list[Skipped]]:
+    """Return the box of the largest object of each scene, and what is skipped.
+
+    Scenes without an object of at least ``region.minimum_area`` have no box. Boxes are of the maps
+    at the benchmark's size, where the images are. Objects that the map does not tell apart (a
+    group, which Cityscapes gives the bare class id) have no box of their own.
+
+    Raises:
+        DataError: a map is damaged.
+    """
+    size = bench.benchmark.size
+    class_id = next(entry.id for entry in bench.space.classes if entry.name == region.label)
+    boxes: dict[str, Box] = {}
+    skipped: list[Skipped] = []
+    for entry in tqdm(scenes, desc="finding objects", unit="scene", delay=2):
+        scene = read_scene(entry, bench.space, photograph=False)
+        objects = _objects(scene.resized(size.height, size.width), class_id)
+        best: tuple[float, Box] | None = None
+        for instance, area, box in objects:
+            if area < region.minimum_area:
+                skipped.append(Skipped(entry.name, instance, area, "below the minimum area"))
+            elif best is None or area > best[0]:
+                best = (area, box)
+        if best is None:
+            reason = f"no '{region.label}' of at least {region.minimum_area:.2%} of the image"
+            skipped.append(Skipped(entry.name, None, None, reason))
+        else:
+            boxes[entry.name] = best[1]
+    return boxes, skipped
+
+
+def _objects(scene: Scene, class_id: int) -> list[tuple[int, float, Box]]:
+    """Return id, share of the image and box of each object of a class, in the order of ids."""
+    assert scene.instance is not None
+    of_class = (scene.label == class_id).numpy()
+    ids = scene.instance.numpy()
+    found = []
+    for instance in np.unique(ids[of_class]).tolist():
+        if instance == class_id:  # a group
+            continue
+        rows, columns = np.nonzero(of_class & (ids == instance))
+        box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+        found.append((instance, len(rows) / ids.size, box))
+    return found

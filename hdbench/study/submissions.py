@@ -1,0 +1,232 @@
+"""Answers as venues hand them over: own rows, Mechanical Turk's results CSV, Turkle's."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from hdbench.errors import DataError, UsageError
+from hdbench.schema.judgment import PageRow, Submission
+from hdbench.study.records import StudyRecord
+
+Source = Literal["own", "mturk", "turkle", "simulated"]
+#: The one form field that the participant's page fills.
+ANSWER = "Answer.judgments"
+_TURKLE_MARK = "Turkle.Username"
+_NEEDED = ("AssignmentId", "WorkerId", ANSWER)
+#: What the requester site writes before Input.* and Answer.*; Turkle writes eleven of these.
+MTURK_COLUMNS = (
+    "HITId",
+    "HITTypeId",
+    "Title",
+    "Description",
+    "Keywords",
+    "Reward",
+    "CreationTime",
+    "MaxAssignments",
+    "RequesterAnnotation",
+    "AssignmentDurationInSeconds",
+    "AutoApprovalDelayInSeconds",
+    "Expiration",
+    "NumberOfSimilarHITs",
+    "LifetimeInSeconds",
+    "AssignmentId",
+    "WorkerId",
+    "AssignmentStatus",
+    "AcceptTime",
+    "SubmitTime",
+    "AutoApprovalTime",
+    "ApprovalTime",
+    "RejectionTime",
+    "RequesterFeedback",
+    "WorkTimeInSeconds",
+    "LifetimeApprovalRate",
+    "Last30DaysApprovalRate",
+    "Last7DaysApprovalRate",
+)
+_SPREADSHEET_CELL = 32_767  # the longest text that a cell of a spreadsheet holds
+_LONGEST_FIELD = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Received:
+    """One submission and where it came from."""
+
+    #: File and line, for messages.
+    where: str
+    source: Source
+    #: Keyed hash; no venue's own name for a person goes further than this module.
+    participant: str
+    session: str
+    packet: str
+    rows: list[PageRow]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no person gave these answers."""
+        return self.source == "simulated"
+
+
+@dataclass(frozen=True)
+class Blank:
+    """A submission without answers: missing, never 'left'."""
+
+    where: str
+    source: Source
+    participant: str
+
+
+def read_answers(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
+    """Yield the submissions of a file: ``.jsonl`` holds own rows, anything else is a results CSV.
+
+    Args:
+        path: the file.
+        study: whose key hashes the participants' names.
+
+    Raises:
+        UsageError: there is no such file, or it is no results CSV.
+        DataError: a line is truncated, ragged or mangled; the message names it.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; expected a results CSV or a .jsonl of own rows")
+    return _own(path) if path.suffix == ".jsonl" else _table(path, study)
+
+
+def _own(path: Path) -> Iterator[Received]:
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        where = f"{path} line {number}"
+        if not line.strip():
+            continue
+        submission = _submission(line, where)
+        if submission.participant is None:
+            raise DataError(f"{where}: no participant; expected the keyed hash of one")
+        marks = {submission.simulated, *(row.simulated for row in submission.rows)}
+        if len(marks) > 1:
+            raise DataError(f"{where}: simulated rows and people's rows in one submission")
+        yield Received(
+            where,
+            "simulated" if submission.simulated else "own",
+            submission.participant,
+            submission.session,
+            submission.packet,
+            submission.rows,
+        )
+
+
+def _table(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
+    rows = _csv_rows(path)
+    try:
+        _, header = next(rows)
+    except StopIteration:
+        raise DataError(f"{path}: the file is empty; download the results again") from None
+    _require_columns(path, header)
+    source: Source = "turkle" if _TURKLE_MARK in header else "mturk"
+    place = {name: n for n, name in enumerate(header)}
+    for number, row in rows:
+        where = f"{path} line {number}"
+        if len(row) != len(header):
+            raise DataError(
+                f"{where}: {len(row)} cells, the header has {len(header)}; the file is truncated "
+                "or was edited. Download the results again"
+            )
+        worker = row[place["WorkerId"]].strip()
+        if not worker:
+            raise DataError(f"{where}: WorkerId is blank; download the results again")
+        participant = study.participant(source, worker)
+        answer = row[place[ANSWER]].strip()
+        if answer in ("", "{}"):
+            yield Blank(where, source, participant)
+            continue
+        if len(answer) >= _SPREADSHEET_CELL and not answer.endswith("}"):
+            raise DataError(
+                f"{where}: {ANSWER} stops after {len(answer):,} characters; a spreadsheet cut it. "
+                "Download the results again and do not save them from a spreadsheet"
+            )
+        submission = _submission(answer, f"{where}, {ANSWER}")
+        if submission.simulated or any(row.simulated for row in submission.rows):
+            raise DataError(f"{where}: simulated rows in a venue's results")
+        yield Received(
+            where,
+            source,
+            participant,
+            submission.session,
+            submission.packet,
+            submission.rows,
+        )
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which each row begins, and its cells; blank lines are skipped."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    limit = csv.field_size_limit(_LONGEST_FIELD)
+    begins = 1
+    try:
+        for row in reader:
+            if row:
+                yield begins, row
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{path} line {begins}: not readable as CSV ({error}); the file is truncated or was "
+            "edited. Download the results again"
+        ) from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _require_columns(path: Path, header: list[str]) -> None:
+    missing = [name for name in _NEEDED if name not in header]
+    if not missing:
+        doubled = sorted({name for name in header if header.count(name) > 1})
+        if doubled:
+            raise DataError(f"{path} line 1: column '{doubled[0]}' comes twice")
+        return
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise DataError(
+            f"{path} line 1: the cells are not separated by commas; a spreadsheet saved the file. "
+            "Download the results again"
+        )
+    answers = ", ".join(name for name in header if name.startswith("Answer.")) or "none"
+    raise UsageError(
+        f"{path} line 1: no column {', '.join(missing)}; expected the results CSV of Mechanical "
+        f"Turk or Turkle (its Answer columns: {answers})"
+    )
+
+
+def _submission(text: str, where: str) -> Submission:
+    try:
+        return Submission.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors()[0]
+    if problem["type"] == "json_invalid":
+        quoted = " with a spreadsheet's quotation marks" if "\u201c" in text else ""
+        raise DataError(
+            f"{where}: truncated or mangled: no JSON{quoted} "
+            f"({problem['ctx']['error']}). Take the file from where it came again"  # pyright: ignore
+        )
+    place = "".join(
+        f"row {part + 1} " if isinstance(part, int) else "" if part == "rows" else f"{part} "
+        for part in problem["loc"]
+    )
+    shown = repr(problem["input"])
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    raise DataError(f"{where}: {place}= {shown}: {problem['msg']}; the answers were edited")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path} line {line}: not UTF-8; a spreadsheet saved the file. "
+            "Download the results again"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None

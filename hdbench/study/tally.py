@@ -1,0 +1,354 @@
+"""From submissions to one table of judgments, and whose of them count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from hdbench.errors import DataError, UsageError, counted
+from hdbench.schema.judgment import PageRow
+from hdbench.schema.study import StudyProtocol
+from hdbench.study.files import RESULTS_FOLDER
+from hdbench.study.records import JUDGMENTS_FILE, SIMULATED_FILE, StudyRecord
+from hdbench.study.submissions import Blank, Received, read_answers
+
+COLUMNS = (
+    "study",
+    "source",
+    "simulated",
+    "participant",
+    "session",
+    "packet",
+    "trial",
+    "attempt",
+    "kind",
+    "pass",
+    "a",
+    "b",
+    "scene",
+    "left",
+    "right",
+    "choice",
+    "chosen",
+    "expected",
+    "duration_ms",
+    "shown_ms",
+    "frames_planned",
+    "frames_shown",
+    "response_ms",
+    "void",
+    "at",
+)
+#: Columns that name a session.
+_SESSION = ["participant", "session"]
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A session that stays in the data and does not count."""
+
+    participant: str
+    session: str
+    packet: int
+    #: ``repeat``: a person's further packet, never counted. ``quality``: a rule fixed at build
+    #: time; results are also given with these sessions.
+    kind: str
+    reasons: list[str]
+    #: Its answered judgments.
+    judgments: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The judgments table and what was done to it."""
+
+    study: StudyRecord
+    #: One row for each attempt at each trial, columns as in ``COLUMNS``.
+    table: pd.DataFrame = field(repr=False)
+    exclusions: list[Exclusion]
+    #: Identical rows that came more than once and were dropped.
+    duplicates: int
+    #: Where submissions without any answer stand.
+    blanks: list[str]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the answers are simulated; a table never mixes them with people's."""
+        return bool(self.table["simulated"].any())
+
+    def judgments(self, *, all_sessions: bool = False) -> pd.DataFrame:
+        """Return the judgments that count: answered, not void, the first valid attempt.
+
+        Args:
+            all_sessions: also those of sessions that the quality rules exclude.
+        """
+        out = {
+            (exclusion.participant, exclusion.session)
+            for exclusion in self.exclusions
+            if not (all_sessions and exclusion.kind == "quality")
+        }
+        rows = answered(judgment_rows(self.table))
+        if not out:
+            return rows
+        whose = zip(rows["participant"], rows["session"], strict=True)
+        return where(rows, np.array([pair not in out for pair in whose], dtype=bool))
+
+    def missing(self) -> int:
+        """Return how many judgments of the sessions' packets have no valid answer."""
+        judged = answered(judgment_rows(self.table))
+        sessions = self.table.drop_duplicates(_SESSION)
+        planned = {
+            packet: sum(trial["kind"] == "judgment" for trial in trials)
+            for packet, trials in self.study.by_packet.items()
+        }
+        return sum(planned[packet] for packet in sessions["packet"]) - len(judged)
+
+    def packets_to_ask(self) -> list[int]:
+        """Return the packets without a session that counts: to be given to somebody else."""
+        out = {(exclusion.participant, exclusion.session) for exclusion in self.exclusions}
+        sessions = self.table.drop_duplicates(_SESSION)
+        done = {
+            packet
+            for packet, *who in zip(
+                sessions["packet"], sessions["participant"], sessions["session"], strict=True
+            )
+            if tuple(who) not in out
+        }
+        return sorted(set(self.study.by_packet) - done)
+
+
+def answered(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a valid answer, the first one for each session and trial."""
+    valid = where(rows, rows["void"].isna() & rows["choice"].notna())
+    return valid.sort_values(by="attempt", kind="stable").drop_duplicates([*_SESSION, "trial"])
+
+
+def judgment_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of judgments, without practice and checks."""
+    return where(rows, rows["kind"] == "judgment")
+
+
+def where(rows: pd.DataFrame, mask: Any) -> pd.DataFrame:
+    """Return the rows where a mask is true; pandas' types leave open what indexing returns."""
+    return cast("pd.DataFrame", rows[mask])
+
+
+def answer_files(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> list[Path]:
+    """Return the files to tally: those given and the packet's own rows.
+
+    Raises:
+        UsageError: there are none, or simulated answers are asked for beside others.
+    """
+    results = study.folder / RESULTS_FOLDER
+    own, invented = results / JUDGMENTS_FILE, results / SIMULATED_FILE
+    if simulated:
+        if files:
+            raise UsageError(
+                "--simulated tallies the packet's simulated answers alone; leave the files out"
+            )
+        if not invented.is_file():
+            raise UsageError(
+                f"{invented}: no such file.\nNext: 'hdbench study simulate {study.folder}'"
+            )
+        return [invented]
+    found = [*([own] if own.is_file() else []), *files]
+    if found:
+        return list(dict.fromkeys(path.resolve() for path in found))
+    hint = (
+        f"only simulated ones: 'hdbench study tally {study.folder} --simulated' tallies them"
+        if invented.is_file()
+        else "a packet's own rows lie there, other venues' results CSVs are given as arguments"
+    )
+    raise UsageError(f"{own}: no answers yet; {hint}")
+
+
+def tally(study: StudyRecord, files: Iterable[Path], *, simulated: bool) -> Tally:
+    """Return the judgments of some files, as one table.
+
+    Args:
+        study: the packet.
+        files: results CSVs and own rows.
+        simulated: whether simulated answers are asked for; they and people's are never mixed.
+
+    Raises:
+        UsageError: a file is missing or of another kind.
+        DataError: a line cannot be read, contradicts another, or belongs to another packet;
+            simulated answers lie among people's.
+    """
+    received: list[Received] = []
+    blanks: list[str] = []
+    for path in files:
+        for entry in read_answers(path, study):
+            if isinstance(entry, Blank):
+                blanks.append(entry.where)
+            else:
+                received.append(entry)
+    wrong = next((entry for entry in received if entry.simulated != simulated), None)
+    if wrong is not None:
+        raise DataError(
+            f"{wrong.where}: "
+            + (
+                "a person's answers among simulated ones"
+                if simulated
+                else "simulated answers among people's; they are never tallied together"
+            )
+            + ". Move them to another file"
+        )
+    records: list[list[Any]] = []
+    seen: dict[tuple[str, str, str, int], tuple[PageRow, str]] = {}
+    duplicates = 0
+    for entry in tqdm(received, desc="reading", unit="session", delay=2):
+        packet = None
+        for row in entry.rows:
+            trial = _trial(study, entry, row)
+            packet = trial["packet"] if packet is None else packet
+            if trial["packet"] != packet:
+                raise DataError(
+                    f"{entry.where}: trials of packets {packet} and {trial['packet']} in one "
+                    "submission; the answers were edited"
+                )
+            key = (entry.participant, entry.session, row.trial, row.attempt)
+            before = seen.setdefault(key, (row, entry.where))
+            if before[0] is not row:
+                if before[0] != row:
+                    raise DataError(
+                        f"{before[1]} and {entry.where}: two different answers to trial "
+                        f"{row.trial}, attempt {row.attempt}, in one session; remove the wrong one"
+                    )
+                duplicates += 1
+                continue
+            records.append(_record(study, entry, row, trial))
+    table = pd.DataFrame(records, columns=pd.Index(COLUMNS))
+    if table.empty:
+        raise UsageError(
+            f"{study.folder}: no answers in {counted(len(blanks), 'blank submission')}; "
+            "nothing can be tallied yet"
+        )
+    return Tally(study, table, _exclusions(study, table), duplicates, blanks)
+
+
+def _trial(study: StudyRecord, entry: Received, row: PageRow) -> dict[str, Any]:
+    trial = study.trials.get(row.trial)
+    if trial is None:
+        raise DataError(
+            f"{entry.where}: trial {row.trial} is not in {study.folder}; these answers belong to "
+            "another packet"
+        )
+    return trial
+
+
+def _record(study: StudyRecord, entry: Received, row: PageRow, trial: dict[str, Any]) -> list[Any]:
+    return [
+        study.name,
+        entry.source,
+        entry.simulated,
+        entry.participant,
+        entry.session,
+        trial["packet"],
+        row.trial,
+        row.attempt,
+        trial["kind"],
+        trial["pass"],
+        trial["a"],
+        trial["b"],
+        trial["scene"],
+        trial["left"],
+        trial["right"],
+        row.choice,
+        trial[row.choice] if row.choice else None,
+        trial["expected"],
+        trial["duration_ms"],
+        row.shown_ms,
+        row.frames_planned,
+        row.frames_shown,
+        row.response_ms,
+        row.void,
+        row.at,
+    ]
+
+
+def _exclusions(study: StudyRecord, table: pd.DataFrame) -> list[Exclusion]:
+    """Return the sessions that do not count, with reasons, in order of time."""
+    timed = table.assign(began=pd.to_datetime(table["at"], format="ISO8601", utc=True))
+    sessions = [
+        (str(participant), str(session), rows)
+        for (participant, session), rows in cast("Any", timed.groupby(_SESSION, sort=False))
+    ]
+    sessions.sort(key=lambda entry: entry[2]["began"].min())
+    found = []
+    taken: dict[str, list[set[int]]] = {}
+    for participant, session, rows in sessions:
+        before = taken.setdefault(participant, [])
+        packet = int(rows["packet"].iloc[0])
+        passes = {trial["pass"] for trial in study.by_packet[packet] if trial["kind"] == "judgment"}
+        repeat = len(before) >= study.protocol.design.passes or any(
+            passes & other for other in before
+        )
+        if repeat:
+            kind, reasons = "repeat", ["a further packet of this participant; the first is kept"]
+        else:
+            before.append(passes)
+            kind, reasons = "quality", broken_rules(rows, study)
+        if reasons:
+            judged = len(answered(judgment_rows(rows)))
+            found.append(Exclusion(participant, session, packet, kind, reasons, judged))
+    return found
+
+
+def broken_rules(rows: pd.DataFrame, study: StudyRecord) -> list[str]:
+    """Return the quality rules that a session breaks, in words.
+
+    Args:
+        rows: all rows of one session.
+        study: whose protocol states the rules.
+    """
+    quality, valid = study.protocol.quality, answered(rows)
+    reasons = []
+    packet = study.by_packet[int(rows["packet"].iloc[0])]
+    asked = sum(trial["kind"] == "check" for trial in packet)
+    right = (valid["kind"] == "check") & (valid["choice"] == valid["expected"])
+    passed = int(np.count_nonzero(right))
+    if asked and passed < min(quality.checks_passed, asked):
+        reasons.append(f"{passed} of {asked} checks passed, fewer than {quality.checks_passed}")
+    judged = judgment_rows(valid)
+    if judged.empty:
+        return [*reasons, "no judgment answered"]
+    times = judged["response_ms"].to_numpy(dtype=float, na_value=np.nan)
+    times = times[~np.isnan(times)]
+    median = float(np.median(times)) if len(times) else 0.0
+    if median < quality.median_response_ms:
+        shown = f"median response {median:.0f} ms" if len(times) else "no response time"
+        reasons.append(f"{shown}, less than {quality.median_response_ms:g} ms")
+    left = np.count_nonzero(judged["choice"] == "left") / len(judged)
+    share, side = max((left, "left"), (1 - left, "right"))
+    if share > quality.one_side_share:
+        reasons.append(
+            f"{100 * share:.0f} % of answers {side}, more than {100 * quality.one_side_share:g} %"
+        )
+    within = within_one_frame(judged, study.protocol)
+    if within is not None and within < quality.timed_within_one_frame:
+        reasons.append(
+            f"{100 * within:.0f} % of trials within one frame of the plan, less than "
+            f"{100 * quality.timed_within_one_frame:g} %"
+        )
+    return reasons
+
+
+def within_one_frame(judged: pd.DataFrame, protocol: StudyProtocol) -> float | None:
+    """Return the share of timed judgments shown within one frame of the plan, or None if untimed.
+
+    A judgment without counted frames is not within.
+    """
+    if protocol.design.mode != "timed" or judged.empty:
+        return None
+    shown, meant = (
+        judged[name].to_numpy(dtype=float, na_value=np.nan)
+        for name in ("frames_shown", "frames_planned")
+    )
+    return float(np.mean(np.abs(shown - meant) <= 1))

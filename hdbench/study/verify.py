@@ -1,0 +1,362 @@
+"""``study verify``: proves a packet from its files alone."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+import struct
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hdbench.errors import HdbenchError, counted
+from hdbench.provenance import canonical_json, digest
+from hdbench.schema.study import StudyProtocol
+from hdbench.study.balance import Finding, balance
+from hdbench.study.design import design, design_hash, pairs_of
+from hdbench.study.files import (
+    STUDY_FILE,
+    SUMS_FILE,
+    TRIALS_FILE,
+    packet_files,
+    participant_page,
+    read_packet,
+)
+from hdbench.study.rendering import by_packet, image_names, public_packet, trial_rows
+
+#: What participants and venues get; everything else of a packet is private.
+_SERVED = ("web", "mturk")
+_HEX_PNG = re.compile(r"[0-9a-f]{16}\.png")
+#: The chunks that hold pixels; any other may hold text, times or names.
+_PIXEL_CHUNKS = (b"IHDR", b"IDAT", b"IEND")
+
+
+def verify(folder: Path) -> list[Finding]:
+    """Return every claim about a packet, with all that speaks against it.
+
+    Args:
+        folder: the packet; it is only read.
+
+    Raises:
+        HdbenchError: the folder holds no packet that could be read.
+    """
+    if not (folder / STUDY_FILE).is_file():
+        raise HdbenchError(
+            f"{folder}: no {STUDY_FILE} here; expected a packet that 'hdbench study build' wrote"
+        )
+    hashes = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in packet_files(folder)
+    }
+    findings = [_sums(folder, hashes)]
+    try:
+        study, protocol, rows = read_packet(folder)
+    except HdbenchError as error:
+        return [*findings, Finding("study and trials can be read", "", [str(error)])]
+    proofs: list[Callable[[], Iterable[Finding]]] = [
+        lambda: [_identity(study, protocol)],
+        lambda: [_repeated(study, protocol, rows)],
+        lambda: balance(rows, [(a, b) for a, b in study["pairs"]], study["scenes"], protocol),
+        lambda: [_controls(study, rows)],
+        lambda: [_images(study, hashes)],
+        lambda: [_chunks(folder, hashes)],
+        lambda: [_public(folder, study, protocol, rows, hashes)],
+        lambda: _anonymous(folder, study, protocol, hashes),
+    ]
+    for prove in proofs:
+        try:
+            findings += prove()
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            problem = f"{STUDY_FILE} or {TRIALS_FILE}: {type(error).__name__}: {error}"
+            findings.append(Finding("study and trials fit together", "", [problem]))
+    return findings
+
+
+def require_sound(folder: Path) -> list[Finding]:
+    """Return the claims about a packet, all of which hold.
+
+    Raises:
+        HdbenchError: one does not; every violation is listed.
+    """
+    findings = verify(folder)
+    problems = [line for finding in findings for line in finding.violations]
+    if problems:
+        raise HdbenchError(
+            "\n".join([f"the packet has {counted(len(problems), 'problem')}", *problems])
+        )
+    return findings
+
+
+def _sums(folder: Path, hashes: Mapping[str, str]) -> Finding:
+    wrong = []
+    listed = {}
+    path = folder / SUMS_FILE
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        value, _, name = line.partition("  ")
+        listed[name] = value
+    for name in sorted({*hashes, *listed}):
+        if name not in hashes:
+            wrong.append(f"{name}: is listed in {SUMS_FILE} and missing")
+        elif name not in listed:
+            wrong.append(f"{name}: is not listed in {SUMS_FILE}")
+        elif hashes[name] != listed[name]:
+            wrong.append(f"{name}: has changed since it was built")
+    return Finding("every file is as it was built", counted(len(hashes), "file"), wrong)
+
+
+def _identity(study: Mapping[str, Any], protocol: StudyProtocol) -> Finding:
+    wrong = []
+    if study["protocol_hash"] != digest(study["protocol"]):
+        wrong.append(f"{STUDY_FILE}: protocol_hash is not the hash of the protocol")
+    if study["quality"] != protocol.quality.model_dump(mode="json"):
+        wrong.append(f"{STUDY_FILE}: quality differs from the protocol's")
+    if [tuple(pair) for pair in study["pairs"]] != pairs_of(study["methods"]):
+        wrong.append(f"{STUDY_FILE}: pairs are not all pairs of its methods, in their order")
+    return Finding(
+        "the protocol and its quality rules are those of the build",
+        f"{study['study']}, version {protocol.version}, {study['protocol_hash'][:16]}",
+        wrong,
+    )
+
+
+def _repeated(
+    study: Mapping[str, Any], protocol: StudyProtocol, rows: Sequence[Mapping[str, Any]]
+) -> Finding:
+    """Make the design again from its seed and compare every row."""
+    trials = design(
+        len(study["pairs"]),
+        len(study["scenes"]),
+        len(study["controls"]),
+        protocol,
+        study["seed"],
+    )
+    wrong = []
+    if design_hash(trials) != study["design_hash"]:
+        wrong.append(f"{STUDY_FILE}: design_hash is not that of seed {study['seed']}")
+    expected = trial_rows(trials, study)
+    if len(expected) != len(rows):
+        wrong.append(f"{TRIALS_FILE}: {len(rows)} trials; the seed makes {len(expected)}")
+    for number, (row, other) in enumerate(zip(rows, expected, strict=False), start=1):
+        if row != other:
+            fields = [name for name in other if row.get(name) != other[name]]
+            said = ", ".join(f"{name} is {row.get(name)!r}, not {other[name]!r}" for name in fields)
+            wrong.append(f"{TRIALS_FILE} line {number}: {said or 'has fields of its own'}")
+    return Finding(
+        "the trials are those of the seed",
+        f"seed {study['seed']}, design {study['design_hash'][:16]}",
+        wrong,
+    )
+
+
+def _controls(study: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Finding:
+    shown = {
+        content["scene"] for content in study["images"].values() if content["role"] == "method"
+    }
+    wrong = [
+        f"{scene}: is a scene of the study and of its checks"
+        for scene in study["controls"]
+        if scene in shown or scene in study["scenes"]
+    ]
+    for row in rows:
+        if row["kind"] == "judgment":
+            continue
+        for side in ("left_image", "right_image"):
+            content = study["images"].get(row[side].removesuffix(".png"))
+            if content is None or content["role"] != "control":
+                wrong.append(f"trial {row['trial']}: {row[side]} is no control image")
+    return Finding(
+        "practice and checks use no method and no scene under comparison",
+        f"{counted(len(study['controls']), 'training scene')}",
+        wrong,
+    )
+
+
+def _images(study: Mapping[str, Any], hashes: Mapping[str, str]) -> Finding:
+    """Check that names are the keyed hash of what is shown, and both folders hold the same."""
+    named = image_names(study)
+    wrong = [
+        f"images/{name}.png: {STUDY_FILE} says it is {study['images'].get(name)}, its name {said}"
+        for name, said in named.items()
+        if {key: study["images"].get(name, {}).get(key) for key in said} != said
+    ]
+    wrong += [
+        f"images/{name}.png: is the keyed hash of nothing"
+        for name in study["images"]
+        if name not in named
+    ]
+    for place in ("images", "web/images"):
+        found = {Path(name).name for name in hashes if str(Path(name).parent) == place}
+        expected = {f"{name}.png" for name in named}
+        wrong += [f"{place}/{name}: is missing" for name in sorted(expected - found)]
+        wrong += [f"{place}/{name}: belongs to no trial" for name in sorted(found - expected)]
+    wrong += [
+        f"web/{name}: is not the same file as {name}"
+        for name in hashes
+        if name.startswith("images/") and hashes[name] != hashes.get(f"web/{name}", hashes[name])
+    ]
+    return Finding(
+        "images are named by a keyed hash of what they show",
+        counted(len(named), "image"),
+        wrong,
+    )
+
+
+def _chunks(folder: Path, hashes: Mapping[str, str]) -> Finding:
+    """Check that image files hold pixels and nothing else."""
+    paths = [name for name in hashes if Path(name).suffix == ".png"]
+    wrong = []
+    for name in paths:
+        content = (folder / name).read_bytes()
+        extra = _beyond_pixels(content)
+        if extra:
+            wrong.append(f"{name}: {extra}")
+    return Finding("image files hold pixels and nothing else", counted(len(paths), "file"), wrong)
+
+
+def _beyond_pixels(content: bytes) -> str:
+    """Return what a PNG holds beside pixels, in words, or an empty text."""
+    if content[:8] != b"\x89PNG\r\n\x1a\n":
+        return "is no PNG"
+    place, kind = 8, b""
+    while place + 8 <= len(content) and kind != b"IEND":
+        length, kind = struct.unpack(">I4s", content[place : place + 8])
+        if kind not in _PIXEL_CHUNKS:
+            return f"has a chunk {kind.decode('latin-1')!r} of {length} bytes"
+        place += 12 + length
+    if kind != b"IEND" or place > len(content):
+        return "is cut short"
+    if place < len(content):
+        return f"has {len(content) - place} bytes after its end"
+    return ""
+
+
+def _public(
+    folder: Path,
+    study: Mapping[str, Any],
+    protocol: StudyProtocol,
+    rows: Sequence[Mapping[str, Any]],
+    hashes: Mapping[str, str],
+) -> Finding:
+    """Check that public packets are the private trials without what is private."""
+    expected = {"web/index.html"}
+    wrong = []
+    packets = by_packet(rows)
+    if len(packets) != study["packets"]:
+        wrong.append(f"{STUDY_FILE}: {study['packets']} packets; {TRIALS_FILE} has {len(packets)}")
+    for members in packets.values():
+        public = public_packet(study, protocol, members)
+        name = f"web/packets/{public['packet']}.json"
+        expected.add(name)
+        if name not in hashes:
+            wrong.append(f"{name}: is missing")
+        elif (folder / name).read_bytes() != canonical_json(public).encode():
+            wrong.append(f"{name}: is not what the trials say")
+    wrong += [
+        f"{name}: does not belong there"
+        for name in hashes
+        if name.startswith("web/") and name not in expected and not name.startswith("web/images/")
+    ]
+    return Finding(
+        "participants get the trials, and nothing tells checks from judgments",
+        counted(len(packets), "packet"),
+        wrong,
+    )
+
+
+def _anonymous(
+    folder: Path, study: Mapping[str, Any], protocol: StudyProtocol, hashes: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Look for names in everything that is served.
+
+    Packets are looked at string by string: whatever is no hexadecimal name or one of the protocol's
+    texts is wrong, and the texts may name no method. Other files are searched for whole words. A
+    name that is also a word of the participant's page, or a short number, cannot be searched for;
+    it is stated.
+    """
+    secrets = {name: f"method '{name}'" for name in study["methods"]}
+    sources = (content["source"] for content in study["images"].values())
+    others = {Path(source).stem: f"file '{source}'" for source in sources if source}
+    others |= {name: f"scene '{name}'" for name in (*study["scenes"], *study["controls"])}
+    own_page = participant_page()
+    page = own_page.decode().lower()
+    question = protocol.question
+    texts = [question.text, question.left_label, question.right_label, *question.instructions]
+    spoken = "\n".join(texts).lower()
+    wrong = [
+        f"the protocol's texts hold the {what}"
+        for name, what in secrets.items()
+        if _holds(spoken, name)
+    ]
+    allowed = {*texts, "unlimited", "timed", "images/", "left", "right"}
+    names = [name for name in hashes if name.startswith("web/packets/")]
+    for name in names:
+        for text in _strings(json.loads((folder / name).read_bytes())):
+            if text not in allowed and not re.fullmatch(r"[0-9a-f]{16}(\.png)?", text):
+                wrong.append(f"{name}: holds {text!r}, which is no hexadecimal name")
+    yield Finding("public packets name no method, scene or file", f"{len(names)} of them", wrong)
+
+    every = others | secrets
+    searched = {
+        name: what
+        for name, what in every.items()
+        if not (name.isdigit() and len(name) < 6)
+        and not _holds(page, name)
+        and (name in secrets or not _holds(spoken, name))
+    }
+    ordinary = len(every) - len(searched)
+    files = [
+        name
+        for name in hashes
+        if name.split("/")[0] in _SERVED and not name.startswith(("web/packets/", "web/images/"))
+    ]
+    leaks = []
+    for name in files:
+        content = (folder / name).read_bytes()
+        if name == "web/index.html" and content == own_page:
+            continue  # the same for every study
+        text = f"{name}\n{content.decode(errors='replace')}".lower()
+        leaks += [
+            f"{name}: holds the {what}" for word, what in searched.items() if _holds(text, word)
+        ]
+    yield Finding(
+        "pages and forms name no method, scene or file",
+        f"{counted(len(files), 'file')}, {counted(len(searched), 'name')}"
+        + (f"; {ordinary} not told from ordinary words" if ordinary else ""),
+        leaks,
+    )
+
+
+def _holds(text: str, name: str) -> bool:
+    """Return whether a text in lower case has a name as a word, however it is escaped."""
+    spellings = {
+        name,
+        html.escape(name),
+        json.dumps(name)[1:-1],
+        json.dumps(name, ensure_ascii=False)[1:-1],
+        urllib.parse.quote(name),
+    }
+    for spelling in {entry.lower() for entry in spellings if entry}:
+        place = text.find(spelling)
+        while place >= 0:
+            around = (
+                text[place - 1 : place] + text[place + len(spelling) : place + len(spelling) + 1]
+            )
+            if not any(character.isalnum() for character in around):
+                return True
+            place = text.find(spelling, place + 1)
+    return False
+
+
+def _strings(value: Any) -> Iterable[str]:
+    """Yield every text in a JSON value but the keys of its objects."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for entry in value.values():
+            yield from _strings(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _strings(entry)

@@ -1,0 +1,44 @@
+"""How long 50,000 judgments take to tally: reading, rules, analysis and files."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "study"))
+import itertools
+
+from small_packet import write_packet  # pyright: ignore[reportMissingImports]
+
+from hdbench.study.analysis import analyse
+from hdbench.study.export import tally_folder, write_tally
+from hdbench.study.prose import methods_paragraph
+from hdbench.study.records import open_study
+from hdbench.study.simulate import Crowd, simulate, write_simulated
+from hdbench.study.tally import tally
+
+with tempfile.TemporaryDirectory() as name:
+    folder = write_packet(Path(name), scenes=500, packet_length=100, judgments=34)
+    study = open_study(folder)
+    path = write_simulated(study, simulate(study, Crowd(500, careless=0.05), 0))
+    print(f"{path.stat().st_size / 2**20:.1f} MB of submissions")
+    marks = [("", time.perf_counter(), time.process_time())]
+    study = open_study(folder)
+    found = tally(study, [path], simulated=True)
+    marks.append(("read, rules", time.perf_counter(), time.process_time()))
+    analysis = analyse(found, {})
+    marks.append(("analysis", time.perf_counter(), time.process_time()))
+    write_tally(
+        tally_folder(study, simulated=True),
+        found.table,
+        analysis,
+        methods_paragraph(found, analysis),
+    )
+    marks.append(("files", time.perf_counter(), time.process_time()))
+    for (_, wall, cpu), (step, wall_end, cpu_end) in itertools.pairwise(marks):
+        print(f"{step:12} {wall_end - wall:6.2f} s, {cpu_end - cpu:6.2f} s of CPU")
+    total, cpu = marks[-1][1] - marks[0][1], marks[-1][2] - marks[0][2]
+    answered = len(found.judgments(all_sessions=True))
+    print(f"{answered:,} judgments in {total:.2f} s, {cpu:.2f} s of CPU")

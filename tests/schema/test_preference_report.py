@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hdbench.errors import LibraryError
+from hdbench.library import REPORTS, Library
+from hdbench.schema.preference_report import PreferenceReport
+
+
+def report(name: str) -> PreferenceReport:
+    found = Library().any_report(name)
+    assert isinstance(found, PreferenceReport)
+    return found
+
+
+def test_the_published_percentages_are_the_papers() -> None:
+    def published(name: str) -> list[float | None]:
+        return [entry.published for entry in report(name).comparisons]
+
+    assert published("table2") == [93.8, 86.2, 94.6, 85.2]
+    assert published("table4") == [80.0, 76.6]
+    assert published("ablations") == [68.55, 58.90, 64.34, 69.2]
+    assert published("nyu-preferences") == [86.7, 63.7]
+    assert published("figure7") == [None, None, None]  # drawn, not printed
+
+
+def test_table_2_is_of_the_models_that_see_labels_only() -> None:
+    methods = {entry.method for entry in report("table2").comparisons}
+    assert methods == {"ours-labels-only", "ours-no-vgg-labels-only"}
+    for method in methods:
+        assert Library().method(str(method)).title
+
+
+def test_a_report_of_preferences_is_no_report_of_scores() -> None:
+    with pytest.raises(LibraryError, match="shows what people preferred, not scores"):
+        Library().report("table2")
+
+
+HEAD = 'name = "x"\ntitle = "X"\nsource = "here"\npublished_on = "there"\nshow = "rates"\n'
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ('title = "a"\nmethod = "b"\nover = "c"', "names method, over and study, or none of them"),
+        ('title = "a"', "needs methods, a published preference, or both"),
+        ('title = "a"\npublished = 101.0', "less than or equal to 100"),
+        ('title = "a"\nmethod = "b"\nover = "b"\nstudy = "unlimited"', "compared with itself"),
+        ('title = "a"\npublisht = 50.0', "unknown key 'publisht' (did you mean 'published'?)"),
+    ],
+)
+def test_a_wrong_comparison_is_named(tmp_path: Path, entry: str, text: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(f"{HEAD}[[comparisons]]\n{entry}\n")
+    with pytest.raises(LibraryError) as error:
+        Library().any_report(str(path))
+    assert text in str(error.value)
+    assert "[comparisons] entry 1" in str(error.value)
+
+
+def test_a_file_outside_the_library_is_recognised_and_its_study_checked(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    entry = 'title = "a"\nmethod = "b"\nover = "c"\nstudy = "unlimitd"'
+    path.write_text(f"{HEAD}[[comparisons]]\n{entry}\n")
+    assert Library().find(str(path))[0] == REPORTS
+    (problem,) = Library().problems_in([path])
+    assert "study = 'unlimitd': no such study (did you mean 'unlimited'?)" in problem

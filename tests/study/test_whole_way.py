@@ -1,0 +1,43 @@
+"""A packet as it is really built, answered and tallied."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hdbench.errors import DataError
+from hdbench.study.analysis import analyse
+from hdbench.study.export import read_summary, tally_folder, write_tally
+from hdbench.study.prose import methods_paragraph
+from hdbench.study.records import open_study
+from hdbench.study.simulate import Crowd, simulate, write_simulated
+from hdbench.study.tally import tally
+from hdbench.study.verify import verify
+
+
+def test_a_built_packet_is_answered_and_tallied(packet: Path) -> None:
+    study = open_study(packet)
+    submissions = simulate(study, Crowd(len(study.by_packet), void=0.2), 0)
+    ids = json.loads((packet / "study.json").read_text())["packet_ids"]
+    assert [entry["packet"] for entry in submissions] == ids
+    path = write_simulated(study, submissions)
+    found = tally(study, [path], simulated=True)
+    assert len(found.judgments(all_sessions=True)) == 3 * 3 * 2  # pairs, scenes, R
+    assert found.missing() == 0
+    analysis = analyse(found, {})
+    assert [row["all_sessions"]["n"] for row in analysis["pairs"]] == [6, 6, 6]
+    text = methods_paragraph(found, analysis)
+    assert "alpha, beta and oracle (photographs)" in text
+    folder = tally_folder(study, simulated=True)
+    paths = write_tally(folder, found.table, analysis, text)
+    assert read_summary(paths["summary"])["counts"] == json.loads(json.dumps(analysis["counts"]))
+    assert not [line for finding in verify(packet) for line in finding.violations]
+
+
+def test_rules_that_were_moved_after_the_build_are_found(packet: Path) -> None:
+    path = packet / "study.json"
+    path.write_text(path.read_text().replace('"checks_passed": 2', '"checks_passed": 0'))
+    with pytest.raises(DataError, match="not the file that was built"):
+        open_study(packet)
