@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from hdbench.provenance import (
 )
 from hdbench.runtime.checkpoint import Checkpoints
 from hdbench.runtime.metrics import MetricsLog, read_metrics
-from hdbench.storage import write_atomically
+from hdbench.storage import folder_atomically, write_atomically
 
 
 def test_a_failed_write_leaves_the_old_file(
@@ -159,3 +161,29 @@ def test_each_kind_of_digest_is_remembered_apart(tmp_path: Path) -> None:
         assert digests.of([path], length) == ["3"]
         assert digests.of([path]) == [file_digest(path)]
     assert reads == [path]
+
+
+def test_what_a_killed_process_left_of_a_folder_is_hidden_and_goes_with_the_next(
+    tmp_path: Path,
+) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "packet")], capture_output=True, check=False
+    )
+    assert process.returncode == -9
+    assert not (tmp_path / "packet").exists()
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".packet.")
+    with folder_atomically(tmp_path / "packet") as staging:
+        (staging / "file").write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["packet"]
+    assert (tmp_path / "packet" / "file").read_text() == "whole"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from hdbench.storage import folder_atomically
+with folder_atomically(Path(sys.argv[1])) as staging:
+    (staging / "study.json").write_text("{}")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from hdbench.data.loading import read_photograph, read_scene
 from hdbench.data.scene import resize_photograph
 from hdbench.errors import DataError, HdbenchError, StorageError, UsageError
 from hdbench.schema.study import StudyProtocol
-from hdbench.storage import folder_atomically
 from hdbench.study import packet as packets
 from hdbench.study.gathering import Material, gather
 from hdbench.study.packet import Built, Flags, build
@@ -310,30 +308,6 @@ def test_nothing_looks_finished_until_everything_is_there(
                 built(imaged, folder)
         assert list((tmp_path / "p").iterdir()) == []
     assert built(imaged, folder).written
-
-
-def test_what_a_killed_build_left_is_hidden_and_goes_with_the_next(tmp_path: Path) -> None:
-    process = subprocess.run(
-        ["python", "-c", KILLED, str(tmp_path / "packet")], capture_output=True, check=False
-    )
-    assert process.returncode == -9
-    assert not (tmp_path / "packet").exists()
-    (left,) = tmp_path.iterdir()
-    assert left.name.startswith(".packet.")
-    with folder_atomically(tmp_path / "packet") as staging:
-        (staging / "file").write_text("whole")
-    assert [path.name for path in tmp_path.iterdir()] == ["packet"]
-    assert (tmp_path / "packet" / "file").read_text() == "whole"
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from hdbench.storage import folder_atomically
-with folder_atomically(Path(sys.argv[1])) as staging:
-    (staging / "study.json").write_text("{}")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
 
 
 @pytest.fixture

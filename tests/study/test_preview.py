@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from packets import study_of
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Dialog, Page, sync_playwright
 
 from hdbench.bench import Bench
 
@@ -63,9 +63,14 @@ def test_the_preview_shows_every_pair_with_names_and_asks_the_network_for_nothin
 ) -> None:
     with_html(imaged, cli, tmp_path / "p")
     requests, errors, alerts = [], [], []
+
+    def noticed(dialog: Dialog) -> None:
+        alerts.append(dialog.message)
+        dialog.dismiss()
+
     browser_page.on("request", lambda request: requests.append(request.url))
     browser_page.on("console", lambda message: errors.append(message.text))
-    browser_page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    browser_page.on("dialog", noticed)
     browser_page.goto((tmp_path / "p" / "preview.html").as_uri())
     assert [url for url in requests if not url.startswith("file:")] == []
     assert (errors, alerts) == ([], [])
