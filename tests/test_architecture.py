@@ -27,6 +27,7 @@ ROOMS = (
     "bench",
     "segmentation",
     "evaluation",
+    "study",
     "reporting",
     "pipeline",
     "quickstart",
