@@ -25,7 +25,7 @@ def mturk(packet: Path, address: str) -> None:
     \b
     Examples:
       hdbench study mturk studies/unlimited --url https://my-bucket.example/study/
-      hdbench study mturk studies/unlimited --url http://localhost:8000/   # a Turkle on this machine
+      hdbench study mturk studies/unlimited --url http://localhost:8000/
     """
     from hdbench.errors import counted
     from hdbench.study.mturk import write_mturk

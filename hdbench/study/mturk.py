@@ -201,7 +201,9 @@ def _row(packet: Mapping[str, Any], address: str) -> dict[str, str]:
         "trials": json.dumps(packet["trials"], separators=(",", ":"), allow_nan=False),
     }
     # Nothing here may be taken for a formula, nor end the attribute or element it is put into.
-    if wild := [name for name, cell in row.items() if cell[0] in "=+-@\t\r" or set(cell) & set("<>&")]:
+    if wild := [
+        name for name, cell in row.items() if cell[0] in "=+-@\t\r" or set(cell) & set("<>&")
+    ]:
         raise DataError(f"packet {packet['packet']}: {', '.join(wild)} cannot stand in batch.csv")
     return row
 
@@ -260,7 +262,9 @@ def _read_packets(packet: Path) -> list[dict[str, Any]]:
             problems.append(f"{path.name}: says that it is packet {content['packet']}")
         elif not content["trials"] or any(set(one) != _TRIAL_KEYS for one in content["trials"]):
             problems.append(f"{path.name}: expected trials with {', '.join(sorted(_TRIAL_KEYS))}")
-        elif differing := [key for key in sorted(_TEXT_KEYS) if content[key] != packets[0].get(key)]:
+        elif differing := [
+            key for key in sorted(_TEXT_KEYS) if content[key] != packets[0].get(key)
+        ]:
             problems.append(f"{path.name}: {', '.join(differing)} differ from {paths[0].name}")
     if problems:
         raise DataError(

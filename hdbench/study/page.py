@@ -30,7 +30,7 @@ def page_with(packet: Mapping[str, Any]) -> str:
     """Return the page with one packet inside: a file that needs nothing but the images.
 
     Args:
-        packet: the content of ``web/packets/<id>.json``; its texts are shown as text, never as HTML.
+        packet: the content of ``web/packets/<id>.json``; texts are shown as text, never as HTML.
     """
     return _filled(participant_page(), packet)
 
@@ -82,7 +82,7 @@ def content_security_policy() -> str:
 
 
 def inert_json(value: Any) -> str:
-    r"""Return JSON that cannot end a script element, a CDATA section, or begin a ``${variable}``."""
+    """Return JSON that cannot end a script or a CDATA section, nor begin a ``${variable}``."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

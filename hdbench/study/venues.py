@@ -31,13 +31,13 @@ _TURKLE = """\
 ## 2b. Turkle
 
 1. Log in as an administrator; **Admin** > **Projects** > **Add project**.
-2. Name: any. Under *HTML template* choose the file `layout.html`. Assignments per task: **1**.
-   **Save**.
-3. **Batches** > **Publish tasks** (Add batch): choose the project, give a name, choose the file
-   `batch.csv`, assignments per task **1**, time allotted: twice what the work takes. **Publish**.
-4. Workers log in, choose the batch, **Accept next task**; a preview shows the instructions only.
-5. When all {rows} tasks are done: **Batches** > your batch > **CSV results**.
-6. `hdbench study tally PACKET that-file.csv`
+2. Name: any. *HTML template file*: choose `layout.html`. Assignments per task: **1**. **Save**.
+3. **Batches** > **Add batch**: choose the project, give a name, *CSV file*: choose `batch.csv`,
+   assignments per task **1**, allotted time: twice what the work takes. **Review Batch**.
+4. Look at the preview, then **Publish Batch**.
+5. Workers log in, choose the batch and accept a task; a preview shows the instructions only.
+6. When all {rows} tasks are done: **Batches**, in your batch's line **CSV results**.
+7. `hdbench study tally PACKET that-file.csv`
 """
 
 _MTURK = """\
@@ -94,9 +94,9 @@ def venues_readme(
     head = [
         f"# Asking people: {title}",
         "",
-        f"{rows} tasks, one for each packet, of up to {trials} pairs of images. One person does one",
-        "task and no more: the design counts on it. The same page serves every venue; answers arrive",
-        "as one field, `judgments`.",
+        f"{rows} tasks, one for each packet, of up to {trials} pairs of images. One person does",
+        "one task and no more: the design counts on it. The same page serves every venue; answers",
+        "arrive as one field, `judgments`.",
     ]
     if timed:
         head += [

@@ -174,13 +174,17 @@ def test_questions_need_https_but_a_turkle_nearby_does_not(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "address",
-    ["pictures.example", 'https://x.example/"onload=', "https://x.example/?a=1", "javascript:1", ""],
+    [
+        "pictures.example",
+        'https://x.example/"onload=',
+        "https://x.example/?a=1",
+        "javascript:1",
+    ],
 )
 def test_addresses_that_cannot_stand_in_the_formats(tmp_path: Path, address: str) -> None:
     handmade_packet(tmp_path)
-    if address:
-        with pytest.raises(UsageError, match="expected the folder"):
-            write_mturk(tmp_path, address=address)
+    with pytest.raises(UsageError, match="expected the folder"):
+        write_mturk(tmp_path, address=address)
 
 
 @pytest.mark.parametrize(

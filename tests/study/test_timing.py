@@ -72,9 +72,7 @@ def shell() -> Iterator[Any]:
         )
     with sync_playwright() as playwright:
         flags = ["--enable-begin-frame-control", "--run-all-compositor-stages-before-draw"]
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", *flags]
-        )
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *flags])
         yield browser
         browser.close()
 
