@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,7 @@ LEFT, RIGHT, MASK = (220, 30, 30), (30, 60, 220), (30, 200, 60)
 def handmade_packet(
     folder: Path,
     *,
-    durations: list[int | None] | None = None,
+    durations: Sequence[int | None] | None = None,
     practice: int = 1,
     size: tuple[int, int] = (64, 32),
     display: tuple[int, int] = (640, 320),
@@ -43,7 +43,7 @@ def handmade_packet(
         region: a box outlined in every judgment.
         texts: other entries of the packet (question, labels, instructions, ...).
     """
-    durations = [None, None, None] if durations is None else durations
+    durations = [None, None, None] if durations is None else list(durations)
     timed = durations[0] is not None
     web = folder / "web"
     (web / "packets").mkdir(parents=True)

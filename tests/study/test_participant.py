@@ -213,11 +213,11 @@ def test_a_spoilt_timed_exposure_is_void_and_asked_once_more(
 
 def test_a_tab_that_takes_the_focus_voids_too(page: Page, server: Server, tmp_path: Path) -> None:
     """By the browser's own event, not by one that the test made."""
-    packet(tmp_path, practice=0, durations=[8000])
-    session = page.context.new_cdp_session(page)
-    session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
+    packet(tmp_path, practice=0, durations=[60_000])
     begin(page, server)
     page.wait_for_selector("#hd-pair[data-state=show]", state="attached")
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
     other = page.context.new_page()
     other.bring_to_front()
     page.wait_for_function(
@@ -347,7 +347,7 @@ def test_a_reload_resumes(page: Page, server: Server, tmp_path: Path) -> None:
 def test_a_reload_while_a_timed_pair_is_shown_voids_it(
     page: Page, server: Server, tmp_path: Path
 ) -> None:
-    packet(tmp_path, practice=0, durations=[8000, 125])
+    packet(tmp_path, practice=0, durations=[60_000, 125])
     begin(page, server)
     page.wait_for_selector("#hd-pair[data-state=show]", state="attached")
     page.reload()

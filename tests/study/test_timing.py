@@ -40,7 +40,7 @@ class Display:
         self.session = page.context.new_cdp_session(page)
         self.session.send("HeadlessExperimental.enable")
         self.interval = 1000 / rate
-        self.now = time.monotonic() * 1000 + 10_000
+        self.now = time.monotonic() * 1000 + 3_600_000  # its clock is never behind the real one
 
     def show(self, skipped: int = 0) -> str:
         """Show the next frame, after ones that were skipped; return ``pair``, ``mask`` or ``-``."""
