@@ -26,10 +26,11 @@ from playwright.sync_api import Page, sync_playwright
 ROWS = "() => JSON.parse(Object.values(sessionStorage)[0] || '{\"rows\": []}').rows"
 ANSWERABLE = "() => !document.querySelector('#hd-left button').hasAttribute('aria-disabled')"
 OVER = "() => !document.querySelector('#hd-end').hidden"
-#: What the participant has in front of him, as one letter.
-PHASE = (
-    "() => !document.querySelector('#hd-end').hidden ? 'e'"
-    " : !document.querySelector('#hd-left button').hasAttribute('aria-disabled') ? 'c' : '-'"
+#: The page waits for the participant.
+READY = (
+    "() => ['#hd-next', '#hd-go', '#hd-end'].some((name) =>"
+    " document.querySelector(name).offsetParent) ||"
+    " !document.querySelector('#hd-left button').hasAttribute('aria-disabled')"
 )
 
 
@@ -142,7 +143,7 @@ def test_frames_in_a_trace_of_the_ordinary_browser(tmp_path: Path) -> None:
     if chromium is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     durations: list[int | None] = [125, 250, 1000] * 7
-    handmade_packet(tmp_path, durations=durations, practice=0, size=(512, 256))
+    handmade_packet(tmp_path, durations=durations, practice=2, size=(512, 256))
     with served(tmp_path / "web") as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1366, "height": 768})
@@ -151,14 +152,20 @@ def test_frames_in_a_trace_of_the_ordinary_browser(tmp_path: Path) -> None:
         start_trace(browser, page)
         page.click("#hd-start")
         while True:
-            page.wait_for_function(f"() => ({PHASE})() !== '-'", timeout=120_000)
+            page.wait_for_function(READY, timeout=120_000)
             if page.evaluate(OVER):
                 break
-            page.keyboard.press("f")
+            for button in ("#hd-next", "#hd-go"):
+                if page.is_visible(button):
+                    page.click(button)
+                    break
+            else:
+                page.keyboard.press("f")
         exposures = stop_trace(browser, LEFT, MASK)
         rows = page.evaluate(ROWS)
         browser.close()
     assert len(exposures) == len(rows)
+    exposures, rows = exposures[2:], rows[2:]  # practice warms the browser up
     lines = [
         {**{key: row[key] for key in ("planned_ms", "frames_planned", "frames_shown", "void")}}
         | {"traced": exposure.frames, "drawing_ms": exposure.drawing_ms}
@@ -167,10 +174,10 @@ def test_frames_in_a_trace_of_the_ordinary_browser(tmp_path: Path) -> None:
     exact = [line["frames_planned"] == line["traced"] for line in lines]
     print(json.dumps(lines, indent=1), f"{sum(exact)} of {len(exact)} exactly as planned")
     # A machine that takes more than one frame to draw one cannot show what was planned.
-    kept_up = [line["drawing_ms"] < 1000 / 60 for line in lines]
-    if sum(kept_up) < 0.9 * len(lines):
+    slow = sum(line["drawing_ms"] > 1000 / 60 for line in lines)
+    if sum(exact) < 0.95 * len(exact) and slow > 0.1 * len(lines):
         pytest.skip(
-            f"this machine is too busy: it drew {len(lines) - sum(kept_up)} of {len(lines)} pairs "
-            f"later than one frame; {sum(exact)} were shown exactly as planned"
+            f"this machine is too busy: it took more than a frame to draw {slow} of {len(lines)} "
+            f"pairs; {sum(exact)} were shown exactly as planned"
         )
     assert sum(exact) >= 0.95 * len(exact)
