@@ -21,7 +21,7 @@ import pytest
 from compositor import start_trace, stop_trace
 from handmade import LEFT, MASK, PACKET, RIGHT, handmade_packet, served
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 ROWS = "() => JSON.parse(Object.values(sessionStorage)[0] || '{\"rows\": []}').rows"
 ANSWERABLE = "() => !document.querySelector('#hd-left button').hasAttribute('aria-disabled')"
@@ -64,22 +64,27 @@ class Display:
 
 
 @pytest.fixture(scope="module")
-def shell() -> Iterator[Any]:
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture  # closed after each test: it must not compete with the traced browser
+def shell(playwright: Playwright) -> Iterator[Browser]:
     program = os.environ.get("HDBENCH_HEADLESS_SHELL") or shutil.which("chromium-headless-shell")
     if program is None:
         pytest.skip(
             "chromium-headless-shell is not installed (Debian: apt-get install "
             "chromium-headless-shell; or name one in HDBENCH_HEADLESS_SHELL)"
         )
-    with sync_playwright() as playwright:
-        flags = ["--enable-begin-frame-control", "--run-all-compositor-stages-before-draw"]
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *flags])
-        yield browser
-        browser.close()
+    flags = ["--enable-begin-frame-control", "--run-all-compositor-stages-before-draw"]
+    browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *flags])
+    yield browser
+    browser.close()
 
 
 def shown_frames(
-    shell: Any, folder: Path, rate: float, durations: list[int | None], skip_at: int = -1
+    shell: Browser, folder: Path, rate: float, durations: list[int | None], skip_at: int = -1
 ) -> tuple[list[dict[str, Any]], list[int]]:
     """Go through a packet; return its rows, and for each exposure the frames with the pair."""
     handmade_packet(folder, durations=durations, practice=0, size=(60, 30), display=(120, 60))
@@ -116,7 +121,7 @@ def shown_frames(
     ],
 )
 def test_a_pair_is_on_the_display_for_the_planned_frames(
-    shell: Any, tmp_path: Path, rate: float, durations: list[int | None], planned: list[int]
+    shell: Browser, tmp_path: Path, rate: float, durations: list[int | None], planned: list[int]
 ) -> None:
     rows, counts = shown_frames(shell, tmp_path, rate, durations)
     assert [row["void"] for row in rows] == [None] * len(durations)
@@ -128,7 +133,7 @@ def test_a_pair_is_on_the_display_for_the_planned_frames(
 
 @pytest.mark.slow
 def test_a_dropped_frame_is_logged_and_does_not_prolong_the_exposure(
-    shell: Any, tmp_path: Path
+    shell: Browser, tmp_path: Path
 ) -> None:
     rows, counts = shown_frames(shell, tmp_path, 60.0, [125, 250], skip_at=3)
     assert [row["dropped"] for row in rows] == [1, 1]
@@ -138,13 +143,13 @@ def test_a_dropped_frame_is_logged_and_does_not_prolong_the_exposure(
 
 
 @pytest.mark.slow
-def test_frames_in_a_trace_of_the_ordinary_browser(tmp_path: Path) -> None:
+def test_frames_in_a_trace_of_the_ordinary_browser(playwright: Playwright, tmp_path: Path) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     durations: list[int | None] = [125, 250, 1000] * 7
     handmade_packet(tmp_path, durations=durations, practice=2, size=(512, 256))
-    with served(tmp_path / "web") as server, sync_playwright() as playwright:
+    with served(tmp_path / "web") as server:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1366, "height": 768})
         page.goto(f"{server.url}?packet={PACKET}")
