@@ -1,0 +1,36 @@
+"""``study mturk``: a packet's files for Mechanical Turk, Turkle and one's own server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("packet", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--url",
+    "address",
+    required=True,
+    metavar="ADDRESS",
+    help="Where the content of the packet's web/ folder is found.",
+)
+def mturk(packet: Path, address: str) -> None:
+    """Write PACKET/mturk anew for the address that the images are served from.
+
+    batch.csv and layout.html serve Turkle and the requester site, question.xml and external.xml
+    programs that create HITs, README.md the researcher.
+
+    \b
+    Examples:
+      hdbench study mturk studies/unlimited --url https://my-bucket.example/study/
+      hdbench study mturk studies/unlimited --url http://localhost:8000/
+    """
+    from hdbench.errors import counted
+    from hdbench.study.mturk import write_mturk
+
+    written = write_mturk(packet, address=address)
+    click.echo(f"{counted(written.rows, 'task')} in {written.folder}; read README.md there")
+    for note in written.notes:
+        click.echo(note, err=True)
