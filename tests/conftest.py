@@ -7,8 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from importlib import resources
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -354,17 +353,6 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("HDBENCH_REAL_DATA is not set: it names a folder with camvid/")
     return Path(folder)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _page() -> Iterator[None]:
-    """Give packets a page where the installation has none."""
-    with pytest.MonkeyPatch.context() as patch:
-        if not (resources.files("hdbench.study") / "pages" / "participant.html").is_file():
-            page = b"<!doctype html><title>study</title>"
-            for module in ("packet", "verify"):
-                patch.setattr(f"hdbench.study.{module}.participant_page", lambda: page)
-        yield
 
 
 def add_images(bench: Bench, name: str, seed: int, size: tuple[int, int] | None = None) -> Path:

@@ -10,6 +10,7 @@ import click
 
 from hdbench.cli.options import bench_options
 from hdbench.cli.study_analysis import plan, simulate, tally
+from hdbench.cli.study_venues import mturk
 from hdbench.errors import HdbenchError, UsageError, counted
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def study() -> None:
     """Ask people which images they prefer."""
 
 
-for command in (plan, tally, simulate):
+for command in (plan, mturk, tally, simulate):
     study.add_command(command)
 
 
@@ -77,6 +78,9 @@ def build(
     as_json: bool,
 ) -> None:
     """Write the packet of a study: images, trials, participants' page, a preview for you.
+
+    The packet runs on a server of your own, in Turkle and on Mechanical Turk; its mturk/README.md
+    tells each click.
 
     The same inputs give the same packet; a packet that is there already is never changed.
 

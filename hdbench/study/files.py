@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,6 @@ STUDY_FILE, TRIALS_FILE, SUMS_FILE = "study.json", "trials.jsonl", "SHA256SUMS"
 PREVIEW_FILE = "preview.html"
 #: What people answer grows after the packet is built, so no sum covers it.
 RESULTS_FOLDER = "results"
-
-
-def participant_page() -> bytes:
-    """Return the page that shows trials to participants, which is the same for every study.
-
-    Raises:
-        HdbenchError: this installation lacks it.
-    """
-    page = resources.files("hdbench.study") / "pages" / "participant.html"
-    try:
-        return page.read_bytes()
-    except FileNotFoundError:
-        raise HdbenchError(
-            f"{page}: this installation carries no participant's page; install hdbench again"
-        ) from None
 
 
 def packet_files(folder: Path) -> Iterator[Path]:

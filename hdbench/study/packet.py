@@ -28,9 +28,10 @@ from hdbench.study.files import (
     SUMS_FILE,
     TRIALS_FILE,
     packet_files,
-    participant_page,
 )
 from hdbench.study.gathering import Material
+from hdbench.study.mturk import write_mturk
+from hdbench.study.page import participant_page
 from hdbench.study.pictures import control_png, mask_pngs, method_png, photograph_png
 from hdbench.study.preview import preview_page
 from hdbench.study.rendering import (
@@ -98,7 +99,7 @@ def build(
         HdbenchError: the packet is not what it should be, such as a text that names a method.
         StorageError: the folder cannot be written.
     """
-    page = participant_page()
+    page = participant_page().encode()
     inputs, key = _inputs(bench, protocol, material, reference, flags, page)
     known = _known(folder, inputs)
     if known is not None:
@@ -122,6 +123,7 @@ def build(
         lines = "".join(f"{canonical_json(row)}\n" for row in rows)
         _write(staging / TRIALS_FILE, lines.encode())
         _write(staging / STUDY_FILE, json.dumps(study, indent=1, ensure_ascii=False).encode())
+        write_mturk(staging)
         (staging / RESULTS_FOLDER).mkdir()
         _add_sums(staging, packet_files(staging))
         findings = require_sound(staging)

@@ -22,9 +22,9 @@ from hdbench.study.files import (
     SUMS_FILE,
     TRIALS_FILE,
     packet_files,
-    participant_page,
     read_packet,
 )
+from hdbench.study.page import participant_page
 from hdbench.study.rendering import by_packet, image_names, public_packet, trial_rows
 
 #: What participants and venues get; everything else of a packet is private.
@@ -280,7 +280,7 @@ def _anonymous(
     sources = (content["source"] for content in study["images"].values())
     others = {Path(source).stem: f"file '{source}'" for source in sources if source}
     others |= {name: f"scene '{name}'" for name in (*study["scenes"], *study["controls"])}
-    own_page = participant_page()
+    own_page = participant_page().encode()
     page = own_page.decode().lower()
     question = protocol.question
     texts = [question.text, question.left_label, question.right_label, *question.instructions]

@@ -241,7 +241,6 @@ def test_names_in_served_files_are_found(packet: Path, file: str, text: str, wha
 
 @pytest.mark.parametrize("text", ["alphabetical order", "x_alphax", "40_val_011"])
 def test_parts_of_words_are_no_names(packet: Path, text: str) -> None:
-    (packet / "mturk").mkdir()
     (packet / "mturk" / "layout.html").write_text(text)
     sign(packet)
     assert problems(packet) == []
