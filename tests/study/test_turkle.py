@@ -16,13 +16,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from handmade import PACKET, handmade_packet, served
 from playwright.sync_api import FrameLocator, Page, sync_playwright
 
 from hdbench.study.mturk import write_mturk
+from hdbench.study.records import open_study
+from hdbench.study.tally import tally
 
 pytestmark = pytest.mark.slow
 
@@ -186,20 +187,20 @@ def do_task(frame: FrameLocator, keys: str) -> list[str]:
             clicked.append(side)
 
 
-def download(turkle: str, page: Page) -> list[dict[str, str]]:
+def downloaded(turkle: str, page: Page, path: Path) -> Path:
     cookie = "; ".join(f"{one['name']}={one['value']}" for one in page.context.cookies())  # type: ignore
     request = urllib.request.Request(
         f"{turkle}/admin/turkle/batch/1/download/", headers={"Cookie": cookie}
     )
     with urllib.request.urlopen(request) as answer:
-        return list(csv.DictReader(io.StringIO(answer.read().decode(), newline="")))
+        path.write_bytes(answer.read())
+    return path
 
 
-def test_what_is_clicked_in_turkle_is_what_is_downloaded(
-    turkle: str, page: Page, tmp_path: Path
+def test_what_is_clicked_in_turkle_is_what_is_tallied(
+    turkle: str, page: Page, packet: Path, tmp_path: Path
 ) -> None:
-    packet = tmp_path / "packet"
-    content = handmade_packet(packet, practice=1, durations=[None] * 6, display=(480, 240))
+    study = open_study(packet)
     with served(packet / "web", policy=False) as images:
         folder = write_mturk(packet, address=images.url).folder
         log_in(page, turkle, "admin")
@@ -211,25 +212,49 @@ def test_what_is_clicked_in_turkle_is_what_is_downloaded(
         task.locator("#hd-gate").wait_for()
         assert "preview" in task.locator("#hd-gate").inner_text()
         assert task.locator("#hd-start").is_hidden()
-        page.click("#acceptButton")
-        page.wait_for_url(re.compile("/assignment/"))
-        clicked = do_task(task, "fjj")
-        page.screenshot(path=os.environ.get("HDBENCH_SCREENSHOT") or tmp_path / "turkle.png")
-        task.locator("#hd-send").click()
-        page.wait_for_url(f"{turkle}/")
+        clicked: list[str] = []
+        for _ in study.by_packet:
+            page.goto(f"{turkle}/batch/1/preview_next_task/")
+            page.click("#acceptButton")
+            page.wait_for_url(re.compile("/assignment/"))
+            clicked += do_task(task, "fjj")
+            page.screenshot(path=os.environ.get("HDBENCH_SCREENSHOT") or tmp_path / "turkle.png")
+            task.locator("#hd-send").click()
+            page.wait_for_url(f"{turkle}/")
 
         log_in(page, turkle, "admin")
-        (row,) = download(turkle, page)
+        results = downloaded(turkle, page, tmp_path / "Batch_results.csv")
+    found = tally(study, [results], simulated=False)
+    asked = [trial for trials in study.by_packet.values() for trial in trials]
+    assert len(clicked) == len(asked) == len(found.table)
+    assert sorted(found.table["trial"]) == sorted(trial["trial"] for trial in asked)
+    assert set(found.table["source"]) == {"turkle"}
+    assert found.table["void"].isna().all()
+    assert found.table["choice"].tolist() == clicked
+    chosen = found.table["choice"].map({"left": 0, "right": 1})
+    sides = found.table[["left", "right"]].to_numpy()
+    assert found.table["chosen"].tolist() == sides[range(len(sides)), chosen].tolist()
+    assert found.missing() == 0
+
+
+def test_the_form_hands_in_one_field(turkle: str, page: Page, tmp_path: Path) -> None:
+    packet = tmp_path / "packet"
+    content = handmade_packet(packet, practice=1, durations=[None] * 2, display=(480, 240))
+    with served(packet / "web", policy=False) as images:
+        folder = write_mturk(packet, address=images.url).folder
+        log_in(page, turkle, "admin")
+        publish(page, turkle, folder)
+        log_in(page, turkle, "worker")
+        page.goto(f"{turkle}/batch/1/accept_next_task/")
+        page.wait_for_url(re.compile("/assignment/"))
+        task = page.frame_locator("#task_assignment_iframe")
+        do_task(task, "fj")
+        task.locator("#hd-send").click()
+        page.wait_for_url(f"{turkle}/")
+        log_in(page, turkle, "admin")
+        results = downloaded(turkle, page, tmp_path / "results.csv")
+    (row,) = csv.DictReader(io.StringIO(results.read_text(), newline=""))
     assert row["Input.packet"] == PACKET
     assert json.loads(row["Input.trials"]) == content["trials"]
     assert row["Turkle.Username"] == "worker"
     assert {name for name in row if name.startswith("Answer.")} == {"Answer.judgments"}
-    judgments: dict[str, Any] = json.loads(row["Answer.judgments"])
-    assert (judgments["schema"], judgments["study"]) == (1, content["study"])
-    assert judgments["packet"] == PACKET
-    assert len(clicked) == 7
-    assert [one["choice"] for one in judgments["rows"]] == clicked
-    assert [one["trial"] for one in judgments["rows"]] == [
-        trial["trial"] for trial in content["trials"]
-    ]
-    assert {one["input"] for one in judgments["rows"]} == {"mouse"}
