@@ -127,7 +127,11 @@ def build(
         f"design {said['design_hash'][:16]}"
     )
     click.echo(f"look at {folder / PREVIEW_FILE}")
-    click.echo(f"Next: 'hdbench study verify {folder}'", err=True)
+    click.echo(
+        f"Next: 'hdbench study verify {folder}'; how to ask people: "
+        f"{folder / 'mturk' / 'README.md'}",
+        err=True,
+    )
 
 
 @study.command()

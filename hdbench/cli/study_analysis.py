@@ -164,13 +164,15 @@ def tally(
     """Turn answers into preference rates with intervals, files, figures and a methods paragraph.
 
     Reads the PACKET's own rows (results/judgments.jsonl) and the RESULTS given: the results CSV
-    of Mechanical Turk or Turkle, or rows in a .jsonl. Whose answers count is fixed in the packet;
-    results are printed with and without those exclusions.
+    of Mechanical Turk or Turkle, rows in a .jsonl, the .json files that participants saved, or a
+    folder of those. Whose answers count is fixed in the packet; results are printed with and
+    without those exclusions.
 
     \b
     Examples:
       hdbench study tally hdbench-runs/studies/unlimited
       hdbench study tally PACKET Batch_123_results.csv --json
+      hdbench study tally PACKET saved-answers/
       hdbench study tally PACKET --scores ours.json --scores crn.json
     """
     from hdbench.reporting.preference_figures import write_tally_figures

@@ -119,8 +119,8 @@ def described(plan: dict[str, Any]) -> str:
         f"  by the normal approximation            {number['normal_approximation']:>9,}",
     ]
     if pairs > 1:
-        lines.append(f"  exact, corrected for {pairs:>3} pairs          "
-                     f"{number['exact_for_all_pairs']:>10,}")  # fmt: skip
+        lines.append(f"  {f'exact, corrected for {pairs} pairs':<38} "
+                     f"{number['exact_for_all_pairs']:>9,}")  # fmt: skip
     why = (
         "given"
         if plan["worker_sd"] is None

@@ -83,7 +83,10 @@ class Blank:
 
 
 def read_answers(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
-    """Yield the submissions of a file: ``.jsonl`` holds own rows, anything else is a results CSV.
+    """Yield the submissions of a file.
+
+    ``.jsonl`` holds own rows, ``.json`` is what the participant's page lets a person save, anything
+    else is a results CSV.
 
     Args:
         path: the file.
@@ -94,8 +97,17 @@ def read_answers(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
         DataError: a line is truncated, ragged or mangled; the message names it.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: no such file; expected a results CSV or a .jsonl of own rows")
-    return _own(path) if path.suffix == ".jsonl" else _table(path, study)
+        raise UsageError(
+            f"{path}: no such file; expected a results CSV, a .jsonl of own rows, or a .json that "
+            "a participant saved"
+        )
+    match path.suffix:
+        case ".jsonl":
+            return _own(path)
+        case ".json":
+            return _saved(path, study)
+        case _:
+            return _table(path, study)
 
 
 def _own(path: Path) -> Iterator[Received]:
@@ -106,17 +118,27 @@ def _own(path: Path) -> Iterator[Received]:
         submission = _submission(line, where)
         if submission.participant is None:
             raise DataError(f"{where}: no participant; expected the keyed hash of one")
-        marks = {submission.simulated, *(row.simulated for row in submission.rows)}
-        if len(marks) > 1:
-            raise DataError(f"{where}: simulated rows and people's rows in one submission")
-        yield Received(
-            where,
-            "simulated" if submission.simulated else "own",
-            submission.participant,
-            submission.session,
-            submission.packet,
-            submission.rows,
-        )
+        yield _received(where, submission, submission.participant)
+
+
+def _saved(path: Path, study: StudyRecord) -> Iterator[Received]:
+    """Yield what one person saved; it names nobody, so the session stands for the person."""
+    submission = _submission(_text(path), str(path))
+    yield _received(str(path), submission, study.participant("own", submission.session))
+
+
+def _received(where: str, submission: Submission, participant: str) -> Received:
+    marks = {submission.simulated, *(row.simulated for row in submission.rows)}
+    if len(marks) > 1:
+        raise DataError(f"{where}: simulated rows and people's rows in one submission")
+    return Received(
+        where,
+        "simulated" if submission.simulated else "own",
+        participant,
+        submission.session,
+        submission.packet,
+        submission.rows,
+    )
 
 
 def _table(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -140,7 +140,7 @@ def where(rows: pd.DataFrame, mask: Any) -> pd.DataFrame:
 
 
 def answer_files(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> list[Path]:
-    """Return the files to tally: those given and the packet's own rows.
+    """Return the files to tally: those given, those in folders given, and the packet's own rows.
 
     Raises:
         UsageError: there are none, or simulated answers are asked for beside others.
@@ -157,15 +157,27 @@ def answer_files(study: StudyRecord, files: Sequence[Path], *, simulated: bool) 
                 f"{invented}: no such file.\nNext: 'hdbench study simulate {study.folder}'"
             )
         return [invented]
-    found = [*([own] if own.is_file() else []), *files]
+    found = [*([own] if own.is_file() else []), *_in_folders(files)]
     if found:
         return list(dict.fromkeys(path.resolve() for path in found))
     hint = (
         f"only simulated ones: 'hdbench study tally {study.folder} --simulated' tallies them"
         if invented.is_file()
-        else "a packet's own rows lie there, other venues' results CSVs are given as arguments"
+        else "a packet's own rows lie there; results CSVs, or the folder of what participants "
+        "saved, are given as arguments"
     )
     raise UsageError(f"{own}: no answers yet; {hint}")
+
+
+def _in_folders(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(path.glob("*.json"))
+        if not inside:
+            raise UsageError(f"{path}: no .json that a participant saved in this folder")
+        yield from inside
 
 
 def tally(study: StudyRecord, files: Iterable[Path], *, simulated: bool) -> Tally:

@@ -22,7 +22,8 @@ _LINK = """\
 ## 2a. Your own server, or a Prolific link
 
 1. Give every participant another packet: `{address}index.html?packet=ID`, {rows} in all.
-2. At the end the page saves a file `judgments-<packet>-<session>.json`. Collect the files.
+2. At the end the page saves a file `judgments-<packet>-<session>.json`. Collect the files in
+   one folder, then `hdbench study tally PACKET that-folder`.
 3. Prolific: make one study for each packet, or a list of links ("Taskflow"), with the address above
    as the study's URL, one place each.
 """
@@ -43,7 +44,8 @@ _TURKLE = """\
 _MTURK = """\
 ## 2c. Mechanical Turk's requester site
 
-Amazon has announced that Mechanical Turk closes on 30 September 2026; these are its formats.
+Amazon announced that Mechanical Turk closes on 30 September 2026; the steps are
+those of its site until then, and other venues read the same files.
 
 1. **Create** > **New project** > **Other** > **Create project**. Title, description, reward.
    Number of assignments per task: **1** (each task is another packet). Time allotted: twice what

@@ -46,6 +46,24 @@ def message(packet: Path, submissions: list[dict[str, Any]]) -> str:
     return str(error.value)
 
 
+def test_a_folder_of_saved_answers_is_tallied(packet: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    for n in range(3):
+        (saved / f"judgments-{n}.json").write_text(json.dumps(submission(packet, n, n)) + "\n")
+    study = open_study(packet)
+    found = tally(study, answer_files(study, [saved], simulated=False), simulated=False)
+    own = counted(packet, [submission(packet, n, n) for n in range(3)])
+    assert found.table["chosen"].tolist() == own.table["chosen"].tolist()
+    assert set(found.table["source"]) == {"own"}
+    assert found.table["participant"].nunique() == 3
+    (saved / "judgments-1.json").write_text('{"schema": 1, "stu')
+    with pytest.raises(DataError, match=r"judgments-1\.json: truncated or mangled"):
+        tally(study, answer_files(study, [saved], simulated=False), simulated=False)
+    with pytest.raises(UsageError, match=r"no \.json that a participant saved"):
+        answer_files(study, [packet / "results"], simulated=False)
+
+
 def test_what_was_chosen_is_what_is_in_the_table(packet: Path) -> None:
     found = counted(packet, [submission(packet, n, n) for n in range(3)])
     assert tuple(found.table.columns) == COLUMNS
