@@ -10,14 +10,14 @@ from pathlib import Path
 
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.data.layouts import SceneFiles, find_scenes
-from hdbench.data.loading import ids_digest, photograph_digest
+from hdbench.data.loading import ids_digest, photograph_digest, photograph_size
 from hdbench.data.streets.files import folder_name, write_streets
 from hdbench.errors import LibraryError, UsageError
 from hdbench.floors import TrainingSet
 from hdbench.library import CARD_FILE, Library
 from hdbench.provenance import FileDigests, digest
 from hdbench.schema.benchmark import OWN, Benchmark
-from hdbench.schema.scoring import Scoring
+from hdbench.schema.scoring import Scoring, parse_size
 from hdbench.schema.split import Split
 from hdbench.workspace import CONFIG_FILE, Workspace
 
@@ -88,6 +88,18 @@ class Bench:
     def photographs(self) -> list[Path]:
         """The photograph of each test scene."""
         return [entry.image for entry in self.test_scenes]
+
+    @cached_property
+    def photograph_sizes(self) -> list[tuple[int, int]]:
+        """Width and height that photographs of the test split have, each once, in order.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        found = {
+            parse_size(text) for text in self.file_digests.of(self.photographs, photograph_size)
+        }
+        return sorted((width, height) for height, width in found)
 
     @cached_property
     def judge_scenes(self) -> list[SceneFiles]:
@@ -187,6 +199,14 @@ class Bench:
         except (FileNotFoundError, ValueError, LibraryError):
             judge = {}
         return None if judge.get("weights") == weights else weights[:8]
+
+    def trains_judge(self, weights: str) -> bool:
+        """Return whether a segmenter is the one that this workspace trains for the benchmark.
+
+        Args:
+            weights: the digest on its card.
+        """
+        return self.benchmark.judge == OWN and self.foreign_judge(weights) is None
 
     def result_path(
         self, method: str, seed: int, judge: str | None = None, scoring: str | None = None

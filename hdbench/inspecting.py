@@ -15,10 +15,9 @@ from hdbench.bench import Bench
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.sheets import png_bytes
 from hdbench.errors import HdbenchError, listing
-from hdbench.evaluation.scoring import oracle_gate
+from hdbench.evaluation.gate import obstacle, oracle_gate
 from hdbench.judging import measured
 from hdbench.results import Result
-from hdbench.schema.benchmark import OWN
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import write_atomically
 
@@ -38,8 +37,10 @@ class Inspection:
     controls: dict[str, Result]
     #: The oracle's score on the controls' scenes.
     reference: Result
-    #: What the segmenter's card declares for this benchmark and convention, or None.
+    #: What the segmenter's card declares, or None where that does not bind here.
     declared: dict[str, Any] | None
+    #: Why it does not (``obstacle``), or None where it does.
+    no_gate: str | None
     #: What its authors declare elsewhere, or None.
     published: dict[str, Any] | None
     #: Why it is not to be trusted; empty if nothing speaks against it.
@@ -58,16 +59,11 @@ def inspect_segmenter(bench: Bench, segmenter: Segmenter) -> Inspection:
     scenes, images = bench.test_scenes, bench.photographs
     oracle = measured(bench, segmenter, "oracle", scenes, images)
     card = segmenter.card
-    declared = card.oracle
-    if declared is not None and (declared["benchmark"], declared["scoring"]) != (
-        bench.benchmark.name,
-        bench.scoring.name,
-    ):
-        declared = None
+    no_gate = obstacle(bench, oracle, card)
+    declared = card.oracle if no_gate is None else None
     problems = []
-    trainable = bench.foreign_judge(card.weights) is None and bench.benchmark.judge == OWN
     try:
-        oracle_gate(oracle, segmenter, trainable)
+        oracle_gate(bench, oracle, segmenter)
     except HdbenchError as error:
         problems.append(str(error))
     chosen = np.unique(np.linspace(0, len(scenes) - 1, min(_SCENES, len(scenes))).round())
@@ -81,7 +77,7 @@ def inspect_segmenter(bench: Bench, segmenter: Segmenter) -> Inspection:
                 f"{limit:.4f}; more than {LIMITS[name]:.0%} of it, so the segmenter hardly looks "
                 "at the images"
             )
-    return Inspection(oracle, controls, reference, declared, card.published, problems)
+    return Inspection(oracle, controls, reference, declared, no_gate, card.published, problems)
 
 
 def _controls(
@@ -127,6 +123,7 @@ def as_record(inspection: Inspection) -> dict[str, Any]:
     return {
         "oracle": inspection.oracle.scores,
         "declared": inspection.declared,
+        "no_gate": inspection.no_gate,
         "published": inspection.published,
         "controls": {
             name: {key: control.scores[key] for key in ("pixel_accuracy", "mean_iou")}

@@ -14,27 +14,35 @@ from hdbench.bench import Bench
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_label
 from hdbench.errors import HdbenchError
+from hdbench.evaluation.gate import oracle_gate
 from hdbench.evaluation.parts import Parts
 from hdbench.evaluation.passes import as_seen, prepared_image
 from hdbench.evaluation.scoring import (
     Candidate,
     Convention,
     choices_of,
-    oracle_gate,
     require_images,
     score,
 )
 from hdbench.imports.record import image_facts
 from hdbench.provenance import digest, file_digest
-from hdbench.results import ORACLE, Result, load_result, save_result
+from hdbench.results import NATIVE_ORACLE, ORACLE, Result, load_result, save_result
 from hdbench.runtime.ranks import ALONE, Ranks
-from hdbench.schema.benchmark import OWN
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter
 
 
-def choices_under(bench: Bench, scoring: Scoring, segmenter: Segmenter) -> dict[str, Any]:
-    """Return every choice behind a score of a benchmark under a convention (``choices_of``)."""
+def choices_under(
+    bench: Bench, scoring: Scoring, segmenter: Segmenter, native: bool = False
+) -> dict[str, Any]:
+    """Return every choice behind a score of a benchmark under a convention (``choices_of``).
+
+    Args:
+        bench: the benchmark.
+        scoring: the convention; for photographs at their own size, ``native_scoring``.
+        segmenter: the judge.
+        native: of photographs at their own size.
+    """
     if scoring.labels.edge_band:  # instance maps change the number only where edges do
         maps = bench.test_map_digests
     else:
@@ -42,7 +50,43 @@ def choices_under(bench: Bench, scoring: Scoring, segmenter: Segmenter) -> dict[
     labels = [
         [entry.name, *digests] for entry, digests in zip(bench.test_scenes, maps, strict=True)
     ]
-    return choices_of(bench.benchmark, scoring, bench.space, segmenter, labels)
+    own_sizes = bench.photograph_sizes if native else None
+    return choices_of(bench.benchmark, scoring, bench.space, segmenter, labels, own_sizes)
+
+
+def why_no_native(bench: Bench, scoring: Scoring, segmenter: Segmenter) -> str | None:
+    """Return in words why photographs are not scored at their own size, or None if they are.
+
+    Args:
+        bench: the benchmark.
+        scoring: the convention.
+        segmenter: the judge.
+
+    Raises:
+        DataError: a photograph is damaged.
+    """
+    size = bench.benchmark.size
+    sizes = bench.photograph_sizes
+    if not any(width > size.width or height > size.height for width, height in sizes):
+        return f"no photograph is larger than the generator's images, {size.width}x{size.height}"
+    if scoring.at_native_size() is None:
+        return (
+            f"scoring '{scoring.name}' shows the segmenter everything at "
+            f"{scoring.segmenter.image_size}"
+        )
+    if segmenter.card.architecture == "predictions":
+        return "predictions made elsewhere answer for images at the generator's size alone"
+    return None
+
+
+def native_scoring(bench: Bench, scoring: Scoring, segmenter: Segmenter) -> Scoring | None:
+    """Return how photographs are scored at their own size, or None if they are not.
+
+    Arguments and errors as those of ``why_no_native``, which says why.
+    """
+    if why_no_native(bench, scoring, segmenter) is not None:
+        return None
+    return scoring.at_native_size()
 
 
 def scored(
@@ -55,6 +99,7 @@ def scored(
     images: list[Path],
     ranks: Ranks = ALONE,
     workers: int = 1,
+    native: bool = False,
 ) -> list[Result]:
     """Return, for each convention, the stored result if it is still true, else score and store.
 
@@ -68,19 +113,19 @@ def scored(
         images: the image of each test scene.
         ranks: the processes that share the images.
         workers: threads that decode ahead of the segmenter and count behind it.
+        native: the images are photographs that stay at their own size.
 
     Raises:
         HdbenchError: the oracle fell below what the segmenter's card declares; nothing is stored.
         DataError: images are missing, damaged or of another size.
     """
     foreign = bench.foreign_judge(segmenter.card.weights)
-    trainable = foreign is None and bench.benchmark.judge == OWN
     paths = [bench.result_path(method, seed, foreign, scoring.name) for scoring in scorings]
     require_images(images, method)
     digests = ranks.from_first(lambda: bench.file_digests.of(images))
     conventions = []
     for scoring, path in zip(scorings, paths, strict=True):
-        choices = choices_under(bench, scoring, segmenter)
+        choices = choices_under(bench, scoring, segmenter, native)
         parts = Parts(path.with_suffix(".parts"), digest(choices))
         conventions.append(Convention(scoring, choices, parts))
     results = ranks.from_first(
@@ -91,7 +136,7 @@ def scored(
     )
     missing = [n for n, result in enumerate(results) if result is None]
     if missing:
-        candidate = Candidate(method, seed, run, bench.test_scenes, images, digests)
+        candidate = Candidate(method, seed, run, bench.test_scenes, images, digests, native)
         made = score(
             candidate,
             segmenter,
@@ -105,10 +150,10 @@ def scored(
         for n, result in zip(missing, made, strict=True):
             results[n] = replace(result, provenance=result.provenance | facts)
     whole = [result for result in results if result is not None]
-    if method == ORACLE and bench.subset is None:  # the card declares the whole split's score
+    if method == ORACLE:
         try:
             for result in whole:
-                oracle_gate(result, segmenter, trainable)
+                oracle_gate(bench, result, segmenter)
         except HdbenchError:
             _finish(conventions, missing, ranks)
             raise
@@ -143,6 +188,38 @@ def score_photographs(bench: Bench, segmenter: Segmenter) -> Result:
     """Return the oracle's result under the benchmark's own convention (``scored``)."""
     [result] = scored(bench, [bench.scoring], segmenter, ORACLE, 0, None, bench.photographs)
     return result
+
+
+def score_native(
+    bench: Bench,
+    scorings: Sequence[Scoring],
+    segmenter: Segmenter,
+    ranks: Ranks = ALONE,
+    workers: int = 1,
+) -> list[Result | None]:
+    """Return the oracle of photographs at their own size under each convention (``scored``).
+
+    None under a convention for which ``why_no_native`` has a reason. Its fingerprint is its own, so
+    it stands beside the results of ``scored`` and is never ranked with them.
+
+    Args:
+        bench: the benchmark.
+        scorings: the conventions.
+        segmenter: the judge.
+        ranks: the processes that share the photographs.
+        workers: threads that decode ahead of the segmenter and count behind it.
+    """
+    adapted = [native_scoring(bench, scoring, segmenter) for scoring in scorings]
+    chosen = [scoring for scoring in adapted if scoring is not None]
+    if not chosen:
+        return [None] * len(scorings)
+    images = bench.photographs
+    found = iter(
+        scored(
+            bench, chosen, segmenter, NATIVE_ORACLE, 0, None, images, ranks, workers, native=True
+        )
+    )
+    return [None if scoring is None else next(found) for scoring in adapted]
 
 
 def measured(

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, HdbenchError, UsageError, listing
+from hdbench.evaluation.gate import measured_on
 from hdbench.evaluation.prediction import require_fitting
 from hdbench.evaluation.scoring import require_images
 from hdbench.imports.record import scenes_of
-from hdbench.judging import choices_under, score_photographs, scored
+from hdbench.judging import choices_under, native_scoring, score_photographs, scored, why_no_native
 from hdbench.library import CARD_FILE, METHODS
 from hdbench.measures import measures_of
 from hdbench.provenance import differing_fields
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import with_rows_of
-from hdbench.results import ORACLE, Result, load_result
+from hdbench.results import NATIVE_ORACLE, ORACLE, Result, load_result
 from hdbench.runs import image_files, require_trained, run_digest, seed_of, synthesize_method
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.ranks import ALONE, Ranks
@@ -100,6 +102,7 @@ def declare_oracle(folder: Path, segmenter: Segmenter, oracle: Result) -> None:
         "benchmark": oracle.benchmark,
         "scoring": oracle.scoring,
         "fingerprint": oracle.fingerprint,
+        "measured_on": measured_on(oracle),
         **{name: oracle.scores[name] for name in ("pixel_accuracy", "mean_iou", "class_iou")},
     }
     segmenter.card = replace(segmenter.card, oracle=declared)
@@ -181,9 +184,10 @@ def evaluate_under(
         workers: threads that decode ahead of the segmenter and count behind it.
 
     Returns:
-        For each convention the methods' results, the oracle's, and the floors', in this order.
+        For each convention the methods' results, the oracle's, and the floors', in this order. The
+        oracle at native size is not among them: ``hdbench.judging.score_native``.
     """
-    chosen = [bench.library.method(name) for name in methods]
+    chosen = [bench.library.method(name) for name in table_methods(bench, methods)]
     bench = scenes_of(bench, chosen)
     for method in chosen:  # before minutes are spent on the others
         if isinstance(method, Pix2PixHD):
@@ -204,6 +208,30 @@ def evaluate_under(
     return [[results[method.name][n] for method in chosen] for n in range(len(scorings))]
 
 
+def table_methods(bench: Bench, names: Sequence[str]) -> list[str]:
+    """Return those of some methods' names or paths that may have a row in a table.
+
+    The oracle at native size never has one; it is scored beside every table that has an oracle.
+    """
+    return [name for name in names if not _is_native(bench.library.method(name))]
+
+
+def require_native(bench: Bench, scorings: Sequence[Scoring], segmenter: Segmenter) -> None:
+    """Check that photographs are scored at their own size under all of the conventions.
+
+    Raises:
+        UsageError: they are not; the message says why.
+    """
+    for scoring in scorings:
+        reason = why_no_native(bench, scoring, segmenter)
+        if reason is not None:
+            raise UsageError(f"'{NATIVE_ORACLE}' has no score here: {reason}")
+
+
+def _is_native(method: Method) -> bool:
+    return isinstance(method, Oracle) and method.size == "native"
+
+
 def stored_results(
     bench: Bench, methods: Sequence[str], seed: int, segmenter: Segmenter
 ) -> dict[str, Result]:
@@ -214,26 +242,56 @@ def stored_results(
     Raises:
         HdbenchError: a result cannot be read, was scored under other choices than the
             benchmark's now, or is of a run or images that have changed since.
+        UsageError: a method is the oracle at native size, which no table ranks.
     """
     found: dict[str, Result] = {}
     choices = choices_under(bench, bench.scoring, segmenter)
     for name in methods:
         method = bench.library.method(name)
-        its_seed = seed_of(method, seed)
-        path = bench.result_path(method.name, its_seed, bench.foreign_judge(segmenter.card.weights))
-        if not path.is_file():
-            continue
-        result = load_result(path)
-        changed = differing_fields(result.choices, choices)
-        if not _has_these_images(bench, method, its_seed, result):
-            changed.append("the run, or the images that it made")
-        if changed:
-            raise HdbenchError(
-                f"{path}: not ranked, because of what has changed since (there -> here):\n"
-                f"{listing(changed)}\nNext: 'hdbench evaluate --method {name}'"
+        if _is_native(method):
+            raise UsageError(
+                f"'{name}' has a fingerprint of its own and stands beside tables, not in them.\n"
+                f"Next: 'hdbench compare {ORACLE} {name}', or name '{ORACLE}' instead"
             )
-        found[method.name] = result
+        path = _result_path(bench, method, seed, segmenter)
+        if path.is_file():
+            found[method.name] = _still_true(bench, name, seed, path, choices)
     return found
+
+
+def stored_native(bench: Bench, segmenter: Segmenter) -> Result | None:
+    """Return the stored oracle at native size under a judge, or None if there is none.
+
+    Raises:
+        HdbenchError: as ``stored_results``.
+    """
+    path = _result_path(bench, bench.library.method(NATIVE_ORACLE), 0, segmenter)
+    if not path.is_file():
+        return None
+    scoring = native_scoring(bench, bench.scoring, segmenter)
+    if scoring is None:
+        return None
+    choices = choices_under(bench, scoring, segmenter, native=True)
+    return _still_true(bench, NATIVE_ORACLE, 0, path, choices)
+
+
+def _result_path(bench: Bench, method: Method, seed: int, segmenter: Segmenter) -> Path:
+    judge = bench.foreign_judge(segmenter.card.weights)
+    return bench.result_path(method.name, seed_of(method, seed), judge)
+
+
+def _still_true(bench: Bench, name: str, seed: int, path: Path, choices: dict[str, Any]) -> Result:
+    method = bench.library.method(name)
+    result = load_result(path)
+    changed = differing_fields(result.choices, choices)
+    if not _has_these_images(bench, method, seed_of(method, seed), result):
+        changed.append("the run, or the images that it made")
+    if changed:
+        raise HdbenchError(
+            f"{path}: not ranked, because of what has changed since (there -> here):\n"
+            f"{listing(changed)}\nNext: 'hdbench evaluate --method {name}'"
+        )
+    return result
 
 
 def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -> bool:
@@ -255,7 +313,7 @@ def report_on(
     """Write a report from stored results and return its files by format.
 
     A method of the library that is measured and has no row in the report gets one, and so does
-    each of ``methods``.
+    each of ``methods``. The oracle at native size, where it is measured, stands below the table.
 
     Args:
         bench: the benchmark.
@@ -272,7 +330,8 @@ def report_on(
     bench = scenes_of(bench, [bench.library.method(name) for name in methods])
     in_rows = [row.method for row in report.rows if row.method is not None]
     named: dict[str, str] = {}  # what a method was asked for by, by its own name
-    for name in (*methods, *in_rows, *bench.library.files[METHODS]):
+    of_library = table_methods(bench, list(bench.library.files[METHODS]))
+    for name in (*methods, *in_rows, *of_library):
         named.setdefault(bench.library.method(name).name, name)
     results = stored_results(bench, list(named.values()), seed, segmenter)
     for name in methods:
@@ -316,4 +375,5 @@ def report_on(
         runs,
         gallery,
         measures_of(bench, results.values(), bench.foreign_judge(segmenter.card.weights)),
+        stored_native(bench, segmenter),
     )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hdbench.bench import Bench
 from hdbench.errors import UsageError
+from hdbench.evaluation.gate import gate_notes
+from hdbench.judging import score_native
 from hdbench.networks.perceptual import load_vgg19
 from hdbench.pipeline import (
     evaluate,
@@ -16,7 +18,7 @@ from hdbench.pipeline import (
     train_judge,
     train_method,
 )
-from hdbench.results import Result
+from hdbench.results import ORACLE, Result
 from hdbench.runs import synthesize_method
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN
@@ -80,6 +82,10 @@ def quickstart(
     synthesize_method(bench, method, 0, machine.device)
     begin("score them beside the oracle and the floors")
     results = evaluate(bench, [method_name], 0, segmenter, machine.device)
+    score_native(bench, [bench.scoring], segmenter)
+    oracles = [result for result in results if result.method == ORACLE]
+    for note in gate_notes(bench, oracles, segmenter):
+        announce(note)
     begin("write tables and page")
     report = bench.library.report("table1")
     paths = report_on(bench, report, [method_name], 0, segmenter, scenes=8)

@@ -18,7 +18,7 @@ from hdbench.evaluation.passes import count_images, read_truths
 from hdbench.provenance import file_digest
 from hdbench.results import Result
 from hdbench.runs import synthesize_again
-from hdbench.schema.method import Method
+from hdbench.schema.method import Method, Oracle
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter
 
@@ -57,7 +57,7 @@ def recheck(
         bench: the benchmark.
         method: whose result it is.
         result: what is stored.
-        scoring: the result's convention.
+        scoring: the result's convention; ``native_scoring``, if it is the native oracle's.
         count: how many scenes, spread evenly over the split.
         segmenter: the judge.
         device: where generators compute.
@@ -78,7 +78,8 @@ def recheck(
             bench.space,
             bench.benchmark,
             [scoring],
-            photographs=result.run is None,
+            photographs=isinstance(method, Oracle),
+            native=isinstance(method, Oracle) and method.size == "native",
             workers=0,
         )
         found = []

@@ -21,6 +21,8 @@ from hdbench.storage import write_atomically
 SCHEMA = 1
 #: The method whose images are the dataset's own photographs.
 ORACLE = "oracle"
+#: The same at their own size: a result beside the table, under a fingerprint of its own.
+NATIVE_ORACLE = "oracle-native"
 
 
 @dataclass(frozen=True)

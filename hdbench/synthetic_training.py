@@ -96,6 +96,10 @@ def lessons_of(bench: Bench, method: Method, seed: int, machine: Machine) -> Les
 
 def _require_images_of_its_own(method: Method) -> None:
     """Check that a method makes images of the training split that are not copies of it."""
+    if isinstance(method, Oracle) and method.size == "native":
+        raise UsageError(
+            f"--on {method.name}: segmenters learn at the benchmark's size; use --on {ORACLE}"
+        )
     if isinstance(method, Floor) and method.floor != "mean-colour":
         raise UsageError(
             f"--on {method.name}: this floor puts the training split's own photographs together, "

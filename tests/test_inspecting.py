@@ -129,7 +129,7 @@ def test_a_segmenter_of_others_is_imported_checked_and_judges(
     judged = ("--segmenter", folder, "--trust")
     first = cli("segmenter", "check", *judged)
     assert first.exit_code == 0, first.output
-    assert "so there was no gate to hold; --declare writes" in first.stderr
+    assert "declares no oracle; --declare writes" in first.stderr
     assert "IoU sky" in first.stdout
     assert cli("segmenter", "check", *judged, "--declare").exit_code == 0
     declared = read_card(folder).oracle

@@ -92,10 +92,11 @@ def evaluate(
 ) -> None:
     """Score methods beside the oracle and the floors; synthesizes what is missing.
 
-    Scores bear 95 % intervals over the images. Under several segmenters, the table says how each
-    of them ranks the methods, and Kendall's tau says how well they agree. Stopped or killed, the
-    same command goes on with the images that are missing. Started by torchrun, its processes share
-    the images.
+    Scores bear 95 % intervals over the images. Where photographs are larger than the generator's
+    images, the oracle at their own size stands below the table, never ranked with it. Under several
+    segmenters, the table says how each of them ranks the methods, and Kendall's tau says how well
+    they agree. Stopped or killed, the same command goes on with the images that are missing.
+    Started by torchrun, its processes share the images.
 
     \b
     Examples:
@@ -110,7 +111,10 @@ def evaluate(
     """
     from hdbench import pipeline
     from hdbench.cli import scores
+    from hdbench.evaluation.gate import gate_notes
     from hdbench.imports.record import scenes_of
+    from hdbench.judging import native_scoring, score_native
+    from hdbench.results import ORACLE
     from hdbench.runtime.devices import choose_device
     from hdbench.runtime.ranks import joined_ranks
 
@@ -132,27 +136,46 @@ def evaluate(
                 for name in given
             ]
         names = _judge_names(given, opened)
+        rows = pipeline.table_methods(bench, methods)
+        if len(rows) < len(methods):  # asked for by name, so its absence is no matter of course
+            for judge in opened:
+                pipeline.require_native(bench, conventions, judge)
         if explain:
             if ranks.rank == 0:
                 scores.print_choices(bench, conventions, names, opened, as_json)
             return
         found = [
-            pipeline.evaluate_under(
-                bench, conventions, methods, seed, judge, chosen, ranks, workers
-            )
+            pipeline.evaluate_under(bench, conventions, rows, seed, judge, chosen, ranks, workers)
             for judge in opened
         ]
+        beside = [score_native(bench, conventions, judge, ranks, workers) for judge in opened]
         if ranks.rank > 0:
             return
         tables = found[0]
+        for judge, its_tables in zip(opened, found, strict=True):
+            oracles = [one for table in its_tables for one in table if one.method == ORACLE]
+            for note in gate_notes(bench, oracles, judge):
+                click.echo(note, err=True)
         if recheck is not None:
-            _recheck(bench, conventions, methods, tables, recheck, opened[0], chosen, as_json)
+            _recheck(bench, conventions, rows, tables, recheck, opened[0], chosen, as_json)
+            for scoring, native in zip(conventions, beside[0], strict=True):
+                if native is not None:
+                    adapted = native_scoring(bench, scoring, opened[0])
+                    assert adapted is not None
+                    _recheck(bench, [adapted], [], [[native]], recheck, opened[0], chosen, as_json)
     if len(opened) > 1:
-        scores.print_judgments(bench, names, opened, [first for first, *_ in found], as_json)
+        scores.print_judgments(
+            bench,
+            names,
+            opened,
+            [first for first, *_ in found],
+            [one[0] for one in beside],
+            as_json,
+        )
     elif policies:
-        scores.print_policies(bench, conventions, methods, tables, as_json)
+        scores.print_policies(bench, conventions, rows, tables, as_json)
     else:
-        scores.print_results(bench, tables, as_json)
+        scores.print_results(bench, tables, beside[0], as_json)
 
 
 def _conventions(bench: Bench, names: tuple[str, ...]) -> list[Scoring]:
@@ -187,7 +210,7 @@ def _judge_names(given: Sequence[str], opened: Sequence[Segmenter]) -> list[str]
 def _recheck(
     bench: Bench,
     conventions: list[Scoring],
-    methods: tuple[str, ...],
+    methods: Sequence[str],
     tables: list[list[Result]],
     count: int,
     segmenter: Segmenter,

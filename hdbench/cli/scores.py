@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
+    from hdbench.evaluation.uncertainty import Intervals
     from hdbench.results import Result
     from hdbench.schema.scoring import Scoring
     from hdbench.segmentation.segmenter import Segmenter
@@ -23,14 +24,25 @@ def print_choices(
     as_json: bool,
 ) -> None:
     """Print the fingerprint under each convention and segmenter, and the choices behind it."""
-    from hdbench.evaluation.explain import explain
-    from hdbench.judging import choices_under
+    from hdbench.evaluation.explain import differences, explain
+    from hdbench.judging import choices_under, native_scoring, why_no_native
     from hdbench.provenance import digest
+    from hdbench.reporting.footnotes import NATIVE_TITLE
 
     records = []
     for scoring in conventions:
         for name, judge in zip(names, opened, strict=True):
             choices = choices_under(bench, scoring, judge)
+            native: dict[str, Any] = {"absent": why_no_native(bench, scoring, judge)}
+            adapted = native_scoring(bench, scoring, judge)
+            if adapted is not None:
+                beside = choices_under(bench, adapted, judge, native=True)
+                others = differences(choices, beside)
+                native = {
+                    "fingerprint": digest(beside),
+                    "words": [f"{other.title}: {other.theirs}" for other in others],
+                    "choices": beside,
+                }
             records.append(
                 {
                     "scoring": scoring.name,
@@ -38,6 +50,7 @@ def print_choices(
                     "fingerprint": digest(choices),
                     "words": [choice.sentence() for choice in explain(choices)],
                     "choices": choices,
+                    "native_oracle": native,
                 }
             )
     if as_json:
@@ -52,19 +65,40 @@ def print_choices(
         for sentence in record["words"]:
             click.echo(f"  {sentence}")
         click.echo("Device, time, library versions and the images themselves are not in it.")
+        native = record["native_oracle"]
+        if "absent" in native:
+            click.echo(f"No {NATIVE_TITLE}: {native['absent']}.")
+            continue
+        click.echo(f"{NATIVE_TITLE}, beside the table: fingerprint {native['fingerprint']}, with")
+        for sentence in native["words"]:
+            click.echo(f"  {sentence}")
 
 
-def print_results(bench: Bench, tables: Sequence[Sequence[Result]], as_json: bool) -> None:
-    """Print the scores under each convention, with their intervals."""
+def print_results(
+    bench: Bench,
+    tables: Sequence[Sequence[Result]],
+    natives: Sequence[Result | None],
+    as_json: bool,
+) -> None:
+    """Print the scores under each convention, with their intervals.
+
+    Args:
+        bench: the benchmark.
+        tables: for each convention, results that share a fingerprint.
+        natives: for each convention, the oracle at native size or None.
+        as_json: print JSON.
+    """
     from hdbench.evaluation.uncertainty import NOTE, intervals_of
-    from hdbench.reporting.footnotes import footnotes
+    from hdbench.reporting.footnotes import footnotes, native_line
     from hdbench.reporting.readings import readings_table
     from hdbench.reporting.tables import render, score_tables
 
     if as_json:
-        click.echo(json.dumps([entry for one in tables for entry in _records(one)], indent=2))
+        pairs = zip(tables, natives, strict=True)
+        records = [entry for one, native in pairs for entry in _records(bench, one, native)]
+        click.echo(json.dumps(records, indent=2))
         return
-    for n, results in enumerate(tables):
+    for n, (results, native) in enumerate(zip(tables, natives, strict=True)):
         if n:
             click.echo("")
         intervals = intervals_of(results)
@@ -75,6 +109,8 @@ def print_results(bench: Bench, tables: Sequence[Sequence[Result]], as_json: boo
         ]:
             click.echo(render(table, "text"))
             click.echo("")
+        if native is not None:
+            click.echo(native_line(native, bench.benchmark.size))
         for note in [*([NOTE] if intervals else []), *footnotes(results)]:
             click.echo(note)
         first = results[0]
@@ -123,14 +159,25 @@ def print_judgments(
     names: Sequence[str],
     opened: Sequence[Segmenter],
     tables: Sequence[Sequence[Result]],
+    natives: Sequence[Result | None],
     as_json: bool,
 ) -> None:
-    """Print scores and ranks under each segmenter, and how well these agree."""
+    """Print scores and ranks under each segmenter, and how well these agree.
+
+    Args:
+        bench: the benchmark.
+        names: what each segmenter is called.
+        opened: the segmenters.
+        tables: for each of them, the results.
+        natives: for each of them, the oracle at native size or None.
+        as_json: print JSON.
+    """
     from dataclasses import asdict
 
     from hdbench.evaluation.agreement import Judgment, agreements
     from hdbench.evaluation.uncertainty import NOTE, intervals_of
     from hdbench.reporting.comparisons import agreement_table, judges_table
+    from hdbench.reporting.footnotes import native_line
     from hdbench.reporting.tables import render
 
     judgments = [
@@ -143,9 +190,9 @@ def print_judgments(
             {
                 "segmenter": judgment.judge,
                 "weights": judgment.weights,
-                "results": _records(judgment.results),
+                "results": _records(bench, judgment.results, native),
             }
-            for judgment in judgments
+            for judgment, native in zip(judgments, natives, strict=True)
         ]
         record = {"judges": judges, "agreement": [asdict(entry) for entry in found]}
         click.echo(json.dumps(record, indent=2))
@@ -154,6 +201,9 @@ def print_judgments(
     click.echo("")
     click.echo(render(agreement_table(found), "text"))
     click.echo("")
+    for judgment, native in zip(judgments, natives, strict=True):
+        if native is not None:
+            click.echo(f"{judgment.judge}: {native_line(native, bench.benchmark.size)}")
     if intervals_of(judgments[0].results):
         click.echo(NOTE)
     click.echo("The oracle is not ranked, and not in Kendall's tau-b.")
@@ -164,18 +214,31 @@ def print_judgments(
     )
 
 
-def _records(results: Sequence[Result]) -> list[dict[str, Any]]:
-    from hdbench.evaluation.uncertainty import interval_records, intervals_of
+def _records(
+    bench: Bench, results: Sequence[Result], native: Result | None
+) -> list[dict[str, Any]]:
+    """Return results as JSON values; the oracle's holds the one at native size, if there is any."""
+    from hdbench.evaluation.uncertainty import intervals_of
+    from hdbench.reporting.footnotes import native_words
+    from hdbench.results import ORACLE
 
     intervals = intervals_of(results)
-    return [
-        {
-            "method": result.method,
-            "seed": result.seed,
-            "scoring": result.scoring,
-            "fingerprint": result.fingerprint,
-            **result.scores,
-            "intervals": interval_records(intervals, result.method),
-        }
-        for result in results
-    ]
+    records = [_record(result, intervals) for result in results]
+    for record in records:
+        if native is not None and record["method"] == ORACLE:
+            what = native_words(native, bench.benchmark.size)
+            record["native_oracle"] = {**_record(native, intervals_of([native])), "what": what}
+    return records
+
+
+def _record(result: Result, intervals: Mapping[str, Intervals]) -> dict[str, Any]:
+    from hdbench.evaluation.uncertainty import interval_records
+
+    return {
+        "method": result.method,
+        "seed": result.seed,
+        "scoring": result.scoring,
+        "fingerprint": result.fingerprint,
+        **result.scores,
+        "intervals": interval_records(intervals, result.method),
+    }

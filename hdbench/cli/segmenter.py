@@ -189,8 +189,8 @@ def check(
         pipeline.declare_oracle(folder or bench.judge_folder(), judge, found.oracle)
     elif found.declared is None:
         click.echo(
-            f"the card declares nothing for '{bench.benchmark.name}' under "
-            f"'{bench.scoring.name}', so there was no gate to hold"
+            f"no oracle gate on '{bench.benchmark.name}' under {bench.scoring.name}: "
+            + (found.no_gate or "")
             + ("; --declare writes these scores on it" if judge.card.oracle is None else ""),
             err=True,
         )

@@ -106,6 +106,19 @@ def photograph_digest(path: Path) -> str:
     return tensors_digest({"photograph": read_photograph(path)})
 
 
+def photograph_size(path: Path) -> str:
+    """Return the size of a photograph like ``480x360``, width first; no pixel is decoded.
+
+    Raises:
+        DataError: the file is missing or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            return f"{image.width}x{image.height}"
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: cannot be decoded ({error})") from None
+
+
 def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) -> Scene:
     """Return a scene at its native size.
 

@@ -148,7 +148,9 @@ def _words(field: str, value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _size(value: list[int]) -> str:
+def _size(value: list[Any]) -> str:
+    if isinstance(value[0], list):  # photographs at their own sizes, which differ
+        return ", ".join(map(_size, value))
     return "x".join(map(str, value))
 
 
@@ -174,6 +176,7 @@ _FIELDS: dict[str, tuple[str, _Words]] = {
     "split": ("split", None),
     "scenes": ("number of scenes", None),
     "labels": ("scenes, in order, and the pixels of their label maps", _hash),
+    "scene_names": ("names of the scenes, in order", _hash),
     "classes": ("class table", _classes),
     "image_size": ("size of the images that are scored, in pixels", _size),
     "photographs": ("how photographs are brought to that size", None),

@@ -88,6 +88,7 @@ def count_images(
     scorings: Sequence[Scoring],
     *,
     photographs: bool,
+    native: bool = False,
     workers: int,
 ) -> Generator[Counted]:
     """Yield the matrices of images, in the order of ``chosen``; close it to end its threads.
@@ -101,6 +102,7 @@ def count_images(
         benchmark: the size of images.
         scorings: the conventions.
         photographs: whether the images are the dataset's own, resized here.
+        native: leave photographs at their own size, which must be their label map's.
         workers: threads that decode ahead and count behind; no number of them changes a matrix.
 
     Raises:
@@ -116,15 +118,20 @@ def count_images(
 
     def decoded(n: int) -> _Decoded:
         content = _content(images[n])
-        image = at_benchmark_size(
-            read_photograph(images[n], content), images[n], benchmark, photographs
-        )
-        truths, native = read_truths(scenes[n], space, [scoring.labels for scoring in scorings])
-        if native not in fitting:  # a dataset's label maps mostly share a size
+        image = read_photograph(images[n], content)
+        truths, own_size = read_truths(scenes[n], space, [scoring.labels for scoring in scorings])
+        if not native:
+            image = at_benchmark_size(image, images[n], benchmark, photographs)
+        elif image.shape[-2:] != own_size:
+            raise DataError(
+                f"{images[n]}: {image.shape[2]}x{image.shape[1]}, its label map "
+                f"{scenes[n].label} is {own_size[1]}x{own_size[0]}; expected one size"
+            )
+        if own_size not in fitting:  # a dataset's label maps mostly share a size
             for scoring in scorings:
-                require_fitting(segmenter, space, benchmark.size, scoring, native)
-            fitting.add(native)
-        seen = [as_seen(image, view.policy, benchmark, native) for view in views]
+                require_fitting(segmenter, space, benchmark.size, scoring, own_size)
+            fitting.add(own_size)
+        seen = [as_seen(image, view.policy, benchmark, own_size) for view in views]
         return _Decoded(n, hashlib.sha256(content).hexdigest(), seen, truths)
 
     def judged(ones: Iterable[_Decoded]) -> Iterator[tuple[_Decoded, list[Tensor]]]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
-from hdbench.errors import DataError, HdbenchError, listing
+from hdbench.errors import DataError, listing
 from hdbench.evaluation.confusion import Matrix, accumulated_scores
 from hdbench.evaluation.parts import Parts
 from hdbench.evaluation.passes import Counted, count_images
@@ -26,8 +26,6 @@ from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Counting, Scoring
 from hdbench.segmentation.segmenter import Segmenter
 
-_GATE = 0.01  # the oracle may fall this far below what the segmenter's card declares
-
 
 def choices_of(
     benchmark: Benchmark,
@@ -35,6 +33,7 @@ def choices_of(
     space: LabelSpace,
     segmenter: Segmenter,
     labels: Sequence[Sequence[str]],
+    own_sizes: Sequence[tuple[int, int]] | None = None,
 ) -> dict[str, Any]:
     """Return every choice that changes a score, as JSON values; device and time are not among them.
 
@@ -44,7 +43,15 @@ def choices_of(
         space: the class table.
         segmenter: the judge.
         labels: for every scene, in order, its name and the digests of the maps that are counted.
+        own_sizes: width and height that photographs have, each once, where these are scored at
+            their own size; None for all else.
     """
+    image_size: list[Any] = [benchmark.size.width, benchmark.size.height]
+    photographs = "resized to image_size first, as a generator's images are"
+    if own_sizes is not None:
+        image_size = [list(size) for size in own_sizes]
+        image_size = image_size[0] if len(image_size) == 1 else image_size
+        photographs = "at their own size, never resized to the generator's"
     return {
         "schema": SCHEMA,
         "dataset": benchmark.data.layout,
@@ -53,9 +60,9 @@ def choices_of(
         "labels": digest([list(entry) for entry in labels]),
         "classes": [[entry.id, entry.name, entry.train_id] for entry in space.classes],
         "scoring": scoring.model_dump(exclude={"title", "source"}, exclude_none=True),
-        "image_size": [benchmark.size.width, benchmark.size.height],
+        "image_size": image_size,
         "decode": "Pillow, 8-bit RGB",
-        "photographs": "resized to image_size first, as a generator's images are",
+        "photographs": photographs,
         "segmenter": {**segmenter.card.choices, "batch": 1},
     }
 
@@ -117,6 +124,8 @@ class Candidate:
     #: The image of each scene, and the SHA-256 of its file.
     images: Sequence[Path]
     digests: Sequence[str]
+    #: Whether they are photographs that stay at their own size.
+    native: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,6 +183,7 @@ def score(
         benchmark,
         [convention.scoring for convention in conventions],
         photographs=candidate.run is None,
+        native=candidate.native,
         workers=workers,
     )
     bar = tqdm(
@@ -220,35 +230,3 @@ def score(
             )
         )
     return results
-
-
-def oracle_gate(result: Result, segmenter: Segmenter, trainable: bool) -> None:
-    """Check the oracle against what the segmenter's card declares for this benchmark.
-
-    The fingerprint is not compared on purpose: a wrong mean, class table or photograph changes it
-    and is what the gate is for.
-
-    Args:
-        result: the oracle's.
-        segmenter: the judge.
-        trainable: whether it is the benchmark's own, which can be trained anew.
-
-    Raises:
-        HdbenchError: a score fell more than one point below.
-    """
-    declared = segmenter.card.oracle
-    if declared is None or (declared["benchmark"], declared["scoring"]) != (
-        result.benchmark,
-        result.scoring,
-    ):
-        return
-    anew = ", then 'hdbench segmenter train --restart' if the data is meant to have changed"
-    for name in ("pixel_accuracy", "mean_iou"):
-        measured = result.scores[name] or 0.0
-        if measured < declared[name] - _GATE:
-            raise HdbenchError(
-                f"the oracle's {name} is {measured:.4f}, the segmenter's card declares "
-                f"{declared[name]:.4f}: the photographs, labels, sizes or the card's mean and "
-                "std changed, so no score here can be trusted.\n"
-                f"Next: 'hdbench data check'{anew if trainable else ''}"
-            )

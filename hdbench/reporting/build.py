@@ -24,7 +24,7 @@ from hdbench.reporting.figures import (
     loss_curves,
     score_whiskers,
 )
-from hdbench.reporting.footnotes import footnotes
+from hdbench.reporting.footnotes import footnotes, native_line
 from hdbench.reporting.measures import measure_tables
 from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import Format, render, report_table
@@ -115,6 +115,7 @@ def write_report(
     runs: Mapping[str, Path],
     gallery: Gallery | None,
     measures: Sequence[Measure] = (),
+    native: Result | None = None,
 ) -> dict[str, Path]:
     """Write a report as text, Markdown, CSV, figure and page, and return the paths by format.
 
@@ -127,10 +128,15 @@ def write_report(
         runs: the folder of each trained run, for its loss curves.
         gallery: the pictures, or None.
         measures: what was measured beyond segmentation, of the same images.
+        native: the oracle at native size, for a line below the table.
     """
     intervals = intervals_of(list(results.values()))
     table = build_table(report, benchmark, results, intervals)
-    notes = [*([NOTE] if intervals else []), *footnotes(results.values())]
+    notes = [
+        *([native_line(native, benchmark.size)] if native else []),
+        *([NOTE] if intervals else []),
+        *footnotes(results.values()),
+    ]
     tables = measure_tables(measures)
     stem = f"{report.name}.{benchmark.name}"
     paths: dict[str, Path] = {}

@@ -1,10 +1,42 @@
-"""What a table must say about the images behind its numbers."""
+"""What stands below a table: the oracle at native size, and what to know of images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hdbench.evaluation.explain import explain
+from hdbench.evaluation.uncertainty import intervals_of
+from hdbench.reporting.tables import OVERALL_COLUMNS, score_cell
 from hdbench.results import Result
+from hdbench.schema.benchmark import Size
+
+#: What people read where ``oracle-native`` is meant.
+NATIVE_TITLE = "oracle at native size"
+
+
+def native_line(native: Result, size: Size) -> str:
+    """Return the line of the oracle at native size: its scores with intervals, and what it is.
+
+    Args:
+        native: its result.
+        size: the benchmark's, which the table's images have.
+    """
+    by_method, intervals = {native.method: native}, intervals_of([native])
+    scores = ", ".join(
+        f"{title} {score_cell(native.method, score, factor, digits, by_method, intervals)}"
+        for title, score, factor, digits in OVERALL_COLUMNS[:2]
+    )
+    return f"{NATIVE_TITLE}: {scores}. {native_words(native, size)}."
+
+
+def native_words(native: Result, size: Size) -> str:
+    """Return what the oracle at native size is and why it is in no ranking, in a sentence."""
+    own = next(one.words for one in explain(native.choices) if one.field == "image_size")
+    return (
+        f"Photographs of {own}, never resized to the generator's {size.width}x{size.height}; its "
+        f"fingerprint {native.fingerprint[:16]} is another than the table's, so it stands beside "
+        "it and is ranked with no row"
+    )
 
 
 def footnotes(results: Iterable[Result]) -> list[str]:

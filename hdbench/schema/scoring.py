@@ -13,6 +13,8 @@ from hdbench.schema.base import LabelSpaceName, LibraryFile, Rate, Table
 #: How images are brought to another size, in 8 bit. Without antialias, shrinking skips pixels.
 ImageResize = Literal["bicubic-antialias", "bilinear-antialias", "bicubic", "bilinear"]
 _SIZE = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}")
+#: From window to window of photographs at their own size, as in PSPNet's released evaluation.
+_NATIVE_STRIDE = "2/3"
 _FRACTION = re.compile(r"[1-9]\d{0,3}/[1-9]\d{0,3}")
 
 
@@ -125,6 +127,23 @@ class Scoring(LibraryFile):
     counting: Counting
     #: Further numbers of the same matrices, by name; none where the table is left out.
     readings: dict[str, Reading] = Field(default_factory=dict)
+
+    def at_native_size(self) -> Scoring | None:
+        """Return the convention for photographs at their own size, or None where it fixes a size.
+
+        They enter at the size of their label map, not at the benchmark's; labels and counting stay.
+        What a method's images show whole is then larger than what the segmenter was trained at, and
+        it accepts no other size: it sees windows of that one, 2/3 of a side apart (Zhao et al.,
+        CVPR 2017, released evaluation). A convention that names windows, or gives the segmenter
+        the label map's size anyway, keeps its own.
+        """
+        seen = self.segmenter
+        if seen.image_size not in ("generator", "native"):
+            return None
+        update = {"image_size": "native"}
+        if seen.image_size == "generator" and seen.window == "whole":
+            update |= {"window": "training", "stride": _NATIVE_STRIDE}
+        return self.model_copy(update={"segmenter": seen.model_copy(update=update)})
 
     def counting_of(self, reading: str) -> Counting:
         """Return all policies of a reading: those of ``[counting]`` with its own laid over them."""

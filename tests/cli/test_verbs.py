@@ -389,7 +389,7 @@ def test_several_scorings_policies_and_a_recheck(cli: Cli, trained: Bench) -> No
     assert result.exit_code == 0, result.stderr
     records = json.loads(result.stdout)
     assert [record["scoring"] for record in records] == [names[0]] * 4 + [names[1]] * 4
-    assert result.stderr.count("2 of 2 images made and scored again") == 8
+    assert result.stderr.count("2 of 2 images made and scored again") == 10
     for record in records:
         path = trained.result_path(record["method"], 0, scoring=record["scoring"])
         assert load_result(path).fingerprint == record["fingerprint"]
