@@ -50,6 +50,8 @@ MTURK_COLUMNS = (
     "Last30DaysApprovalRate",
     "Last7DaysApprovalRate",
 )
+#: The requester site heads two columns for the requester to fill in, and ends its rows before them.
+_TO_FILL_IN = ["Approve", "Reject"]
 _SPREADSHEET_CELL = 32_767  # the longest text that a cell of a spreadsheet holds
 _LONGEST_FIELD = 64 * 2**20
 
@@ -152,6 +154,8 @@ def _table(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
     place = {name: n for n, name in enumerate(header)}
     for number, row in rows:
         where = f"{path} line {number}"
+        if header[-2:] == _TO_FILL_IN and len(row) == len(header) - len(_TO_FILL_IN):
+            row = [*row, "", ""]
         if len(row) != len(header):
             raise DataError(
                 f"{where}: {len(row)} cells, the header has {len(header)}; the file is truncated "
@@ -238,7 +242,11 @@ def _submission(text: str, where: str) -> Submission:
     )
     shown = repr(problem["input"])
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    raise DataError(f"{where}: {place}= {shown}: {problem['msg']}; the answers were edited")
+    named = f"{place}= " if place else "the answers are "
+    raise DataError(
+        f"{where}: {named}{shown}: {problem['msg']}; the answers were edited. "
+        "Take the file from where it came again"
+    )
 
 
 def _text(path: Path) -> str:

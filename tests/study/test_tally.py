@@ -269,7 +269,7 @@ def test_blank_answers_of_a_csv_are_listed_not_counted(packet: Path) -> None:
     assert len(found.blanks) == 2
     assert len(set(found.table["participant"])) == 1
     path.write_bytes(csv_text(["A"], [""]).encode())
-    with pytest.raises(UsageError, match="no answers in 1 blank submission"):
+    with pytest.raises(UsageError, match=r"results.csv: no answers \(1 blank submission\)"):
         tally(open_study(packet), [path], simulated=False)
 
 
