@@ -85,7 +85,7 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
     files = {"batch.csv": _csv(rows), "layout.html": layout}
     if not where.startswith("https:"):
         notes.append(
-            "question.xml and external.xml are left out: Mechanical Turk shows https only; "
+            "question.xml and external.xml are left out, as both kinds need https; "
             "layout.html and batch.csv serve a Turkle of your own"
         )
     else:
@@ -118,6 +118,19 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
         write_atomically(folder / name, text.encode())
     _renew_sums(packet)
     return VenueFiles(folder, len(rows), largest, tuple(notes))
+
+
+def standing_text() -> str:
+    """Return what stands in ``mturk/`` for every study, whatever is compared."""
+    layout = page_fragment(dict.fromkeys(_PACKET_KEYS))
+    readmes = [
+        venues_readme(
+            title="", rows=0, trials=0, timed=True, address=NO_ADDRESS, known=False,
+            question_bytes=size, external=True,
+        )
+        for size in (None, 1)
+    ]  # fmt: skip
+    return "\n".join([_html_question(layout), _external_question(NO_ADDRESS), *readmes])
 
 
 def check_html_question(text: str) -> None:

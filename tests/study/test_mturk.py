@@ -169,7 +169,7 @@ def test_questions_need_https_but_a_turkle_nearby_does_not(tmp_path: Path) -> No
         "batch.csv",
         "layout.html",
     }
-    assert "https only" in written.notes[0]
+    assert "both kinds need https" in written.notes[0]
 
 
 @pytest.mark.parametrize(
