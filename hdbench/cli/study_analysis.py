@@ -75,7 +75,7 @@ class _Finite(click.FloatRange):
     "--alpha",
     default=0.05,
     show_default=True,
-    type=_Finite(0, 0.5, min_open=True),
+    type=_Finite(1e-9, 0.5),
     help="Level of the tests.",
 )
 @click.option(

@@ -228,7 +228,7 @@ def _controls(bench: Bench, protocol: StudyProtocol) -> tuple[list[SceneFiles], 
             f"{protocol.checks.count} checks need {least} training scenes"
             + (f" with a '{protocol.region.label}'" if protocol.region.enabled else "")
             + f"; benchmark '{bench.benchmark.name}' has {len(chosen)}.\n"
-            "Next: fewer of them, in a protocol of your own that extends this one"
+            "Next: fewer of them, in a protocol of your own"
         )
     kept = {entry.name for entry in chosen}
     return chosen, {name: box for name, box in regions.items() if name in kept}

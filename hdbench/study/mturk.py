@@ -69,7 +69,7 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
         StorageError: the folder cannot be written.
     """
     where = _checked_address(address or NO_ADDRESS)
-    study = _read_study(packet)
+    _require_packet(packet)
     packets = _read_packets(packet)
     rows = [_row(content, where) for content in packets]
     layout = page_fragment(packets[0])
@@ -101,7 +101,6 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
                 f"an HTMLQuestion may hold {MOST_BYTES:,}; use external.xml (ExternalQuestion)"
             )
     files["README.md"] = venues_readme(
-        title=str(study.get("study", packet.name)),
         rows=len(rows),
         trials=max(len(content["trials"]) for content in packets),
         timed=packets[0]["mode"] == "timed",
@@ -125,7 +124,7 @@ def standing_text() -> str:
     layout = page_fragment(dict.fromkeys(_PACKET_KEYS))
     readmes = [
         venues_readme(
-            title="", rows=0, trials=0, timed=True, address=NO_ADDRESS, known=False,
+            rows=0, trials=0, timed=True, address=NO_ADDRESS, known=False,
             question_bytes=size, external=True,
         )
         for size in (None, 1)
@@ -250,13 +249,13 @@ def _checked_address(address: str) -> str:
     return address if address.endswith("/") else f"{address}/"
 
 
-def _read_study(packet: Path) -> dict[str, Any]:
+def _require_packet(packet: Path) -> None:
     path = packet / "study.json"
     if not path.is_file():
         raise UsageError(
             f"{packet}: no study.json; expected the folder of a packet. Next: 'hdbench study build'"
         )
-    return _read_json(path)
+    _read_json(path)
 
 
 def _read_packets(packet: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ MTURK_COLUMNS = (
 #: The requester site heads two columns for the requester to fill in, and ends its rows before them.
 _TO_FILL_IN = ["Approve", "Reject"]
 _SPREADSHEET_CELL = 32_767  # the longest text that a cell of a spreadsheet holds
+_QUOTED_OTHERWISE = re.compile('"[;\t]"')
 _LONGEST_FIELD = 64 * 2**20
 
 
@@ -198,6 +200,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield begins, row
             begins = reader.line_num + 1
     except csv.Error as error:
+        if begins == 1 and _QUOTED_OTHERWISE.search(_text(path).split("\n", 1)[0]):
+            raise _other_separator(path) from None
         raise DataError(
             f"{path} line {begins}: not readable as CSV ({error}); the file is truncated or was "
             "edited. Download the results again"
@@ -214,14 +218,18 @@ def _require_columns(path: Path, header: list[str]) -> None:
             raise DataError(f"{path} line 1: column '{doubled[0]}' comes twice")
         return
     if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise DataError(
-            f"{path} line 1: the cells are not separated by commas; a spreadsheet saved the file. "
-            "Download the results again"
-        )
+        raise _other_separator(path)
     answers = ", ".join(name for name in header if name.startswith("Answer.")) or "none"
     raise UsageError(
         f"{path} line 1: no column {', '.join(missing)}; expected the results CSV of Mechanical "
         f"Turk or Turkle (its Answer columns: {answers})"
+    )
+
+
+def _other_separator(path: Path) -> DataError:
+    return DataError(
+        f"{path} line 1: the cells are not separated by commas; a spreadsheet saved the file. "
+        "Download the results again"
     )
 
 

@@ -76,7 +76,6 @@ answers go to Mechanical Turk. Fill in `${packet}`.
 
 def venues_readme(
     *,
-    title: str,
     rows: int,
     trials: int,
     timed: bool,
@@ -88,7 +87,6 @@ def venues_readme(
     """Return the README as Markdown.
 
     Args:
-        title: the study's name.
         rows: tasks (HITs), one for each packet.
         trials: the most trials that a packet holds, practice and checks included.
         timed: images are shown for a fraction of a second.
@@ -98,7 +96,7 @@ def venues_readme(
         external: there is an ExternalQuestion.
     """
     head = [
-        f"# Asking people: {title}",
+        "# Asking people",  # no study's name, which may name methods
         "",
         f"{rows} tasks, one for each packet, of up to {trials} pairs of images. One person does",
         "one task and no more: the design counts on it. The same page serves every venue; answers",
