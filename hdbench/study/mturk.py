@@ -113,6 +113,8 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
     for name in ("question.xml", "external.xml"):
         if name not in files:
             (folder / name).unlink(missing_ok=True)
+    for left in folder.glob(".*.tmp"):  # of a run that was killed
+        left.unlink()
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
     _renew_sums(packet)

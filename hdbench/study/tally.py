@@ -221,7 +221,9 @@ def tally(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> Tall
             + ". Move them to another file"
         )
     records: list[list[Any]] = []
-    seen: dict[tuple[str, str, str, int], tuple[PageRow, str]] = {}
+    # Without the participant: a session is random, so the same one under two names, such as in the
+    # files of two venues, is the same answers handed over twice.
+    seen: dict[tuple[str, str, int], tuple[PageRow, str]] = {}
     duplicates = 0
     for entry in tqdm(received, desc="reading", unit="session", delay=2):
         packet = None
@@ -233,7 +235,7 @@ def tally(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> Tall
                     f"{entry.where}: trials of packets {packet} and {trial['packet']} in one "
                     "submission; the answers were edited"
                 )
-            key = (entry.participant, entry.session, row.trial, row.attempt)
+            key = (entry.session, row.trial, row.attempt)
             before = seen.setdefault(key, (row, entry.where))
             if before[0] is not row:
                 if before[0] != row:

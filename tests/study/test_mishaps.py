@@ -72,6 +72,38 @@ def test_rows_of_the_requester_site_end_before_approve_and_reject(
     assert f"{len(header) - 3} cells, the header has {len(header)}" in short.stderr
 
 
+def test_columns_are_found_by_name(cli: Cli, answered: Path, tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(results(answered, 2))
+    plain = cli("study", "tally", answered, path).stdout
+    header, *rows = csv.reader(io.StringIO(path.read_text()))
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows([header[-3::-1], *(row[::-1] for row in rows)])
+    path.write_text(buffer.getvalue())
+    assert cli("study", "tally", answered, path).stdout == plain
+
+
+def test_the_same_session_under_two_names_counts_once(
+    cli: Cli, answered: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text(results(answered, 2))
+    answers = [json.dumps(submission(answered, n, n)) for n in range(2)]
+    second.write_text(csv_text(["U0", "U1"], answers, turkle=True))
+    outcome = cli("study", "tally", answered, first, second)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "24 judgments of 2 participants" in outcome.stdout
+    assert "50 identical rows dropped" in outcome.stdout
+    entry = submission(answered, 1, 1)
+    row = entry["rows"][-1]
+    row["choice"] = {"left": "right", "right": "left"}[row["choice"]]
+    second.write_text(csv_text(["U1"], [json.dumps(entry)], turkle=True))
+    refused = cli("study", "tally", answered, first, second)
+    assert refused.exit_code == 1
+    assert "first.csv line 4 and " in refused.stderr
+    assert f"second.csv line 2: two different answers to trial {row['trial']}" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("encoded", "message"),
     [
