@@ -80,5 +80,5 @@ def cannot_write(path: Path, error: OSError) -> StorageError:
     """Return the error that says which file could not be written, why, and what to do."""
     return StorageError(
         f"{path}: cannot be written ({error.strerror}); "
-        "check permissions and free space, or choose another --workspace"
+        "check permissions and free space, or choose another folder (--output or --workspace)"
     )

@@ -79,8 +79,8 @@ def build(
 ) -> None:
     """Write the packet of a study: images, trials, participants' page, a preview for you.
 
-    The packet runs on a server of your own, in Turkle and on Mechanical Turk; its mturk/README.md
-    tells each click.
+    The packet runs on a server of your own, behind a Prolific link and in Turkle, whose files have
+    Mechanical Turk's formats; its mturk/README.md tells each click.
 
     The same inputs give the same packet; a packet that is there already is never changed.
 

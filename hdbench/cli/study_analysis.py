@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import click
 
 from hdbench.errors import UsageError, counted
 
 _PACKET = click.Path(path_type=Path)
+_MOST_SD = 20  # logit units; far beyond, every answer is certain
+
+
+class _Finite(click.FloatRange):
+    """Numbers without ``nan`` and ``inf``, which every range lets in."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number that can be reckoned with.", param, ctx)
+        return number
 
 
 @click.command()
@@ -45,7 +60,7 @@ _PACKET = click.Path(path_type=Path)
     "--preference",
     default=55.0,
     show_default=True,
-    type=click.FloatRange(50, 100, min_open=True, max_open=True),
+    type=_Finite(50, 100, min_open=True, max_open=True),
     metavar="PERCENT",
     help="The true preference that shall be found, against a chance of 50.",
 )
@@ -53,33 +68,33 @@ _PACKET = click.Path(path_type=Path)
     "--power",
     default=0.8,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_Finite(0, 1, min_open=True, max_open=True),
     help="Probability of finding it.",
 )
 @click.option(
     "--alpha",
     default=0.05,
     show_default=True,
-    type=click.FloatRange(0, 0.5, min_open=True),
+    type=_Finite(1e-9, 0.5),
     help="Level of the tests.",
 )
 @click.option(
     "--worker-sd",
     default=0.6,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=_Finite(0, _MOST_SD),
     help="How much participants differ (SD, logit units).",
 )
 @click.option(
     "--image-sd",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=_Finite(0, _MOST_SD),
     help="How much images differ (SD, logit units).",
 )
 @click.option(
     "--design-effect",
-    type=click.FloatRange(min=1),
+    type=_Finite(min=1),
     metavar="X",
     help="A design effect known from a pilot, instead of the two SDs.",
 )
@@ -87,7 +102,7 @@ _PACKET = click.Path(path_type=Path)
     "--fee",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=_Finite(min=0),
     help="The venue's fee on top of wages, 0.2 for a fifth.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -165,8 +180,8 @@ def tally(
 
     Reads the PACKET's own rows (results/judgments.jsonl) and the RESULTS given: the results CSV
     of Mechanical Turk or Turkle, rows in a .jsonl, the .json files that participants saved, or a
-    folder of those. Whose answers count is fixed in the packet; results are printed with and
-    without those exclusions.
+    folder of .csv and .json files. Whose answers count is fixed in the packet; results are printed
+    with and without those exclusions.
 
     \b
     Examples:
@@ -211,24 +226,28 @@ def tally(
     "--careless",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=_Finite(0, 1),
     help="Share of participants who do not look.",
 )
 @click.option(
-    "--side-bias", default=0.0, show_default=True, help="Logit by which all prefer the left side."
+    "--side-bias",
+    default=0.0,
+    show_default=True,
+    type=_Finite(),
+    help="Logit by which all prefer the left side.",
 )
 @click.option(
     "--worker-sd",
     default=0.6,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=_Finite(0, _MOST_SD),
     help="How much participants differ (SD, logit units).",
 )
 @click.option(
     "--image-sd",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=_Finite(0, _MOST_SD),
     help="How much images differ (SD, logit units).",
 )
 @click.option(
@@ -279,6 +298,9 @@ def simulate(
 def _ability(text: str) -> tuple[str, float]:
     method, _, value = text.rpartition("=")
     try:
-        return method, float(value)
+        logit = float(value)
     except ValueError:
-        raise UsageError(f"--ability {text}: expected METHOD=LOGIT, such as ours=0.5") from None
+        logit = math.nan
+    if not math.isfinite(logit):
+        raise UsageError(f"--ability {text}: expected METHOD=LOGIT, such as ours=0.5")
+    return method, logit

@@ -19,8 +19,9 @@ import click
 def mturk(packet: Path, address: str) -> None:
     """Write PACKET/mturk anew for the address that the images are served from.
 
-    batch.csv and layout.html serve Turkle and the requester site, question.xml and external.xml
-    programs that create HITs, README.md the researcher.
+    batch.csv and layout.html serve Turkle, question.xml and external.xml programs that create HITs,
+    README.md the researcher. The formats are those of Mechanical Turk, whose closing Amazon
+    announced for 30 September 2026.
 
     \b
     Examples:

@@ -11,6 +11,8 @@ from hdbench.evaluation.uncertainty import Interval, Intervals, in_words
 from hdbench.results import ORACLE, Result, oracle_ratio
 from hdbench.schema.method import Method
 from hdbench.schema.report import Column, Report, Row, Score
+from hdbench.study.prose import escaped
+from hdbench.study.rendering import neutralised
 
 Format = Literal["text", "markdown", "csv"]
 #: What a cell says where nobody measured or published anything.
@@ -108,11 +110,16 @@ def report_table(
 
 
 def render(table: pd.DataFrame, form: Format) -> str:
-    """Return a table as aligned text, Markdown or CSV."""
+    """Return a table as aligned text, Markdown or CSV.
+
+    Names of rows and columns may be anybody's: in Markdown no HTML runs, in CSV no formula.
+    """
     if form == "csv":
         flat = table.copy()
         if isinstance(flat.columns, pd.MultiIndex):
             flat.columns = [" | ".join(map(str, names)) for names in flat.columns]
+        flat.columns = [neutralised(str(name)) for name in flat.columns]
+        flat.index = pd.Index([neutralised(str(name)) for name in flat.index], name=flat.index.name)
         return flat.replace(NOTHING, "").to_csv().rstrip("\n")
     heads = _heads(table)
     rows = [
@@ -120,7 +127,8 @@ def render(table: pd.DataFrame, form: Format) -> str:
         for name, line in zip(table.index, table.values.tolist(), strict=True)
     ]
     if form == "markdown":
-        titles = ["<br>".join(part for part in head if part) for head in heads]
+        titles = ["<br>".join(escaped(part) for part in head if part) for head in heads]
+        rows = [[escaped(name), *line] for name, *line in rows]
         rule = ["---", *["---:"] * (len(titles) - 1)]
         return "\n".join("| " + " | ".join(line) + " |" for line in [titles, rule, *rows])
     return _aligned(heads, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class _Record(BaseModel):
@@ -18,14 +18,14 @@ def _blank_is_missing(value: Any) -> Any:
     return None if value == "" else value
 
 
-def _utc(value: Any) -> Any:
-    if isinstance(value, str):
-        datetime.fromisoformat(value)  # a ValueError is the field's problem
+def _moment(value: str) -> str:
+    datetime.fromisoformat(value)  # a ValueError is the field's problem
     return value
 
 
-Count = Annotated[int, Field(ge=0)]
-Span = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+#: Bounded, so that no edited number overflows what is computed from it; 1e10 ms are four months.
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Span = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
 
 
 class PageRow(_Record):
@@ -50,7 +50,11 @@ class PageRow(_Record):
     shown_ms: Span | None
     refresh_hz: Span | None
     #: ISO 8601, UTC.
-    at: Annotated[str, BeforeValidator(_utc)]
+    at: Annotated[
+        str,
+        Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}([.][0-9]{1,6})?(Z|[+]00:00)$"),
+        AfterValidator(_moment),
+    ]
     #: Written by ``hdbench study simulate``, not by a person.
     simulated: bool = False
 

@@ -60,7 +60,8 @@ def gather(
         most_scenes: show so many scenes, spread over the split; None for all.
 
     Raises:
-        UsageError: fewer than two methods, one named twice, or regions that cannot be had.
+        UsageError: fewer than two methods, one named twice or with a name that no page can show,
+            more scenes than there are, or regions that cannot be had.
         LibraryError: a method is neither in the library nor in the workspace.
         DataError: images are missing, damaged or of another size; all are listed.
     """
@@ -69,6 +70,11 @@ def gather(
     scenes = bench.test_scenes
     names, found, photographic = _images(bench, names, scenes, run_seed)
     scenes, left_out = _complete(bench, names, scenes, found, intersect)
+    if most_scenes is not None and most_scenes > len(scenes):
+        raise UsageError(
+            f"--scenes {most_scenes}: there are {len(scenes)} that every method has an image of; "
+            "expected so many or fewer.\nNext: leave --scenes out to show all"
+        )
     chosen = scenes if most_scenes is None else spread(scenes, most_scenes)
     regions: dict[str, Box] = {}
     skipped: list[Skipped] = []
@@ -103,6 +109,12 @@ def _require_several(names: Sequence[str]) -> None:
             f"{names[0] if names else 'nothing'}: a study compares at least two methods.\n"
             "Next: '--methods ours,pix2pix', or '--reference oracle' to compare with photographs"
         )
+    unseen = [repr(name) for name in names if not name.isprintable()]
+    if unseen:
+        raise UsageError(
+            f"{', '.join(unseen)}: holds a character that cannot be printed, so no table or page "
+            "could show this name; rename the method's folder in the workspace"
+        )
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise UsageError(f"{', '.join(doubled)}: named twice; a method is compared with others")
@@ -119,10 +131,13 @@ def _images(
         name, seed = given, 0
         try:
             method = bench.library.method(given)
-        except LibraryError:
+        except LibraryError as error:
             # Images that another program put into the workspace need no file in the library.
             if "/" in given or not bench.image_folder(given, 0).is_dir():
-                raise
+                raise LibraryError(
+                    f"{error}.\n"
+                    "Next: 'hdbench import-images' brings in images that another program made"
+                ) from None
         else:
             name, seed = method.name, run_seed if isinstance(method, Pix2PixHD) else 0
             if isinstance(method, Oracle):
@@ -213,7 +228,7 @@ def _controls(bench: Bench, protocol: StudyProtocol) -> tuple[list[SceneFiles], 
             f"{protocol.checks.count} checks need {least} training scenes"
             + (f" with a '{protocol.region.label}'" if protocol.region.enabled else "")
             + f"; benchmark '{bench.benchmark.name}' has {len(chosen)}.\n"
-            "Next: fewer of them, in a protocol of your own that extends this one"
+            "Next: fewer of them, in a protocol of your own"
         )
     kept = {entry.name for entry in chosen}
     return chosen, {name: box for name, box in regions.items() if name in kept}

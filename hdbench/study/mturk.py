@@ -69,7 +69,7 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
         StorageError: the folder cannot be written.
     """
     where = _checked_address(address or NO_ADDRESS)
-    study = _read_study(packet)
+    _require_packet(packet)
     packets = _read_packets(packet)
     rows = [_row(content, where) for content in packets]
     layout = page_fragment(packets[0])
@@ -85,7 +85,7 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
     files = {"batch.csv": _csv(rows), "layout.html": layout}
     if not where.startswith("https:"):
         notes.append(
-            "question.xml and external.xml are left out: Mechanical Turk shows https only; "
+            "question.xml and external.xml are left out, as both kinds need https; "
             "layout.html and batch.csv serve a Turkle of your own"
         )
     else:
@@ -101,7 +101,6 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
                 f"an HTMLQuestion may hold {MOST_BYTES:,}; use external.xml (ExternalQuestion)"
             )
     files["README.md"] = venues_readme(
-        title=str(study.get("study", packet.name)),
         rows=len(rows),
         trials=max(len(content["trials"]) for content in packets),
         timed=packets[0]["mode"] == "timed",
@@ -114,10 +113,25 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
     for name in ("question.xml", "external.xml"):
         if name not in files:
             (folder / name).unlink(missing_ok=True)
+    for left in folder.glob(".*.tmp"):  # of a run that was killed
+        left.unlink()
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
     _renew_sums(packet)
     return VenueFiles(folder, len(rows), largest, tuple(notes))
+
+
+def standing_text() -> str:
+    """Return what stands in ``mturk/`` for every study, whatever is compared."""
+    layout = page_fragment(dict.fromkeys(_PACKET_KEYS))
+    readmes = [
+        venues_readme(
+            rows=0, trials=0, timed=True, address=NO_ADDRESS, known=False,
+            question_bytes=size, external=True,
+        )
+        for size in (None, 1)
+    ]  # fmt: skip
+    return "\n".join([_html_question(layout), _external_question(NO_ADDRESS), *readmes])
 
 
 def check_html_question(text: str) -> None:
@@ -237,13 +251,13 @@ def _checked_address(address: str) -> str:
     return address if address.endswith("/") else f"{address}/"
 
 
-def _read_study(packet: Path) -> dict[str, Any]:
+def _require_packet(packet: Path) -> None:
     path = packet / "study.json"
     if not path.is_file():
         raise UsageError(
             f"{packet}: no study.json; expected the folder of a packet. Next: 'hdbench study build'"
         )
-    return _read_json(path)
+    _read_json(path)
 
 
 def _read_packets(packet: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hdbench.bench import Bench
-from hdbench.errors import DataError, UsageError, counted, listing
+from hdbench.errors import DataError, HdbenchError, UsageError, counted, listing
 from hdbench.provenance import canonical_json, differing_fields, digest, file_digest, versions
 from hdbench.schema.study import StudyProtocol
 from hdbench.storage import folder_atomically
@@ -103,6 +103,7 @@ def build(
     inputs, key = _inputs(bench, protocol, material, reference, flags, page)
     known = _known(folder, inputs)
     if known is not None:
+        _require_whole(folder)
         return Built(folder, known, False, _warnings(known))
     pairs = pairs_of(material.methods)
     trials = design(len(pairs), len(material.scenes), len(material.controls), protocol, flags.seed)
@@ -197,6 +198,18 @@ def _known(folder: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
             "Next: choose another --output, or move this one away"
         )
     return study
+
+
+def _require_whole(folder: Path) -> None:
+    """Check that a packet that was found is still as it was built."""
+    try:
+        require_sound(folder)
+    except HdbenchError as error:
+        raise HdbenchError(
+            f"{folder}: {error}\n"
+            "Next: move this packet away, with its results, and build it again; the same inputs "
+            "make the same packet"
+        ) from None
 
 
 def _study(

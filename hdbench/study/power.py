@@ -22,7 +22,7 @@ def normal_judgments(preference: float, power: float, alpha: float) -> int:
     """
     from scipy.stats import norm
 
-    reach = norm.ppf(1 - alpha / 2) / 2
+    reach = norm.isf(alpha / 2) / 2
     reach += norm.ppf(power) * math.sqrt(preference * (1 - preference))
     return math.ceil((float(reach) / (preference - 0.5)) ** 2)
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hdbench.errors import DataError, UsageError
-from hdbench.provenance import file_digest
+from hdbench.provenance import digest, file_digest
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.files import STUDY_FILE, SUMS_FILE, TRIALS_FILE
 
@@ -101,6 +101,11 @@ def open_study(folder: Path) -> StudyRecord:
         raise DataError(
             f"{path}: not a readable study ({_first_line(error)}); build the packet again"
         ) from None
+    if study.protocol_hash != digest(record["protocol"]):
+        raise DataError(
+            f"{path}: protocol_hash is not the hash of its protocol, which is fixed when a packet "
+            "is built. Restore the file"
+        )
     if quality != protocol.quality.model_dump():
         raise DataError(
             f"{path}: the quality rules are not those of its protocol; they are fixed when a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,10 @@ MTURK_COLUMNS = (
     "Last30DaysApprovalRate",
     "Last7DaysApprovalRate",
 )
+#: The requester site heads two columns for the requester to fill in, and ends its rows before them.
+_TO_FILL_IN = ["Approve", "Reject"]
 _SPREADSHEET_CELL = 32_767  # the longest text that a cell of a spreadsheet holds
+_QUOTED_OTHERWISE = re.compile('"[;\t]"')
 _LONGEST_FIELD = 64 * 2**20
 
 
@@ -152,6 +156,8 @@ def _table(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
     place = {name: n for n, name in enumerate(header)}
     for number, row in rows:
         where = f"{path} line {number}"
+        if header[-2:] == _TO_FILL_IN and len(row) == len(header) - len(_TO_FILL_IN):
+            row = [*row, "", ""]
         if len(row) != len(header):
             raise DataError(
                 f"{where}: {len(row)} cells, the header has {len(header)}; the file is truncated "
@@ -194,6 +200,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield begins, row
             begins = reader.line_num + 1
     except csv.Error as error:
+        if begins == 1 and _QUOTED_OTHERWISE.search(_text(path).split("\n", 1)[0]):
+            raise _other_separator(path) from None
         raise DataError(
             f"{path} line {begins}: not readable as CSV ({error}); the file is truncated or was "
             "edited. Download the results again"
@@ -210,14 +218,18 @@ def _require_columns(path: Path, header: list[str]) -> None:
             raise DataError(f"{path} line 1: column '{doubled[0]}' comes twice")
         return
     if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise DataError(
-            f"{path} line 1: the cells are not separated by commas; a spreadsheet saved the file. "
-            "Download the results again"
-        )
+        raise _other_separator(path)
     answers = ", ".join(name for name in header if name.startswith("Answer.")) or "none"
     raise UsageError(
         f"{path} line 1: no column {', '.join(missing)}; expected the results CSV of Mechanical "
         f"Turk or Turkle (its Answer columns: {answers})"
+    )
+
+
+def _other_separator(path: Path) -> DataError:
+    return DataError(
+        f"{path} line 1: the cells are not separated by commas; a spreadsheet saved the file. "
+        "Download the results again"
     )
 
 
@@ -238,7 +250,11 @@ def _submission(text: str, where: str) -> Submission:
     )
     shown = repr(problem["input"])
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    raise DataError(f"{where}: {place}= {shown}: {problem['msg']}; the answers were edited")
+    named = f"{place}= " if place else "the answers are "
+    raise DataError(
+        f"{where}: {named}{shown}: {problem['msg']}; the answers were edited. "
+        "Take the file from where it came again"
+    )
 
 
 def _text(path: Path) -> str:

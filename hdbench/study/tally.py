@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -174,13 +174,21 @@ def _in_folders(paths: Sequence[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        inside = sorted(path.glob("*.json"))
+        inside = [
+            file
+            for file in sorted(path.iterdir())
+            # Other systems leave hidden companions of files that they copied.
+            if file.suffix in (".csv", ".json") and not file.name.startswith(".")
+        ]
         if not inside:
-            raise UsageError(f"{path}: no .json that a participant saved in this folder")
+            raise UsageError(
+                f"{path}: no .json that a participant saved and no results CSV in this folder; "
+                "expected the folder of what was collected"
+            )
         yield from inside
 
 
-def tally(study: StudyRecord, files: Iterable[Path], *, simulated: bool) -> Tally:
+def tally(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> Tally:
     """Return the judgments of some files, as one table.
 
     Args:
@@ -213,7 +221,9 @@ def tally(study: StudyRecord, files: Iterable[Path], *, simulated: bool) -> Tall
             + ". Move them to another file"
         )
     records: list[list[Any]] = []
-    seen: dict[tuple[str, str, str, int], tuple[PageRow, str]] = {}
+    # Without the participant: a session is random, so the same one under two names, such as in the
+    # files of two venues, is the same answers handed over twice.
+    seen: dict[tuple[str, str, int], tuple[PageRow, str]] = {}
     duplicates = 0
     for entry in tqdm(received, desc="reading", unit="session", delay=2):
         packet = None
@@ -225,7 +235,7 @@ def tally(study: StudyRecord, files: Iterable[Path], *, simulated: bool) -> Tall
                     f"{entry.where}: trials of packets {packet} and {trial['packet']} in one "
                     "submission; the answers were edited"
                 )
-            key = (entry.participant, entry.session, row.trial, row.attempt)
+            key = (entry.session, row.trial, row.attempt)
             before = seen.setdefault(key, (row, entry.where))
             if before[0] is not row:
                 if before[0] != row:
@@ -238,9 +248,12 @@ def tally(study: StudyRecord, files: Iterable[Path], *, simulated: bool) -> Tall
             records.append(_record(study, entry, row, trial))
     table = pd.DataFrame(records, columns=pd.Index(COLUMNS))
     if table.empty:
+        listed = ", ".join(str(path) for path in files)
+        empty = f" ({counted(len(blanks), 'blank submission')})" if blanks else ""
         raise UsageError(
-            f"{study.folder}: no answers in {counted(len(blanks), 'blank submission')}; "
-            "nothing can be tallied yet"
+            f"{listed}: no answers{empty}; nothing can be tallied yet.\n"
+            f"Next: wait for participants, or give other files: 'hdbench study tally "
+            f"{study.folder} RESULTS.csv'"
         )
     return Tally(study, table, _exclusions(study, table), duplicates, blanks)
 

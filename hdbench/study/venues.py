@@ -9,9 +9,9 @@ Participants' browsers need the folder `web/` and nothing else: it names no meth
 Everything outside `web/` and `mturk/` is private (`study.json`, `trials.jsonl`); never upload it.
 
 - Copy the **content** of `web/` to a static host: a folder of your web server, or a bucket.
-- Mechanical Turk shows https only. Images on another host than the page should be sent with the
-  header `Access-Control-Allow-Origin: *`, so that they can be fetched whole before they are shown;
-  without it the page still works, but lets the browser load them.
+- Question files in Mechanical Turk's formats need https. Images on another host than the page
+  should be sent with the header `Access-Control-Allow-Origin: *`, so that they can be fetched whole
+  before they are shown; without it the page still works, but lets the browser load them.
 - Say where it is; this writes the files of this folder anew:
   `hdbench study mturk PACKET --url https://your-host.example/study/`
 - Open `{address}index.html?packet=ID` (any name in `web/packets/`, without `.json`) and do a few
@@ -25,7 +25,9 @@ _LINK = """\
 2. At the end the page saves a file `judgments-<packet>-<session>.json`. Collect the files in
    one folder, then `hdbench study tally PACKET that-folder`.
 3. Prolific: make one study for each packet, or a list of links ("Taskflow"), with the address above
-   as the study's URL, one place each.
+   as the study's URL, one place each. The page keeps no Prolific ID and shows no completion code:
+   say in the description how the saved file reaches you, let each person take part once, and
+   approve who sent a file. A person who saves files of two packets counts as two people.
 """
 
 _TURKLE = """\
@@ -44,8 +46,10 @@ _TURKLE = """\
 _MTURK = """\
 ## 2c. Mechanical Turk's requester site
 
-Amazon announced that Mechanical Turk closes on 30 September 2026; the steps are
-those of its site until then, and other venues read the same files.
+Amazon announced that Mechanical Turk would close on 30 September 2026. These steps are those of
+its site as it was; the formats remain, and Turkle (2b) reads the same files. A results CSV that was
+downloaded before is tallied as in step 5. Answers of rejected assignments are tallied like others:
+the rules of the packet say who counts, not the payment.
 
 1. **Create** > **New project** > **Other** > **Create project**. Title, description, reward.
    Number of assignments per task: **1** (each task is another packet). Time allotted: twice what
@@ -72,7 +76,6 @@ answers go to Mechanical Turk. Fill in `${packet}`.
 
 def venues_readme(
     *,
-    title: str,
     rows: int,
     trials: int,
     timed: bool,
@@ -84,7 +87,6 @@ def venues_readme(
     """Return the README as Markdown.
 
     Args:
-        title: the study's name.
         rows: tasks (HITs), one for each packet.
         trials: the most trials that a packet holds, practice and checks included.
         timed: images are shown for a fraction of a second.
@@ -94,7 +96,7 @@ def venues_readme(
         external: there is an ExternalQuestion.
     """
     head = [
-        f"# Asking people: {title}",
+        "# Asking people",  # no study's name, which may name methods
         "",
         f"{rows} tasks, one for each packet, of up to {trials} pairs of images. One person does",
         "one task and no more: the design counts on it. The same page serves every venue; answers",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hdbench.errors import HdbenchError, counted
+from hdbench.errors import HdbenchError, UsageError, counted
 from hdbench.provenance import canonical_json, digest
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.balance import Finding, balance
@@ -24,6 +24,7 @@ from hdbench.study.files import (
     packet_files,
     read_packet,
 )
+from hdbench.study.mturk import standing_text
 from hdbench.study.page import participant_page
 from hdbench.study.rendering import by_packet, image_names, public_packet, trial_rows
 
@@ -41,11 +42,12 @@ def verify(folder: Path) -> list[Finding]:
         folder: the packet; it is only read.
 
     Raises:
-        HdbenchError: the folder holds no packet that could be read.
+        UsageError: the folder holds no packet.
     """
     if not (folder / STUDY_FILE).is_file():
-        raise HdbenchError(
-            f"{folder}: no {STUDY_FILE} here; expected a packet that 'hdbench study build' wrote"
+        raise UsageError(
+            f"{folder}: no {STUDY_FILE} here; expected a packet that 'hdbench study build' wrote.\n"
+            "Next: 'hdbench study build --help'"
         )
     hashes = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -273,20 +275,21 @@ def _anonymous(
 
     Packets are looked at string by string: whatever is no hexadecimal name or one of the protocol's
     texts is wrong, and the texts may name no method. Other files are searched for whole words. A
-    name that is also a word of the participant's page, or a short number, cannot be searched for;
-    it is stated.
+    name that is also a word that stands in them for every study, or a short number, cannot be
+    searched for; it is stated.
     """
     secrets = {name: f"method '{name}'" for name in study["methods"]}
     sources = (content["source"] for content in study["images"].values())
     others = {Path(source).stem: f"file '{source}'" for source in sources if source}
     others |= {name: f"scene '{name}'" for name in (*study["scenes"], *study["controls"])}
     own_page = participant_page().encode()
-    page = own_page.decode().lower()
+    usual = f"{own_page.decode()}\n{standing_text()}".lower()
     question = protocol.question
     texts = [question.text, question.left_label, question.right_label, *question.instructions]
     spoken = "\n".join(texts).lower()
     wrong = [
-        f"the protocol's texts hold the {what}"
+        f"the protocol's texts hold the {what}; participants could take the word for one. Call the "
+        "method otherwise, or ask with other words in a protocol of your own"
         for name, what in secrets.items()
         if _holds(spoken, name)
     ]
@@ -303,7 +306,7 @@ def _anonymous(
         name: what
         for name, what in every.items()
         if not (name.isdigit() and len(name) < 6)
-        and not _holds(page, name)
+        and not _holds(usual, name)
         and (name in secrets or not _holds(spoken, name))
     }
     ordinary = len(every) - len(searched)

@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import made_result
 
@@ -241,3 +242,15 @@ def test_intervals_of_results_fit_the_tables() -> None:
     overall = score_tables(results, intervals_of(results))[0]
     assert [cell.count("[") for cell in overall.loc["x"]] == [1, 1, 1]
     assert [cell.count("[") for cell in overall.loc["oracle"]] == [1, 1, 0]
+
+
+def test_names_run_nothing_in_markdown_and_csv() -> None:
+    evil = ["<img src=x onerror=alert(1)>", "=1+1", "a|b", "[x](javascript:1)"]
+    table = pd.DataFrame([["-1.5"]] * 4, index=pd.Index(evil, name="method"), columns=["@x"])
+    markdown = render(table, "markdown")
+    assert "<img" not in markdown
+    assert "&lt;img" in markdown
+    assert r"a\|b" in markdown
+    assert r"\[x\]" in markdown
+    rows = list(csv.reader(io.StringIO(render(table, "csv"))))
+    assert rows == [["method", "'@x"], *([name, "-1.5"] for name in [evil[0], "'=1+1", *evil[2:]])]

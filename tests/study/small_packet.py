@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hdbench.library import Library
+from hdbench.provenance import digest
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.files import RESULTS_FOLDER
 from hdbench.study.records import JUDGMENTS_FILE
@@ -77,7 +78,7 @@ def write_packet(
         "schema": 1,
         "study": protocol.name,
         "protocol": protocol.model_dump(),
-        "protocol_hash": "p" * 64,
+        "protocol_hash": digest(protocol.model_dump(mode="json")),
         "methods": list(methods),
         "reference": None,
         "scenes": names,
@@ -176,7 +177,10 @@ def write_own(folder: Path, submissions: list[dict[str, Any]]) -> Path:
 
 
 def csv_text(workers: list[str], answers: list[str], *, turkle: bool = False) -> str:
-    """A results CSV as the requester site or Turkle writes it, one row for each worker."""
+    """A results CSV as the requester site or Turkle writes it, one row for each worker.
+
+    The requester site heads two columns more than its rows have, for the requester to fill in.
+    """
     fixed = TURKLE_COLUMNS if turkle else MTURK_COLUMNS
     last = ("Turkle.Username",) if turkle else ("Approve", "Reject")
     header = [*fixed, "Input.packet", "Input.trials", "Answer.comment", ANSWER, *last]
@@ -187,5 +191,6 @@ def csv_text(workers: list[str], answers: list[str], *, turkle: bool = False) ->
         values = {"HITId": f"H{n}", "AssignmentId": f"A{n}", "WorkerId": worker}
         values |= {"Input.packet": "0" * 16, "Input.trials": '[{"trial": "x"}]'}
         values |= {"Answer.comment": 'two\nlines, "quoted"', ANSWER: answer}
-        writer.writerow([values.get(name, "") for name in header])
+        filled = header if turkle else header[:-2]
+        writer.writerow([values.get(name, "") for name in filled])
     return buffer.getvalue()

@@ -169,7 +169,7 @@ def test_questions_need_https_but_a_turkle_nearby_does_not(tmp_path: Path) -> No
         "batch.csv",
         "layout.html",
     }
-    assert "https only" in written.notes[0]
+    assert "both kinds need https" in written.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +274,17 @@ def test_checksums_follow_the_files(tmp_path: Path) -> None:
     assert len(lines) == 1 + len(list(folder.iterdir()))
 
 
+def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
+    handmade_packet(tmp_path)
+    (tmp_path / "SHA256SUMS").write_text("")
+    folder = write_mturk(tmp_path, address=ADDRESS).folder
+    (folder / ".batch.csv.4711.tmp").write_text("packet")
+    (folder / "batch.csv").unlink()
+    write_mturk(tmp_path, address=ADDRESS)
+    assert (folder / "batch.csv").is_file()
+    assert "tmp" not in (tmp_path / "SHA256SUMS").read_text()
+
+
 def test_the_same_packet_gives_the_same_bytes(tmp_path: Path) -> None:
     handmade_packet(tmp_path)
     first = {path.name: path.read_bytes() for path in write_mturk(tmp_path).folder.iterdir()}
@@ -301,3 +312,13 @@ def test_the_command(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("1 task in ")
     assert "Examples" in CliRunner().invoke(mturk, ["--help"]).output
+
+
+def test_the_readme_promises_no_venue_that_has_closed(tmp_path: Path) -> None:
+    handmade_packet(tmp_path)
+    readme = (write_mturk(tmp_path, address=ADDRESS).folder / "README.md").read_text()
+    assert "would close on 30 September 2026" in readme
+    assert "Turkle (2b) reads the same files" in readme
+    assert "shows no completion code" in readme
+    page = participant_page()
+    assert "PROLIFIC_PID" not in page  # else the README must say what is kept of it

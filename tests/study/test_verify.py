@@ -259,7 +259,7 @@ def test_names_in_public_packets_are_found(packet: Path) -> None:
 
 def test_what_is_no_packet_is_said_to_be_none(cli: Cli, tmp_path: Path) -> None:
     result = cli("study", "verify", tmp_path)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "no study.json here" in result.stderr
     (tmp_path / "study.json").write_text("{")
     assert "not readable as a packet" in cli("study", "verify", tmp_path).stderr
