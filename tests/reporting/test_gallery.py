@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 import torch
 from click.testing import Result
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from hdbench.bench import Bench
 from hdbench.data.labels import LABEL_SPACES, VOID
@@ -24,17 +23,6 @@ from hdbench.results import load_result
 Cli = Callable[..., Result]
 SPACE = LABEL_SPACES["camvid"]
 HTML = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def browser_page() -> Iterator[Page]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser.new_page(viewport={"width": 1366, "height": 768})
-        browser.close()
 
 
 def entry(n: int, name: str, iou: float | None, drawn: list[str] | None = None) -> Entry:

@@ -21,7 +21,7 @@ import pytest
 from compositor import start_trace, stop_trace
 from handmade import LEFT, MASK, PACKET, RIGHT, handmade_packet, served
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright
 
 ROWS = "() => JSON.parse(Object.values(sessionStorage)[0] || '{\"rows\": []}').rows"
 ANSWERABLE = "() => !document.querySelector('#hd-left button').hasAttribute('aria-disabled')"
@@ -61,12 +61,6 @@ class Display:
             return "mask"
         assert (LEFT in colours) == (RIGHT in colours), "one image without the other"
         return "pair" if LEFT in colours else "-"
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as playwright:
-        yield playwright
 
 
 @pytest.fixture  # closed after each test: it must not compete with the traced browser

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from handmade import PACKET, handmade_packet, served
-from playwright.sync_api import FrameLocator, Page, sync_playwright
+from playwright.sync_api import Browser, FrameLocator, Page
 
 from hdbench.study.mturk import write_mturk
 from hdbench.study.records import open_study
@@ -127,16 +126,11 @@ def turkle(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": 1366, "height": 900})
-        context.set_default_timeout(120_000)
-        yield context.new_page()
-        browser.close()
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1366, "height": 900})
+    context.set_default_timeout(120_000)
+    yield context.new_page()
+    context.close()
 
 
 def log_in(page: Page, turkle: str, user: str) -> None:
@@ -225,15 +219,13 @@ def test_what_is_clicked_in_turkle_is_what_is_tallied(
         log_in(page, turkle, "admin")
         results = downloaded(turkle, page, tmp_path / "Batch_results.csv")
     found = tally(study, [results], simulated=False)
-    asked = [trial for trials in study.by_packet.values() for trial in trials]
-    assert len(clicked) == len(asked) == len(found.table)
-    assert sorted(found.table["trial"]) == sorted(trial["trial"] for trial in asked)
-    assert set(found.table["source"]) == {"turkle"}
-    assert found.table["void"].isna().all()
-    assert found.table["choice"].tolist() == clicked
-    chosen = found.table["choice"].map({"left": 0, "right": 1})
-    sides = found.table[["left", "right"]].to_numpy()
-    assert found.table["chosen"].tolist() == sides[range(len(sides)), chosen].tolist()
+    asked = [trial["trial"] for trials in study.by_packet.values() for trial in trials]
+    rows = found.table.to_dict("records")
+    assert len(clicked) == len(asked) == len(rows)
+    assert sorted(row["trial"] for row in rows) == sorted(asked)
+    assert [row["choice"] for row in rows] == clicked
+    assert [row["chosen"] for row in rows] == [row[row["choice"]] for row in rows]
+    assert {(row["source"], row["void"]) for row in rows} == {("turkle", None)}
     assert found.missing() == 0
 
 
