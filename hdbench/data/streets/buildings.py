@@ -15,11 +15,10 @@ from hdbench.data.streets.view import RGB, View
 
 _PLASTER: tuple[RGB, ...] = (
     (214, 200, 170), (196, 178, 150), (176, 92, 70), (150, 76, 62), (128, 124, 120),
-    (158, 156, 152), (188, 186, 182), (98, 98, 102), (206, 168, 118), (140, 150, 158),
-    (172, 142, 120), (120, 88, 72), (186, 196, 184), (112, 120, 104), (222, 214, 200),
-    (104, 112, 128), (164, 120, 132), (84, 80, 82),
+    (158, 156, 152), (188, 186, 182), (98, 98, 102), (206, 168, 118), (172, 142, 120),
+    (120, 88, 72), (222, 214, 200),
 )  # fmt: skip
-_ROOFS: tuple[RGB, ...] = ((126, 66, 52), (74, 76, 84), (98, 78, 66), (88, 96, 92))
+_ROOFS: tuple[RGB, ...] = ((122, 68, 54), (84, 82, 86))
 _STONES: tuple[RGB, ...] = ((160, 150, 138), (150, 84, 68), (128, 128, 130), (196, 190, 180))
 _RAILINGS: tuple[RGB, ...] = (
     (70, 72, 74), (206, 204, 196), (112, 80, 56), (60, 90, 70), (140, 142, 144),
@@ -45,14 +44,14 @@ class Facade:
     ) -> None:
         """Choose a style."""
         self.height, self.lamps = height, lamps
-        self.paint = planes(draws.tint(draws.pick(_PLASTER), 14))
-        lighter = draws.uniform(0.62, 1.32)
+        self.paint = planes(draws.tint(draws.pick(_PLASTER), 8))
+        lighter = draws.uniform(0.72, 1.32)
         self.trim = np.minimum(self.paint * np.float32(lighter), 245)
         self.glass = planes(draws.tint((58, 66, 78), 16))
         self.storey = draws.uniform(2.8, 3.6)
-        self.bay = draws.uniform(1.9, 3.4)
-        self.wide = draws.uniform(0.36, 0.66)
-        self.tall = draws.uniform(0.46, 0.68)
+        self.bay = draws.uniform(2.2, 3.0)
+        self.wide = draws.uniform(0.42, 0.58)
+        self.tall = draws.uniform(0.5, 0.64)
         self.texture = draws.pick(("plaster", "brick", "courses", "panels"))
         self.base = draws.uniform(3.2, 4.3)
         self.shop = draws.chance(0.5)

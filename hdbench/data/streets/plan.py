@@ -81,15 +81,13 @@ class Plan:
         return side
 
     def _plan_ground(self, draws: Draws) -> Ground:
-        grey = draws.uniform(66, 118)
+        grey = draws.uniform(74, 116)
         colours = {
             Id.ROAD: draws.tint((grey, grey, grey + draws.uniform(-4, 10)), 6),
             Id.SIDEWALK: draws.tint(
-                draws.pick(((150, 146, 140), (128, 124, 124), (168, 150, 134), (112, 110, 108))), 14
+                draws.pick(((150, 146, 140), (138, 134, 130), (160, 150, 138), (120, 118, 116))), 12
             ),
-            Id.TERRAIN: draws.tint(
-                draws.pick(((96, 112, 60), (78, 100, 54), (128, 120, 70), (120, 104, 78))), 12
-            ),
+            Id.TERRAIN: draws.tint(draws.pick(((92, 112, 60), (82, 104, 56), (108, 112, 64))), 8),
             Id.PARKING: draws.tint((grey + 22, grey + 18, grey + 16), 10),
             Id.RAIL_TRACK: draws.tint((104, 94, 86), 14),
         }

@@ -11,8 +11,7 @@ from hdbench.data.streets.textures import noise
 from hdbench.data.streets.view import RGB, View
 
 _LEAVES: tuple[RGB, ...] = (
-    (70, 104, 48), (86, 112, 56), (54, 84, 52), (104, 120, 60), (58, 92, 40),
-    (128, 108, 54), (146, 92, 48), (92, 98, 78),
+    (70, 104, 48), (80, 108, 54), (62, 92, 50), (92, 112, 56), (112, 106, 56),
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from hdbench.data.streets.plants import tree
 from hdbench.data.streets.vehicles import Box
 from hdbench.data.streets.view import View
 
-_FINE = 18.0  # people, cycles and what is thin stand no farther away than this, in metres
+_FINE = 14.0  # people, cycles and what is thin stand no farther away than this, in metres
 _OVERHANG = 3.5  # how far lamps and crowns reach beyond what stands on the ground, in metres
 
 #: What stands along a side, and how often: in the town, and where it ends.

@@ -51,12 +51,12 @@ LIGHTS = (
           420, (0.55, 0.58, 0.66), 0.0),
     Light("overcast", (172, 178, 186), (206, 208, 210), (0.84, 0.85, 0.86), (0.08, 0.08, 0.08),
           230, (0.86, 0.86, 0.87), 0.05),
-    Light("evening", (98, 112, 160), (244, 186, 136), (0.50, 0.48, 0.54), (0.62, 0.42, 0.22),
-          210, (0.62, 0.62, 0.72), 0.25),
-    Light("dusk", (66, 76, 116), (170, 140, 140), (0.54, 0.54, 0.62), (0.08, 0.06, 0.05),
-          170, (0.80, 0.80, 0.84), 0.45),
+    Light("evening", (98, 112, 160), (244, 186, 136), (0.58, 0.56, 0.60), (0.50, 0.40, 0.28),
+          260, (0.62, 0.62, 0.72), 0.25),
+    Light("dusk", (66, 76, 116), (170, 140, 140), (0.70, 0.68, 0.74), (0.08, 0.06, 0.05),
+          230, (0.80, 0.80, 0.84), 0.45),
     Light("fog", (190, 193, 197), (200, 202, 204), (0.82, 0.83, 0.85), (0.04, 0.04, 0.04),
-          55, (0.92, 0.92, 0.93), 0.2),
+          130, (0.92, 0.92, 0.93), 0.2),
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ class View:
         #: Column of the vanishing point and row of the horizon, in pixels.
         self.centre = draws.uniform(0.86, 1.14) * canvas.height
         self.level = draws.uniform(0.40, 0.48) * canvas.height
-        self.light = draws.weighted(dict(zip(LIGHTS, (20, 24, 20, 16, 11, 9), strict=True)))
+        self.light = draws.weighted(dict(zip(LIGHTS, (22, 30, 22, 14, 6, 6), strict=True)))
         #: -1 or 1: the side of the street from which the sun shines.
         self.sun_side = draws.pick((-1, 1))
         behind = draws.uniform(0.15, 0.7)  # how much the sun stands behind the camera
