@@ -8,6 +8,8 @@ BIN    := $(VENV)/bin
 BENCHMARK ?=
 DATA      ?=
 WORKSPACE ?=
+# Processes that share the tests; the tests of one file stay together.
+WORKERS   ?= 2
 
 .PHONY: quickstart test test-quick lint format clean
 
@@ -17,10 +19,10 @@ quickstart: $(VENV)/.installed
 	  $(if $(DATA),--data-root "$(DATA)") $(if $(WORKSPACE),--workspace "$(WORKSPACE)")
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-quick: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -170,6 +170,7 @@ def foreign_judge(folder: Path, card: SegmenterCard) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_several_judges_rank_the_same_images(cli: Cli, trained: Bench, tmp_path: Path) -> None:
     card = SegmenterCard(
         **json.loads((trained.segmenter_folder() / "segmenter.json").read_text(encoding="utf-8"))

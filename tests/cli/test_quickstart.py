@@ -54,6 +54,7 @@ def test_on_a_dataset_of_the_users_own_a_second_one_computes_nothing(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == stamps
 
 
+@pytest.mark.slow
 def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
     bare_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ def stop_at(call: int, real: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+@pytest.mark.slow
 def test_stopped_at_every_stage_it_goes_on_to_the_same_scores(
     bare_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

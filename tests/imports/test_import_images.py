@@ -205,6 +205,7 @@ def test_two_different_subsets_stand_in_no_common_table(bench: Bench, theirs: Pa
         evaluate(bench, ["one", "two"], 0, judge(bench), CPU)
 
 
+@pytest.mark.slow
 def test_a_subset_reaches_table_and_footnote(cli: Cli, theirs: Path, trained: Bench) -> None:
     (theirs / "val_01.png").unlink()
     assert cli("import-images", "spade", theirs, "--allow-subset").exit_code == 0

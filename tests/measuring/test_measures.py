@@ -176,6 +176,7 @@ def test_a_measure_of_other_images_is_not_shown_and_a_damaged_one_named(bench: B
     assert len(measure_boundaries(bench, [], 0, judge, CPU)) == 4  # made again
 
 
+@pytest.mark.slow
 def test_verbs_print_and_reports_show_them(
     cli: Cli, trained: Bench, weights: dict[str, Any]
 ) -> None:

@@ -166,6 +166,7 @@ class PowerCut(BaseException):
     """Stands for a process that ends without warning."""
 
 
+@pytest.mark.slow
 def test_the_published_schedule_goes_on_where_it_stopped(
     bench: Bench, resnet18: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,7 @@ class PowerCut(BaseException):
     """Stands for a process that ends without warning."""
 
 
+@pytest.mark.slow
 def test_a_crash_does_not_change_the_segmenter(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +193,7 @@ def test_the_card_says_what_was_trained_on(bench: Bench, tmp_path: Path) -> None
     assert card.training["steps"] == 4
 
 
+@pytest.mark.slow
 def test_half_precision_halves_the_file_and_judges_with_what_is_in_it(
     bench: Bench, tmp_path: Path
 ) -> None:

@@ -212,6 +212,7 @@ def test_weights_that_are_not_finite_are_never_saved(
     assert max(path.name for path in folder.iterdir()) == "step-00000004.pt"
 
 
+@pytest.mark.slow
 def test_other_vgg_weights_do_not_continue_a_run(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
