@@ -14,6 +14,7 @@ ROOMS = (
     "errors",
     "storage",
     "provenance",
+    "significance",
     "schema",
     "library",
     "workspace",

@@ -20,11 +20,10 @@ from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.recounting import OVERALL, counting_of, rescored_many
 from hdbench.results import ORACLE, Result
 from hdbench.schema.scoring import Counting
+from hdbench.significance import LEVEL, Interval
 
 #: Resamples of a bootstrap, and sign flips of a permutation test.
 RESAMPLES = 2000
-#: The share of resamples that an interval holds.
-LEVEL = 0.95
 #: The seed of every resample that hdbench prints.
 SEED = 0
 #: What an interval is, for whoever reads a table.
@@ -34,14 +33,6 @@ NOTE = (
 )
 
 _SLACK = 1e-12  # what rounding may move a permuted difference that is equal in truth
-
-
-@dataclass(frozen=True)
-class Interval:
-    """The bounds of a percentile interval, in the score's own unit."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -241,23 +232,6 @@ def permutation_test(
         else:
             p_values[score] = float((1 + far.sum()) / (1 + resamples))
     return p_values
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values of a family, corrected by Holm (Scandinavian J. of Statistics, 1979).
-
-    Args:
-        p_values: of every test of the family, in any order.
-
-    Returns:
-        In the same order: each is at most the chosen error rate where its test rejects.
-    """
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    stepped = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
-    corrected = np.empty(len(p_values))
-    corrected[order] = stepped
-    return corrected.tolist()
 
 
 def in_words(

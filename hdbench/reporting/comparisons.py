@@ -9,7 +9,7 @@ import pandas as pd
 from hdbench.evaluation.agreement import Agreement, Judgment, ranks
 from hdbench.evaluation.comparing import Comparison, Pair
 from hdbench.evaluation.uncertainty import in_words, intervals_of
-from hdbench.reporting.tables import NOTHING, OVERALL_COLUMNS, number, score_cell
+from hdbench.reporting.tables import NOTHING, OVERALL_COLUMNS, number, p_words, score_cell
 from hdbench.results import Result
 
 _SCORES = {score: (title, factor, digits) for title, score, factor, digits in OVERALL_COLUMNS[:2]}
@@ -63,8 +63,8 @@ def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
             [
                 title,
                 in_words(found.value, found.interval, factor, digits, "+") or NOTHING,
-                _p_value(found.p_value),
-                _p_value(pair.corrected),
+                p_words(found.p_value),
+                p_words(pair.corrected),
             ]
         )
     index = pd.Index([f"{pair.ours} - {pair.theirs}" for pair in pairs], name="methods")
@@ -111,7 +111,3 @@ def agreement_table(agreements: Sequence[Agreement]) -> pd.DataFrame:
     index = pd.Index([f"{entry.ours} and {entry.theirs}" for entry in agreements], name="judges")
     columns = ["score", "Kendall's tau", "methods", "pairs ranked the other way round"]
     return pd.DataFrame(lines, index=index, columns=columns)
-
-
-def _p_value(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"

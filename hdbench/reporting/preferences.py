@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from hdbench.errors import UsageError, counted
-from hdbench.reporting.tables import NOTHING, render
+from hdbench.reporting.tables import NOTHING, number, p_words, render
 from hdbench.schema.preference_report import Comparison, PreferenceReport
+from hdbench.significance import holm
 from hdbench.study.prose import SIMULATED_MARK
-from hdbench.study.statistics import holm
 
 
 def tally_text(analysis: dict[str, Any]) -> str:
@@ -39,17 +39,16 @@ def tally_text(analysis: dict[str, Any]) -> str:
 def _pair_table(analysis: dict[str, Any]) -> pd.DataFrame:
     lines = []
     for row in analysis["pairs"]:
-        p_value = row.get("clustered_p_value_holm")
         lines.append(
             {
                 "judgments": f"{row['n']:,}",
                 "preferred %": percent(row["share"]),
                 "95 % interval": interval(row.get("clustered")),
-                "p (Holm)": NOTHING if p_value is None else p_short(p_value),
+                "p (Holm)": p_words(row.get("clustered_p_value_holm")),
                 "Wilson": interval(row.get("wilson")),
-                "exact p": NOTHING if row["share"] is None else p_short(row["p_value"]),
-                "design effect": _number(row.get("design_effect"), 1),
-                "alpha": _number(row["alpha"], 2),
+                "exact p": p_words(row.get("p_value")),
+                "design effect": number(row.get("design_effect"), 1, 1),
+                "alpha": number(row["alpha"], 1, 2),
                 "no exclusions": percent(row["all_sessions"]["share"]),
                 "interval": interval(row["all_sessions"].get("clustered")),
             }
@@ -62,7 +61,7 @@ def _duration_table(analysis: dict[str, Any]) -> pd.DataFrame:
     lines = [
         {
             "planned ms": str(row["planned_ms"]),
-            "measured ms": _number(row["measured_ms"], 0),
+            "measured ms": number(row["measured_ms"], 1, 0),
             "judgments": f"{row['n']:,}",
             "preferred %": percent(row["share"]),
             "95 % interval": interval(row.get("clustered")),
@@ -81,7 +80,7 @@ def _trend_lines(analysis: dict[str, Any]) -> str:
             low, high = row["interval"]["low"], row["interval"]["high"]
             said = (
                 f"logit {row['slope']:+.3f} [{low:+.3f}, {high:+.3f}] for each doubling of the "
-                f"time, p {p_short(row['p_value'])}"
+                f"time, p {p_words(row['p_value'])}"
             )
         lines.append(f"\ntrend of {row['a']} over {row['b']}: {said}")
     return "".join(lines)
@@ -103,7 +102,7 @@ def _side_lines(analysis: dict[str, Any]) -> list[str]:
         return []
     return [
         f"left side chosen: {percent(side['share'])} % {interval(side['clustered'])}, "
-        f"exact p {p_short(side['p_value'])}"
+        f"exact p {p_words(side['p_value'])}"
     ]
 
 
@@ -114,7 +113,7 @@ def _metric_lines(analysis: dict[str, Any]) -> list[str]:
         if said is None:
             ends = row["pearson_interval"]
             said = (
-                f"Spearman {row['spearman']:+.2f} (p {p_short(row['spearman_p_value'])}), Pearson "
+                f"Spearman {row['spearman']:+.2f} (p {p_words(row['spearman_p_value'])}), Pearson "
                 f"{row['pearson']:+.2f} [{ends['low']:+.2f}, {ends['high']:+.2f}], "
                 f"{counted(row['images'], 'image')}"
             )
@@ -247,7 +246,7 @@ def preference_table(
                 f"{row.rate['n']:,}",
                 percent(row.rate["share"]),
                 interval(row.rate["clustered"]),
-                NOTHING if p_value is None else p_short(p_value),
+                p_words(p_value),
             ]
         lines.append([*line, NOTHING if row.published is None else f"{row.published:g}"])
     if any(row.published is not None for row in found):
@@ -266,12 +265,3 @@ def percent(share: float | None) -> str:
 def interval(ends: dict[str, float] | None) -> str:
     """Return the ends of an interval in per cent."""
     return NOTHING if not ends else f"[{100 * ends['low']:.1f}, {100 * ends['high']:.1f}]"
-
-
-def p_short(value: float) -> str:
-    """Return a p-value with three digits."""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return NOTHING if value is None else f"{value:.{digits}f}"

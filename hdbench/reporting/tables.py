@@ -7,10 +7,11 @@ from typing import Literal
 
 import pandas as pd
 
-from hdbench.evaluation.uncertainty import Interval, Intervals, in_words
+from hdbench.evaluation.uncertainty import Intervals, in_words
 from hdbench.results import ORACLE, Result, oracle_ratio
 from hdbench.schema.method import Method
 from hdbench.schema.report import Column, Report, Row, Score
+from hdbench.significance import Interval
 from hdbench.study.prose import escaped
 from hdbench.study.rendering import neutralised
 
@@ -206,6 +207,13 @@ def _published(row: Row, column: Column) -> str:
     if row.published is None or column.score not in row.published:
         return NOTHING
     return number(row.published[column.score], 1, column.digits)
+
+
+def p_words(value: float | None) -> str:
+    """Return a p-value with three digits, or that there is none."""
+    if value is None:
+        return NOTHING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def number(value: float | None, factor: float, digits: int, sign: str = "") -> str:

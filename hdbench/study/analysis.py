@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 
 from hdbench.provenance import versions
+from hdbench.significance import LEVEL, holm
 from hdbench.study.ranking import bradley_terry, trend_over_time
 from hdbench.study.statistics import (
-    LEVEL,
     Share,
     correlate,
-    holm,
     krippendorff_alpha,
     share_of,
 )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hdbench.study.statistics import LEVEL, Interval, codes
+from hdbench.significance import LEVEL, Interval
+from hdbench.study.statistics import codes
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,13 @@ SD of 0.6 and an image SD of 1 on the logit scale a nominal 95 % covers 50 to 70
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: Level of every interval.
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval of a share, both ends in [0, 1]."""
-
-    low: float
-    high: float
+from hdbench.significance import LEVEL, Interval
 
 
 @dataclass(frozen=True)
@@ -177,16 +167,6 @@ def codes(names: ArrayLike) -> NDArray[np.int64]:
     import pandas as pd
 
     return pd.factorize(np.asarray(names))[0].astype(np.int64)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values that hold for a whole family of tests (Holm, Scand. J. Statistics 1979)."""
-    if not p_values:
-        return []
-    from statsmodels.stats.multitest import multipletests
-
-    corrected: Any = multipletests(p_values, method="holm")[1]
-    return [float(value) for value in corrected]
 
 
 def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float | None:

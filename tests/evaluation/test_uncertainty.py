@@ -17,9 +17,7 @@ from hdbench.errors import UsageError
 from hdbench.evaluation.confusion import scores_of
 from hdbench.evaluation.recounting import OVERALL, rescored, rescored_many
 from hdbench.evaluation.uncertainty import (
-    Interval,
     bootstrap,
-    holm,
     in_words,
     interval_records,
     intervals_of,
@@ -30,6 +28,7 @@ from hdbench.evaluation.uncertainty import (
 )
 from hdbench.library import Library
 from hdbench.schema.scoring import Counting
+from hdbench.significance import Interval
 
 STANDARD = Library().scoring("camvid-std-v1").counting
 AVERAGED = STANDARD.model_copy(update={"accumulation": "images"})
@@ -304,21 +303,3 @@ def test_images_that_are_no_pairs_are_refused() -> None:
             paired_differences(ours, theirs, STANDARD)
         with pytest.raises(UsageError, match="score both under one convention"):
             permutation_test(ours, theirs, STANDARD)
-
-
-# -- families -------------------------------------------------------------------------------------
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5]) == [0.5]
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-@pytest.mark.parametrize("tests", [1, 2, 5, 28])
-def test_statsmodels_corrects_the_same(tests: int) -> None:
-    multitest = pytest.importorskip("statsmodels.stats.multitest")
-    p_values = np.random.default_rng(tests).beta(0.3, 3, tests).round(3)  # with ties
-    theirs = multitest.multipletests(p_values, method="holm")[1]
-    assert np.allclose(holm(p_values.tolist()), theirs, atol=1e-12)

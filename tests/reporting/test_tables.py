@@ -12,7 +12,7 @@ from conftest import made_result
 from hdbench.errors import HdbenchError
 from hdbench.evaluation.agreement import Judgment, agreements
 from hdbench.evaluation.comparing import compare, compare_all
-from hdbench.evaluation.uncertainty import Interval, Intervals, intervals_of
+from hdbench.evaluation.uncertainty import Intervals, intervals_of
 from hdbench.library import Library
 from hdbench.reporting.build import build_table
 from hdbench.reporting.comparisons import (
@@ -30,6 +30,7 @@ from hdbench.reporting.tables import (
     with_rows_of,
 )
 from hdbench.results import Result
+from hdbench.significance import Interval
 
 
 def result(method: str, accuracy: float, mean_iou: float | None, **choices: object) -> Result:

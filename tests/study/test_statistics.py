@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from populations import Population, coverage
-from scipy.stats import binomtest, false_discovery_control, t
+from scipy.stats import binomtest, t
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
@@ -15,7 +15,6 @@ from hdbench.study.statistics import (
     cluster_variance,
     clustered_interval,
     correlate,
-    holm,
     krippendorff_alpha,
     share_of,
     wilson_interval,
@@ -125,14 +124,6 @@ def test_coverage_is_93_to_97_percent() -> None:
     found = coverage(Population(0.5, 0.6, 1.0), 2000, np.random.default_rng(0))
     assert 0.93 <= found.clustered <= 0.97
     assert found.naive <= 0.6
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.6, 0.7]) == [1, 1]
-    assert holm([]) == []
-    values = [0.001, 0.2, 0.03, 0.04]  # never below what controls only the false discovery rate
-    assert np.all(np.array(holm(values)) >= false_discovery_control(values) - 1e-12)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -1,0 +1,35 @@
+"""How sure a number is: the interval that it bears, and p-values that hold for a family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: Level of every interval.
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval, in the unit of what it is an interval of."""
+
+    low: float
+    high: float
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values of a family, corrected by Holm (Scandinavian J. of Statistics, 1979).
+
+    Args:
+        p_values: of every test of the family, in any order.
+
+    Returns:
+        In the same order: each is at most the chosen error rate where its test rejects.
+    """
+    if not p_values:
+        return []
+    from statsmodels.stats.multitest import multipletests
+
+    corrected: Any = multipletests(p_values, method="holm")[1]
+    return [float(value) for value in corrected]
