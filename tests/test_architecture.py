@@ -13,6 +13,7 @@ PACKAGE = ROOT / "hdbench"
 ROOMS = (
     "errors",
     "storage",
+    "inert",
     "provenance",
     "significance",
     "schema",

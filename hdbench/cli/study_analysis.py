@@ -205,7 +205,7 @@ def tally(
     metrics = image_scores(scores, study.methods) if scores else {}
     found = tallied(study, files, simulated=simulated)
     analysis = analyse(found, metrics)
-    folder = output or tally_folder(study, simulated=simulated)
+    folder = output or tally_folder(packet, simulated=simulated)
     paths = write_tally(folder, found.table, analysis, methods_paragraph(found, analysis))
     paths |= write_tally_figures(folder, analysis)
     click.echo(json.dumps(analysis, indent=2) if as_json else tally_text(analysis))

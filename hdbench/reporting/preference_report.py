@@ -15,8 +15,8 @@ from hdbench.reporting.preferences import findings, measured_by, preference_tabl
 from hdbench.reporting.tables import Format, render
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.storage import write_atomically
-from hdbench.study.export import SUMMARY_FILE, read_summary
-from hdbench.study.files import RESULTS_FOLDER, STUDY_FILE
+from hdbench.study.export import SUMMARY_FILE, read_summary, tally_folder
+from hdbench.study.files import STUDY_FILE
 from hdbench.study.prose import SIMULATED_MARK
 
 
@@ -61,7 +61,7 @@ def tallied_packets(studies: Path, *, simulated: bool) -> list[Path]:
 
 
 def _summary_path(folder: Path, simulated: bool) -> Path:
-    return folder / RESULTS_FOLDER / ("tally-simulated" if simulated else "tally") / SUMMARY_FILE
+    return tally_folder(folder, simulated=simulated) / SUMMARY_FILE
 
 
 def _only_simulated(folder: Path) -> str:

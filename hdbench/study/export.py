@@ -10,21 +10,20 @@ from typing import Any
 import pandas as pd
 
 from hdbench.errors import DataError
+from hdbench.inert import neutralised
 from hdbench.provenance import canonical_json
 from hdbench.storage import write_atomically
 from hdbench.study.analysis import SCHEMA
 from hdbench.study.files import RESULTS_FOLDER
-from hdbench.study.records import StudyRecord
-from hdbench.study.rendering import neutralised
 
 JUDGMENTS_CSV = "judgments.csv"
 SUMMARY_FILE = "summary.json"
 METHODS_FILE = "methods.md"
 
 
-def tally_folder(study: StudyRecord, *, simulated: bool) -> Path:
-    """Return where a tally's files go; simulated ones have a folder of their own."""
-    return study.folder / RESULTS_FOLDER / ("tally-simulated" if simulated else "tally")
+def tally_folder(packet: Path, *, simulated: bool) -> Path:
+    """Return where the files of a packet's tally go; simulated ones have a folder of their own."""
+    return packet / RESULTS_FOLDER / ("tally-simulated" if simulated else "tally")
 
 
 def judgments_csv(table: pd.DataFrame) -> bytes:

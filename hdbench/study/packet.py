@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from hdbench.bench import Bench
 from hdbench.errors import DataError, HdbenchError, UsageError, counted, listing
+from hdbench.inert import neutralised
 from hdbench.provenance import canonical_json, differing_fields, digest, file_digest, versions
 from hdbench.schema.study import StudyProtocol
 from hdbench.storage import folder_atomically
@@ -39,7 +40,6 @@ from hdbench.study.rendering import (
     by_packet,
     hex_name,
     image_names,
-    neutralised,
     public_packet,
     trial_rows,
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 from hdbench.errors import counted
+from hdbench.inert import escaped
 from hdbench.study.tally import Tally
 
 SIMULATED_MARK = (
@@ -48,11 +48,6 @@ def p_text(value: float) -> str:
 def joined(words: Sequence[str]) -> str:
     """Return ``a``, ``a and b``, or ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def escaped(name: str) -> str:
-    """Return a name as inert Markdown and HTML."""
-    return "".join(f"\\{c}" if c in "\\`*_[]|#~" else c for c in html.escape(name, quote=False))
 
 
 def _asked(tally: Tally, analysis: dict[str, Any]) -> str:

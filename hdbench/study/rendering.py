@@ -146,8 +146,3 @@ def by_packet(rows: Iterable[Mapping[str, Any]]) -> dict[int, list[Mapping[str, 
     for row in rows:
         packets.setdefault(row["packet"], []).append(row)
     return packets
-
-
-def neutralised(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: an apostrophe goes before it."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

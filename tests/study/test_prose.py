@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from small_packet import protocol_of, submission, write_own, write_packet
 
+from hdbench.inert import escaped
 from hdbench.study.analysis import analyse
-from hdbench.study.prose import escaped, joined, methods_paragraph, p_text
+from hdbench.study.prose import joined, methods_paragraph, p_text
 from hdbench.study.records import open_study
 from hdbench.study.tally import tally
 

@@ -30,7 +30,7 @@ def test_a_built_packet_is_answered_and_tallied(packet: Path) -> None:
     assert [row["all_sessions"]["n"] for row in analysis["pairs"]] == [6, 6, 6]
     text = methods_paragraph(found, analysis)
     assert "alpha, beta and oracle (photographs)" in text
-    folder = tally_folder(study, simulated=True)
+    folder = tally_folder(packet, simulated=True)
     paths = write_tally(folder, found.table, analysis, text)
     assert read_summary(paths["summary"])["counts"] == json.loads(json.dumps(analysis["counts"]))
     assert not [line for finding in verify(packet) for line in finding.violations]
