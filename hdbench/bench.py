@@ -107,6 +107,12 @@ class Bench:
         return self._scenes(self.benchmark.segmenter.split)
 
     @cached_property
+    def perceptual_scenes(self) -> list[SceneFiles]:
+        """The split that the benchmark's perceptual network learns from; none without a recipe."""
+        training = self.benchmark.perceptual.training
+        return [] if training is None else self._scenes(training.split)
+
+    @cached_property
     def train_data(self) -> list[list[str]]:
         """Name of each training scene, and SHA-256 of what is learnt from it, once decoded.
 
@@ -122,6 +128,11 @@ class Bench:
     def judge_data(self) -> list[list[str]]:
         """The like of ``train_data`` for the scenes that the segmenter learns from."""
         return self._data(self.judge_scenes)
+
+    @cached_property
+    def perceptual_data(self) -> list[list[str]]:
+        """The like of ``train_data`` for the scenes that the perceptual network learns from."""
+        return self._data(self.perceptual_scenes)
 
     @cached_property
     def test_label_digests(self) -> list[str]:
@@ -177,6 +188,10 @@ class Bench:
     def segmenter_folder(self) -> Path:
         """Return where ``segmenter train`` puts its outcome; the seed is always 0."""
         return self.workspace.segmenter(self.benchmark.name, 0)
+
+    def perceptual_folder(self) -> Path:
+        """Return where ``perceptual train`` puts its outcome; the seed is always 0."""
+        return self.workspace.perceptual(self.benchmark.name, 0)
 
     def judge_folder(self) -> Path:
         """Return where the segmenter that judges lies: in the workspace, or in the library.

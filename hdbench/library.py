@@ -8,12 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from hdbench.errors import LibraryError, suggestion
 from hdbench.schema.base import LibraryFile, parse
-from hdbench.schema.benchmark import OWN, Benchmark
+from hdbench.schema.benchmark import OWN, VGG19_IMAGENET, Benchmark
+from hdbench.schema.generator import GENERATOR_CARD
 from hdbench.schema.method import KINDS, Method
+from hdbench.schema.perceptual import PERCEPTUAL_CARD
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
@@ -26,6 +29,8 @@ class Shelf:
 
     kind: str
     folder: str
+    #: Where its entries are folders of trained weights: the JSON file in each that says what it is.
+    card: str | None = None
 
 
 METHODS = Shelf("method", "models")
@@ -33,11 +38,22 @@ BENCHMARKS = Shelf("benchmark", "protocols/benchmarks")
 SCORINGS = Shelf("scoring", "protocols/scoring")
 STUDIES = Shelf("study", "protocols/studies")
 REPORTS = Shelf("report", "reports")
-#: Its entries are folders, each with a card; the other shelves hold TOML files.
-SEGMENTERS = Shelf("segmenter", "models/weights")
 SHELVES = (METHODS, BENCHMARKS, SCORINGS, STUDIES, REPORTS)
 #: What a segmenter's folder says it is (``hdbench.segmentation.segmenter.SegmenterCard``).
 CARD_FILE = "segmenter.json"
+SEGMENTERS = Shelf("segmenter", "models/weights", CARD_FILE)
+PERCEPTUALS = Shelf("perceptual network", "models/weights", PERCEPTUAL_CARD)
+GENERATORS = Shelf("generator", "models/weights", GENERATOR_CARD)
+#: What ships trained.
+WEIGHTS = (SEGMENTERS, PERCEPTUALS, GENERATORS)
+
+
+#: What ``hdbench list`` says of weights that ship, from their cards.
+_TITLES = {
+    SEGMENTERS: "{architecture} on {encoder}, trained on {trained_on}",
+    PERCEPTUALS: "{architecture} network, trained on {trained_on}",
+    GENERATORS: "{method} of benchmark {benchmark}, seed {seed}, {steps} steps",
+}
 
 
 def library_root() -> Path:
@@ -134,10 +150,20 @@ class Library:
         return parse(Report, content, where)
 
     @cached_property
+    def shipped(self) -> dict[Shelf, dict[str, Path]]:
+        """The folder of all trained weights that ship, by shelf and name."""
+        return {
+            shelf: {
+                card.parent.name: card.parent
+                for card in sorted((self.root / shelf.folder).glob(f"[!.]*/{shelf.card}"))
+            }
+            for shelf in WEIGHTS
+        }
+
+    @property
     def segmenters(self) -> dict[str, Path]:
         """The folder of every segmenter that ships, by name."""
-        cards = sorted((self.root / SEGMENTERS.folder).glob(f"[!.]*/{CARD_FILE}"))
-        return {card.parent.name: card.parent for card in cards}
+        return self.shipped[SEGMENTERS]
 
     def segmenter(self, name: str) -> Path:
         """Return the folder of a segmenter that ships, by name or path.
@@ -145,34 +171,48 @@ class Library:
         Raises:
             LibraryError: there is none.
         """
-        if not self._has(SEGMENTERS, name):
+        return self._weights(SEGMENTERS, name)
+
+    def perceptual(self, name: str) -> Path:
+        """Return the folder of a perceptual network that ships, by name or path.
+
+        A segmenter's folder is returned too, for the reader of its card to refuse with the reason.
+
+        Raises:
+            LibraryError: there is none.
+        """
+        return self._weights(SEGMENTERS if self._has(SEGMENTERS, name) else PERCEPTUALS, name)
+
+    def _weights(self, shelf: Shelf, name: str) -> Path:
+        if not self._has(shelf, name):
             if _is_path(name):
-                raise LibraryError(f"{name}: no segmenter here; expected a folder with {CARD_FILE}")
-            hint = suggestion(name, self.segmenters)
-            raise LibraryError(f"no segmenter '{name}' in {SEGMENTERS.folder}/{hint}")
-        return Path(name) if _is_path(name) else self.segmenters[name]
+                raise LibraryError(
+                    f"{name}: no {shelf.kind} here; expected a folder with {shelf.card}"
+                )
+            hint = suggestion(name, self.shipped[shelf])
+            raise LibraryError(f"no {shelf.kind} '{name}' in {shelf.folder}/{hint}")
+        return Path(name) if _is_path(name) else self.shipped[shelf][name]
 
     def title(self, shelf: Shelf, name: str) -> str:
         """Return what an entry of any shelf is called; raises LibraryError like ``method``."""
-        if shelf == SEGMENTERS:
-            card = self._card(name)
-            return "{architecture} on {encoder}, trained on {trained_on}".format(**card)
-        return self.load(shelf, name).title
+        if shelf.card is None:
+            return self.load(shelf, name).title
+        return _TITLES[shelf].format_map(self._card(shelf, name))
 
     def resolved(self, shelf: Shelf, name: str) -> str:
         """Return an entry of any shelf as it is used, as JSON; raises LibraryError like ``method``.
 
-        What a file extends is in it; a segmenter's card is JSON already.
+        What a file extends is in it; the card of trained weights is JSON already.
         """
-        if shelf == SEGMENTERS:
-            return json.dumps(self._card(name), indent=2)
-        return self.load(shelf, name).model_dump_json(indent=2)
+        if shelf.card is None:
+            return self.load(shelf, name).model_dump_json(indent=2)
+        return json.dumps(self._card(shelf, name), indent=2)
 
     def find(self, name: str) -> tuple[Shelf, Path]:
         """Return the shelf and file of a name or path, whatever its kind.
 
-        A segmenter's file is its card. A file outside the library shows its kind by what it
-        extends, else by its content: a ``kind`` makes it a method, ``[data]`` a benchmark,
+        The file of trained weights is their card. A file outside the library shows its kind by what
+        it extends, else by its content: a ``kind`` makes it a method, ``[data]`` a benchmark,
         ``[counting]`` a scoring convention, ``[question]`` a study, ``rows`` or
         ``comparisons`` a report.
 
@@ -184,9 +224,12 @@ class Library:
         for shelf, names in self.files.items():
             if name in names:
                 return shelf, names[name]
-        if name in self.segmenters:
-            return SEGMENTERS, self.segmenters[name] / CARD_FILE
-        known = [known for names in (*self.files.values(), self.segmenters) for known in names]
+        for shelf, folders in self.shipped.items():
+            if name in folders:
+                assert shelf.card is not None
+                return shelf, folders[name] / shelf.card
+        shelves = (*self.files.values(), *self.shipped.values())
+        known = [known for names in shelves for known in names]
         raise LibraryError(f"nothing in the library is named '{name}'{suggestion(name, known)}")
 
     def load(self, shelf: Shelf, name: str) -> LibraryFile:
@@ -210,11 +253,12 @@ class Library:
                     lines += self._dangling(loaded, self._where(path))
                 except LibraryError as error:
                     lines += str(error).splitlines()
-        for name in self.segmenters:
-            try:
-                self._card(name)
-            except LibraryError as error:
-                lines.append(str(error))
+        for shelf, folders in self.shipped.items():
+            for name in folders:
+                try:
+                    self._card(shelf, name)
+                except LibraryError as error:
+                    lines.append(str(error))
         return lines
 
     def problems_in(self, paths: Iterable[Path]) -> list[str]:
@@ -258,6 +302,8 @@ class Library:
                 references = [("scoring", loaded.scoring, SCORINGS)]
                 if loaded.judge != OWN:
                     references.append(("judge", loaded.judge, SEGMENTERS))
+                if loaded.perceptual.name not in (OWN, VGG19_IMAGENET):
+                    references.append(("[perceptual] name", loaded.perceptual.name, PERCEPTUALS))
             case Report():
                 references = [
                     (f"row '{row.title}': method", row.method, METHODS)
@@ -280,25 +326,26 @@ class Library:
         ]
 
     def _entries(self, shelf: Shelf) -> dict[str, Path]:
-        return self.segmenters if shelf == SEGMENTERS else self.files[shelf]
+        return self.files[shelf] if shelf.card is None else self.shipped[shelf]
 
     def _has(self, shelf: Shelf, name: str) -> bool:
         """Return whether a name is on a shelf, or a path leads to what the shelf holds."""
         if not _is_path(name):
             return name in self._entries(shelf)
-        return (Path(name) / CARD_FILE if shelf == SEGMENTERS else Path(name)).is_file()
+        return (Path(name) / (shelf.card or "")).is_file()
 
-    def _card(self, name: str) -> dict[str, Any]:
-        """Return what the card of a segmenter that ships says; its tensors are not looked at."""
-        path = self.segmenter(name) / CARD_FILE
+    def _card(self, shelf: Shelf, name: str) -> dict[str, Any]:
+        """Return what the card of weights that ship says; their tensors are not looked at."""
+        assert shelf.card is not None
+        path = self._weights(shelf, name) / shelf.card
         try:
             card = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise LibraryError(f"{self._where(path)}: not readable as JSON: {error}") from None
-        expected = {"architecture", "encoder", "trained_on"}
+        expected = {field for _, field, _, _ in Formatter().parse(_TITLES[shelf]) if field}
         if not isinstance(card, dict) or not expected <= card.keys():
             raise LibraryError(
-                f"{self._where(path)}: not a segmenter's card; expected a table with "
+                f"{self._where(path)}: not a {shelf.kind}'s card; expected a table with "
                 f"{', '.join(sorted(expected))}"
             )
         return card

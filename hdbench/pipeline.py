@@ -18,11 +18,12 @@ from hdbench.imports.record import scenes_of
 from hdbench.judging import choices_under, native_scoring, score_photographs, scored, why_no_native
 from hdbench.library import CARD_FILE, METHODS
 from hdbench.measures import measures_of
+from hdbench.perceptual.choice import perceptual_of
 from hdbench.provenance import differing_fields
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import with_rows_of
 from hdbench.results import NATIVE_ORACLE, ORACLE, Result, load_result
-from hdbench.runs import image_files, require_trained, run_digest, seed_of, synthesize_method
+from hdbench.runs import image_files, run_digest, seed_of, synthesize_method, trained_generator
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.benchmark import OWN
@@ -57,7 +58,7 @@ def train_method(
         bench.train_data,
         bench.run_folder(method.name, seed),
         machine,
-        vgg_weights,
+        perceptual_of(bench, method, vgg_weights),
         restart,
     )
 
@@ -191,7 +192,7 @@ def evaluate_under(
     bench = scenes_of(bench, chosen)
     for method in chosen:  # before minutes are spent on the others
         if isinstance(method, Pix2PixHD):
-            require_trained(bench, method, seed)
+            trained_generator(bench, method, seed)
     for scoring in scorings:
         require_fitting(segmenter, bench.space, bench.benchmark.size, scoring)
     known = {method.name for method in chosen}

@@ -10,7 +10,7 @@ from hdbench.bench import Bench
 from hdbench.errors import UsageError
 from hdbench.evaluation.gate import gate_notes
 from hdbench.judging import score_native
-from hdbench.networks.perceptual import load_vgg19
+from hdbench.perceptual.choice import perceptual_of
 from hdbench.pipeline import (
     evaluate,
     open_segmenter,
@@ -58,8 +58,9 @@ def quickstart(
     if not isinstance(method, Pix2PixHD):
         raise UsageError(f"'{method_name}' is of kind '{method.kind}' and learns nothing")
     require_fitting_size(method, bench.benchmark)
-    if method.loss.vgg > 0:
-        load_vgg19(vgg_weights)  # found missing now, not after the judge's training
+    perceptual = perceptual_of(bench, method, vgg_weights)
+    if perceptual is not None:
+        perceptual.load()  # found missing now, not after the judge's training
     bench.require_scoring()
     ships = bench.benchmark.judge != OWN
     segmenter = open_segmenter(bench, None, machine.device) if ships else None

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from hdbench.bench import Bench
 from hdbench.data.layouts import SceneFiles
 from hdbench.errors import CheckpointError
 from hdbench.imports.record import imported_paths, load_import
+from hdbench.library import GENERATORS, Library
+from hdbench.perceptual.choice import perceptual_of
 from hdbench.provenance import digest
+from hdbench.runtime.checkpoint import require_weights
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
+from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
 from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
 from hdbench.synthesis import (
     Synthesizer,
@@ -22,7 +27,7 @@ from hdbench.synthesis import (
     image_paths,
     write_images,
 )
-from hdbench.training.loop import GENERATOR_FILE, run_identity
+from hdbench.training.loop import run_identity
 
 
 def seed_of(method: Method, seed: int) -> int:
@@ -56,8 +61,7 @@ def synthesize_method(
         return imported_paths(bench, method)
     made_by = [digest(images_identity(bench, method, seed))]
     if isinstance(method, Pix2PixHD):
-        require_trained(bench, method, seed)
-        made_by += bench.file_digests.of([bench.run_folder(method.name, seed) / GENERATOR_FILE])
+        made_by += bench.file_digests.of([trained_generator(bench, method, seed)])
     digests = bench.train_map_digests if training else bench.test_map_digests
     return write_images(
         lambda: _synthesizer(bench, method, seed, device),
@@ -99,8 +103,6 @@ def synthesize_again(
     if isinstance(method, Images):
         imported_paths(bench, method)
         return image_paths(bench.image_folder(method.name, seed), scenes)
-    if isinstance(method, Pix2PixHD):
-        require_trained(bench, method, seed)
     return write_images(
         lambda: _synthesizer(bench, method, seed, device),
         scenes,
@@ -117,29 +119,69 @@ def _synthesizer(
 ) -> Synthesizer:
     if isinstance(method, Floor):
         return floor_synthesizer(method, bench.training_set)
-    weights = bench.run_folder(method.name, seed) / GENERATOR_FILE
+    weights = trained_generator(bench, method, seed)
     return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
 
 
-def require_trained(bench: Bench, method: Pix2PixHD, seed: int) -> None:
-    """Check that a method is trained to its end, as it is configured now.
+def trained_generator(bench: Bench, method: Pix2PixHD, seed: int) -> Path:
+    """Return the weights of a method that is trained to its end, as it is configured now.
+
+    The workspace's own run comes first; where it has none that is finished, a generator that ships
+    serves, if the identity on its card is that of this run.
 
     Raises:
-        CheckpointError: it is not; the message names the command.
+        CheckpointError: there is neither; the message names the command.
     """
     folder = bench.run_folder(method.name, seed)
+    identity = images_identity(bench, method, seed)
+    begun = (folder / IDENTITY_FILE).is_file()
+    if begun:
+        require_identity(folder, identity)
+        if (folder / GENERATOR_WEIGHTS).is_file():
+            return folder / GENERATOR_WEIGHTS
+    shipped = shipped_generator(bench.library, identity)
+    if shipped is not None:
+        return shipped / GENERATOR_WEIGHTS
     command = f"'hdbench train {method.name}" + (f" --seed {seed}'" if seed else "'")
-    if not (folder / IDENTITY_FILE).is_file():
-        raise CheckpointError(
-            f"{folder}: '{method.name}' is not trained on '{bench.benchmark.name}' yet.\n"
-            f"Next: {command}"
-        )
-    require_identity(folder, images_identity(bench, method, seed))
-    if not (folder / GENERATOR_FILE).is_file():
+    if begun:
         raise CheckpointError(
             f"{folder}: training of '{method.name}' has not reached its end.\n"
             f"Next: {command} goes on where it stopped"
         )
+    raise CheckpointError(
+        f"{folder}: '{method.name}' is not trained on '{bench.benchmark.name}' yet.\n"
+        f"Next: {command}"
+    )
+
+
+def shipped_generator(library: Library, identity: dict[str, Any]) -> Path | None:
+    """Return the folder of the generator that ships for a run's identity, or None.
+
+    Raises:
+        CheckpointError: a card is damaged, or the weights are not those that it names.
+    """
+    for folder in library.shipped[GENERATORS].values():
+        card = read_generator_card(folder)
+        if card.identity == identity:
+            require_weights(folder / GENERATOR_WEIGHTS, card.weights)
+            return folder
+    return None
+
+
+def read_generator_card(folder: Path) -> GeneratorCard:
+    """Return the card of a trained generator's folder.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    path = folder / GENERATOR_CARD
+    try:
+        return GeneratorCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path}: not a generator's card ({str(error).splitlines()[0]}).\n"
+            "Next: install hdbench again, or train it again with 'hdbench train'"
+        ) from None
 
 
 def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int) -> dict[str, Any]:
@@ -147,7 +189,8 @@ def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int)
     if isinstance(method, Images):
         return load_import(bench, method).identity
     if isinstance(method, Pix2PixHD):
-        return run_identity(method, bench.benchmark, seed, bench.train_data)
+        choice = perceptual_of(bench, method)
+        return run_identity(method, bench.benchmark, seed, bench.train_data, choice)
     return {
         "kind": "floor",
         "version": 2,

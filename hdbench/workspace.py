@@ -19,8 +19,8 @@ _KEYS = ("benchmark", "data_root", "workspace")
 class Workspace:
     """One folder of runs, results and reports, over one dataset."""
 
-    #: Holds ``runs/``, ``results/``, ``methods/``, ``segmenters/``, ``studies/``, ``reports/``,
-    #: ``data/``.
+    #: Holds ``runs/``, ``results/``, ``methods/``, ``segmenters/``, ``perceptual/``, ``studies/``,
+    #: ``reports/``, ``data/``.
     root: Path
     #: The dataset's folder, or None, which is enough for built-in scenes.
     data_root: Path | None
@@ -38,6 +38,10 @@ class Workspace:
     def segmenter(self, benchmark: str, seed: int) -> Path:
         """Return the folder of the segmenter that a benchmark trains."""
         return self.root / "segmenters" / benchmark / f"seed{seed}"
+
+    def perceptual(self, benchmark: str, seed: int) -> Path:
+        """Return the folder of the perceptual network that a benchmark trains."""
+        return self.root / "perceptual" / benchmark / f"seed{seed}"
 
     def result(self, benchmark: str, method: str, seed: int, scoring: str) -> Path:
         """Return the JSON file of one result."""
@@ -107,7 +111,7 @@ def open_workspace(
         data_root = here / known["data_root"]
     if benchmark is None and data_root is not None:
         raise UsageError(
-            f"{data_root}: no --benchmark is given, and no {CONFIG_FILE} in {start} or above says, "
+            f"{data_root}: no --benchmark is given, and no {CONFIG_FILE} in {start} or above says "
             "which benchmark this dataset is for.\n"
             "Next: 'hdbench list' names the benchmarks"
         )

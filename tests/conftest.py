@@ -46,6 +46,9 @@ width        = 0.0625
 epochs       = 1
 decay_epochs = 1
 
+[perceptual.training]
+epochs = 1
+
 [segmenter]
 epochs     = 2
 batch_size = 4
@@ -70,6 +73,13 @@ height = 32
 width        = 0.0625
 epochs       = 1
 decay_epochs = 1
+
+[perceptual]
+name = "own"
+
+[perceptual.training]
+split  = "perceptual[:4]"
+epochs = 1
 
 [segmenter]
 split      = "judge[:4]"

@@ -27,6 +27,7 @@ ROOMS = (
     "floors",
     "synthesis",
     "bench",
+    "perceptual",
     "imports",
     "measures",
     "runs",

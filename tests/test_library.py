@@ -40,8 +40,9 @@ def test_ours_and_its_variant_say_what_the_paper_says() -> None:
     ours, without = Library().method("ours"), Library().method("ours-no-vgg")
     assert ours.kind == "pix2pixhd"
     assert without.kind == "pix2pixhd"
-    assert (ours.loss.gan, ours.loss.feature_matching, ours.loss.vgg) == ("lsgan", 10.0, 10.0)
-    assert without.loss.vgg == 0
+    weights = ours.loss.model_dump()
+    assert weights == {"gan": "lsgan", "feature_matching": 10.0, "perceptual": 10.0}
+    assert without.loss.perceptual == 0
     assert without.generator == ours.generator
     assert without.discriminator == ours.discriminator
 
@@ -49,7 +50,7 @@ def test_ours_and_its_variant_say_what_the_paper_says() -> None:
 def test_the_models_of_the_papers_study_differ_in_input_and_loss_alone() -> None:
     ours = Library().method("ours").model_dump(exclude={"name", "title", "source"})
     labels_only = {**ours, "input": {"boundaries": "none"}}
-    without = {**labels_only, "loss": {**ours["loss"], "vgg": 0.0}}
+    without = {**labels_only, "loss": {**ours["loss"], "perceptual": 0.0}}
     for name, expected in (
         ("ours-labels-only", labels_only),
         ("ours-no-vgg-labels-only", without),
@@ -76,11 +77,11 @@ def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
     ("text", "message"),
     [
         (
-            'extends = "ours"\n[loss]\nvvg = 0.0',
-            "models/x.toml: [loss] unknown key 'vvg' (did you mean 'vgg'?)",
+            'extends = "ours"\n[loss]\nperceptul = 0.0',
+            "models/x.toml: [loss] unknown key 'perceptul' (did you mean 'perceptual'?)",
         ),
         (
-            'extends = "ours"\n[losses]\nvgg = 0.0',
+            'extends = "ours"\n[losses]\nperceptual = 0.0',
             "models/x.toml: unknown key 'losses' (did you mean 'loss'?)",
         ),
         (
@@ -214,7 +215,9 @@ def test_every_missing_key_is_an_error(shelves: Path) -> None:
 
 
 def test_all_problems_of_a_file_come_at_once(shelves: Path) -> None:
-    library = variant(shelves, 'extends = "ours"\n[loss]\nvvg = 0.0\n[input]\nboundary = "none"')
+    library = variant(
+        shelves, 'extends = "ours"\n[loss]\nperceptul = 0.0\n[input]\nboundary = "none"'
+    )
     assert len(library.problems()) == 2
 
 

@@ -59,11 +59,9 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
 @click.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_library(as_json: bool) -> None:
-    """List every method, benchmark, scoring convention, study, report and shipped segmenter."""
-    from hdbench.library import SEGMENTERS
-
+    """List the library: methods, benchmarks, scorings, studies, reports, weights that ship."""
     library = library_here()
-    shelves = [*library.files.items(), (SEGMENTERS, library.segmenters)]
+    shelves = [*library.files.items(), *library.shipped.items()]
     entries = [
         {"kind": shelf.kind, "name": name, "title": library.title(shelf, name)}
         for shelf, names in shelves
@@ -114,5 +112,5 @@ def check(paths: tuple[Path, ...]) -> None:
     problems = library.problems_in(paths) if paths else library.problems()
     if problems:
         raise LibraryError("\n".join([counted(len(problems), "problem"), *problems]))
-    count = len(paths) or sum(map(len, (*library.files.values(), library.segmenters)))
+    count = len(paths) or sum(map(len, (*library.files.values(), *library.shipped.values())))
     click.echo(f"{counted(count, 'file')}, no problems")

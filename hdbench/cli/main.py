@@ -14,6 +14,7 @@ from hdbench.cli.gallery import gallery
 from hdbench.cli.imports import import_images
 from hdbench.cli.library import check, init, list_library, show
 from hdbench.cli.measure import measure
+from hdbench.cli.perceptual import fetch, perceptual
 from hdbench.cli.quickstart import quickstart
 from hdbench.cli.report import report
 from hdbench.cli.segmenter import segmenter
@@ -50,8 +51,8 @@ def cli() -> None:
 
     \b
     The same, step by step:
-      hdbench train ours-no-vgg
-      hdbench evaluate --method ours-no-vgg
+      hdbench train ours
+      hdbench evaluate --method ours
       hdbench report table1
 
     \b
@@ -59,6 +60,7 @@ def cli() -> None:
       hdbench init --benchmark camvid --data-root DIR
       hdbench data check
       hdbench segmenter train
+      hdbench perceptual train
     """
 
 
@@ -71,6 +73,8 @@ for command in (
     data,
     train,
     synthesize,
+    perceptual,
+    fetch,
     segmenter,
     import_images,
     evaluate,

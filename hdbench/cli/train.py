@@ -53,6 +53,7 @@ def train(
       hdbench train ./my-method.toml --seed 1
     """
     from hdbench.networks.builder import halvings
+    from hdbench.perceptual.choice import perceptual_of
     from hdbench.pipeline import train_method
     from hdbench.schema.method import Pix2PixHD
     from hdbench.training.loop import planned_steps, run_identity
@@ -61,7 +62,9 @@ def train(
     if not isinstance(resolved, Pix2PixHD):
         raise UsageError(f"'{method}' is of kind '{resolved.kind}' and learns nothing")
     if dry_run:
-        identity = run_identity(resolved, bench.benchmark, seed, bench.train_data)
+        perceptual = perceptual_of(bench, resolved, vgg_weights)
+        data = bench.train_data
+        identity = run_identity(resolved, bench.benchmark, seed, data, perceptual)
         plan = {
             "steps": sum(planned_steps(bench.benchmark, len(bench.train_scenes))),
             "halvings": halvings(resolved, bench.benchmark.budget),

@@ -59,7 +59,9 @@ def build_generator(
     spec, downsamplings = method.generator, halvings(method, budget)
     base = scaled(spec.base_channels / 2**spec.enhancers, budget.width)
     if spec.enhancers == 0:
-        return GlobalGenerator(in_channels, base, downsamplings, spec.residual_blocks)
+        return GlobalGenerator(
+            in_channels, base, downsamplings, spec.residual_blocks, spec.upsample
+        )
     return LocalEnhancer(
         in_channels,
         base,
@@ -67,6 +69,7 @@ def build_generator(
         spec.residual_blocks,
         spec.enhancers,
         spec.enhancer_blocks,
+        spec.upsample,
     )
 
 

@@ -33,15 +33,19 @@ def _down(channels: int) -> list[nn.Module]:
     ]
 
 
-def _up(channels: int) -> list[nn.Module]:
-    """uk: 3x3 transposed convolution with stride 2 to half the channels."""
-    return [
-        nn.ConvTranspose2d(
-            channels, channels // 2, kernel_size=3, stride=2, padding=1, output_padding=1
-        ),
-        InstanceNorm2d(),
-        nn.ReLU(),
-    ]
+def _up(channels: int, upsample: str) -> list[nn.Module]:
+    """uk: twice the size and half the channels, by one of two ways (``Generator.upsample``)."""
+    half = channels // 2
+    if upsample == "nearest":
+        enlarge: list[nn.Module] = [
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            nn.Conv2d(channels, half, kernel_size=3, padding=1),
+        ]
+    else:
+        enlarge = [
+            nn.ConvTranspose2d(channels, half, kernel_size=3, stride=2, padding=1, output_padding=1)
+        ]
+    return [*enlarge, InstanceNorm2d(), nn.ReLU()]
 
 
 def _to_image(channels: int) -> nn.Sequential:
@@ -79,10 +83,16 @@ class GlobalGenerator(nn.Module):
         downsamplings: halvings before the residual blocks (4 in the paper); H and W must divide
             by 2 to this power.
         residual_blocks: residual blocks at the lowest resolution (9 in the paper).
+        upsample: ``transposed`` (the paper's) or ``nearest`` (``Generator.upsample``).
     """
 
     def __init__(
-        self, in_channels: int, base_channels: int, downsamplings: int, residual_blocks: int
+        self,
+        in_channels: int,
+        base_channels: int,
+        downsamplings: int,
+        residual_blocks: int,
+        upsample: str = "transposed",
     ) -> None:
         """Build the network with fresh N(0, 0.02) weights."""
         super().__init__()
@@ -93,7 +103,7 @@ class GlobalGenerator(nn.Module):
             channels *= 2
         layers += [ResidualBlock(channels) for _ in range(residual_blocks)]
         for _ in range(downsamplings):
-            layers += _up(channels)
+            layers += _up(channels, upsample)
             channels //= 2
         self.divisor = 2**downsamplings
         self.body = nn.Sequential(*layers)
@@ -121,15 +131,18 @@ class Enhancer(nn.Module):
         in_channels: channels of the condition.
         channels: feature channels of the level below; this level outputs half as many.
         residual_blocks: residual blocks after the sum (3 in the paper).
+        upsample: ``transposed`` or ``nearest``.
     """
 
-    def __init__(self, in_channels: int, channels: int, residual_blocks: int) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, residual_blocks: int, upsample: str
+    ) -> None:
         """Build the front-end and the blocks of one level."""
         super().__init__()
         half = channels // 2
         self.front_end = nn.Sequential(*_convolution(in_channels, half), *_down(half))
         self.blocks = nn.Sequential(
-            *[ResidualBlock(channels) for _ in range(residual_blocks)], *_up(channels)
+            *[ResidualBlock(channels) for _ in range(residual_blocks)], *_up(channels, upsample)
         )
 
     def forward(self, condition: Tensor, below: Tensor) -> Tensor:
@@ -148,6 +161,7 @@ class LocalEnhancer(nn.Module):
         residual_blocks: residual blocks of the global generator.
         enhancers: number of enhancers, at least 1.
         enhancer_blocks: residual blocks of each enhancer.
+        upsample: ``transposed`` (the paper's) or ``nearest`` (``Generator.upsample``).
     """
 
     def __init__(
@@ -158,16 +172,17 @@ class LocalEnhancer(nn.Module):
         residual_blocks: int,
         enhancers: int,
         enhancer_blocks: int,
+        upsample: str = "transposed",
     ) -> None:
         """Build the network with fresh N(0, 0.02) weights."""
         super().__init__()
         channels = base_channels * 2**enhancers
-        coarse = GlobalGenerator(in_channels, channels, downsamplings, residual_blocks)
+        coarse = GlobalGenerator(in_channels, channels, downsamplings, residual_blocks, upsample)
         self.divisor = coarse.divisor * 2**enhancers
         self.global_body = coarse.body  # G1 without its final 7x7 convolution
         levels = [channels // 2**level for level in range(enhancers)]
         self.enhancers = nn.ModuleList(
-            Enhancer(in_channels, width, enhancer_blocks) for width in levels
+            Enhancer(in_channels, width, enhancer_blocks, upsample) for width in levels
         )
         self.to_image = _to_image(base_channels)
         initialise(self)

@@ -1,75 +1,129 @@
-"""VGG-19 features for the perceptual loss (Sec. 4 of the paper)."""
+"""VGG-like networks whose features the perceptual loss compares (Sec. 4 of the paper)."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.vgg import cfgs, make_layers
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.vgg import make_layers
 
-from hdbench.errors import CheckpointError
-
-#: Layer index in torchvision's VGG-19 of relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
-RELU_LAYERS = (1, 6, 11, 20, 29)
-#: The file that torchvision publishes for VGG-19 trained on ImageNet.
-WEIGHTS_NAME = "vgg19-dcbb9e9d.pth"
+#: VGG-19's blocks up to relu5_1: channels, and the number of their convolutions.
+VGG19_CHANNELS = (64, 128, 256, 512, 512)
+VGG19_CONVOLUTIONS = (2, 2, 4, 4, 1)
 
 
-class VGG19Features(nn.Module):
-    """The five feature maps that the perceptual loss compares; frozen.
+class PerceptualNetwork(nn.Module):
+    """Five blocks of 3x3 convolutions and ReLU, with 2x2 max pooling between them; frozen.
 
-    Images go in as they leave the generator, in [-1, 1] and without ImageNet's normalisation
-    (official implementation).
+    With VGG-19's channels and convolutions its layers, and their names, are torchvision's.
+
+    Args:
+        channels: of each block.
+        convolutions: number of convolutions of each block.
     """
 
-    def __init__(self) -> None:
-        """Build the layers with untrained weights; see ``load_vgg19``."""
+    def __init__(self, channels: Sequence[int], convolutions: Sequence[int]) -> None:
+        """Build the layers with untrained weights."""
         super().__init__()
-        layers = list(make_layers(cfgs["E"]).children())  # configuration E is VGG-19
-        self.features = nn.Sequential(*layers[: RELU_LAYERS[-1] + 1])
+        self.features = make_layers(_configuration(channels, convolutions))
         self.requires_grad_(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return relu1_1 to relu5_1 for images ``B x 3 x H x W`` in [-1, 1]."""
-        maps = []
-        for index, layer in enumerate(self.features):
+        """Return relu1_1, 2_1, 3_1, 4_1, 5_1: the first map of each block.
+
+        Args:
+            images: ``B x 3 x H x W`` in [-1, 1], as they leave the generator, without ImageNet's
+                normalisation (official implementation).
+        """
+        maps: list[Tensor] = []
+        begins_block = True
+        for layer in self.features:
             images = layer(images)
-            if index in RELU_LAYERS:
+            if isinstance(layer, nn.MaxPool2d):
+                begins_block = True
+            elif isinstance(layer, nn.ReLU) and begins_block:
                 maps.append(images)
+                begins_block = False
         return maps
 
 
-def default_weights_path() -> Path:
-    """Return where torchvision keeps its copy of the VGG-19 weights on this machine."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME
+class PerceptualSegmenter(nn.Module):
+    """A perceptual network with batch norm, and a head, as it learns to segment.
 
-
-def load_vgg19(weights: Path | None) -> VGG19Features:
-    """Return VGG-19 features with ImageNet weights from a local torchvision file.
-
-    Nothing is downloaded.
+    The head adds up 1x1 convolutions of the five blocks, from the coarsest to the finest, so that
+    every block is of use and none must hold everything.
 
     Args:
-        weights: the file; None means torchvision's own cache.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or of another network.
+        channels: of each block.
+        convolutions: number of convolutions of each block.
+        classes: number of scored classes.
     """
-    path = weights or default_weights_path()
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no VGG-19 weights here, and the perceptual loss needs them.\n"
-            f"Next: download torchvision's {WEIGHTS_NAME} on a connected machine and pass "
-            "--vgg-weights FILE, or train 'ours-no-vgg', the method that needs none."
+
+    def __init__(self, channels: Sequence[int], convolutions: Sequence[int], classes: int) -> None:
+        """Build features and head with fresh weights."""
+        super().__init__()
+        self.channels, self.convolutions = list(channels), list(convolutions)
+        self.features = make_layers(_configuration(channels, convolutions), batch_norm=True)
+        self.heads = nn.ModuleList(nn.Conv2d(width, classes, kernel_size=1) for width in channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``B x K x H x W`` for images ``B x 3 x H x W`` in [-1, 1]."""
+        blocks: list[Tensor] = []
+        for layer in self.features:
+            if isinstance(layer, nn.MaxPool2d):
+                blocks.append(images)
+            images = layer(images)
+        blocks.append(images)
+        logits = self.heads[-1](blocks[-1])
+        for head, block in zip(reversed(self.heads[:-1]), reversed(blocks[:-1]), strict=True):
+            coarser = F.interpolate(logits, block.shape[-2:], mode="bilinear", align_corners=False)
+            logits = head(block) + coarser
+        return logits
+
+    @torch.no_grad()
+    def folded(self) -> PerceptualNetwork:
+        """Return the features alone, batch norm folded into the convolutions before it."""
+        network = PerceptualNetwork(self.channels, self.convolutions)
+        pairs = zip(
+            (layer for layer in self.features.eval() if isinstance(layer, nn.Conv2d)),
+            (layer for layer in self.features if isinstance(layer, nn.BatchNorm2d)),
+            strict=True,
         )
-    network = VGG19Features()
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict({name: state[name] for name in network.state_dict()})
-    except Exception as error:  # torch, pickle and zip files fail in a dozen unrelated ways
-        raise CheckpointError(
-            f"{path}: not the state dict of torchvision's vgg19 "
-            f"({type(error).__name__}: {str(error)[:120]}); expected {WEIGHTS_NAME}"
-        ) from error
-    return network
+        plain = (layer for layer in network.features if isinstance(layer, nn.Conv2d))
+        for target, (convolution, norm) in zip(plain, pairs, strict=True):
+            target.load_state_dict(fuse_conv_bn_eval(convolution, norm).state_dict())
+        return network
+
+
+@dataclass(frozen=True)
+class PerceptualChoice:
+    """The perceptual network of a run, before it is loaded."""
+
+    #: What the benchmark calls it.
+    name: str
+    #: Digest of its weights; for ``vgg19-imagenet`` the first digits that torchvision publishes.
+    weights: str
+    #: Reads it from disk and checks it against the digest.
+    load: Callable[[], PerceptualNetwork]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What of it enters a run's identity."""
+        return {"name": self.name, "weights": self.weights}
+
+
+def vgg19() -> PerceptualNetwork:
+    """Return VGG-19 up to relu5_1 with untrained weights."""
+    return PerceptualNetwork(VGG19_CHANNELS, VGG19_CONVOLUTIONS)
+
+
+def _configuration(channels: Sequence[int], convolutions: Sequence[int]) -> list[str | int]:
+    """Return blocks in torchvision's notation: ``[64, 64, "M", 128, ...]``."""
+    layers: list[str | int] = []
+    for width, count in zip(channels, convolutions, strict=True):
+        layers += ["M"] * bool(layers) + [width] * count
+    return layers

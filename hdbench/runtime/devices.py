@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from hdbench.errors import UsageError
+from hdbench.provenance import versions
 
 
 def choose_device(name: str) -> torch.device:
@@ -37,6 +42,29 @@ def choose_device(name: str) -> torch.device:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context in which forward passes run: ``fp32``, or ``bf16`` by autocast."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def machine_facts(device: torch.device) -> dict[str, Any]:
+    """Return what the last bits of a computed tensor depend on, as JSON values."""
+    if device.type == "cuda":
+        processor = torch.cuda.get_device_name(device)
+    else:
+        processor = f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {
+        "device": str(device),
+        "processor": processor,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name, as far as the system tells."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 @dataclass(frozen=True)

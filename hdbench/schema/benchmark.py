@@ -10,8 +10,11 @@ from hdbench.schema.base import LabelSpaceName, LibraryFile, Positive, Rate, Tab
 from hdbench.schema.split import Split
 from hdbench.schema.streets import require_streets_size
 
-#: The ``judge`` of a benchmark whose segmenter every workspace trains by itself.
+#: The ``judge`` of a benchmark whose segmenter every workspace trains by itself, and the name of a
+#: perceptual network that it trains.
 OWN = "own"
+#: The perceptual network of the paper.
+VGG19_IMAGENET = "vgg19-imagenet"
 
 
 class Data(Table):
@@ -78,6 +81,13 @@ class Budget(Table):
     flip: bool
     #: Arithmetic of the forward pass; weights and optimiser stay fp32.
     precision: Literal["fp32", "bf16"]
+    #: Decay of the moving average of the generator's weights, which makes the images; 0 keeps none,
+    #: as in the paper. Step t counts with at most (1 + t) / (10 + t), so that the first weights are
+    #: soon forgotten.
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    #: ``fp16``: the generator's parameters are rounded to half precision after training, which
+    #: halves the file; images are computed with the rounded ones in fp32.
+    storage: Literal["fp32", "fp16"]
 
     @model_validator(mode="after")
     def _trains_at_all(self) -> Budget:
@@ -148,12 +158,72 @@ class SegmenterTraining(Table):
         return self
 
 
+class PerceptualTraining(Table):
+    """The recipe of a perceptual network: a VGG-like network that learns to segment.
+
+    Training appends a head that reads all five blocks and is thrown away afterwards; batch norm,
+    with which it trains, is folded into the convolutions.
+    """
+
+    #: The split that it learns from; never the test split.
+    split: str
+    #: Channels of the five blocks; 64, 128, 256, 512, 512 in VGG-19.
+    channels: Annotated[list[Positive], Field(min_length=5, max_length=5)]
+    #: 3x3 convolutions of the blocks; 2, 2, 4, 4, 1 in VGG-19 up to relu5_1.
+    convolutions: Annotated[list[Positive], Field(min_length=5, max_length=5)]
+    #: Passes over its split.
+    epochs: Positive
+    #: Scenes per step.
+    batch_size: Positive
+    #: The largest rate of AdamW's one-cycle schedule.
+    learning_rate: Rate
+    #: AdamW's decoupled weight decay.
+    weight_decay: Weight
+    #: Random scale, lower end; images are scaled, then cropped or padded to the full size.
+    scale_min: Rate
+    #: Random scale, upper end.
+    scale_max: Rate
+    #: Flip horizontally with probability one half.
+    flip: bool
+    #: Brightness, contrast and saturation are each multiplied by 1 - jitter to 1 + jitter.
+    jitter: Annotated[float, Field(ge=0, lt=1)]
+    #: Noise of a standard deviation drawn up to this is added, of 255.
+    noise: Annotated[float, Field(ge=0, le=64)]
+    #: ``fp16``: parameters are rounded to half precision after training, which halves the file.
+    storage: Literal["fp32", "fp16"]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PerceptualTraining:
+        _require_split("split", self.split)
+        if self.scale_min > self.scale_max:
+            raise ValueError(f"scale_min {self.scale_min} is above scale_max {self.scale_max}")
+        return self
+
+
+class Perceptual(Table):
+    """Which network's features the perceptual loss compares; part of a run's identity."""
+
+    #: ``vgg19-imagenet``, the paper's, from a local file; ``own``, the network that ``hdbench
+    #: perceptual train`` makes in the workspace; or the name (or path) of one that ships, a folder
+    #: of ``models/weights/``. Never a segmenter: no method learns from what scores it.
+    name: str
+    #: How ``own``, or the one that ships, is trained; ``vgg19-imagenet`` needs none.
+    training: PerceptualTraining | None = None
+
+    @model_validator(mode="after")
+    def _is_trained_or_not(self) -> Perceptual:
+        if self.name == OWN and self.training is None:
+            raise ValueError(f'name = "{OWN}" needs the table [perceptual.training]')
+        return self
+
+
 class Benchmark(LibraryFile):
     """One benchmark."""
 
     data: Data
     size: Size
     budget: Budget
+    perceptual: Perceptual
     segmenter: SegmenterTraining
     #: Which segmenter judges: ``own``, the one that ``hdbench segmenter train`` makes in the
     #: workspace, or the name (or path) of one that ships, a folder of ``models/weights/``.
@@ -168,6 +238,12 @@ class Benchmark(LibraryFile):
             raise ValueError(
                 f"[segmenter] split = '{self.segmenter.split}' and [data] test = "
                 f"'{self.data.test}' are of one split; no segmenter judges what it learnt from"
+            )
+        learnt = self.perceptual.training
+        if learnt is not None and Split.parse(learnt.split).name == test.name:
+            raise ValueError(
+                f"[perceptual.training] split = '{learnt.split}' and [data] test = "
+                f"'{self.data.test}' are of one split; no method learns from what it is scored on"
             )
         if self.data.built_in:
             try:

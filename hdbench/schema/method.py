@@ -31,6 +31,10 @@ class Generator(Table):
     enhancers: Annotated[int, Field(ge=0)]
     #: Residual blocks of each enhancer.
     enhancer_blocks: Positive
+    #: How features are enlarged: ``transposed``, a transposed convolution with stride 2 (the
+    #: paper's); ``nearest``, nearest-neighbour enlargement and a 3x3 convolution, which draws no
+    #: grid (Odena et al., Distill 2016).
+    upsample: Literal["transposed", "nearest"]
 
 
 class Discriminator(Table):
@@ -51,8 +55,9 @@ class Loss(Table):
     gan: Literal["lsgan", "log"]
     #: Weight of the discriminator feature matching (Eq. 4); 0 leaves it out.
     feature_matching: Weight
-    #: Weight of the VGG-19 perceptual loss; 0 leaves it out and needs no weights file.
-    vgg: Weight
+    #: Weight of the perceptual loss, which compares features of the benchmark's perceptual network
+    #: (VGG-19 in the paper); 0 leaves it out.
+    perceptual: Weight
 
 
 class Optimizer(Table):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hdbench.data.labels import LabelSpace
 from hdbench.errors import CheckpointError, UsageError, listing
 from hdbench.library import CARD_FILE
-from hdbench.runtime.checkpoint import save_weights
+from hdbench.runtime.checkpoint import save_weights, weights_digest
 from hdbench.runtime.state_dicts import differences, with_batch_counters
 from hdbench.segmentation.segmenter import (
     ADAPTERS,
@@ -24,7 +24,6 @@ from hdbench.segmentation.segmenter import (
     Segmenter,
     SegmenterCard,
     load_segmenter,
-    weights_digest,
     write_card,
 )
 

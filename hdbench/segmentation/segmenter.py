@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import warnings
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from hdbench.data.labels import LabelSpace
 from hdbench.errors import CheckpointError, UsageError, suggestion
 from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, enlarged
-from hdbench.provenance import tensors_digest
+from hdbench.runtime.checkpoint import weights_digest
 from hdbench.storage import cannot_write, write_atomically
 
 WEIGHTS_FILE = "model.safetensors"
@@ -197,27 +196,6 @@ class Segmenter:
 def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Return uint8 RGB images as floats with the mean taken off, over the standard deviation."""
     return (images.float() / 255.0 - mean) / std
-
-
-def halve_parameters(network: nn.Module) -> None:
-    """Round parameters to half precision, in place; buffers stay, as variances may not fit it."""
-    for parameter in network.parameters():
-        parameter.data = parameter.data.half()
-
-
-def weights_digest(network: nn.Module) -> str:
-    """Return the SHA-256 of a network's tensors as fp32, in whatever precision they are stored."""
-    return state_digest(network.state_dict())
-
-
-def state_digest(state: Mapping[str, Tensor]) -> str:
-    """Return the like of ``weights_digest`` for a state dict."""
-    return tensors_digest(
-        {
-            name: value.float() if value.is_floating_point() else value
-            for name, value in state.items()
-        }
-    )
 
 
 def save_segmenter(folder: Path, network: smp.PSPNet, card: SegmenterCard) -> None:

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from hdbench.data.labels import LABEL_SPACES, VOID
+from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import ScaleAndCrop, steps_per_epoch, training_batches
 from hdbench.data.scene import Batch
@@ -20,18 +19,17 @@ from hdbench.errors import UsageError
 from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, PSPNetWithAuxiliary
 from hdbench.provenance import derived_seed, digest, tensors_digest
-from hdbench.runtime.checkpoint import require_same_shapes
+from hdbench.runtime.checkpoint import halve_parameters, require_same_shapes, weights_digest
 from hdbench.runtime.devices import Machine, autocast
 from hdbench.runtime.job import IDENTITY_FILE, Job, claimed, require_identity
 from hdbench.schema.benchmark import Benchmark, SegmenterTraining
 from hdbench.segmentation.encoder_weights import imagenet_weights, set_encoder_weights
 from hdbench.segmentation.segmenter import (
     SegmenterCard,
-    halve_parameters,
     normalised,
     save_segmenter,
-    weights_digest,
 )
+from hdbench.training.objective import pixel_cross_entropy
 
 # ImageNet's statistics: what encoders of segmentation-models-pytorch expect.
 _MEAN = [0.485, 0.456, 0.406]
@@ -146,17 +144,6 @@ def _schedule(
         pct_start=_WARM_UP,
         cycle_momentum=spec.optimizer == "adamw",  # the momentum of sgd is stated
     )
-
-
-def pixel_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean cross-entropy over pixels that are not void; 0 where all are void.
-
-    Args:
-        logits: B x K x H x W.
-        truth: int64 B x H x W train ids, ``VOID`` where nothing is known.
-    """
-    total = F.cross_entropy(logits, truth, ignore_index=VOID, reduction="sum")
-    return total / (truth != VOID).sum().clamp(min=1)
 
 
 @dataclass(frozen=True)

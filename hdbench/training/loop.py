@@ -21,15 +21,23 @@ from hdbench.data.scene import (
     to_network_range,
 )
 from hdbench.data.sheets import Cell, contact_sheet, write_sheet
-from hdbench.errors import CheckpointError, UsageError
+from hdbench.errors import UsageError
 from hdbench.networks.builder import build_discriminator, build_generator, conditioning, halvings
-from hdbench.networks.perceptual import VGG19Features, load_vgg19
-from hdbench.provenance import derived_seed, digest, tensors_digest
-from hdbench.runtime.checkpoint import require_same_shapes, save_weights
-from hdbench.runtime.devices import Machine, autocast
+from hdbench.networks.perceptual import PerceptualChoice, PerceptualNetwork
+from hdbench.provenance import derived_seed, digest
+from hdbench.runtime.checkpoint import (
+    halve_parameters,
+    require_same_shapes,
+    save_weights,
+    weights_digest,
+)
+from hdbench.runtime.devices import Machine, autocast, machine_facts
 from hdbench.runtime.job import Job, claimed, require_identity
 from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
 from hdbench.schema.method import Pix2PixHD
+from hdbench.storage import write_atomically
+from hdbench.training.average import MovingAverage
 from hdbench.training.objective import (
     feature_matching_loss,
     gan_loss,
@@ -37,7 +45,6 @@ from hdbench.training.objective import (
     perceptual_loss,
 )
 
-GENERATOR_FILE = "generator.safetensors"
 _SHEET_SCENES = 4
 
 
@@ -48,7 +55,7 @@ class Pix2PixHDTrainer:
         method: the method file.
         benchmark: budget and label space.
         seed: draws the initial weights.
-        vgg: the perceptual network, or None where the method gives it no weight.
+        perceptual: the perceptual network, or None where the method gives it no weight.
         device: where to compute.
     """
 
@@ -57,7 +64,7 @@ class Pix2PixHDTrainer:
         method: Pix2PixHD,
         benchmark: Benchmark,
         seed: int,
-        vgg: VGG19Features | None,
+        perceptual: PerceptualNetwork | None,
         device: torch.device,
     ) -> None:
         """Build everything with fresh weights."""
@@ -70,8 +77,8 @@ class Pix2PixHDTrainer:
         self.generator = build_generator(method, channels, self.budget).to(device)
         self.discriminator = build_discriminator(method, channels + 3, self.budget)
         self.discriminator.to(device)
-        self._vgg_digest = None if vgg is None else tensors_digest(vgg.state_dict())
-        self.vgg = None if vgg is None else vgg.to(device)
+        self.average = MovingAverage(self.generator, self.budget.ema)
+        self.perceptual = None if perceptual is None else perceptual.to(device)
         adam = method.optimizer
         betas = (adam.beta1, adam.beta2)
         self.generator_optimizer = torch.optim.Adam(
@@ -109,11 +116,11 @@ class Pix2PixHDTrainer:
                 "d_fake": gan_loss(on_fake, real=False, kind=kind),
             }
             generator_loss = losses["g_gan"] + weight.feature_matching * losses["g_features"]
-            if self.vgg is not None:
+            if self.perceptual is not None:
                 with torch.no_grad():
-                    real_maps = self.vgg(real)
-                losses["g_vgg"] = perceptual_loss(self.vgg(fake), real_maps)
-                generator_loss = generator_loss + weight.vgg * losses["g_vgg"]
+                    real_maps = self.perceptual(real)
+                losses["g_perceptual"] = perceptual_loss(self.perceptual(fake), real_maps)
+                generator_loss = generator_loss + weight.perceptual * losses["g_perceptual"]
             discriminator_loss = (losses["d_real"] + losses["d_fake"]) / 2
 
         # Each network learns from its own loss alone, though both share one pass of D.
@@ -122,38 +129,37 @@ class Pix2PixHDTrainer:
         _gradients(discriminator_loss, self.discriminator_optimizer, rate, keep_graph=False)
         self.generator_optimizer.step()
         self.discriminator_optimizer.step()
+        self.average.update()
         return {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
     def synthesize(self, batch: Batch) -> Tensor:
-        """Return uint8 B x 3 x H x W images for a batch's label maps, in fp32."""
-        return from_network_range(self.generator(self.condition(batch.to(self.device)))).cpu()
+        """Return uint8 B x 3 x H x W images for a batch's label maps, in fp32.
+
+        The moving average makes them, where one is kept.
+        """
+        condition = self.condition(batch.to(self.device))
+        return from_network_range(self.average.network(condition)).cpu()
 
     def state(self) -> dict[str, Any]:
         """Return the state of networks and optimisers."""
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
-        return {**state, "vgg": self._vgg_digest}
+        return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a state that ``state`` returned.
 
         Raises:
-            CheckpointError: it is of networks of another architecture or width, or learnt from
-                other VGG-19 weights.
+            CheckpointError: it is of networks of another architecture or width.
         """
         require_same_shapes("checkpoint: generator", state["generator"], self.generator)
         require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
-        if state["vgg"] != self._vgg_digest:
-            raise CheckpointError(
-                "checkpoint: began with other VGG-19 weights than --vgg-weights gives now; "
-                "give the same file, or begin anew with --restart"
-            )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
         return {
             "generator": self.generator,
+            "average": self.average,
             "discriminator": self.discriminator,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
@@ -172,7 +178,11 @@ def _gradients(
 
 
 def run_identity(
-    method: Pix2PixHD, benchmark: Benchmark, seed: int, data: list[list[str]]
+    method: Pix2PixHD,
+    benchmark: Benchmark,
+    seed: int,
+    data: list[list[str]],
+    perceptual: PerceptualChoice | None,
 ) -> dict[str, Any]:
     """Return everything that a trained generator depends on, as JSON values.
 
@@ -181,16 +191,18 @@ def run_identity(
         benchmark: the resolved benchmark; its judge and scoring do not enter.
         seed: of weights, order and augmentation.
         data: name and digests of each training scene (``Bench.train_data``).
+        perceptual: the perceptual network, or None where the method gives it no weight.
     """
     return {
         "kind": "generator",
-        "version": 2,
+        "version": 3,
         "method": method.model_dump(exclude={"title", "source"}),
         "data": benchmark.data.model_dump(),
         "size": benchmark.size.model_dump(),
         "budget": benchmark.budget.model_dump(),
         "scenes": len(data),
         "scenes_digest": digest(data),
+        "perceptual": None if perceptual is None else perceptual.identity,
         "seed": seed,
     }
 
@@ -235,7 +247,7 @@ def train(
     data: list[list[str]],
     folder: Path,
     machine: Machine,
-    vgg_weights: Path | None,
+    perceptual: PerceptualChoice | None,
     restart: bool,
 ) -> Path:
     """Train a method, or go on where an earlier call stopped, and return the generator's file.
@@ -248,7 +260,7 @@ def train(
         data: their names and digests (``Bench.train_data``).
         folder: the run's folder.
         machine: device, decoding workers, time between checkpoints.
-        vgg_weights: torchvision's VGG-19 file; None means torchvision's cache.
+        perceptual: the perceptual network, or None where the method gives it no weight.
         restart: move what the folder holds aside first.
 
     Raises:
@@ -258,13 +270,13 @@ def train(
         Interrupted: the user stopped it; everything is saved.
     """
     require_fitting_size(method, benchmark)
-    identity = run_identity(method, benchmark, seed, data)
-    output = folder / GENERATOR_FILE
+    identity = run_identity(method, benchmark, seed, data, perceptual)
+    output = folder / GENERATOR_WEIGHTS
     if output.is_file() and not restart:
         require_identity(folder, identity)
         return output
-    vgg = load_vgg19(vgg_weights) if method.loss.vgg > 0 else None
-    trainer = Pix2PixHDTrainer(method, benchmark, seed, vgg, machine.device)
+    features = None if perceptual is None else perceptual.load()
+    trainer = Pix2PixHDTrainer(method, benchmark, seed, features, machine.device)
     constant, decay = planned_steps(benchmark, len(files))
     per_epoch = steps_per_epoch(len(files), benchmark.budget.batch_size)
     space = LABEL_SPACES[benchmark.data.label_space]
@@ -298,13 +310,23 @@ def train(
                 sheet = _sample_sheet(trainer, shown, space, step + 1)
                 write_sheet(sheet, folder / "samples" / f"step-{step + 1:08d}.png")
 
-        facts = {
-            "identity": digest(identity),
-            "weights": tensors_digest(trainer.generator.state_dict()),
-            "steps": str(job.step),
-            "seconds": f"{job.seconds:.1f}",
-        }
-        save_weights(output, trainer.generator, facts)
+        generator = trainer.average.network.cpu()
+        if benchmark.budget.storage == "fp16":
+            halve_parameters(generator)
+        card = GeneratorCard(
+            method=method.name,
+            benchmark=benchmark.name,
+            seed=seed,
+            identity=identity,
+            weights=weights_digest(generator),
+            steps=job.step,
+            seconds=round(job.seconds, 1),
+            command=f"hdbench train {method.name} --benchmark {benchmark.name} --seed {seed}",
+            machine=machine_facts(machine.device),
+        )
+        facts = {"identity": digest(identity), "weights": card.weights, "steps": str(card.steps)}
+        write_atomically(folder / GENERATOR_CARD, (card.model_dump_json(indent=2) + "\n").encode())
+        save_weights(output, generator, facts)  # last: a run with it is finished
     return output
 
 

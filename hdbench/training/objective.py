@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hdbench.data.labels import VOID
+
 #: Weights of relu1_1 to relu5_1 in the perceptual loss (official implementation).
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
@@ -50,11 +52,22 @@ def feature_matching_loss(
 
 
 def perceptual_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """Return the weighted L1 distance of VGG-19 features (Sec. 4); real gets no gradient."""
+    """Return the weighted L1 distance of perceptual features (Sec. 4); real gets no gradient."""
     total = fake[0].new_zeros((), dtype=torch.float32)
     for weight, fake_map, real_map in zip(PERCEPTUAL_WEIGHTS, fake, real, strict=True):
         total = total + weight * F.l1_loss(fake_map.float(), real_map.detach().float())
     return total
+
+
+def pixel_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean cross-entropy over pixels that are not void; 0 where all are void.
+
+    Args:
+        logits: B x K x H x W.
+        truth: int64 B x H x W train ids, ``VOID`` where nothing is known.
+    """
+    total = F.cross_entropy(logits, truth, ignore_index=VOID, reduction="sum")
+    return total / (truth != VOID).sum().clamp(min=1)
 
 
 def learning_rate(step: int, constant: int, decay: int, peak: float) -> float:

@@ -54,7 +54,7 @@ def test_list_names_everything(cli: Cli) -> None:
 def test_show_prints_the_file_and_the_resolved_values(cli: Cli, tmp_path: Path) -> None:
     assert 'extends = "ours"' in cli("show", "ours-no-vgg").stdout
     resolved = json.loads(cli("show", "ours-no-vgg", "--resolved").stdout)
-    assert resolved["loss"] == {"gan": "lsgan", "feature_matching": 10.0, "vgg": 0.0}
+    assert resolved["loss"] == {"gan": "lsgan", "feature_matching": 10.0, "perceptual": 0.0}
     (tmp_path / "mine.toml").write_text('name = "mine"\nextends = "ours"')
     assert json.loads(cli("show", "./mine.toml", "--resolved").stdout)["name"] == "mine"
     wrong = cli("show", "tabel1")
@@ -82,10 +82,10 @@ def test_segmenters_that_ship_are_listed_and_shown(
 
 def test_check_accepts_the_library_and_names_what_is_wrong(cli: Cli, tmp_path: Path) -> None:
     assert "no problems" in cli("check").stdout
-    (tmp_path / "x.toml").write_text('name = "x"\nextends = "ours"\n[loss]\nvvg = 1.0')
+    (tmp_path / "x.toml").write_text('name = "x"\nextends = "ours"\n[loss]\nperceptul = 1.0')
     result = cli("check", "x.toml")
     assert result.exit_code == 2
-    assert "[loss] unknown key 'vvg' (did you mean 'vgg'?)" in result.stderr
+    assert "[loss] unknown key 'perceptul' (did you mean 'perceptual'?)" in result.stderr
 
 
 def test_init_writes_what_later_commands_read(
@@ -300,7 +300,7 @@ def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) 
     tiny.write_text(tiny.read_text().replace("[budget]", budget))
     planned = json.loads(cli("train", "ours-no-vgg", "--dry-run").stdout)
     assert planned["steps"] == 16
-    assert planned["method"]["loss"]["vgg"] == 0
+    assert planned["method"]["loss"]["perceptual"] == 0
     assert planned["method"]["generator"]["downsamplings"] == 4
     assert planned["halvings"] == 3
     assert planned["generator_peak_rate"] == pytest.approx(5e-4)
@@ -312,10 +312,11 @@ def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) 
     [
         (("train", "ours-no-vg"), 2, "did you mean 'ours-no-vgg'?"),
         (("train", "floor-nearest"), 2, "is of kind 'floor' and learns nothing"),
-        (("train", "ours", "--vgg-weights", "none.pth"), 1, "'ours-no-vgg', the method that"),
+        (("train", "ours", "--vgg-weights", "none.pth"), 2, "--vgg-weights none.pth"),
+        (("train", "ours"), 1, "hdbench perceptual train"),
         (("train", "ours-no-vgg", "--device", "cuda:7"), 2, "use --device cpu"),
         (("train", "ours-no-vgg", "--device", "foo"), 2, "expected auto, cpu, cuda or cuda:N"),
-        (("quickstart", "--method", "ours"), 1, "--vgg-weights FILE"),
+        (("quickstart", "--method", "ours"), 1, "hdbench perceptual train"),
         (("evaluate", "--method", "ours-no-vgg"), 1, "hdbench segmenter train"),
         (("evaluate", "--segmenter", "nowhere"), 1, "nowhere/segmenter.json: no segmenter here"),
         (("synthesize", "--method", "ours-no-vgg"), 1, "is not trained on 'tiny' yet"),

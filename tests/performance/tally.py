@@ -31,7 +31,7 @@ with tempfile.TemporaryDirectory() as name:
     analysis = analyse(found, {})
     marks.append(("analysis", time.perf_counter(), time.process_time()))
     write_tally(
-        tally_folder(study, simulated=True),
+        tally_folder(folder, simulated=True),
         found.table,
         analysis,
         methods_paragraph(found, analysis),

@@ -27,9 +27,9 @@ from hdbench.segmentation.segmenter import (
 from hdbench.segmentation.training import (
     Lessons,
     SegmenterTrainer,
-    pixel_cross_entropy,
     train_segmenter,
 )
+from hdbench.training.objective import pixel_cross_entropy
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)

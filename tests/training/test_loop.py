@@ -19,11 +19,13 @@ from safetensors import safe_open
 
 from hdbench.bench import Bench, open_bench
 from hdbench.errors import CheckpointError, DataError, DivergedError, Interrupted, UsageError
-from hdbench.networks.perceptual import VGG19Features
+from hdbench.perceptual.files import read_perceptual_card
+from hdbench.perceptual.training import train_perceptual
 from hdbench.pipeline import train_method
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import Job
 from hdbench.runtime.metrics import read_metrics
+from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training import loop
 from hdbench.training.loop import Pix2PixHDTrainer
@@ -166,11 +168,13 @@ def test_variants_of_the_objective_train(bench: Bench, loss: dict[str, object]) 
     assert train(bench, ours(bench, **loss)).is_file()
 
 
-def test_the_perceptual_loss_trains_with_weights_from_a_file(bench: Bench, tmp_path: Path) -> None:
-    path = tmp_path / "vgg.pth"
-    torch.save(VGG19Features().state_dict(), path)
-    output = train(bench, ours(bench, vgg=10.0), vgg_weights=path)
-    assert "g_vgg" in read_metrics(output.parent / "metrics.jsonl")[0]
+def test_the_perceptual_loss_trains_with_the_benchmarks_own_network(bench: Bench) -> None:
+    train_perceptual(bench, MACHINE, restart=False)
+    output = train(bench, ours(bench, perceptual=10.0))
+    assert "g_perceptual" in read_metrics(output.parent / "metrics.jsonl")[0]
+    identity = json.loads((output.parent / "identity.json").read_text())
+    card = read_perceptual_card(bench.perceptual_folder())
+    assert identity["perceptual"] == {"name": "own", "weights": card.weights}
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
@@ -210,21 +214,6 @@ def test_weights_that_are_not_finite_are_never_saved(
         train(bench)
     folder = bench.run_folder("ours-no-vgg", 0) / "checkpoints"
     assert max(path.name for path in folder.iterdir()) == "step-00000004.pt"
-
-
-@pytest.mark.slow
-def test_other_vgg_weights_do_not_continue_a_run(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("one", "two"):
-        torch.save(VGG19Features().state_dict(), tmp_path / name)
-    method = ours(bench, vgg=10.0)
-    output = train(bench, method, vgg_weights=tmp_path / "one")
-    output.unlink()
-    with pytest.raises(CheckpointError, match="began with other VGG-19 weights"):
-        train(bench, method, vgg_weights=tmp_path / "two")
-    assert train(bench, method, vgg_weights=tmp_path / "one") == output
-    assert train(bench, method, vgg_weights=tmp_path / "gone") == output  # it is finished
 
 
 @pytest.mark.parametrize(("width", "height"), [(72, 48), (64, 40), (64, 16)])
@@ -407,5 +396,5 @@ def test_twenty_kills_do_not_change_the_weights(bench: Bench, tmp_path: Path) ->
     assert last.exitcode == 0
     expected = Workspace(tmp_path / "whole", Path(data), str(long)).run("tiny", "ours-no-vgg", 0)
     print(f"20 kills, steps reached {reached}, then {json.dumps(reached[-1])} to the end")
-    assert weights(run / loop.GENERATOR_FILE) == weights(expected / loop.GENERATOR_FILE)
+    assert weights(run / GENERATOR_WEIGHTS) == weights(expected / GENERATOR_WEIGHTS)
     assert max(reached) > 20

@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from hdbench.errors import CheckpointError, UsageError, listing
 from hdbench.provenance import file_digest
+from hdbench.runtime.checkpoint import state_digest
 from hdbench.runtime.state_dicts import read_state_dict
 from hdbench.segmentation.adapters.hub import repository_folder, weights_in
 from hdbench.segmentation.adoption import Wanted, blank_card, require_same_names
@@ -20,7 +21,6 @@ from hdbench.segmentation.segmenter import (
     Segmenter,
     SegmenterCard,
     require_digest,
-    state_digest,
 )
 from hdbench.storage import write_atomically
 

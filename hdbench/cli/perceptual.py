@@ -1,0 +1,81 @@
+"""``perceptual train`` and ``fetch``: the network whose features the perceptual loss compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hdbench.cli.options import bench_options, machine_options, restart_option
+
+if TYPE_CHECKING:
+    from hdbench.bench import Bench
+    from hdbench.runtime.devices import Machine
+
+
+@click.group()
+def perceptual() -> None:
+    """The network whose features the perceptual loss compares."""
+
+
+@perceptual.command()
+@bench_options
+@machine_options
+@restart_option
+def train(bench: Bench, machine: Machine, restart: bool) -> None:
+    """Train the benchmark's perceptual network; the same command goes on where it stopped.
+
+    A small VGG-like network learns to segment the photographs of the split that the benchmark's
+    [perceptual.training] names. Benchmarks with [perceptual] name = "own" need this before 'hdbench
+    train ours'; where the network ships, this repeats its training.
+
+    \b
+    Examples:
+      hdbench perceptual train
+      hdbench perceptual train --benchmark camvid --data-root ~/data/camvid
+    """
+    from hdbench.perceptual.files import read_perceptual_card
+    from hdbench.perceptual.training import train_perceptual
+    from hdbench.schema.benchmark import OWN
+
+    folder = train_perceptual(bench, machine, restart)
+    card = read_perceptual_card(folder)
+    click.echo(f"trained: {folder}")
+    click.echo(
+        f"pixel accuracy on the photographs of '{bench.benchmark.data.test}': "
+        f"{100 * card.test_accuracy:.2f} %"
+    )
+    used = bench.benchmark.perceptual.name
+    if used != OWN:
+        click.echo(
+            f"'{bench.benchmark.name}' goes on using '{used}'; to use this one, set "
+            f'[perceptual] name = "{folder}" in a benchmark of your own',
+            err=True,
+        )
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["vgg19"]))
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the file goes; else torchvision's cache, where 'train' finds it.",
+)
+def fetch(what: str, output: Path | None) -> None:
+    """Download published weights: vgg19, torchvision's VGG-19 trained on ImageNet (548 MB).
+
+    No other verb downloads anything. The file's SHA-256 is checked.
+
+    \b
+    Examples:
+      hdbench fetch vgg19
+      hdbench fetch vgg19 --output ~/weights/vgg19-dcbb9e9d.pth
+    """
+    from hdbench.perceptual.files import fetch_vgg19
+
+    path = fetch_vgg19(output)
+    click.echo(f"{what}: {path}")
+    if output is not None:
+        click.echo(f"Next: 'hdbench train ours --vgg-weights {path}'", err=True)

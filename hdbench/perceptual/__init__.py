@@ -1,0 +1,1 @@
+"""Perceptual networks: their files, their training, and which one a benchmark uses."""

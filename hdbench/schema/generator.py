@@ -1,0 +1,31 @@
+"""The card of a trained generator: ``generator.json`` beside its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hdbench.schema.base import Positive, Table
+
+GENERATOR_CARD = "generator.json"
+GENERATOR_WEIGHTS = "generator.safetensors"
+
+
+class GeneratorCard(Table):
+    """What a generator was trained from, and what came of it; ``hdbench train`` writes it."""
+
+    #: Names of method and benchmark, and the seed, for people; ``identity`` binds.
+    method: str
+    benchmark: str
+    seed: int
+    #: Everything that the training depended on (``hdbench.training.loop.run_identity``).
+    identity: dict[str, Any]
+    #: SHA-256 over all tensors as fp32, the precision in which images are computed.
+    weights: str
+    #: Steps of the training.
+    steps: Positive
+    #: Seconds that they took.
+    seconds: float
+    #: The command that trains it again.
+    command: str
+    #: Threads, processor and versions; the last bits of the weights depend on them.
+    machine: dict[str, Any]

@@ -1,0 +1,38 @@
+"""The card of a perceptual network: ``perceptual.json`` beside its weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hdbench.schema.base import LabelSpaceName, Positive, Table
+
+#: The card's file, in the folder of a perceptual network.
+PERCEPTUAL_CARD = "perceptual.json"
+PERCEPTUAL_WEIGHTS = "perceptual.safetensors"
+
+
+class PerceptualCard(Table):
+    """What a perceptual network is and what it learnt from."""
+
+    #: Always ``vgg``: no segmenter is of this architecture.
+    architecture: Annotated[str, Field(pattern="^vgg$")]
+    #: Channels of the five blocks.
+    channels: list[Positive]
+    #: Convolutions of the five blocks.
+    convolutions: list[Positive]
+    #: The label space whose classes it learnt to tell.
+    label_space: LabelSpaceName
+    #: Width and height of the images that it learnt from, in pixels.
+    window: list[Positive]
+    #: Dataset, split and number of scenes.
+    trained_on: str
+    #: SHA-256 over the names of these scenes and the digests of their pixels.
+    scenes_digest: str
+    #: The recipe, seed and steps; for people.
+    training: dict[str, Any]
+    #: Share of the pixels of the photographs of the test split whose class it told, void left out.
+    test_accuracy: Annotated[float, Field(ge=0, le=1)]
+    #: SHA-256 over all tensors as fp32, the precision in which features are computed.
+    weights: str
