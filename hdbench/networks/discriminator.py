@@ -8,11 +8,20 @@ appendix writes stride 2 for C512 too).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from hdbench.networks.layers import ConditionConv2d, InstanceNorm2d, halved, initialise
+from hdbench.networks.layers import (
+    ConditionConv2d,
+    InstanceNorm2d,
+    halved,
+    initialise,
+    without_empty_channels,
+)
+
+_SLOPE = 0.2  # of LeakyReLU (official implementation)
 
 
 class PatchDiscriminator(nn.Module):
@@ -36,12 +45,25 @@ class PatchDiscriminator(nn.Module):
         self.stages = nn.ModuleList(stages)
         initialise(self)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the intermediate feature maps and, last, the logits ``B x 1 x h x w``."""
-        maps = [x]
-        for stage in self.stages:
+    def forward(self, reading: Tensor, images: Tensor) -> list[Tensor]:
+        """Return the intermediate feature maps and, last, the logits ``B x 1 x h x w``.
+
+        Args:
+            reading: what ``read`` returned for the condition.
+            images: ``B x 3 x H x W`` in [-1, 1].
+        """
+        maps = [F.leaky_relu(self._first.with_image(reading, images), _SLOPE)]
+        for stage in list(self.stages)[1:]:
             maps.append(stage(maps[-1]))
-        return maps[1:]
+        return maps
+
+    def read(self, condition: Tensor, used: Tensor | None) -> Tensor:
+        """Return the condition's part of the first convolution (``ConditionConv2d``)."""
+        return self._first.of_condition(condition, used)
+
+    @property
+    def _first(self) -> ConditionConv2d:
+        return cast(ConditionConv2d, cast(nn.Sequential, self.stages[0])[0])
 
 
 class MultiscaleDiscriminator(nn.Module):
@@ -61,30 +83,34 @@ class MultiscaleDiscriminator(nn.Module):
             PatchDiscriminator(in_channels, base_channels, layers) for _ in range(scales)
         )
 
-    def forward(self, conditions: Sequence[Tensor], images: Tensor) -> list[list[Tensor]]:
+    def forward(self, readings: Sequence[Tensor], images: Tensor) -> list[list[Tensor]]:
         """Return each scale's feature maps and logits, full resolution first.
 
         Args:
-            conditions: the condition at each scale (``pyramid``); one serves several images.
+            readings: what ``read`` returned for the condition; it serves several images.
             images: ``B x 3 x H x W`` in [-1, 1].
         """
         outputs = []
-        for n, (discriminator, condition) in enumerate(zip(self.scales, conditions, strict=True)):
+        for n, (discriminator, reading) in enumerate(zip(self.scales, readings, strict=True)):
             if n:
                 images = halved(images)
-            outputs.append(discriminator(torch.cat([condition, images], dim=1)))
+            outputs.append(discriminator(reading, images))
         return outputs
 
-    def pyramid(self, condition: Tensor) -> list[Tensor]:
-        """Return the condition at each scale, full resolution first."""
-        levels = [condition]
-        while len(levels) < len(self.scales):
-            levels.append(halved(levels[-1]))
-        return levels
+    def read(self, condition: Tensor) -> list[Tensor]:
+        """Return the condition's part of each scale's first convolution, full resolution first."""
+        condition, used = without_empty_channels(condition)
+        readings = []
+        for n, discriminator in enumerate(self.scales):
+            assert isinstance(discriminator, PatchDiscriminator)
+            if n:
+                condition = halved(condition)
+            readings.append(discriminator.read(condition, used))
+        return readings
 
 
 def _layer(channels_in: int, channels_out: int, stride: int, norm: bool) -> nn.Sequential:
     """Ck: 4x4 convolution with padding 2, instance norm (not on the first), LeakyReLU 0.2."""
     kind = nn.Conv2d if norm else ConditionConv2d  # the first reads the labels
     convolution = kind(channels_in, channels_out, kernel_size=4, stride=stride, padding=2)
-    return nn.Sequential(convolution, *([InstanceNorm2d()] if norm else []), nn.LeakyReLU(0.2))
+    return nn.Sequential(convolution, *([InstanceNorm2d()] if norm else []), nn.LeakyReLU(_SLOPE))

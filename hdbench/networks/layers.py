@@ -39,18 +39,47 @@ class ConditionConv2d(nn.Conv2d):
     Outputs and the weights' gradients are those of ``Conv2d``, up to the order in which floats are
     summed. A channel that is left out gets a gradient of 0 itself, not ``Conv2d``'s: nobody asks
     for that of labels, but a continuous input that is 0 all over could not learn to leave it.
+
+    Where the input is a condition followed by an image, ``of_condition`` and ``with_image`` give
+    the sum in two parts, so that images of one scene share the first.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of ``B x C x H x W``."""
-        if x.device.type != "cpu":  # a GPU would have to wait for the answer
-            return super().forward(x)
-        least, most = x.detach().amin(dim=(0, 2, 3)), x.detach().amax(dim=(0, 2, 3))
-        used = torch.nonzero((least != 0) | (most != 0)).flatten()
-        if len(used) in (0, x.shape[1]):
-            return super().forward(x)
-        weight = self.weight.index_select(1, used)
-        return self._conv_forward(x.index_select(1, used), weight, self.bias)
+        return self.of_condition(*without_empty_channels(x))
+
+    def of_condition(self, condition: Tensor, used: Tensor | None) -> Tensor:
+        """Return the convolution, bias included, of the input's first channels.
+
+        Args:
+            condition: ``B x c x H x W``.
+            used: which channels of the input these are; None for the first ``c``.
+        """
+        if used is None:
+            weight = self.weight[:, : condition.shape[1]]
+        else:
+            weight = self.weight.index_select(1, used)
+        return self._conv_forward(condition, weight, self.bias)
+
+    def with_image(self, of_condition: Tensor, image: Tensor) -> Tensor:
+        """Add the convolution of the input's last channels, ``B x c x H x W``."""
+        weight = self.weight[:, -image.shape[1] :]
+        return of_condition + self._conv_forward(image, weight, None)
+
+
+def without_empty_channels(x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the channels of ``B x C x H x W`` that are not zero everywhere, and their indices.
+
+    Where none is left out the indices are None; on a GPU, which would have to wait for the
+    answer, none ever is.
+    """
+    if x.device.type != "cpu":
+        return x, None
+    least, most = x.detach().amin(dim=(0, 2, 3)), x.detach().amax(dim=(0, 2, 3))
+    used = torch.nonzero((least != 0) | (most != 0)).flatten()
+    if len(used) in (0, x.shape[1]):
+        return x, None
+    return x.index_select(1, used), used
 
 
 def initialise(module: nn.Module) -> None:

@@ -105,9 +105,9 @@ class Pix2PixHDTrainer:
             real = to_network_range(batch.image)
             fake = self.generator(condition)
 
-            conditions = self.discriminator.pyramid(condition)
-            on_real = self.discriminator(conditions, real)
-            on_fake = self.discriminator(conditions, fake)
+            readings = self.discriminator.read(condition)
+            on_real = self.discriminator(readings, real)
+            on_fake = self.discriminator(readings, fake)
 
             losses = {
                 "g_gan": gan_loss(on_fake, real=True, kind=kind),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator, scaled
-from hdbench.networks.discriminator import MultiscaleDiscriminator
+from hdbench.networks.discriminator import MultiscaleDiscriminator, PatchDiscriminator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer, ResidualBlock
 from hdbench.networks.layers import ConditionConv2d, InstanceNorm2d, halved
 from hdbench.schema.benchmark import Budget
@@ -117,7 +117,7 @@ def test_sides_that_do_not_divide_are_named(network: nn.Module, good, bad) -> No
 
 def test_discriminators_judge_patches_at_every_scale() -> None:
     network = MultiscaleDiscriminator(6, 4, 3, 3)
-    outputs = network(network.pyramid(torch.randn(1, 3, 64, 96)), torch.randn(1, 3, 64, 96))
+    outputs = network(network.read(torch.randn(1, 3, 64, 96)), torch.randn(1, 3, 64, 96))
     assert len(outputs) == 3
     assert [len(maps) for maps in outputs] == [5, 5, 5]
     assert [tuple(maps[-1].shape) for maps in outputs] == [
@@ -127,15 +127,20 @@ def test_discriminators_judge_patches_at_every_scale() -> None:
     ]
 
 
-def test_discriminators_see_condition_and_image_halved_together() -> None:
+@pytest.mark.parametrize("used", [[0, 2], [0, 1, 2, 3]])
+def test_discriminators_see_condition_and_image_halved_together(used: list[int]) -> None:
     torch.manual_seed(0)
     network = MultiscaleDiscriminator(7, 4, 3, 3)
-    condition, images = torch.randn(1, 4, 64, 96), torch.randn(1, 3, 64, 96)
-    outputs = network(network.pyramid(condition), images)
+    condition, images = torch.zeros(1, 4, 64, 96), torch.randn(1, 3, 64, 96)
+    condition[:, used] = torch.randn(1, len(used), 64, 96)
+    outputs = network(network.read(condition), images)
     both = torch.cat([condition, images], dim=1)
     for discriminator, maps in zip(network.scales, outputs, strict=True):
-        for found, expected in zip(maps, discriminator(both), strict=True):
-            assert torch.equal(found, expected)
+        assert isinstance(discriminator, PatchDiscriminator)
+        expected = both
+        for stage, found in zip(discriminator.stages, maps, strict=True):
+            expected = stage(expected)
+            torch.testing.assert_close(found, expected)
         both = halved(both)
 
 
@@ -229,7 +234,7 @@ def test_widths_are_multiples_of_four() -> None:
 def gradients(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     network.zero_grad()
     if isinstance(network, MultiscaleDiscriminator):
-        output = network(network.pyramid(x[:, :2]), x[:, 2:])
+        output = network(network.read(x[:, :2]), x[:, 2:])
     else:
         output = network(x)
     if isinstance(output, list):

@@ -36,7 +36,7 @@ def batch() -> Batch:
 def judged(
     network: MultiscaleDiscriminator, condition: Tensor, image: Tensor
 ) -> list[list[Tensor]]:
-    return network(network.pyramid(condition), image)
+    return network(network.read(condition), image)
 
 
 def gradient(network: nn.Module) -> Tensor:
