@@ -27,6 +27,7 @@ from hdbench.evaluation.scoring import (
 from hdbench.imports.record import image_facts
 from hdbench.provenance import digest, file_digest
 from hdbench.results import NATIVE_ORACLE, ORACLE, Result, load_result, save_result
+from hdbench.runs import training_facts
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter
@@ -146,7 +147,7 @@ def scored(
             ranks,
             workers,
         )
-        facts = image_facts(bench, method, seed)
+        facts = image_facts(bench, method, seed) | training_facts(bench, method, seed, run)
         for n, result in zip(missing, made, strict=True):
             results[n] = replace(result, provenance=result.provenance | facts)
     whole = [result for result in results if result is not None]

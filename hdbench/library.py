@@ -300,6 +300,8 @@ class Library:
         match loaded:
             case Benchmark():
                 references = [("scoring", loaded.scoring, SCORINGS)]
+                if loaded.beside is not None:
+                    references.append(("beside", loaded.beside, BENCHMARKS))
                 if loaded.judge != OWN:
                     references.append(("judge", loaded.judge, SEGMENTERS))
                 if loaded.perceptual.name not in (OWN, VGG19_IMAGENET):

@@ -21,7 +21,6 @@ from hdbench.measures import measures_of
 from hdbench.perceptual.choice import perceptual_of
 from hdbench.provenance import differing_fields
 from hdbench.reporting.build import Gallery, write_report
-from hdbench.reporting.tables import with_rows_of
 from hdbench.results import NATIVE_ORACLE, ORACLE, Result, load_result
 from hdbench.runs import image_files, run_digest, seed_of, synthesize_method, trained_generator
 from hdbench.runtime.devices import Machine
@@ -189,14 +188,28 @@ def evaluate_under(
         oracle at native size is not among them: ``hdbench.judging.score_native``.
     """
     chosen = [bench.library.method(name) for name in table_methods(bench, methods)]
+    known = {method.name for method in chosen}
+    chosen += [bench.library.method(name) for name in (ORACLE, *FLOOR_METHODS) if name not in known]
+    return score_methods(bench, scorings, chosen, seed, segmenter, device, ranks, workers)
+
+
+def score_methods(
+    bench: Bench,
+    scorings: Sequence[Scoring],
+    chosen: Sequence[Method],
+    seed: int,
+    segmenter: Segmenter,
+    device: torch.device,
+    ranks: Ranks = ALONE,
+    workers: int = 1,
+) -> list[list[Result]]:
+    """Score some methods alone; arguments and results as those of ``evaluate_under``."""
     bench = scenes_of(bench, chosen)
     for method in chosen:  # before minutes are spent on the others
         if isinstance(method, Pix2PixHD):
             trained_generator(bench, method, seed)
     for scoring in scorings:
         require_fitting(segmenter, bench.space, bench.benchmark.size, scoring)
-    known = {method.name for method in chosen}
-    chosen += [bench.library.method(name) for name in (ORACLE, *FLOOR_METHODS) if name not in known]
     results: dict[str, list[Result]] = {}
     for method in sorted(chosen, key=lambda method: not isinstance(method, Oracle)):
         its_seed = seed_of(method, seed)
@@ -301,80 +314,3 @@ def _has_these_images(bench: Bench, method: Method, seed: int, result: Result) -
     images = image_files(bench, method, seed)
     present = all(path.is_file() for path in images)
     return present and bench.file_digests.of(images) == result.images
-
-
-def report_on(
-    bench: Bench,
-    report: Report,
-    methods: Sequence[str],
-    seed: int,
-    segmenter: Segmenter,
-    scenes: int,
-) -> dict[str, Path]:
-    """Write a report from stored results and return its files by format.
-
-    A method of the library that is measured and has no row in the report gets one, and so does
-    each of ``methods``. The oracle at native size, where it is measured, stands below the table.
-
-    Args:
-        bench: the benchmark.
-        report: rows and columns.
-        methods: names or paths of methods; the page shows the images of the first one.
-        seed: the runs' seed.
-        segmenter: the judge.
-        scenes: how many scenes the page shows.
-
-    Raises:
-        HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is no longer
-            true.
-    """
-    bench = scenes_of(bench, [bench.library.method(name) for name in methods])
-    in_rows = [row.method for row in report.rows if row.method is not None]
-    named: dict[str, str] = {}  # what a method was asked for by, by its own name
-    of_library = table_methods(bench, list(bench.library.files[METHODS]))
-    for name in (*methods, *in_rows, *of_library):
-        named.setdefault(bench.library.method(name).name, name)
-    results = stored_results(bench, list(named.values()), seed, segmenter)
-    for name in methods:
-        if bench.library.method(name).name not in results:
-            raise HdbenchError(
-                f"'{name}' is not measured on '{bench.benchmark.name}' yet.\n"
-                f"Next: 'hdbench evaluate --method {name}'"
-            )
-    if not results:
-        raise HdbenchError(
-            f"report '{report.name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
-            "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
-        )
-    measured = [bench.library.method(named[name]) for name in results]
-    seeds = {entry.name: seed_of(entry, seed) for entry in measured}
-    runs = {
-        method.name: bench.run_folder(method.name, seeds[method.name])
-        for method in measured
-        if isinstance(method, Pix2PixHD | Images)
-    }
-    gallery = None
-    if runs:
-        shown = next(iter(runs))
-        images = image_paths(bench.image_folder(shown, seeds[shown]), bench.test_scenes)
-        gallery = Gallery(
-            bench.test_scenes,
-            bench.space,
-            bench.benchmark,
-            bench.scoring,
-            segmenter,
-            shown,
-            images,
-            scenes,
-        )
-    return write_report(
-        bench.workspace.reports(),
-        with_rows_of(report, measured),
-        bench.benchmark,
-        bench.space,
-        results,
-        runs,
-        gallery,
-        measures_of(bench, results.values(), bench.foreign_judge(segmenter.card.weights)),
-        stored_native(bench, segmenter),
-    )

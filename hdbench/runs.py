@@ -184,6 +184,33 @@ def read_generator_card(folder: Path) -> GeneratorCard:
         ) from None
 
 
+def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> dict[str, Any]:
+    """Return what a method's result records about its training; nothing if none was trained.
+
+    Args:
+        bench: the benchmark.
+        method: its name.
+        seed: of its run.
+        run: digest of the run's identity.
+
+    Raises:
+        CheckpointError: a card is damaged.
+    """
+    here = bench.run_folder(method, seed)
+    for folder in (here, *bench.library.shipped[GENERATORS].values()):
+        if not (folder / GENERATOR_WEIGHTS).is_file():
+            continue
+        card = read_generator_card(folder)
+        if digest(card.identity) == run:
+            facts: dict[str, Any] = {
+                "steps": card.steps,
+                "perceptual": card.identity["perceptual"],
+                "weights": card.weights,
+            }
+            return {"training": facts if folder == here else {**facts, "ships": folder.name}}
+    return {}
+
+
 def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int) -> dict[str, Any]:
     """Return everything that a method's images depend on but weights and labels."""
     if isinstance(method, Images):

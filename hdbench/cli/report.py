@@ -92,11 +92,14 @@ def report(
     if packets or simulated:
         option = "--packet" if packets else "--simulated"
         raise UsageError(f"{option}: report '{name}' shows scores, not what people preferred")
-    from hdbench.pipeline import open_segmenter, report_on
+    from hdbench.pipeline import open_segmenter
     from hdbench.runtime.devices import choose_device
+    from hdbench.workflows.report import report_on
 
-    segmenter = open_segmenter(bench, None, choose_device(device))
-    paths = report_on(bench, chosen, methods, seed, segmenter, scenes)
+    computing_on = choose_device(device)
+    segmenter = open_segmenter(bench, None, computing_on)
+    second = open_second(bench, computing_on)
+    paths = report_on(bench, chosen, methods, seed, segmenter, scenes, second)
     click.echo(paths[form].read_text(encoding="utf-8").rstrip())
     for path in paths.values():
         click.echo(f"wrote {path}", err=True)

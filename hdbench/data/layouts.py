@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from hdbench.errors import DataError, counted, listing
 from hdbench.schema.split import Split
+
+Entry = TypeVar("Entry")
 
 _PHOTOGRAPHS = (".png", ".jpg", ".jpeg")
 _MAPS = (".png",)
@@ -80,8 +82,8 @@ def find_scenes(layout: str, root: Path, split: str) -> list[SceneFiles]:
     return survey.scenes
 
 
-def spread(scenes: Sequence[SceneFiles], count: int) -> list[SceneFiles]:
-    """Return up to ``count`` scenes, spread evenly over all of them, in their order."""
+def spread(scenes: Sequence[Entry], count: int) -> list[Entry]:
+    """Return up to ``count`` of some scenes, spread evenly over all of them, in their order."""
     count = min(count, len(scenes))
     return [scenes[n * len(scenes) // count] for n in range(count)]
 

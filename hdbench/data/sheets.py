@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,3 +71,31 @@ def contact_sheet(rows: Sequence[Sequence[Cell]]) -> Image.Image:
 def write_sheet(sheet: Image.Image, path: Path) -> None:
     """Write a sheet as PNG."""
     write_atomically(path, encode_png(sheet))
+
+
+def write_sheet_page(folder: Path, title: str, finished: bool) -> Path:
+    """Write a page over a folder's sheets, newest first, and return its path.
+
+    Args:
+        folder: holds the sheets as PNG files, named in their order.
+        title: what the sheets show.
+        finished: that no more sheets come; until then the page loads itself anew every 15 seconds.
+    """
+    sheets = sorted((path.name for path in folder.glob("*.png")), reverse=True)
+    shown = "".join(
+        f'<h2>{html.escape(name.removesuffix(".png"))}</h2><img src="{html.escape(name)}" alt="">'
+        for name in sheets
+    )
+    state = "" if finished else '<meta http-equiv="refresh" content="15">'
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8">{state}'
+        f"<title>{html.escape(title)}</title>"
+        "<style>body{background:#181818;color:#e6e6e6;font:15px/1.5 system-ui,sans-serif;"
+        "margin:2rem auto;max-width:900px}h2{font-size:1rem}img{max-width:100%}</style>"
+        f"<h1>{html.escape(title)}</h1>"
+        f"<p>{'Finished.' if finished else 'Training; this page loads itself anew.'}</p>{shown}"
+        "</html>\n"
+    )
+    path = folder / "index.html"
+    write_atomically(path, page.encode())
+    return path

@@ -46,30 +46,35 @@ class Gallery:
     benchmark: Benchmark
     scoring: Scoring
     segmenter: Segmenter
-    #: The method whose images are shown, and the image of each scene.
-    method: str
-    images: list[Path]
+    #: The image of each scene, by the methods whose images are shown; at least one.
+    images: Mapping[str, list[Path]]
     #: How many scenes, spread evenly over the split.
     count: int
 
     def strips(self) -> list[SceneStrip]:
-        """Return labels, boundaries, both images, and what the segmenter saw in them."""
+        """Return labels, boundaries, images, photograph, and what the segmenter saw.
+
+        The segmenter's answers are shown for the first method and the photograph.
+        """
         size = self.benchmark.size
-        image_of = dict(zip((files.name for files in self.scenes), self.images, strict=True))
         strips = []
-        for files in spread(self.scenes, self.count):
+        for n, files in spread(list(enumerate(self.scenes)), self.count):
             native = read_scene(files, self.space)
             scene = native.resized(size.height, size.width)
             assert scene.image is not None
-            synthesized = prepared_image(image_of[files.name], self.benchmark, photograph=False)
+            made = {
+                name: prepared_image(paths[n], self.benchmark, photograph=False)
+                for name, paths in self.images.items()
+            }
             pictures = [
                 Picture("labels", self.space.paint(scene.label), False),
                 Picture("boundaries", paint_boundaries(scene.regions), False),
-                Picture(f"synthesized by {self.method}", synthesized, True),
+                *(Picture(f"synthesized by {name}", image, True) for name, image in made.items()),
                 Picture("photograph", scene.image, True),
             ]
             void = self.space.to_train_ids(scene.label) == VOID
-            for caption, pixels in (("synthesized", synthesized), ("photograph", scene.image)):
+            first = next(iter(made))
+            for caption, pixels in ((first, made[first]), ("photograph", scene.image)):
                 policy = self.scoring.segmenter
                 pixels = as_seen(pixels, policy, self.benchmark, native.size)
                 seen = predict(self.segmenter, pixels, size.height, size.width, policy)
@@ -86,6 +91,7 @@ def build_table(
     results: Mapping[str, Result],
     intervals: Mapping[str, Intervals] | None = None,
     bounds_apart: bool = False,
+    second: Mapping[str, Result] | None = None,
 ) -> pd.DataFrame:
     """Return the table of a report on one benchmark.
 
@@ -95,15 +101,23 @@ def build_table(
         results: by method.
         intervals: by method; None computes them.
         bounds_apart: give the bounds of intervals columns of their own.
+        second: what the second segmenter measured, by method; None where there is none.
 
     Raises:
         HdbenchError: the results do not share a fingerprint; each choice that differs is named.
     """
     require_one_fingerprint(list(results.values()))
+    second_by = ""
+    if second:
+        require_one_fingerprint(list(second.values()))
+        judge = next(iter(second.values())).choices["segmenter"]
+        second_by = "second segmenter: {architecture} on {encoder}".format(**judge)
     if intervals is None:
         intervals = intervals_of(list(results.values()))
     measured_on = f"measured: {benchmark.title}"
-    return report_table(report, results, measured_on, intervals, bounds_apart)
+    return report_table(
+        report, results, measured_on, intervals, bounds_apart, second, second_by
+    )
 
 
 def write_report(
@@ -116,6 +130,7 @@ def write_report(
     gallery: Gallery | None,
     measures: Sequence[Measure] = (),
     native: Result | None = None,
+    second: Mapping[str, Result] | None = None,
 ) -> dict[str, Path]:
     """Write a report as text, Markdown, CSV, figure and page, and return the paths by format.
 
@@ -129,9 +144,10 @@ def write_report(
         gallery: the pictures, or None.
         measures: what was measured beyond segmentation, of the same images.
         native: the oracle at native size, for a line below the table.
+        second: what the second segmenter measured, by method.
     """
     intervals = intervals_of(list(results.values()))
-    table = build_table(report, benchmark, results, intervals)
+    table = build_table(report, benchmark, results, intervals, second=second)
     notes = [
         *([native_line(native, benchmark.size)] if native else []),
         *([NOTE] if intervals else []),
@@ -144,7 +160,7 @@ def write_report(
     for form, suffix in suffixes.items():
         paths[form] = folder / f"{stem}.{suffix}"
         if form == "csv":  # for machines: one table, bounds apart, and no sentence below
-            parts = [render(build_table(report, benchmark, results, intervals, True), form)]
+            parts = [render(build_table(report, benchmark, results, intervals, True, second), form)]
         else:
             parts = [render(table, form), "\n".join(notes)]
             for one in tables:

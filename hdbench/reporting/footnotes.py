@@ -40,24 +40,43 @@ def native_words(native: Result, size: Size) -> str:
 
 
 def footnotes(results: Iterable[Result]) -> list[str]:
-    """Return a sentence for each thing that a reader must know of imported images.
+    """Return a sentence for each thing that a reader must know of how images were made.
 
-    Images that came in a format that loses something, and scenes that have none.
+    How long a method was trained and which perceptual network it learnt with; images that came in
+    a format that loses something, and scenes that have none.
     """
     notes: list[str] = []
     for result in results:
-        facts = result.provenance.get("imported")
-        if facts is None:
-            continue
-        if facts["lossy"]:
-            notes.append(
-                f"{result.method}: {facts['lossy']} of {facts['scenes']} images came as JPEG, "
-                "which changes what the segmenter sees; all others here are of lossless files."
-            )
-        if facts["scenes"] < facts["scenes_of_split"]:
-            notes.append(
-                f"{result.method}: images of {facts['scenes']} of {facts['scenes_of_split']} "
-                "scenes; all rows are scored on these alone, so no number here compares with one "
-                "of the whole split."
-            )
+        notes += _of_training(result) + _of_imports(result)
+    return notes
+
+
+def _of_training(result: Result) -> list[str]:
+    facts = result.provenance.get("training")
+    if facts is None:
+        return []
+    perceptual, ships = facts["perceptual"], facts.get("ships")
+    learnt = "no perceptual loss"
+    if perceptual is not None:
+        learnt = f"perceptual network {perceptual['name']} ({perceptual['weights'][:8]})"
+    origin = f"; the generator ships as {ships}" if ships else ""
+    return [f"{result.method}: {facts['steps']:,} steps, {learnt}{origin}."]
+
+
+def _of_imports(result: Result) -> list[str]:
+    facts = result.provenance.get("imported")
+    if facts is None:
+        return []
+    notes = []
+    if facts["lossy"]:
+        notes.append(
+            f"{result.method}: {facts['lossy']} of {facts['scenes']} images came as JPEG, "
+            "which changes what the segmenter sees; all others here are of lossless files."
+        )
+    if facts["scenes"] < facts["scenes_of_split"]:
+        notes.append(
+            f"{result.method}: images of {facts['scenes']} of {facts['scenes_of_split']} "
+            "scenes; all rows are scored on these alone, so no number here compares with one "
+            "of the whole split."
+        )
     return notes

@@ -10,7 +10,6 @@ import pandas as pd
 from hdbench.evaluation.uncertainty import Intervals, in_words
 from hdbench.inert import escaped, neutralised
 from hdbench.results import ORACLE, Result, oracle_ratio
-from hdbench.schema.method import Method
 from hdbench.schema.report import Column, Report, Row, Score
 from hdbench.significance import Interval
 
@@ -56,14 +55,10 @@ def score_tables(
     return [overall, classes]
 
 
-def with_rows_of(report: Report, methods: Iterable[Method]) -> Report:
-    """Return a report with a row more for each method that it does not name."""
+def with_rows(report: Report, rows: Iterable[Row]) -> Report:
+    """Return a report with those rows appended whose methods it does not name."""
     named = {row.method for row in report.rows}
-    more = [
-        Row(title=method.title, method=method.name)
-        for method in methods
-        if method.name not in named
-    ]
+    more = [row for row in rows if row.method not in named]
     return report.model_copy(update={"rows": [*report.rows, *more]})
 
 
@@ -73,6 +68,8 @@ def report_table(
     measured_on: str,
     intervals: Mapping[str, Intervals] | None = None,
     bounds_apart: bool = False,
+    second: Mapping[str, Result] | None = None,
+    second_by: str = "",
 ) -> pd.DataFrame:
     """Return a report's table: columns measured here, then columns published, never mixed.
 
@@ -83,6 +80,8 @@ def report_table(
         intervals: of what was measured, by method; None prints none.
         bounds_apart: give each bound a column of its own, for machines, instead of
             ``83.8 [82.9, 84.6]``.
+        second: what the second segmenter measured, by method; its mean IoU gets a column.
+        second_by: heading of that column's group.
     """
     heads: list[tuple[str, str]] = []
     columns: list[list[str]] = []
@@ -99,6 +98,15 @@ def report_table(
             heads.append((measured_on, f"{column.title} {bound}"))
             columns.append(
                 [number(getattr(interval, bound, None), factor, digits) for interval in found]
+            )
+    for column in report.columns:
+        if second and column.score == "mean_iou":
+            heads.append((second_by, column.title))
+            columns.append(
+                [
+                    score_cell(name, column.score, column.factor, column.digits, second, None)
+                    for name in methods
+                ]
             )
     for column in report.columns:
         if any(row.published and column.score in row.published for row in report.rows):

@@ -230,6 +230,9 @@ class Benchmark(LibraryFile):
     judge: str
     #: The scoring convention, by name.
     scoring: str
+    #: Another benchmark with the same test scenes, size, segmenter and scoring, and other training:
+    #: reports on this one show that one's trained methods too.
+    beside: str | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Benchmark:

@@ -20,7 +20,7 @@ from hdbench.data.scene import (
     from_network_range,
     to_network_range,
 )
-from hdbench.data.sheets import Cell, contact_sheet, write_sheet
+from hdbench.data.sheets import Cell, contact_sheet, write_sheet, write_sheet_page
 from hdbench.errors import UsageError
 from hdbench.networks.builder import build_discriminator, build_generator, conditioning, halvings
 from hdbench.networks.perceptual import PerceptualChoice, PerceptualNetwork
@@ -45,6 +45,8 @@ from hdbench.training.objective import (
     perceptual_loss,
 )
 
+#: The folder of a run's sample sheets.
+SAMPLES = "samples"
 _SHEET_SCENES = 4
 
 
@@ -308,7 +310,8 @@ def train(
             job.record(step, {"epoch": step // per_epoch, "rate": rate}, losses, batch.names)
             if (step + 1) % per_epoch == 0:
                 sheet = _sample_sheet(trainer, shown, space, step + 1)
-                write_sheet(sheet, folder / "samples" / f"step-{step + 1:08d}.png")
+                write_sheet(sheet, folder / SAMPLES / f"step-{step + 1:08d}.png")
+                write_sheet_page(folder / SAMPLES, title, finished=step + 1 == steps)
 
         generator = trainer.average.network.cpu()
         if benchmark.budget.storage == "fp16":

@@ -1,0 +1,206 @@
+"""The whole way from data to report in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from hdbench.bench import Bench
+from hdbench.errors import UsageError
+from hdbench.evaluation.gate import gate_notes
+from hdbench.judging import score_native
+from hdbench.library import GENERATORS
+from hdbench.perceptual.choice import perceptual_of
+from hdbench.perceptual.training import train_perceptual
+from hdbench.pipeline import (
+    evaluate,
+    open_second,
+    open_segmenter,
+    score_methods,
+    train_judge,
+    train_method,
+)
+from hdbench.results import ORACLE
+from hdbench.runs import read_generator_card, synthesize_method
+from hdbench.runtime.devices import Machine
+from hdbench.schema.benchmark import OWN
+from hdbench.schema.method import Pix2PixHD
+from hdbench.segmentation.segmenter import Segmenter
+from hdbench.training.loop import SAMPLES, require_fitting_size
+from hdbench.workflows.report import report_on
+
+_SCENES = 8  # on the page
+
+
+def quickstart(
+    bench: Bench,
+    method_name: str,
+    machine: Machine,
+    vgg_weights: Path | None,
+    announce: Callable[[str], None],
+    show: Callable[[Path], None],
+) -> dict[str, Path]:
+    """Go the whole way: scenes, segmenter, method, images, scores, report.
+
+    Where a generator of the method ships for the benchmark beside this one, it is scored and shown
+    first, before the minutes of training. Every stage goes on where it stopped, and one that has
+    been finished computes nothing. What can be known to be wrong before the first of them is an
+    error then.
+
+    Args:
+        bench: the benchmark.
+        method_name: name or path of a method that learns.
+        machine: device, decoding workers, time between checkpoints.
+        vgg_weights: torchvision's VGG-19 weights, where the method needs them.
+        announce: told each stage as it begins: ``2 of 5: train ours``.
+        show: given a page as soon as there is something to look at.
+
+    Returns:
+        The files of report ``table1`` by format.
+
+    Raises:
+        UsageError: the method learns nothing, or does not fit the benchmark's size; the scoring
+            convention, or a segmenter or perceptual network that should ship, does not exist or
+            does not fit.
+        CheckpointError: such a network's files are damaged.
+        HdbenchError: what the stages raise.
+    """
+    method = bench.library.method(method_name)
+    if not isinstance(method, Pix2PixHD):
+        raise UsageError(f"'{method_name}' is of kind '{method.kind}' and learns nothing")
+    require_fitting_size(method, bench.benchmark)
+    bench.require_scoring()
+    way = _Way(bench, method, method_name, machine, vgg_weights, announce, show)
+    stages = way.stages()
+    for n, (title, stage) in enumerate(stages, start=1):
+        announce(f"{n} of {len(stages)}: {title}")
+        stage()
+    return way.report([method_name])
+
+
+class _Way:
+    """The stages of one quickstart, and what they hand on."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        method: Pix2PixHD,
+        method_name: str,
+        machine: Machine,
+        vgg_weights: Path | None,
+        announce: Callable[[str], None],
+        show: Callable[[Path], None],
+    ) -> None:
+        """Open what ships, so that damaged files are found before anything is drawn."""
+        self.bench, self.method, self.name = bench, method, method_name
+        self.machine, self.vgg_weights = machine, vgg_weights
+        self.announce, self.show = announce, show
+        self.segmenters: list[Segmenter] = []
+        if bench.benchmark.judge != OWN:
+            self._open_segmenters()
+        self.learns_perceptual = (
+            method.loss.perceptual > 0 and bench.benchmark.perceptual.name == OWN
+        )
+        if not self.learns_perceptual:
+            perceptual = perceptual_of(bench, method, vgg_weights)
+            if perceptual is not None:
+                perceptual.load()
+        self.beside = _beside_with_generator(bench, method)
+
+    def stages(self) -> list[tuple[str, Callable[[], object]]]:
+        """Return what is to be done, in order: what to call it, and the function that does it."""
+        name = self.method.name
+        drawn = ", drawing what is missing" if self.bench.benchmark.data.built_in else ""
+        stages: list[tuple[str, Callable[[], object]]] = [
+            (f"find the scenes{drawn}", self.find_scenes)
+        ]
+        if not self.segmenters:
+            stages.append(("train the segmenter that scores", self.train_segmenter))
+        if self.beside is not None:
+            title = f"score {name} as it ships, beside the oracle and the floors"
+            stages.append((title, self.score_shipped))
+        if self.learns_perceptual:
+            stages.append(("train the perceptual network", self.train_perceptual))
+        return [
+            *stages,
+            (f"train {name}", self.train),
+            ("synthesize the test images", self.synthesize),
+            ("score them beside the oracle and the floors", self.score),
+            ("write tables and page", self.write),
+        ]
+
+    def find_scenes(self) -> None:
+        """Find the scenes of both splits."""
+        bench = self.bench
+        scenes = f"{len(bench.train_scenes)} scenes to learn from, {len(bench.test_scenes)}"
+        self.announce(f"  {bench.benchmark.title}: {scenes} to score")
+
+    def train_segmenter(self) -> None:
+        """Train the benchmark's own segmenter."""
+        train_judge(self.bench, self.machine)
+        self._open_segmenters()
+
+    def score_shipped(self) -> None:
+        """Score the generator that ships, and show it before a longer one is trained."""
+        assert self.beside is not None
+        device = self.machine.device
+        for segmenter in self.segmenters:
+            scoring = [self.beside.scoring]
+            score_methods(self.beside, scoring, [self.method], 0, segmenter, device)
+            evaluate(self.bench, [], 0, segmenter, device)
+        files = self.report([])
+        self.announce(f"{files['text'].read_text(encoding='utf-8')}\nThe page: {files['page']}")
+        self.show(files["page"])
+
+    def train_perceptual(self) -> None:
+        """Train the benchmark's own perceptual network."""
+        train_perceptual(self.bench, self.machine, restart=False)
+
+    def train(self) -> None:
+        """Train the method."""
+        sheets = self.bench.run_folder(self.method.name, 0) / SAMPLES / "index.html"
+        self.announce(f"  what it has learnt after each epoch: {sheets}")
+        train_method(self.bench, self.method, 0, self.machine, self.vgg_weights)
+
+    def synthesize(self) -> None:
+        """Make the test images."""
+        synthesize_method(self.bench, self.method, 0, self.machine.device)
+
+    def score(self) -> None:
+        """Score them under both segmenters."""
+        for segmenter in self.segmenters:
+            results = evaluate(self.bench, [self.name], 0, segmenter, self.machine.device)
+            oracles = [result for result in results if result.method == ORACLE]
+            for note in gate_notes(self.bench, oracles, segmenter):
+                self.announce(note)
+        score_native(self.bench, [self.bench.scoring], self.segmenters[0])
+
+    def write(self) -> None:
+        """Write the report and show it."""
+        self.show(self.report([self.name])["page"])
+
+    def report(self, methods: list[str]) -> dict[str, Path]:
+        """Write the report ``table1`` and return its files by format."""
+        first, *others = self.segmenters
+        report, second = self.bench.library.report("table1"), others[0] if others else None
+        return report_on(self.bench, report, methods, 0, first, _SCENES, second)
+
+    def _open_segmenters(self) -> None:
+        device = self.machine.device
+        self.segmenters = [open_segmenter(self.bench, None, device)]
+        second = open_second(self.bench, device)
+        if second is not None:
+            self.segmenters.append(second)
+
+
+def _beside_with_generator(bench: Bench, method: Pix2PixHD) -> Bench | None:
+    """Return the benchmark beside this one, if a generator of the method ships for it."""
+    name = bench.benchmark.beside
+    if name is None:
+        return None
+    for folder in bench.library.shipped[GENERATORS].values():
+        card = read_generator_card(folder)
+        if (card.method, card.benchmark, card.seed) == (method.name, name, 0):
+            return replace(bench, benchmark=bench.library.benchmark(name))
+    return None

@@ -1,0 +1,172 @@
+"""A report from stored results: which rows it has, and what stands beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hdbench.bench import Bench
+from hdbench.errors import HdbenchError
+from hdbench.imports.record import scenes_of
+from hdbench.library import METHODS
+from hdbench.measures import measures_of
+from hdbench.pipeline import stored_native, stored_results, table_methods
+from hdbench.reporting.build import Gallery, write_report
+from hdbench.reporting.tables import with_rows
+from hdbench.results import Result
+from hdbench.runs import image_files, seed_of
+from hdbench.schema.method import Images, Method, Pix2PixHD
+from hdbench.schema.report import Report, Row
+from hdbench.segmentation.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A measured method as a report shows it."""
+
+    method: Method
+    #: The row's heading where the report has none for it.
+    title: str
+    #: Under the benchmark's segmenter; its ``method`` is what the row is called.
+    result: Result
+    #: Under the second segmenter, if it was scored by that one too.
+    second: Result | None
+    #: The run's folder.
+    run: Path
+    #: The image of each test scene.
+    images: list[Path]
+
+    @property
+    def is_made(self) -> bool:
+        """Whether a run made its images: neither photographs nor a floor's."""
+        return isinstance(self.method, Pix2PixHD | Images)
+
+
+def report_on(
+    bench: Bench,
+    report: Report,
+    methods: Sequence[str],
+    seed: int,
+    segmenter: Segmenter,
+    scenes: int,
+    second: Segmenter | None = None,
+) -> dict[str, Path]:
+    """Write a report from stored results and return its files by format.
+
+    A method of the library that is measured and has no row in the report gets one, and so does
+    each of ``methods``, and each trained method that is measured on the benchmark that this one
+    names in ``beside``. The oracle at native size, where it is measured, stands below the table.
+
+    Args:
+        bench: the benchmark.
+        report: rows and columns.
+        methods: names or paths of methods; the page shows the images of the first one.
+        seed: the runs' seed.
+        segmenter: the benchmark's, which ranks.
+        scenes: how many scenes the page shows.
+        second: the benchmark's second segmenter, whose scores stand beside; None leaves them out.
+
+    Raises:
+        HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is no longer
+            true.
+    """
+    bench = scenes_of(bench, [bench.library.method(name) for name in methods])
+    in_rows = [row.method for row in report.rows if row.method is not None]
+    entries = _measured(bench, [*methods, *in_rows], seed, segmenter, second)
+    for name in methods:
+        if bench.library.method(name).name not in entries:
+            raise HdbenchError(
+                f"'{name}' is not measured on '{bench.benchmark.name}' yet.\n"
+                f"Next: 'hdbench evaluate --method {name}'"
+            )
+    beside = _beside(bench, seed, segmenter, second)
+    if not entries and not beside:
+        raise HdbenchError(
+            f"report '{report.name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
+            "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
+        )
+    entries |= beside
+    made = {name: entry for name, entry in entries.items() if entry.is_made}
+    gallery = None
+    if made:
+        gallery = Gallery(
+            bench.test_scenes,
+            bench.space,
+            bench.benchmark,
+            bench.scoring,
+            segmenter,
+            {name: entry.images for name, entry in list(made.items())[:_SHOWN]},
+            scenes,
+        )
+    results = {name: entry.result for name, entry in entries.items()}
+    # In a method's own name, as the measures' records have it, and of this benchmark alone.
+    own = [entry.result for name, entry in entries.items() if name not in beside]
+    rows = [Row(title=entry.title, method=name) for name, entry in entries.items()]
+    return write_report(
+        bench.workspace.reports(),
+        with_rows(report, rows),
+        bench.benchmark,
+        bench.space,
+        results,
+        {name: entry.run for name, entry in made.items()},
+        gallery,
+        measures_of(bench, own, bench.foreign_judge(segmenter.card.weights)),
+        stored_native(bench, segmenter),
+        {name: entry.second for name, entry in entries.items() if entry.second is not None},
+    )
+
+
+#: Methods whose images stand side by side on the page.
+_SHOWN = 2
+
+
+def _measured(
+    bench: Bench,
+    names: Sequence[str],
+    seed: int,
+    segmenter: Segmenter,
+    second: Segmenter | None,
+) -> dict[str, Entry]:
+    """Return what is measured of some methods and of the library's, by name, in this order."""
+    asked: dict[str, str] = {}  # what a method was asked for by, by its own name
+    for name in (*names, *table_methods(bench, list(bench.library.files[METHODS]))):
+        asked.setdefault(bench.library.method(name).name, name)
+    found = stored_results(bench, list(asked.values()), seed, segmenter)
+    others: dict[str, Result] = {}
+    if second is not None:
+        others = stored_results(bench, [asked[name] for name in found], seed, second)
+    entries = {}
+    for name, result in found.items():
+        method = bench.library.method(asked[name])
+        its_seed = seed_of(method, seed)
+        entries[name] = Entry(
+            method,
+            method.title,
+            result,
+            others.get(name),
+            bench.run_folder(name, its_seed),
+            image_files(bench, method, its_seed),
+        )
+    return entries
+
+
+def _beside(
+    bench: Bench, seed: int, segmenter: Segmenter, second: Segmenter | None
+) -> dict[str, Entry]:
+    """Return the trained methods that are measured on the benchmark beside this one."""
+    name = bench.benchmark.beside
+    if name is None:
+        return {}
+    other = replace(bench, benchmark=bench.library.benchmark(name))
+    entries = {}
+    for method, entry in _measured(other, [], seed, segmenter, second).items():
+        if entry.is_made:
+            called = f"{method} ({name})"
+            entries[called] = replace(
+                entry,
+                title=f"{entry.title}, trained on '{name}'",
+                result=replace(entry.result, method=called),
+                second=entry.second and replace(entry.second, method=called),
+            )
+    return entries
