@@ -256,8 +256,10 @@ class Library:
         match loaded:
             case Benchmark():
                 references = [("scoring", loaded.scoring, SCORINGS)]
-                if loaded.judge != OWN:
-                    references.append(("judge", loaded.judge, SEGMENTERS))
+                named = [("judge", loaded.judge)]
+                if loaded.second_segmenter is not None:
+                    named.append(("[second_segmenter] name", loaded.second_segmenter.name))
+                references += [(key, name, SEGMENTERS) for key, name in named if name != OWN]
             case Report():
                 references = [
                     (f"row '{row.title}': method", row.method, METHODS)

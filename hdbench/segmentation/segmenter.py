@@ -25,6 +25,7 @@ WEIGHTS_FILE = "model.safetensors"
 #: The module of ``hdbench.segmentation.adapters`` that loads each ``architecture`` of a card.
 ADAPTERS = {
     "pspnet": "smp_models",
+    "unet": "smp_models",
     "smp": "smp_models",
     "pspnet-mmseg": "published",
     "pspnet-semseg": "published",
@@ -32,6 +33,8 @@ ADAPTERS = {
     "torchscript": "torchscript",
     "predictions": "predictions",
 }
+#: Those that hdbench builds and trains itself, from what the card says.
+TRAINED = ("pspnet", "unet")
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class SegmenterCard:
         if self.architecture not in ADAPTERS:
             hint = suggestion(self.architecture, ADAPTERS)
             return f"architecture '{self.architecture}' is not known{hint}"
-        if self.architecture == "pspnet" and not isinstance(self.depth, int):
+        if self.architecture in TRAINED and not isinstance(self.depth, int):
             return f"depth = {self.depth!r}; expected a number of the encoder's stages"
         if self.order not in ("RGB", "BGR"):
             return f"order = {self.order!r}; expected RGB or BGR"
@@ -141,8 +144,8 @@ class Segmenter:
     def logits(self, images: Tensor) -> Tensor:
         """Return float logits ``B x K x h x w`` for uint8 RGB images ``B x 3 x H x W``.
 
-        PSPNets answer at the images' size, SegFormers at a quarter of it, predictions made
-        elsewhere at their own; whoever scores resizes.
+        PSPNets and U-Nets answer at the images' size, SegFormers at a quarter of it, predictions
+        made elsewhere at their own; whoever scores resizes.
 
         Raises:
             UsageError: a side does not fit the card's ``sides``, or the network was put into
@@ -176,8 +179,8 @@ class Segmenter:
             height: of the images, in pixels.
 
         Raises:
-            UsageError: it predicts other classes, or was trained at another size, which would
-                move the bins of its pyramid.
+            UsageError: it predicts other classes, or was trained at another size: a pyramid's bins
+                would move, and whatever it knows would have another size.
         """
         names = [entry.name for entry in space.scored]
         if self.card.label_space != space.name or self.card.classes != names:
@@ -189,8 +192,8 @@ class Segmenter:
         if self.card.window != [width, height]:
             raise UsageError(
                 "this segmenter was trained at {}x{}, ".format(*self.card.window)
-                + f"the benchmark's images are {width}x{height}; PSPNet pools over the whole "
-                "image, so it is only evaluated at its training size"
+                + f"the benchmark's images are {width}x{height}; pools over the whole image and "
+                "sizes of things would be others, so it is only evaluated at its training size"
             )
 
 
@@ -220,7 +223,7 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     )
 
 
-def save_segmenter(folder: Path, network: smp.PSPNet, card: SegmenterCard) -> None:
+def save_segmenter(folder: Path, network: smp.PSPNet | smp.Unet, card: SegmenterCard) -> None:
     """Write a segmenter in segmentation-models-pytorch's own layout, and its card, last.
 
     Tensors are stored in the precision that they have.

@@ -339,7 +339,7 @@ def test_sides_that_do_not_divide_are_named_with_sizes_that_do(cli: Cli, tiny: P
     assert "[size] width = 72 does not divide by 16" in result.stderr
     assert "use 64 or 80" in result.stderr
     tiny.write_text(tiny.read_text().replace("width  = 72", "width  = 68"))
-    assert "PSPNet needs sides that divide by 8" in cli("segmenter", "train").stderr
+    assert "its pspnet needs sides that divide by 8" in cli("segmenter", "train").stderr
 
 
 def test_a_folder_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -> None:

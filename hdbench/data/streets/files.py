@@ -35,7 +35,7 @@ class StreetsSplit:
 SPLITS = {
     "train": StreetsSplit(seed=1, scenes=600),
     "val": StreetsSplit(seed=2, scenes=100),
-    "judge": StreetsSplit(seed=3, scenes=3000),  # what the segmenter that ships learnt from
+    "judge": StreetsSplit(seed=3, scenes=3000),  # what the segmenters that ship learnt from
 }
 
 
