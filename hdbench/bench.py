@@ -16,7 +16,7 @@ from hdbench.errors import LibraryError, UsageError
 from hdbench.floors import TrainingSet
 from hdbench.library import CARD_FILE, Library
 from hdbench.provenance import FileDigests, digest
-from hdbench.schema.benchmark import OWN, Benchmark
+from hdbench.schema.benchmark import OWN, Benchmark, SecondSegmenter
 from hdbench.schema.scoring import Scoring, parse_size
 from hdbench.schema.split import Split
 from hdbench.workspace import CONFIG_FILE, Workspace
@@ -185,23 +185,53 @@ class Bench:
         """Return where a method's run on this benchmark lies."""
         return self.workspace.run(self.benchmark.name, method, seed)
 
-    def segmenter_folder(self) -> Path:
-        """Return where ``segmenter train`` puts its outcome; the seed is always 0."""
-        return self.workspace.segmenter(self.benchmark.name, 0)
+    def segmenter_folder(self, second: bool = False) -> Path:
+        """Return where ``segmenter train`` puts its outcome; the seed is always 0.
+
+        Args:
+            second: of the second segmenter, not of the judge.
+        """
+        return self.workspace.segmenter(self.benchmark.name, 0, second)
 
     def perceptual_folder(self) -> Path:
         """Return where ``perceptual train`` puts its outcome; the seed is always 0."""
         return self.workspace.perceptual(self.benchmark.name, 0)
 
-    def judge_folder(self) -> Path:
+    def judge_folder(self, second: bool = False) -> Path:
         """Return where the segmenter that judges lies: in the workspace, or in the library.
+
+        Args:
+            second: the second segmenter, not the judge.
 
         Raises:
             LibraryError: the benchmark names one that the library lacks.
+            UsageError: it has no second one.
         """
-        if self.benchmark.judge == OWN:
-            return self.segmenter_folder()
-        return self.library.segmenter(self.benchmark.judge)
+        name = self.judge_name(second)
+        return self.segmenter_folder(second) if name == OWN else self.library.segmenter(name)
+
+    def judge_name(self, second: bool = False) -> str:
+        """Return which segmenter judges, or is the second one, as the benchmark says it.
+
+        Raises:
+            UsageError: it has no second one.
+        """
+        return self.require_second().name if second else self.benchmark.judge
+
+    def require_second(self) -> SecondSegmenter:
+        """Return what the benchmark says of its second segmenter.
+
+        Raises:
+            UsageError: it has none.
+        """
+        found = self.benchmark.second_segmenter
+        if found is None:
+            raise UsageError(
+                f"benchmark '{self.benchmark.name}' has no second segmenter; its file has no table "
+                "[second_segmenter].\nNext: name the folder of another one with --segmenter, or "
+                "write the table as 'hdbench show streets' has it"
+            )
+        return found
 
     def foreign_judge(self, weights: str) -> str | None:
         """Return a short name of a segmenter that is not the benchmark's judge, or None if it is.

@@ -160,11 +160,6 @@ class Library:
             for shelf in WEIGHTS
         }
 
-    @property
-    def segmenters(self) -> dict[str, Path]:
-        """The folder of every segmenter that ships, by name."""
-        return self.shipped[SEGMENTERS]
-
     def segmenter(self, name: str) -> Path:
         """Return the folder of a segmenter that ships, by name or path.
 
@@ -302,10 +297,12 @@ class Library:
                 references = [("scoring", loaded.scoring, SCORINGS)]
                 if loaded.beside is not None:
                     references.append(("beside", loaded.beside, BENCHMARKS))
-                if loaded.judge != OWN:
-                    references.append(("judge", loaded.judge, SEGMENTERS))
                 if loaded.perceptual.name not in (OWN, VGG19_IMAGENET):
                     references.append(("[perceptual] name", loaded.perceptual.name, PERCEPTUALS))
+                named = [("judge", loaded.judge)]
+                if loaded.second_segmenter is not None:
+                    named.append(("[second_segmenter] name", loaded.second_segmenter.name))
+                references += [(key, name, SEGMENTERS) for key, name in named if name != OWN]
             case Report():
                 references = [
                     (f"row '{row.title}': method", row.method, METHODS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -16,22 +16,18 @@ from hdbench.evaluation.prediction import require_fitting
 from hdbench.evaluation.scoring import require_images
 from hdbench.imports.record import scenes_of
 from hdbench.judging import choices_under, native_scoring, score_photographs, scored, why_no_native
-from hdbench.library import CARD_FILE, METHODS
-from hdbench.measures import measures_of
+from hdbench.library import CARD_FILE
 from hdbench.perceptual.choice import perceptual_of
 from hdbench.provenance import differing_fields
-from hdbench.reporting.build import Gallery, write_report
 from hdbench.results import NATIVE_ORACLE, ORACLE, Result, load_result
 from hdbench.runs import image_files, run_digest, seed_of, synthesize_method, trained_generator
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.ranks import ALONE, Ranks
-from hdbench.schema.benchmark import OWN
-from hdbench.schema.method import Images, Method, Oracle, Pix2PixHD
-from hdbench.schema.report import Report
+from hdbench.schema.benchmark import OWN, SECOND
+from hdbench.schema.method import Method, Oracle, Pix2PixHD
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import Lessons, require_learnt, train_segmenter
-from hdbench.synthesis import image_paths
 from hdbench.training.loop import train
 
 FLOOR_METHODS = ("floor-patchwork", "floor-nearest", "floor-mean-colour")
@@ -63,7 +59,11 @@ def train_method(
 
 
 def train_judge(
-    bench: Bench, machine: Machine, restart: bool = False, encoder_weights: Path | None = None
+    bench: Bench,
+    machine: Machine,
+    restart: bool = False,
+    encoder_weights: Path | None = None,
+    second: bool = False,
 ) -> Segmenter:
     """Train a benchmark's segmenter, or go on; measure the oracle and write it on its card.
 
@@ -75,19 +75,27 @@ def train_judge(
         machine: device, decoding workers, time between checkpoints.
         restart: move what is there aside first.
         encoder_weights: torchvision's file, where the benchmark starts from ImageNet weights.
+        second: the second segmenter, not the judge.
 
-    Raises what ``hdbench.segmentation.training.train_segmenter`` raises.
+    Raises what ``hdbench.segmentation.training.train_segmenter`` raises, and UsageError where a
+    benchmark without a second segmenter is asked for it.
     """
+    learner = _learner(bench, second)
     bench.require_scoring()  # what is wrong is found before minutes are spent
     require_images(bench.photographs, ORACLE)
-    lessons = _lessons(bench)
-    folder = train_segmenter(
-        bench.benchmark, 0, lessons, bench.segmenter_folder(), machine, restart, encoder_weights
-    )
+    lessons, folder = _lessons(learner), bench.segmenter_folder(second)
+    train_segmenter(learner.benchmark, 0, lessons, folder, machine, restart, encoder_weights)
     segmenter = load_segmenter(folder, machine.device)
     if segmenter.card.oracle is None:
         declare_oracle(folder, segmenter, score_photographs(bench, segmenter))
     return segmenter
+
+
+def _learner(bench: Bench, second: bool) -> Bench:
+    """Return the benchmark as a training sees it, the segmenter's recipe in ``[segmenter]``."""
+    if not second:
+        return bench
+    return replace(bench, benchmark=bench.benchmark.with_recipe(bench.require_second().training))
 
 
 def _lessons(bench: Bench) -> Lessons:
@@ -110,45 +118,68 @@ def declare_oracle(folder: Path, segmenter: Segmenter, oracle: Result) -> None:
 
 
 def open_segmenter(
-    bench: Bench, folder: Path | None, device: torch.device, trust: bool = False
+    bench: Bench,
+    which: Path | Literal["second"] | None,
+    device: torch.device,
+    trust: bool = False,
 ) -> Segmenter:
-    """Return the segmenter that judges a benchmark.
+    """Return the segmenter that judges a benchmark, its second one, or another.
 
     Args:
         bench: the benchmark.
-        folder: another segmenter's folder, or None for the benchmark's judge.
+        which: None for the benchmark's judge, ``SECOND`` for its second segmenter, or a folder.
         device: where it computes.
         trust: let a segmenter that is a program of its makers run.
 
     Raises:
         CheckpointError: it does not exist yet, is damaged, or the benchmark's own was trained
             with another configuration.
-        UsageError: it judges another label space or size, or should ship and does not.
+        UsageError: it judges another label space or size, or there is no second one.
+        LibraryError: it should ship and does not.
     """
-    benchmark = bench.benchmark
-    if folder is not None:
+    second = which == SECOND
+    verb = "hdbench segmenter train" + (" --second" if second else "")
+    if isinstance(which, Path):
         other = "name another folder with --segmenter, or leave the option out"
-    elif benchmark.judge == OWN:
-        other = "'hdbench segmenter train --restart'"
-        _require_trained_judge(bench)
+    elif bench.judge_name(second) == OWN:
+        other = f"'{verb} --restart'"
+        _require_trained(bench, second)
     else:
-        other = f"set judge = \"{OWN}\" in the benchmark, then 'hdbench segmenter train'"
+        key = "[second_segmenter] name" if second else "judge"
+        other = f"set {key} = \"{OWN}\" in the benchmark, then '{verb}'"
     try:
-        segmenter = load_segmenter(folder or bench.judge_folder(), device, trust)
-        require_fitting(segmenter, bench.space, benchmark.size, bench.scoring)
+        folder = which if isinstance(which, Path) else bench.judge_folder(second)
+        segmenter = load_segmenter(folder, device, trust)
+        require_fitting(segmenter, bench.space, bench.benchmark.size, bench.scoring)
     except (CheckpointError, UsageError) as error:
         raise type(error)(f"{error}\nNext: {other}") from None
     return segmenter
 
 
-def _require_trained_judge(bench: Bench) -> None:
-    folder = bench.segmenter_folder()
+def open_second(bench: Bench, device: torch.device) -> Segmenter | None:
+    """Return a benchmark's second segmenter, or None if it has none that is trained.
+
+    Raises what ``open_segmenter`` raises of one that ships.
+    """
+    second = bench.benchmark.second_segmenter
+    if second is None:
+        return None
+    if second.name == OWN and not (bench.segmenter_folder(second=True) / CARD_FILE).is_file():
+        return None
+    return open_segmenter(bench, SECOND, device)
+
+
+def _require_trained(bench: Bench, second: bool) -> None:
+    """Check that the segmenter that a workspace trains is there, and the benchmark's own."""
+    folder = bench.segmenter_folder(second)
     if not (folder / CARD_FILE).is_file():
+        which, option = ("second segmenter", " --second") if second else ("segmenter", "")
         raise CheckpointError(
-            f"{folder}: benchmark '{bench.benchmark.name}' has no trained segmenter yet.\n"
-            "Next: 'hdbench segmenter train' (the same command goes on where it stopped)"
+            f"{folder}: benchmark '{bench.benchmark.name}' has no trained {which} yet.\n"
+            f"Next: 'hdbench segmenter train{option}' (the same command goes on where it stopped)"
         )
-    require_learnt(bench.benchmark, 0, _lessons(bench), folder)
+    learner = _learner(bench, second)
+    require_learnt(learner.benchmark, 0, _lessons(learner), folder)
 
 
 def evaluate(

@@ -16,7 +16,6 @@ from hdbench.judging import score_photographs
 from hdbench.results import ORACLE, Result
 from hdbench.runs import synthesize_method
 from hdbench.runtime.devices import Machine
-from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
 from hdbench.segmentation.segmenter import load_segmenter
 from hdbench.segmentation.training import Lessons, train_segmenter
@@ -72,7 +71,8 @@ def train_on(
         lessons = lessons_of(bench, one, its_seed, machine)
         folder = bench.segmenter_folder().parent / f"on-{one.name}" / f"seed{its_seed}"
         anew = restart and one.name == method.name
-        benchmark = _on_the_methods_split(bench.benchmark)
+        recipe = bench.benchmark.segmenter.model_copy(update={"split": bench.benchmark.data.train})
+        benchmark = bench.benchmark.with_recipe(recipe)
         train_segmenter(benchmark, 0, lessons, folder, machine, anew, encoder_weights)
         segmenter = load_segmenter(folder, machine.device)
         taught.append(Taught(one.name, folder, score_photographs(bench, segmenter)))
@@ -110,8 +110,3 @@ def _require_images_of_its_own(method: Method) -> None:
             f"--on {method.name}: only its images of the test split are here, and no segmenter "
             "learns from those; use a method that hdbench trains, or oracle"
         )
-
-
-def _on_the_methods_split(benchmark: Benchmark) -> Benchmark:
-    spec = benchmark.segmenter.model_copy(update={"split": benchmark.data.train})
-    return benchmark.model_copy(update={"segmenter": spec})

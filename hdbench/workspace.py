@@ -35,9 +35,10 @@ class Workspace:
         """Return the folder of the method files that belong to this workspace alone."""
         return self.root / "methods"
 
-    def segmenter(self, benchmark: str, seed: int) -> Path:
-        """Return the folder of the segmenter that a benchmark trains."""
-        return self.root / "segmenters" / benchmark / f"seed{seed}"
+    def segmenter(self, benchmark: str, seed: int, second: bool = False) -> Path:
+        """Return the folder of the segmenter that a benchmark trains, or of its second one."""
+        folder = self.root / "segmenters" / benchmark
+        return (folder / "second" if second else folder) / f"seed{seed}"
 
     def perceptual(self, benchmark: str, seed: int) -> Path:
         """Return the folder of the perceptual network that a benchmark trains."""

@@ -41,7 +41,7 @@ ROOMS = (
     "measuring",
     "inspecting",
     "synthetic_training",
-    "quickstart",
+    "workflows",
     "cli",
 )
 MODULES = sorted(PACKAGE.rglob("[!_]*.py"))

@@ -25,7 +25,6 @@ from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.pipeline import (
     evaluate,
     open_segmenter,
-    report_on,
     stored_results,
     train_judge,
     train_method,
@@ -33,6 +32,7 @@ from hdbench.pipeline import (
 from hdbench.provenance import tensors_digest
 from hdbench.results import load_result, matrices_path
 from hdbench.segmentation.segmenter import Segmenter, save_segmenter, write_card
+from hdbench.workflows.report import report_on
 
 CPU = torch.device("cpu")
 METHOD = "ours-no-vgg"

@@ -33,9 +33,13 @@ def check(bench: Bench) -> None:
     from hdbench.schema.benchmark import OWN
 
     spec = bench.benchmark.data
+    second = bench.benchmark.second_segmenter
     learnt = [spec.train]
-    if bench.benchmark.judge == OWN and bench.benchmark.segmenter.split != spec.train:
+    if bench.benchmark.judge == OWN:
         learnt.append(bench.benchmark.segmenter.split)
+    if second is not None and second.name == OWN:
+        learnt.append(second.training.split)
+    learnt = list(dict.fromkeys(learnt))
     roots = {split: bench.data_root(split) for split in (*learnt, spec.test)}
     reports = [check_split(bench.benchmark, root, split) for split, root in roots.items()]
     for found in reports:

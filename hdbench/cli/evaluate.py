@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, seed_option, trust_option
+from hdbench.cli.options import (
+    OWN_SEGMENTER,
+    SECOND_SEGMENTER,
+    bench_options,
+    device_option,
+    named_segmenter,
+    seed_option,
+    trust_option,
+)
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,9 +27,6 @@ if TYPE_CHECKING:
     from hdbench.results import Result
     from hdbench.schema.scoring import Scoring
     from hdbench.segmentation.segmenter import Segmenter
-
-#: What ``--segmenter`` calls the benchmark's own.
-_OWN = "own"
 
 
 @click.command()
@@ -41,7 +46,7 @@ _OWN = "own"
     multiple=True,
     metavar="DIR",
     help="Another segmenter than the benchmark's judge; several are compared. 'own' is the "
-    "benchmark's judge, './own' a folder of that name.",
+    "benchmark's judge, 'second' its second segmenter, './own' a folder of that name.",
 )
 @click.option(
     "--scoring",
@@ -103,6 +108,7 @@ def evaluate(
       hdbench evaluate --method ours-no-vgg
       hdbench evaluate --method ours --method ours-no-vgg --json
       hdbench evaluate --method ours --scoring streets-std-v1 --scoring streets-edges-v1
+      hdbench evaluate --method ours --segmenter own --segmenter second
       hdbench evaluate --method ours --segmenter own --segmenter ./other-segmenter
       hdbench evaluate --method ours --policies
       hdbench evaluate --method ours --recheck 3
@@ -118,7 +124,7 @@ def evaluate(
     from hdbench.runtime.devices import choose_device
     from hdbench.runtime.ranks import joined_ranks
 
-    given = segmenters or (_OWN,)
+    given = segmenters or (OWN_SEGMENTER,)
     if len(given) > 1 and (policies or recheck is not None or len(scorings) > 1):
         raise UsageError(
             "several --segmenter are compared under one --scoring, without --policies or "
@@ -132,7 +138,7 @@ def evaluate(
                 bench = bench.scored_under(scorings[0])
             bench = scenes_of(bench, [bench.library.method(name) for name in methods])
             opened = [
-                pipeline.open_segmenter(bench, None if name == _OWN else Path(name), chosen, trust)
+                pipeline.open_segmenter(bench, named_segmenter(name), chosen, trust)
                 for name in given
             ]
         names = _judge_names(given, opened)
@@ -203,7 +209,8 @@ def _judge_names(given: Sequence[str], opened: Sequence[Segmenter]) -> list[str]
                 "name each segmenter once"
             )
         first[weights] = name
-        names.append(f"{Path(name).resolve().name if name != _OWN else name} {weights[:8]}")
+        own = name in (OWN_SEGMENTER, SECOND_SEGMENTER)
+        names.append(f"{name if own else Path(name).resolve().name} {weights[:8]}")
     return names
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, seed_option, trust_option
+from hdbench.cli.options import (
+    bench_options,
+    device_option,
+    seed_option,
+    segmenter_option,
+    trust_option,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hdbench.bench import Bench
 
 
@@ -18,13 +25,7 @@ if TYPE_CHECKING:
 @bench_options
 @seed_option
 @device_option
-@click.option(
-    "--segmenter",
-    "segmenter_folder",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Another segmenter than the benchmark's judge.",
-)
+@segmenter_option
 @click.option(
     "--scoring", metavar="NAME", help="Another scoring convention than the benchmark's own."
 )
@@ -34,7 +35,7 @@ def gallery(
     bench: Bench,
     seed: int,
     device: str,
-    segmenter_folder: Path | None,
+    which: Path | Literal["second"] | None,
     scoring: str | None,
     trust: bool,
 ) -> None:
@@ -54,5 +55,5 @@ def gallery(
     if scoring is not None:
         bench = bench.scored_under(scoring)
     chosen = choose_device(device)
-    segmenter = open_segmenter(bench, segmenter_folder, chosen, trust)
+    segmenter = open_segmenter(bench, which, chosen, trust)
     click.echo(draw_gallery(bench, method, seed, segmenter, chosen))

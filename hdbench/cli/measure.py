@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, seed_option, trust_option
+from hdbench.cli.options import (
+    bench_options,
+    device_option,
+    seed_option,
+    segmenter_option,
+    trust_option,
+)
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
@@ -35,13 +41,7 @@ def measure() -> None:
 @bench_options
 @seed_option
 @device_option
-@click.option(
-    "--segmenter",
-    "segmenter_folder",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Another segmenter than the benchmark's judge.",
-)
+@segmenter_option
 @trust_option
 @_json
 def boundaries(
@@ -49,7 +49,7 @@ def boundaries(
     bench: Bench,
     seed: int,
     device: str,
-    segmenter_folder: Path | None,
+    which: Path | Literal["second"] | None,
     trust: bool,
     as_json: bool,
 ) -> None:
@@ -67,7 +67,7 @@ def boundaries(
     from hdbench.runtime.devices import choose_device
 
     chosen = choose_device(device)
-    segmenter = open_segmenter(bench, segmenter_folder, chosen, trust)
+    segmenter = open_segmenter(bench, which, chosen, trust)
     _print(measure_boundaries(bench, methods, seed, segmenter, chosen), as_json)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -27,6 +27,29 @@ trust_option = click.option(
     "--trust",
     is_flag=True,
     help="Run code that a segmenter's file brings along; only for files whose makers you know.",
+)
+#: What ``--segmenter`` calls the benchmark's own two; ``./own`` is a folder of that name.
+OWN_SEGMENTER, SECOND_SEGMENTER = "own", "second"
+
+
+def named_segmenter(name: str) -> Path | Literal["second"] | None:
+    """Return what ``hdbench.pipeline.open_segmenter`` opens for a value of ``--segmenter``."""
+    match name:
+        case "own":
+            return None
+        case "second":
+            return "second"
+        case _:
+            return Path(name)
+
+
+segmenter_option = click.option(
+    "--segmenter",
+    "which",
+    default=OWN_SEGMENTER,
+    metavar="DIR",
+    callback=lambda _, __, name: named_segmenter(name),
+    help="Another segmenter than the benchmark's judge; 'second' is the benchmark's second one.",
 )
 restart_option = click.option(
     "--restart", is_flag=True, help="Move what is there aside and begin anew."

@@ -92,7 +92,7 @@ def report(
     if packets or simulated:
         option = "--packet" if packets else "--simulated"
         raise UsageError(f"{option}: report '{name}' shows scores, not what people preferred")
-    from hdbench.pipeline import open_segmenter
+    from hdbench.pipeline import open_second, open_segmenter
     from hdbench.runtime.devices import choose_device
     from hdbench.workflows.report import report_on
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -15,6 +15,7 @@ from hdbench.cli.options import (
     machine_options,
     restart_option,
     seed_option,
+    segmenter_option,
     trust_option,
 )
 from hdbench.errors import UsageError
@@ -47,6 +48,11 @@ def segmenter() -> None:
     help="torchvision's ImageNet weights, where the benchmark starts from them.",
 )
 @click.option(
+    "--second",
+    is_flag=True,
+    help="Train the benchmark's second segmenter, of another family, instead.",
+)
+@click.option(
     "--on",
     "method",
     metavar="METHOD",
@@ -59,6 +65,7 @@ def train(
     machine: Machine,
     restart: bool,
     encoder_weights: Path | None,
+    second: bool,
     method: str | None,
     seed: int,
     as_json: bool,
@@ -69,6 +76,9 @@ def train(
     benchmark's judge ships with hdbench, this repeats its training; the one that ships goes on
     judging.
 
+    With --second it trains the segmenter of the table [second_segmenter], under which a score that
+    pleases the judge alone shows: 'hdbench evaluate --segmenter own --segmenter second'.
+
     With --on METHOD it asks what METHOD's images are worth as training data: the same recipe learns
     from them (those of the training split, synthesized where missing) and, at the same size, from
     the photographs; both are scored on the real photographs of the test split. --seed is that of
@@ -77,10 +87,13 @@ def train(
     \b
     Examples:
       hdbench segmenter train
+      hdbench segmenter train --second
       hdbench segmenter train --benchmark cityscapes --encoder-weights resnet101-63fe2227.pth
       hdbench segmenter train --on ours-no-vgg
     """
     if method is not None:
+        if second:
+            raise UsageError("--second and --on METHOD exclude each other; --on uses [segmenter]")
         _train_on(bench, machine, restart, encoder_weights, method, seed, as_json)
         return
     if as_json or seed:
@@ -88,19 +101,20 @@ def train(
     from hdbench.pipeline import train_judge
     from hdbench.schema.benchmark import OWN
 
-    card = train_judge(bench, machine, restart, encoder_weights).card
+    card = train_judge(bench, machine, restart, encoder_weights, second).card
+    folder, name = bench.segmenter_folder(second), bench.judge_name(second)
     assert card.oracle is not None
-    click.echo(f"trained: {bench.segmenter_folder()}")
+    click.echo(f"trained: {folder}")
     click.echo(
         f"oracle under {card.oracle['scoring']}: "
         f"pixel accuracy {card.oracle['pixel_accuracy']:.4f}, "
         f"mean IoU {card.oracle['mean_iou']:.4f}"
     )
-    if bench.benchmark.judge != OWN:
+    if name != OWN:
         click.echo(
-            f"'{bench.benchmark.name}' goes on being judged by '{bench.benchmark.judge}', which "
+            f"'{bench.benchmark.name}' goes on being judged by '{name}', which "
             "ships with hdbench.\nTo judge by the one just trained: "
-            f"'hdbench evaluate --segmenter {bench.segmenter_folder()}'",
+            f"'hdbench evaluate --segmenter {folder}'",
             err=True,
         )
 
@@ -143,13 +157,7 @@ def _train_on(
 
 
 @segmenter.command()
-@click.option(
-    "--segmenter",
-    "folder",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Another segmenter than the benchmark's judge.",
-)
+@segmenter_option
 @bench_options
 @device_option
 @trust_option
@@ -160,7 +168,12 @@ def _train_on(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(
-    folder: Path | None, bench: Bench, device: str, trust: bool, declare: bool, as_json: bool
+    which: Path | Literal["second"] | None,
+    bench: Bench,
+    device: str,
+    trust: bool,
+    declare: bool,
+    as_json: bool,
 ) -> None:
     """Run a segmenter over the benchmark's photographs and say whether it can be trusted.
 
@@ -171,12 +184,13 @@ def check(
     \b
     Examples:
       hdbench segmenter check
+      hdbench segmenter check --segmenter second
       hdbench segmenter check --segmenter hdbench-runs/segmenters/imported/pspnet101 --declare
     """
     from hdbench import inspecting, pipeline
     from hdbench.runtime.devices import choose_device
 
-    judge = pipeline.open_segmenter(bench, folder, choose_device(device), trust)
+    judge = pipeline.open_segmenter(bench, which, choose_device(device), trust)
     if declare and judge.card.oracle is not None:
         raise UsageError("--declare: the segmenter's card declares an oracle already")
     found = inspecting.inspect_segmenter(bench, judge)
@@ -186,7 +200,8 @@ def check(
         click.echo("\n".join(inspecting.lines(found)))
     inspecting.require_sound(found)
     if declare:
-        pipeline.declare_oracle(folder or bench.judge_folder(), judge, found.oracle)
+        folder = which if isinstance(which, Path) else bench.judge_folder(which is not None)
+        pipeline.declare_oracle(folder, judge, found.oracle)
     elif found.declared is None:
         click.echo(
             f"no oracle gate on '{bench.benchmark.name}' under {bench.scoring.name}: "

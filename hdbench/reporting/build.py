@@ -115,9 +115,7 @@ def build_table(
     if intervals is None:
         intervals = intervals_of(list(results.values()))
     measured_on = f"measured: {benchmark.title}"
-    return report_table(
-        report, results, measured_on, intervals, bounds_apart, second, second_by
-    )
+    return report_table(report, results, measured_on, intervals, bounds_apart, second, second_by)
 
 
 def write_report(

@@ -1,4 +1,4 @@
-"""Benchmark files (``protocols/benchmarks/*.toml``): data, sizes, budget, judge."""
+"""Benchmark files (``protocols/benchmarks/*.toml``): data, sizes, budget, segmenters."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from hdbench.schema.streets import require_streets_size
 OWN = "own"
 #: The perceptual network of the paper.
 VGG19_IMAGENET = "vgg19-imagenet"
+#: What a benchmark's second segmenter is called where a segmenter is named.
+SECOND: Literal["second"] = "second"
 
 
 class Data(Table):
@@ -97,10 +99,14 @@ class Budget(Table):
 
 
 class SegmenterTraining(Table):
-    """The recipe of the PSPNet that judges images on this benchmark."""
+    """The recipe of a segmenter that scores images on this benchmark."""
 
     #: The split that it learns from; never the test split.
     split: str
+    #: ``pspnet``: pyramid pooling over features at 1/8 (``hdbench/networks/pspnet.py``).
+    #: ``unet``: a decoder that goes back up to the images' size, beside the encoder's features of
+    #: each size (``hdbench/networks/unet.py``).
+    architecture: Literal["pspnet", "unet"]
     #: Encoder of segmentation-models-pytorch.
     encoder: str
     #: What the encoder starts from: ``none``, random weights, or ``imagenet``, torchvision's, which
@@ -108,8 +114,8 @@ class SegmenterTraining(Table):
     encoder_weights: Literal["none", "imagenet"]
     #: How many of its five stages are used; with 4, what is left is smaller and sees less.
     depth: Literal[3, 4, 5]
-    #: How much images are enlarged before the encoder reads them: features are at 1/8 of what it
-    #: reads, and 1/8 of a small image is too coarse for what is thin.
+    #: How much images are enlarged before the encoder reads them: a ``pspnet`` has features at 1/8
+    #: of what it reads, and 1/8 of a small image is too coarse for what is thin. 1 for ``unet``.
     enlarge: Literal[1, 2, 4]
     #: Passes over its split.
     epochs: Positive
@@ -128,8 +134,9 @@ class SegmenterTraining(Table):
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     #: Exponent of ``poly``, which must state it; ``one-cycle`` does not read it.
     poly_power: Rate | None = None
-    #: Weight of the auxiliary segmentation loss on the encoder's stage before last.
-    auxiliary_weight: Weight
+    #: Weight of the auxiliary segmentation loss on the encoder's stage before last, which a
+    #: ``pspnet`` must state; ``unet`` does not read it.
+    auxiliary_weight: Weight | None = None
     #: Random scale, lower end; images are scaled, then cropped or padded to the full size.
     scale_min: Rate
     #: Random scale, upper end.
@@ -155,6 +162,15 @@ class SegmenterTraining(Table):
             raise ValueError("optimizer = 'sgd' needs the key 'momentum'; PSPNet's is 0.9")
         if self.schedule == "poly" and self.poly_power is None:
             raise ValueError("schedule = 'poly' needs the key 'poly_power'; PSPNet's is 0.9")
+        if self.architecture == "pspnet" and self.auxiliary_weight is None:
+            raise ValueError(
+                "architecture = 'pspnet' needs the key 'auxiliary_weight'; PSPNet's is 0.4"
+            )
+        if self.architecture == "unet" and self.enlarge != 1:
+            raise ValueError(
+                f"architecture = 'unet' answers at the size that it reads, so enlarge = "
+                f"{self.enlarge} does not fit it; use 1"
+            )
         return self
 
 
@@ -217,6 +233,15 @@ class Perceptual(Table):
         return self
 
 
+class SecondSegmenter(Table):
+    """Another segmenter, under which scores show what pleases the judge alone."""
+
+    #: Which one, as ``judge`` says it: ``own``, or the name (or path) of one that ships.
+    name: str
+    #: How it learns; never with the architecture or the encoder of ``[segmenter]``.
+    training: SegmenterTraining
+
+
 class Benchmark(LibraryFile):
     """One benchmark."""
 
@@ -225,6 +250,8 @@ class Benchmark(LibraryFile):
     budget: Budget
     perceptual: Perceptual
     segmenter: SegmenterTraining
+    #: Scores beside the judge where it is there; it never ranks.
+    second_segmenter: SecondSegmenter | None = None
     #: Which segmenter judges: ``own``, the one that ``hdbench segmenter train`` makes in the
     #: workspace, or the name (or path) of one that ships, a folder of ``models/weights/``.
     judge: str
@@ -236,24 +263,44 @@ class Benchmark(LibraryFile):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Benchmark:
-        test = Split.parse(self.data.test)
-        if Split.parse(self.segmenter.split).name == test.name:
-            raise ValueError(
-                f"[segmenter] split = '{self.segmenter.split}' and [data] test = "
-                f"'{self.data.test}' are of one split; no segmenter judges what it learnt from"
-            )
-        learnt = self.perceptual.training
-        if learnt is not None and Split.parse(learnt.split).name == test.name:
-            raise ValueError(
-                f"[perceptual.training] split = '{learnt.split}' and [data] test = "
-                f"'{self.data.test}' are of one split; no method learns from what it is scored on"
-            )
+        self._require_unseen_test("segmenter", self.segmenter)
+        if self.second_segmenter is not None:
+            self._require_unseen_test("second_segmenter.training", self.second_segmenter.training)
+            self._require_another_family(self.second_segmenter)
+        if self.perceptual.training is not None:
+            self._require_unseen_test("perceptual.training", self.perceptual.training)
         if self.data.built_in:
             try:
                 require_streets_size(self.size.width, self.size.height)
             except ValueError as error:
                 raise ValueError(f"[size] {error}") from None
         return self
+
+    def _require_unseen_test(
+        self, table: str, recipe: SegmenterTraining | PerceptualTraining
+    ) -> None:
+        if Split.parse(recipe.split).name == Split.parse(self.data.test).name:
+            raise ValueError(
+                f"[{table}] split = '{recipe.split}' and [data] test = '{self.data.test}' are of "
+                "one split; nothing that scores or teaches may have learnt from the test split"
+            )
+
+    def _require_another_family(self, second: SecondSegmenter) -> None:
+        if second.name == self.judge != OWN:
+            raise ValueError(
+                f"[second_segmenter] name = '{second.name}' is the judge; name another segmenter"
+            )
+        for key in ("architecture", "encoder"):
+            value = getattr(second.training, key)
+            if value == getattr(self.segmenter, key):
+                raise ValueError(
+                    f"[second_segmenter.training] {key} = '{value}' is that of [segmenter] too; "
+                    "two of one family err alike, so state another"
+                )
+
+    def with_recipe(self, recipe: SegmenterTraining) -> Benchmark:
+        """Return the benchmark with another recipe as its ``[segmenter]``, for a training by it."""
+        return self.model_copy(update={"segmenter": recipe})
 
 
 def _require_split(key: str, text: str) -> Split:

@@ -20,6 +20,7 @@ from hdbench.runtime.state_dicts import differences, with_batch_counters
 from hdbench.segmentation.segmenter import (
     ADAPTERS,
     OUTPUT_STRIDE,
+    TRAINED,
     WEIGHTS_FILE,
     Segmenter,
     SegmenterCard,
@@ -27,8 +28,8 @@ from hdbench.segmentation.segmenter import (
     write_card,
 )
 
-#: What can be imported; ``pspnet`` is what hdbench trains itself.
-KINDS = tuple(kind for kind in ADAPTERS if kind != "pspnet")
+#: What can be imported.
+KINDS = tuple(kind for kind in ADAPTERS if kind not in TRAINED)
 _PROBE = 12 * OUTPUT_STRIDE  # pixels per side of the image that a new segmenter is tried on
 
 

@@ -34,7 +34,8 @@ def imagenet_weights(benchmark: Benchmark, path: Path | None) -> dict[str, Tenso
     if spec.encoder_weights == "none":
         if path is not None:
             raise UsageError(
-                f"--encoder-weights {path}: benchmark '{benchmark.name}' says [segmenter] "
+                f"--encoder-weights {path}: benchmark '{benchmark.name}' says of its "
+                f"{spec.architecture} "
                 'encoder_weights = "none"; leave the option out, or set "imagenet" in a benchmark '
                 "that extends it"
             )
@@ -47,7 +48,7 @@ def imagenet_weights(benchmark: Benchmark, path: Path | None) -> dict[str, Tenso
             f"{path}: no ImageNet weights of '{spec.encoder}' here, and benchmark "
             f"'{benchmark.name}' starts from them.\n"
             f"Next: download {address} on a connected machine and pass --encoder-weights FILE, or "
-            'set [segmenter] encoder_weights = "none" in a benchmark that extends it'
+            'set its encoder_weights = "none" in a benchmark that extends it'
         )
     state = read_state_dict(path, trust=False)
     return {name: value for name, value in state.items() if not name.startswith(_CLASSIFIER)}
@@ -63,7 +64,7 @@ def torchvision_address(encoder: str) -> str:
         return torchvision.models.get_model_weights(encoder)["IMAGENET1K_V1"].url
     except (ValueError, KeyError):
         raise UsageError(
-            f"[segmenter] encoder = '{encoder}': torchvision has no ImageNet weights of it; use "
+            f"encoder = '{encoder}': torchvision has no ImageNet weights of it; use "
             'resnet18, resnet34, resnet50, resnet101 or resnet152, or encoder_weights = "none"'
         ) from None
 

@@ -24,6 +24,7 @@ WEIGHTS_FILE = "model.safetensors"
 #: The module of ``hdbench.segmentation.adapters`` that loads each ``architecture`` of a card.
 ADAPTERS = {
     "pspnet": "smp_models",
+    "unet": "smp_models",
     "smp": "smp_models",
     "pspnet-mmseg": "published",
     "pspnet-semseg": "published",
@@ -31,6 +32,8 @@ ADAPTERS = {
     "torchscript": "torchscript",
     "predictions": "predictions",
 }
+#: Those that hdbench builds and trains itself, from what the card says.
+TRAINED = ("pspnet", "unet")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class SegmenterCard:
         if self.architecture not in ADAPTERS:
             hint = suggestion(self.architecture, ADAPTERS)
             return f"architecture '{self.architecture}' is not known{hint}"
-        if self.architecture == "pspnet" and not isinstance(self.depth, int):
+        if self.architecture in TRAINED and not isinstance(self.depth, int):
             return f"depth = {self.depth!r}; expected a number of the encoder's stages"
         if self.order not in ("RGB", "BGR"):
             return f"order = {self.order!r}; expected RGB or BGR"
@@ -140,8 +143,8 @@ class Segmenter:
     def logits(self, images: Tensor) -> Tensor:
         """Return float logits ``B x K x h x w`` for uint8 RGB images ``B x 3 x H x W``.
 
-        PSPNets answer at the images' size, SegFormers at a quarter of it, predictions made
-        elsewhere at their own; whoever scores resizes.
+        PSPNets and U-Nets answer at the images' size, SegFormers at a quarter of it, predictions
+        made elsewhere at their own; whoever scores resizes.
 
         Raises:
             UsageError: a side does not fit the card's ``sides``, or the network was put into
@@ -175,8 +178,8 @@ class Segmenter:
             height: of the images, in pixels.
 
         Raises:
-            UsageError: it predicts other classes, or was trained at another size, which would
-                move the bins of its pyramid.
+            UsageError: it predicts other classes, or was trained at another size: a pyramid's bins
+                would move, and whatever it knows would have another size.
         """
         names = [entry.name for entry in space.scored]
         if self.card.label_space != space.name or self.card.classes != names:
@@ -188,8 +191,8 @@ class Segmenter:
         if self.card.window != [width, height]:
             raise UsageError(
                 "this segmenter was trained at {}x{}, ".format(*self.card.window)
-                + f"the benchmark's images are {width}x{height}; PSPNet pools over the whole "
-                "image, so it is only evaluated at its training size"
+                + f"the benchmark's images are {width}x{height}; pools over the whole image and "
+                "sizes of things would be others, so it is only evaluated at its training size"
             )
 
 
@@ -198,7 +201,7 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (images.float() / 255.0 - mean) / std
 
 
-def save_segmenter(folder: Path, network: smp.PSPNet, card: SegmenterCard) -> None:
+def save_segmenter(folder: Path, network: smp.PSPNet | smp.Unet, card: SegmenterCard) -> None:
     """Write a segmenter in segmentation-models-pytorch's own layout, and its card, last.
 
     Tensors are stored in the precision that they have.

@@ -1,4 +1,4 @@
-"""Training a PSPNet on photographs and their labels (PSPNet, Sec. 4 and 5.1)."""
+"""Training a segmenter on photographs and their labels (PSPNet, Sec. 4 and 5.1)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from hdbench.data.scene import Batch
 from hdbench.errors import UsageError
 from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, PSPNetWithAuxiliary
+from hdbench.networks.unet import build_unet, output_stride
 from hdbench.provenance import derived_seed, digest, tensors_digest
 from hdbench.runtime.checkpoint import halve_parameters, require_same_shapes, weights_digest
 from hdbench.runtime.devices import Machine, autocast
@@ -38,7 +40,7 @@ _WARM_UP = 0.15  # share of the steps in which the one-cycle rate rises
 
 
 class SegmenterTrainer:
-    """A PSPNet with its auxiliary head and optimiser.
+    """A PSPNet with its auxiliary head, or a U-Net, and the optimiser.
 
     Args:
         benchmark: label space and the ``[segmenter]`` table.
@@ -64,18 +66,17 @@ class SegmenterTrainer:
         self.spec, self.device = benchmark.segmenter, device
         self.space = LABEL_SPACES[benchmark.data.label_space]
         torch.manual_seed(derived_seed("segmenter", seed))
-        spec, classes = self.spec, len(self.space.scored)
+        spec = self.spec
         try:
-            network = PSPNetWithAuxiliary(
-                PSPNetDesign(spec.encoder, spec.depth, spec.enlarge, classes)
-            )
+            network, self.kept = _networks(spec, len(self.space.scored))
         except (KeyError, ValueError) as error:
             raise UsageError(
-                f"benchmark '{benchmark.name}': [segmenter] encoder = '{self.spec.encoder}' "
-                f"cannot be built by segmentation-models-pytorch: {str(error)[:200]}"
+                f"benchmark '{benchmark.name}': encoder = '{spec.encoder}' of its "
+                f"{spec.architecture} cannot be built by segmentation-models-pytorch: "
+                f"{str(error)[:200]}"
             ) from None
         if encoder is not None:
-            set_encoder_weights(network.pspnet.encoder, spec.encoder, encoder)
+            set_encoder_weights(self.kept.encoder, spec.encoder, encoder)
         # Channels-last is what CPU and GPU convolutions are fastest in (batch norm is unaffected).
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
         self.optimizer = _optimizer(network, spec)
@@ -89,20 +90,24 @@ class SegmenterTrainer:
         return self.optimizer.param_groups[0]["lr"]
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Update the network once and return main and auxiliary cross-entropy."""
+        """Update the network once; return main and, of a PSPNet, auxiliary cross-entropy."""
         batch = batch.to(self.device)
         assert batch.image is not None
         images = normalised(batch.image, self._mean, self._std)
         images = images.contiguous(memory_format=torch.channels_last)
         truth = self.space.train_id_table.to(self.device)[batch.label.long()].long()
         with autocast(self.device, self.spec.precision):
-            main, auxiliary = self.network(images)
-        losses = {
-            "main": pixel_cross_entropy(main.float(), truth),
-            "auxiliary": pixel_cross_entropy(auxiliary.float(), truth),
-        }
+            logits = self.network(images)
+        if self.spec.architecture == "pspnet":
+            assert self.spec.auxiliary_weight is not None
+            main, auxiliary = (pixel_cross_entropy(one.float(), truth) for one in logits)
+            losses = {"main": main, "auxiliary": auxiliary}
+            total = main + self.spec.auxiliary_weight * auxiliary
+        else:
+            total = pixel_cross_entropy(logits.float(), truth)
+            losses = {"main": total}
         self.optimizer.zero_grad(set_to_none=True)
-        (losses["main"] + self.spec.auxiliary_weight * losses["auxiliary"]).backward()
+        total.backward()
         self.optimizer.step()
         self.schedule.step()
         return {name: loss.detach() for name, loss in losses.items()}
@@ -121,6 +126,15 @@ class SegmenterTrainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+
+
+def _networks(spec: SegmenterTraining, classes: int) -> tuple[nn.Module, smp.PSPNet | smp.Unet]:
+    """Return what is trained, with fresh weights, and the part of it that is kept afterwards."""
+    if spec.architecture == "unet":
+        unet = build_unet(spec.encoder, spec.depth, classes)
+        return unet, unet
+    whole = PSPNetWithAuxiliary(PSPNetDesign(spec.encoder, spec.depth, spec.enlarge, classes))
+    return whole, whole.pspnet
 
 
 def _optimizer(network: nn.Module, spec: SegmenterTraining) -> torch.optim.Optimizer:
@@ -200,7 +214,10 @@ def _recipe(spec: SegmenterTraining) -> dict[str, Any]:
     was trained before there was a choice stays what it is.
     """
     recipe = spec.model_dump(exclude_none=True)
+    if spec.architecture == "unet":
+        recipe.pop("auxiliary_weight", None)
     for key, choice, parameter in (
+        ("architecture", "pspnet", ""),
         ("optimizer", "adamw", "momentum"),
         ("schedule", "one-cycle", "poly_power"),
         ("encoder_weights", "none", ""),
@@ -233,18 +250,20 @@ def train_segmenter(
             from them; None means torchvision's own cache.
 
     Raises:
-        UsageError: the benchmark's sides do not divide by 8, or the encoder is unknown.
+        UsageError: the benchmark's sides do not divide by the stride of the features, or the
+            encoder is unknown.
         CheckpointError: the folder holds another job, its checkpoints are damaged, or the
             encoder's weights are missing or of another network.
         DivergedError: a loss is not finite.
         Interrupted: the user stopped it; everything is saved.
     """
     size, spec = benchmark.size, benchmark.segmenter
-    if size.width % OUTPUT_STRIDE or size.height % OUTPUT_STRIDE:
+    stride = OUTPUT_STRIDE if spec.architecture == "pspnet" else output_stride(spec.depth)
+    if size.width % stride or size.height % stride:
         raise UsageError(
             f"benchmark '{benchmark.name}': [size] {size.width}x{size.height}: "
-            f"PSPNet needs sides that divide by {OUTPUT_STRIDE}; "
-            f"use {_fitting(size.width)}x{_fitting(size.height)}"
+            f"its {spec.architecture} needs sides that divide by {stride}; "
+            f"use {_fitting(size.width, stride)}x{_fitting(size.height, stride)}"
         )
     files, data = lessons.files, lessons.data
     if (folder / CARD_FILE).is_file() and not restart:
@@ -290,11 +309,11 @@ def train_segmenter(
             rate = trainer.rate
             job.record(step, {"rate": rate}, trainer.step(batch), batch.names)
 
-        pspnet = trainer.network.pspnet.cpu().to(memory_format=torch.contiguous_format)
+        network = trainer.kept.cpu().to(memory_format=torch.contiguous_format)
         if spec.storage == "fp16":
-            halve_parameters(pspnet)
+            halve_parameters(network)
         card = SegmenterCard(
-            architecture="pspnet",
+            architecture=spec.architecture,
             encoder=spec.encoder,
             depth=spec.depth,
             enlarge=spec.enlarge,
@@ -306,10 +325,11 @@ def train_segmenter(
             trained_on=f"{lessons.title}, {len(files)} scenes",
             scenes_digest=digest(data),
             training={**spec.model_dump(exclude_none=True), "seed": seed, "steps": job.step},
-            weights=weights_digest(pspnet),
+            weights=weights_digest(network),
             oracle=None,
+            sides=[stride, 0],
         )
-        save_segmenter(folder, pspnet, card)
+        save_segmenter(folder, network, card)
     return folder
 
 
@@ -331,5 +351,5 @@ def require_learnt(benchmark: Benchmark, seed: int, lessons: Lessons, folder: Pa
     require_identity(folder, identity)
 
 
-def _fitting(side: int) -> int:
-    return max(1, round(side / OUTPUT_STRIDE)) * OUTPUT_STRIDE
+def _fitting(side: int, stride: int) -> int:
+    return max(1, round(side / stride)) * stride

@@ -16,14 +16,14 @@ from click.testing import Result
 from conftest import write_small_streets
 
 from hdbench import pipeline, synthesis
-from hdbench import quickstart as whole_way
 from hdbench.cli import quickstart as verb
 from hdbench.data.streets import files
 from hdbench.evaluation import passes
 from hdbench.library import Library
-from hdbench.reporting import tables as reporting
 from hdbench.segmentation.training import SegmenterTrainer
 from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.workflows import quickstart as whole_way
+from hdbench.workflows import report
 
 Cli = Callable[..., Result]
 
@@ -139,7 +139,7 @@ def test_stopped_at_every_stage_it_goes_on_to_the_same_scores(
         (Pix2PixHDTrainer, "step", 3),
         (synthesis, "png_bytes", 1),
         (passes, "predict", 1),
-        (pipeline, "write_report", 0),
+        (report, "write_report", 0),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, stop_at(call, getattr(owner, name)))
@@ -162,14 +162,26 @@ def test_stopped_at_every_stage_it_goes_on_to_the_same_scores(
     ],
 )
 def test_the_page_opens_where_somebody_sees_it(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], seen: bool, opened: bool
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    seen: bool,
+    opened: bool,
 ) -> None:
     launched: list[str] = []
     monkeypatch.setattr(click, "launch", launched.append)
     monkeypatch.setattr(verb, "_is_seen", lambda: seen)
-    monkeypatch.setattr(reporting, "score_tables", lambda *_: ["none"])
-    monkeypatch.setattr(reporting, "render", lambda table, form: "")
-    monkeypatch.setattr(whole_way, "quickstart", lambda *_: ([], {"page": Path("/page.html")}))
+    page, text = tmp_path / "page.html", tmp_path / "table.txt"
+    text.write_text("a table")
+
+    def way(*arguments: Any) -> dict[str, Path]:
+        show = arguments[-1]
+        show(page)
+        show(page)
+        return {"page": page, "text": text}
+
+    monkeypatch.setattr(whole_way, "quickstart", way)
     result = cli("quickstart", *words)
     assert result.exit_code == 0
-    assert launched == (["/page.html"] if opened else [])
+    assert launched == ([str(page)] if opened else [])

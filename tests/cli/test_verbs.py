@@ -316,7 +316,6 @@ def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) 
         (("train", "ours"), 1, "hdbench perceptual train"),
         (("train", "ours-no-vgg", "--device", "cuda:7"), 2, "use --device cpu"),
         (("train", "ours-no-vgg", "--device", "foo"), 2, "expected auto, cpu, cuda or cuda:N"),
-        (("quickstart", "--method", "ours"), 1, "hdbench perceptual train"),
         (("evaluate", "--method", "ours-no-vgg"), 1, "hdbench segmenter train"),
         (("evaluate", "--segmenter", "nowhere"), 1, "nowhere/segmenter.json: no segmenter here"),
         (("synthesize", "--method", "ours-no-vgg"), 1, "is not trained on 'tiny' yet"),
@@ -340,7 +339,7 @@ def test_sides_that_do_not_divide_are_named_with_sizes_that_do(cli: Cli, tiny: P
     assert "[size] width = 72 does not divide by 16" in result.stderr
     assert "use 64 or 80" in result.stderr
     tiny.write_text(tiny.read_text().replace("width  = 72", "width  = 68"))
-    assert "PSPNet needs sides that divide by 8" in cli("segmenter", "train").stderr
+    assert "its pspnet needs sides that divide by 8" in cli("segmenter", "train").stderr
 
 
 def test_a_folder_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -> None:

@@ -27,9 +27,10 @@ from hdbench.reporting.tables import (
     render,
     report_table,
     score_tables,
-    with_rows_of,
+    with_rows,
 )
 from hdbench.results import Result
+from hdbench.schema.report import Row
 from hdbench.significance import Interval
 
 
@@ -77,13 +78,14 @@ def test_a_measured_method_without_a_row_gets_one_with_its_title() -> None:
     library = Library()
     report = library.report("table1")
     methods = [library.method(name) for name in ("ours-labels-only", "ours", "oracle")]
-    longer = with_rows_of(report, methods)
+    rows = [Row(title=method.title, method=method.name) for method in methods]
+    longer = with_rows(report, rows)
     assert longer.rows[:-1] == report.rows
     results = {**MEASURED, "ours-labels-only": result("ours-labels-only", 0.75, 0.3)}
     table = report_table(longer, results, "measured: Tiny")
     assert table.index[-1] == methods[0].title
     assert table["measured: Tiny"].loc[methods[0].title].tolist() == ["75.00", "0.3000", "0.600"]
-    assert with_rows_of(report, methods[1:]) == report
+    assert with_rows(report, rows[1:]) == report
 
 
 def test_the_published_numbers_are_the_papers() -> None:

@@ -251,5 +251,5 @@ def test_a_batch_of_nothing_but_void_is_harmless() -> None:
 def test_an_unknown_encoder_is_an_error(bench: Bench, tmp_path: Path) -> None:
     spec = bench.benchmark.segmenter.model_copy(update={"encoder": "resnet19"})
     benchmark = bench.benchmark.model_copy(update={"segmenter": spec})
-    with pytest.raises(UsageError, match="encoder = 'resnet19' cannot be built"):
+    with pytest.raises(UsageError, match="encoder = 'resnet19' of its pspnet cannot be built"):
         learn(Bench(bench.library, bench.workspace, benchmark), tmp_path / "s")

@@ -65,7 +65,10 @@ def test_training_logs_every_step_and_draws_every_epoch(bench: Bench) -> None:
     assert rows[-1]["rate"] == pytest.approx(2e-4 / 8)
     assert {"g_gan", "g_features", "d_real", "d_fake"} < rows[0].keys()
     sheets = sorted(path.name for path in (output.parent / "samples").iterdir())
-    assert sheets == ["step-00000008.png", "step-00000016.png"]
+    assert sheets == ["index.html", "step-00000008.png", "step-00000016.png"]
+    page = (output.parent / "samples" / "index.html").read_text()
+    assert page.index("step-00000016.png") < page.index("step-00000008.png")  # newest first
+    assert "refresh" not in page  # it is finished
     assert len(list((output.parent / "checkpoints").iterdir())) == 2
 
 

@@ -1,4 +1,4 @@
-"""Models of segmentation-models-pytorch: hdbench's own PSPNet, and any other of its folders."""
+"""Models of segmentation-models-pytorch: those that hdbench trains, and any other's folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from hdbench.errors import CheckpointError
 from hdbench.networks.pspnet import build_pspnet
+from hdbench.networks.unet import build_unet
 from hdbench.provenance import file_digest
 from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.state_dicts import read_state_dict
@@ -28,10 +29,15 @@ _CLASS = "_model_class"
 
 def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -> Segmenter:
     """Return the segmenter of a folder; raises CheckpointError if a file is not what it says."""
-    if card.architecture == "pspnet":
-        network: nn.Module = build_pspnet(card.design)
-    else:
-        network = _built(folder / _CONFIG, _config(folder / _CONFIG))
+    network: nn.Module
+    match card.architecture:
+        case "pspnet":
+            network = build_pspnet(card.design)
+        case "unet":
+            assert card.depth is not None
+            network = build_unet(card.encoder, card.depth, len(card.classes))
+        case _:
+            network = _built(folder / _CONFIG, _config(folder / _CONFIG))
     load_weights(folder / WEIGHTS_FILE, network)
     return verified(folder / WEIGHTS_FILE, network, card, device)
 
