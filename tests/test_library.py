@@ -325,7 +325,7 @@ def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_judge(
         Library().segmenter(str(folder.parent))
 
 
-@pytest.mark.parametrize("name", Library().segmenters)
+@pytest.mark.parametrize("name", Library().shipped[SEGMENTERS])
 def test_every_segmenter_that_ships_is_small_and_sound(name: str) -> None:
     """Loading checks its tensors against the digest on its card."""
     folder = Library().segmenter(name)
@@ -391,5 +391,5 @@ def test_the_wheel_carries_the_library(tmp_path: Path, source: str) -> None:
         text=True,
     )
     names = {entry["name"] for entry in json.loads(listed.stdout)}
-    shelves = (*Library().files.values(), Library().segmenters)
+    shelves = (*Library().files.values(), Library().shipped[SEGMENTERS])
     assert names == {name for shelf in shelves for name in shelf}
