@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,18 +15,38 @@ from hdbench.cli.main import cli
 from hdbench.evaluation.confusion import scores_of
 from hdbench.library import Library
 from hdbench.reporting.build import build_table
-from hdbench.reporting.tables import render
+from hdbench.reporting.tables import render, row_beside, with_rows
 from hdbench.results import Result, load_result
+from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.report import Report
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 MEASURED = ROOT / "reports" / "measured"
-RECORDS = sorted(MEASURED.glob("*/*.json"))
+RECORDS = sorted([*MEASURED.glob("*/*.json"), *MEASURED.glob("*/second/*.json")])
 
 
-def committed(benchmark: str, scoring: str) -> dict[str, Result]:
-    results = [load_result(path) for path in RECORDS if path.parent.name == benchmark]
+def committed(folder: str, scoring: str) -> dict[str, Result]:
+    """The results in a folder of ``reports/measured``; under ``second``, the second segmenter's."""
+    results = [load_result(path) for path in RECORDS if path.parent == MEASURED / folder]
     return {result.method: result for result in results if result.scoring == scoring}
+
+
+def table_of(name: str, report: Report) -> str:
+    """What ``hdbench report`` printed, from the committed results."""
+    library = Library()
+    benchmark = library.benchmark(name)
+    tables = [committed(f"{name}{part}", benchmark.scoring) for part in ("", "/second")]
+    if benchmark.beside is not None:
+        for table, part in zip(tables, ("", "/second"), strict=True):
+            for method, result in committed(f"{benchmark.beside}{part}", benchmark.scoring).items():
+                if isinstance(library.method(method), Pix2PixHD):
+                    row = row_beside(library.method(method), benchmark.beside)
+                    assert row.method is not None
+                    table[row.method] = replace(result, method=row.method)
+                    report = with_rows(report, [row])
+    results, second = tables
+    return render(build_table(report, benchmark, results, second=second), "markdown")
 
 
 def test_there_are_committed_results() -> None:
@@ -47,13 +68,10 @@ def test_the_tables_are_what_was_measured() -> None:
     marked = re.findall(
         r"<!-- measured/([\w-]+)/([\w-]+):.*?-->\n(.*?)\n<!-- end -->", README, flags=re.DOTALL
     )
-    assert {benchmark for benchmark, _, _ in marked} == {path.parent.name for path in RECORDS}
+    folders = {path.relative_to(MEASURED).parts[0] for path in RECORDS}
+    assert {benchmark for benchmark, _, _ in marked} == folders
     for name, report, text in marked:
-        benchmark = library.benchmark(name)
-        results = committed(name, benchmark.scoring)
-        assert len({result.fingerprint for result in results.values()}) == 1
-        table = build_table(library.report(report), benchmark, results)
-        assert text == render(table, "markdown")
+        assert text == table_of(name, library.report(report))
 
 
 def commands() -> list[list[str]]:

@@ -10,6 +10,7 @@ import pandas as pd
 from hdbench.evaluation.uncertainty import Intervals, in_words
 from hdbench.inert import escaped, neutralised
 from hdbench.results import ORACLE, Result, oracle_ratio
+from hdbench.schema.method import Method
 from hdbench.schema.report import Column, Report, Row, Score
 from hdbench.significance import Interval
 
@@ -60,6 +61,12 @@ def with_rows(report: Report, rows: Iterable[Row]) -> Report:
     named = {row.method for row in report.rows}
     more = [row for row in rows if row.method not in named]
     return report.model_copy(update={"rows": [*report.rows, *more]})
+
+
+def row_beside(method: Method, benchmark: str) -> Row:
+    """Return the row of a method that was trained on the benchmark beside a report's own."""
+    title = f"{method.title}, trained on '{benchmark}'"
+    return Row(title=title, method=f"{method.name} ({benchmark})")
 
 
 def report_table(

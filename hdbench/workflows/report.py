@@ -13,7 +13,7 @@ from hdbench.library import METHODS
 from hdbench.measures import measures_of
 from hdbench.pipeline import stored_native, stored_results, table_methods
 from hdbench.reporting.build import Gallery, write_report
-from hdbench.reporting.tables import with_rows
+from hdbench.reporting.tables import row_beside, with_rows
 from hdbench.results import Result
 from hdbench.runs import image_files, seed_of
 from hdbench.schema.method import Images, Method, Pix2PixHD
@@ -26,8 +26,8 @@ class Entry:
     """A measured method as a report shows it."""
 
     method: Method
-    #: The row's heading where the report has none for it.
-    title: str
+    #: Its row, where the report has none for it.
+    row: Row
     #: Under the benchmark's segmenter; its ``method`` is what the row is called.
     result: Result
     #: Under the second segmenter, if it was scored by that one too.
@@ -102,10 +102,9 @@ def report_on(
     results = {name: entry.result for name, entry in entries.items()}
     # In a method's own name, as the measures' records have it, and of this benchmark alone.
     own = [entry.result for name, entry in entries.items() if name not in beside]
-    rows = [Row(title=entry.title, method=name) for name, entry in entries.items()]
     return write_report(
         bench.workspace.reports(),
-        with_rows(report, rows),
+        with_rows(report, [entry.row for entry in entries.values()]),
         bench.benchmark,
         bench.space,
         results,
@@ -142,7 +141,7 @@ def _measured(
         its_seed = seed_of(method, seed)
         entries[name] = Entry(
             method,
-            method.title,
+            Row(title=method.title, method=name),
             result,
             others.get(name),
             bench.run_folder(name, its_seed),
@@ -160,13 +159,14 @@ def _beside(
         return {}
     other = replace(bench, benchmark=bench.library.benchmark(name))
     entries = {}
-    for method, entry in _measured(other, [], seed, segmenter, second).items():
+    for entry in _measured(other, [], seed, segmenter, second).values():
         if entry.is_made:
-            called = f"{method} ({name})"
-            entries[called] = replace(
+            row = row_beside(entry.method, name)
+            assert row.method is not None
+            entries[row.method] = replace(
                 entry,
-                title=f"{entry.title}, trained on '{name}'",
-                result=replace(entry.result, method=called),
-                second=entry.second and replace(entry.second, method=called),
+                row=row,
+                result=replace(entry.result, method=row.method),
+                second=entry.second and replace(entry.second, method=row.method),
             )
     return entries
