@@ -84,19 +84,53 @@ def train(
 @bench_options
 @seed_option
 @device_option
-def synthesize(methods: tuple[str, ...], bench: Bench, seed: int, device: str) -> None:
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also draw a sheet of the images beside the photographs: FILE.png or FILE.jpg.",
+)
+@click.option(
+    "--scenes",
+    default=8,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Scenes on the sheet, spread evenly over the test split.",
+)
+def synthesize(
+    methods: tuple[str, ...],
+    bench: Bench,
+    seed: int,
+    device: str,
+    sheet: Path | None,
+    scenes: int,
+) -> None:
     """Make the test images of trained methods or floors that are missing.
 
+    Of a method that the workspace has not trained, the generator that ships makes them, if one
+    ships for this benchmark and seed.
+
     \b
-    Example:
+    Examples:
+      hdbench synthesize --method ours --sheet ours.png
       hdbench synthesize --method ours-no-vgg --method floor-patchwork
     """
+    from hdbench.data.sheets import write_sheet
     from hdbench.imports.record import scenes_of
+    from hdbench.reporting.image_sheet import image_sheet
     from hdbench.runs import seed_of, synthesize_method
     from hdbench.runtime.devices import choose_device
 
-    for name in methods:
-        method = bench.library.method(name)
-        its = scenes_of(bench, [method])
-        paths = synthesize_method(its, method, seed_of(method, seed), choose_device(device))
-        click.echo(f"{name}: {len(paths)} images in {paths[0].parent}")
+    if sheet is not None and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UsageError(f"--sheet {sheet}: expected a name that ends in .png or .jpg")
+    chosen = [bench.library.method(name) for name in methods]
+    bench = scenes_of(bench, chosen)
+    images = {}
+    for method in chosen:
+        paths = synthesize_method(bench, method, seed_of(method, seed), choose_device(device))
+        images[method.name] = paths
+        click.echo(f"{method.name}: {len(paths)} images in {paths[0].parent}")
+    if sheet is not None:
+        benchmark, space = bench.benchmark, bench.space
+        write_sheet(image_sheet(bench.test_scenes, images, space, benchmark, scenes), sheet)
+        click.echo(f"sheet: {sheet}")

@@ -69,8 +69,13 @@ def contact_sheet(rows: Sequence[Sequence[Cell]]) -> Image.Image:
 
 
 def write_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet as PNG."""
-    write_atomically(path, encode_png(sheet))
+    """Write a sheet as PNG, or as JPEG where its name ends so."""
+    if path.suffix.lower() == ".png":
+        write_atomically(path, encode_png(sheet))
+        return
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="JPEG", quality=90, subsampling=0)
+    write_atomically(path, buffer.getvalue())
 
 
 def write_sheet_page(folder: Path, title: str, finished: bool) -> Path:

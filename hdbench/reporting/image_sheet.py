@@ -1,0 +1,52 @@
+"""A contact sheet of synthesized images beside the photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from hdbench.data.labels import LabelSpace
+from hdbench.data.layouts import SceneFiles, spread
+from hdbench.data.loading import read_scene
+from hdbench.data.sheets import Cell, contact_sheet
+from hdbench.evaluation.passes import prepared_image
+from hdbench.schema.benchmark import Benchmark
+
+_LONGEST = 8  # scenes below each other, before a second column of scenes begins
+
+
+def image_sheet(
+    scenes: Sequence[SceneFiles],
+    images: Mapping[str, Sequence[Path]],
+    space: LabelSpace,
+    benchmark: Benchmark,
+    count: int,
+) -> Image.Image:
+    """Return a sheet of scenes: labels, the image of each method, the photograph.
+
+    Of more than 8 scenes labels are left out and two scenes stand side by side.
+
+    Args:
+        scenes: the test split.
+        images: the image of each scene, by method.
+        space: what label ids mean.
+        benchmark: the size of images.
+        count: how many scenes, spread evenly over the split.
+    """
+    size, many = benchmark.size, count > _LONGEST
+    strips = []
+    for n, files in spread(list(enumerate(scenes)), count):
+        scene = read_scene(files, space).resized(size.height, size.width)
+        assert scene.image is not None
+        strip = [] if many else [Cell(f"labels of {scene.name}", space.paint(scene.label))]
+        for method, paths in images.items():
+            image = prepared_image(paths[n], benchmark, photograph=False)
+            strip.append(Cell(f"{method}: {scene.name}", image))
+        strips.append([*strip, Cell("photograph", scene.image)])
+    if not many:
+        return contact_sheet(strips)
+    half = -(-len(strips) // 2)
+    pairs = zip(strips[:half], [*strips[half:], []][:half], strict=True)
+    return contact_sheet([[*left, *right] for left, right in pairs])
