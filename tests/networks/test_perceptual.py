@@ -36,7 +36,7 @@ def test_the_five_maps_are_those_of_torchvisions_layers(weights: Path) -> None:
     maps = network(images)
     assert [value.shape[1] for value in maps] == [64, 128, 256, 512, 512]
     for index, found in zip(RELU_LAYERS, maps, strict=True):
-        assert torch.allclose(found, reference[: index + 1](images))
+        torch.testing.assert_close(found, reference[: index + 1](images))
 
 
 def test_it_is_frozen_but_lets_gradients_through(weights: Path) -> None:
