@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hdbench.networks.layers import ConditionConv2d, InstanceNorm2d, halved, initialise
+from hdbench.networks.layers import (
+    ConditionConv2d,
+    DeepConv2d,
+    InstanceNorm2d,
+    NarrowConv2d,
+    halved,
+    initialise,
+)
 
 
 def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
@@ -50,7 +57,7 @@ def _up(channels: int, upsample: str) -> list[nn.Module]:
 
 def _to_image(channels: int) -> nn.Sequential:
     """c7s1-3 with tanh: features to an image in [-1, 1]."""
-    return nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(channels, 3, kernel_size=7), nn.Tanh())
+    return nn.Sequential(nn.ReflectionPad2d(3), NarrowConv2d(channels, 3, kernel_size=7), nn.Tanh())
 
 
 class ResidualBlock(nn.Module):
@@ -61,11 +68,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.block = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3),
+            DeepConv2d(channels, channels, kernel_size=3),
             InstanceNorm2d(),
             nn.ReLU(),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3),
+            DeepConv2d(channels, channels, kernel_size=3),
             InstanceNorm2d(),
         )
 

@@ -10,7 +10,14 @@ from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator, scaled
 from hdbench.networks.discriminator import MultiscaleDiscriminator, PatchDiscriminator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer, ResidualBlock
-from hdbench.networks.layers import ConditionConv2d, InstanceNorm2d, halved
+from hdbench.networks.layers import (
+    ConditionConv2d,
+    DeepConv2d,
+    InstanceNorm2d,
+    NarrowConv2d,
+    halved,
+)
+from hdbench.runtime.devices import autocast
 from hdbench.schema.benchmark import Budget
 from hdbench.schema.method import Pix2PixHD
 
@@ -218,6 +225,39 @@ def test_a_channel_that_is_left_out_gets_no_gradient_and_the_others_their_own() 
     (expected,) = torch.autograd.grad((plain(x) ** 2).sum(), x)
     torch.testing.assert_close(found[:, [0, 3]], expected[:, [0, 3]])
     assert found[:, [1, 2, 4, 5]].abs().max() == 0 < expected[:, [1, 2, 4, 5]].abs().max()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: NarrowConv2d(32, 3, 7), lambda: DeepConv2d(512, 512, 3)],
+    ids=["narrow", "deep"],
+)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_convolutions_computed_otherwise_are_pytorchs(batch: int, make, precision: str) -> None:
+    """Against PyTorch's own in fp64, and as near to it as PyTorch's own in the same precision."""
+    torch.manual_seed(0)
+    layer = make()
+    x = torch.randn(batch, layer.in_channels, 12, 15)
+    plain = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size)
+    plain.load_state_dict(layer.state_dict())
+    reference = convolved(copy.deepcopy(plain).double(), x.double(), "fp32")
+    for found, usual, exact in zip(
+        convolved(layer, x, precision), convolved(plain, x, precision), reference, strict=True
+    ):
+        assert found.dtype == usual.dtype
+        error, usual_error = ((value.double() - exact).norm() for value in (found, usual))
+        assert error < 2 * usual_error + 1e-6 * exact.norm()
+
+
+def convolved(layer: nn.Conv2d, x: Tensor, precision: str) -> list[Tensor]:
+    """Output and gradients of input, weights and biases."""
+    x = x.clone().requires_grad_()
+    with autocast(torch.device("cpu"), precision):
+        output = layer(x)
+    torch.manual_seed(1)
+    gradient = torch.randn_like(output, dtype=torch.float32).to(output.dtype)
+    return [output.detach(), *torch.autograd.grad(output, [x, *layer.parameters()], gradient)]
 
 
 def test_the_input_pyramid_does_not_count_padding() -> None:

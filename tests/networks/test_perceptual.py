@@ -22,7 +22,7 @@ def test_vgg19s_five_maps_are_those_of_torchvisions_layers() -> None:
     assert [value.shape[1] for value in maps] == [64, 128, 256, 512, 512]
     layers = list(reference.children())
     for index, found in zip(RELU_LAYERS, maps, strict=True):
-        assert torch.allclose(found, nn.Sequential(*layers[: index + 1])(images))
+        torch.testing.assert_close(found, nn.Sequential(*layers[: index + 1])(images))
 
 
 def test_it_is_frozen_but_lets_gradients_through() -> None:
