@@ -332,9 +332,11 @@ def _still_true(bench: Bench, name: str, seed: int, path: Path, choices: dict[st
     if not _has_these_images(bench, method, seed_of(method, seed), result):
         changed.append("the run, or the images that it made")
     if changed:
+        here = Path(bench.workspace.benchmark).stem  # the option may name a file
+        where = "" if here == bench.benchmark.name else f" --benchmark {bench.benchmark.name}"
         raise HdbenchError(
             f"{path}: not ranked, because of what has changed since (there -> here):\n"
-            f"{listing(changed)}\nNext: 'hdbench evaluate --method {name}'"
+            f"{listing(changed)}\nNext: 'hdbench evaluate{where} --method {name}'"
         )
     return result
 
