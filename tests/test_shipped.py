@@ -1,0 +1,75 @@
+"""What ships trained fits the library beside it: a changed field would leave it unused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hdbench.bench import Bench, open_bench
+from hdbench.library import BENCHMARKS, GENERATORS, PERCEPTUALS, WEIGHTS, Library
+from hdbench.perceptual.choice import perceptual_of
+from hdbench.perceptual.files import load_perceptual, read_perceptual_card
+from hdbench.runs import read_generator_card, trained_generator
+from hdbench.runtime.checkpoint import require_weights
+from hdbench.schema.generator import GENERATOR_WEIGHTS
+from hdbench.schema.method import Pix2PixHD
+from hdbench.training.loop import run_identity
+from hdbench.workspace import Workspace
+
+#: Megabytes that a folder may take.
+LIMITS = {"segmenter": 8, "perceptual network": 2, "generator": 12}
+LIBRARY = Library()
+
+
+def bench_of(name: str, root: Path) -> Bench:
+    return open_bench(Workspace(root, None, name))
+
+
+def method_of(name: str) -> Pix2PixHD:
+    method = LIBRARY.method(name)
+    assert isinstance(method, Pix2PixHD)
+    return method
+
+
+@pytest.mark.parametrize("shelf", WEIGHTS, ids=lambda shelf: shelf.kind)
+def test_what_ships_is_small(shelf) -> None:
+    for folder in LIBRARY.shipped[shelf].values():
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        assert size <= LIMITS[shelf.kind] * 2**20, folder
+
+
+@pytest.mark.parametrize(
+    "folder", LIBRARY.shipped[PERCEPTUALS].values(), ids=lambda path: path.name
+)
+def test_a_perceptual_network_is_what_its_benchmark_would_train(folder: Path) -> None:
+    load_perceptual(folder)
+    card = read_perceptual_card(folder)
+    users = [LIBRARY.benchmark(name) for name in LIBRARY.files[BENCHMARKS]]
+    recipes = [one.perceptual.training for one in users if one.perceptual.name == folder.name]
+    assert recipes
+    for recipe in recipes:
+        assert recipe is not None
+        assert card.training == {**recipe.model_dump(), "seed": 0, "steps": card.training["steps"]}
+
+
+@pytest.mark.parametrize("folder", LIBRARY.shipped[GENERATORS].values(), ids=lambda path: path.name)
+def test_a_generator_is_of_a_run_as_it_is_configured_now(folder: Path, tmp_path: Path) -> None:
+    card = read_generator_card(folder)
+    require_weights(folder / GENERATOR_WEIGHTS, card.weights)
+    bench, method = bench_of(card.benchmark, tmp_path), method_of(card.method)
+    choice = perceptual_of(bench, method)
+    expected = run_identity(method, bench.benchmark, card.seed, [], choice)
+    drawn = {"scenes", "scenes_digest"}  # the scenes are drawn in the test below
+    assert {key: value for key, value in card.identity.items() if key not in drawn} == {
+        key: value for key, value in expected.items() if key not in drawn
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", LIBRARY.shipped[GENERATORS].values(), ids=lambda path: path.name)
+def test_a_generator_serves_a_fresh_workspace(folder: Path, tmp_path: Path) -> None:
+    card = read_generator_card(folder)
+    bench = bench_of(card.benchmark, tmp_path)
+    found = trained_generator(bench, method_of(card.method), card.seed)
+    assert found == folder / GENERATOR_WEIGHTS
