@@ -38,7 +38,7 @@ def test_the_page_shows_everything_and_asks_the_network_for_nothing(
         "boundaries",
         "synthesized by ours-no-vgg",
         "photograph",
-        "segmenter on synthesized",
+        "segmenter on ours-no-vgg",
         "segmenter on photograph",
     ]
     assert browser_page.locator("section.scene").count() == 3
