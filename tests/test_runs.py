@@ -108,9 +108,7 @@ def test_an_empty_workspace_is_scored_without_training(
     assert stored_results(shop.bench, [METHOD], 0, shop.judge)[METHOD].scores == result.scores
 
 
-def test_its_images_are_those_of_the_run_that_it_came_from(
-    shop: Shop, trained_once: Path
-) -> None:
+def test_its_images_are_those_of_the_run_that_it_came_from(shop: Shop, trained_once: Path) -> None:
     paths = synthesize_method(shop.bench, trainable(shop.bench), 0, CPU)
     images = [path.read_bytes() for path in paths]
     own = shop.bench.run_folder(METHOD, 0)
