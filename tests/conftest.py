@@ -17,14 +17,20 @@ from browsers import browser, browser_page, playwright  # noqa: F401 (fixtures)
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hdbench import results
+from hdbench import library, results
 from hdbench.bench import Bench, open_bench
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.evaluation.recounting import rescored_many
 from hdbench.library import Library
+from hdbench.networks.perceptual import PerceptualNetwork
+from hdbench.perceptual.files import save_perceptual
+from hdbench.perceptual.training import train_perceptual
 from hdbench.pipeline import train_judge, train_method
+from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
+from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.perceptual import PerceptualCard
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.study.gathering import gather
 from hdbench.study.packet import Flags, build
@@ -303,6 +309,63 @@ def trained(bench: Bench, trained_once: Path) -> Bench:
     """The small benchmark with a judge and a trained ``ours-no-vgg``."""
     shutil.copytree(trained_once, bench.workspace.root)
     return bench
+
+
+@pytest.fixture(scope="session")
+def perceptual_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the small benchmark's own perceptual network; tests get copies."""
+    folder = tmp_path_factory.mktemp("perceptual")
+    bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
+    train_perceptual(bench, MACHINE, restart=False)
+    return folder / "ws"
+
+
+@pytest.fixture
+def perceptive(bench: Bench, perceptual_once: Path) -> Bench:
+    """The small benchmark with its own perceptual network."""
+    shutil.copytree(perceptual_once, bench.workspace.root)
+    return bench
+
+
+def write_perceptual(folder: Path, seed: int = 0, **card: object) -> Path:
+    """Write a perceptual network of random weights in half precision, and its card."""
+    torch.manual_seed(seed)
+    network = PerceptualNetwork([4, 4, 8, 8, 8], [1, 2, 1, 1, 1])
+    halve_parameters(network)
+    facts: dict[str, object] = {
+        "architecture": "vgg",
+        "channels": [4, 4, 8, 8, 8],
+        "convolutions": [1, 2, 1, 1, 1],
+        "label_space": "camvid",
+        "window": [64, 48],
+        "trained_on": "nothing",
+        "scenes_digest": "",
+        "training": {},
+        "test_accuracy": 0.5,
+        "weights": weights_digest(network),
+    }
+    save_perceptual(folder, network, PerceptualCard.model_validate({**facts, **card}))
+    return folder
+
+
+@pytest.fixture
+def own_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of hdbench's library, to add to and to break; it is the library from now on."""
+    root = tmp_path / "library"
+    for shelf in ("models", "protocols", "reports"):
+        copied = shutil.ignore_patterns("measured")
+        shutil.copytree(library.library_root() / shelf, root / shelf, ignore=copied)
+    monkeypatch.setattr(library, "library_root", lambda: root)
+    return root
+
+
+def ship(run: Path, root: Path, name: str) -> Path:
+    """Put a finished run's generator on the shelf of a library, as a release does."""
+    folder = root / "models" / "weights" / name
+    folder.mkdir(parents=True)
+    for file in (GENERATOR_WEIGHTS, GENERATOR_CARD):
+        shutil.copy(run / file, folder / file)
+    return folder
 
 
 def trainable(bench: Bench, name: str = "ours-no-vgg") -> Pix2PixHD:

@@ -59,7 +59,7 @@ def train(bench: Bench, machine: Machine, restart: bool) -> None:
 @click.argument("what", type=click.Choice(["vgg19"]))
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Where the file goes; else torchvision's cache, where 'train' finds it.",
 )

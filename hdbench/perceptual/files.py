@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
@@ -146,6 +147,11 @@ def fetch_vgg19(output: Path | None = None) -> Path:
         raise CheckpointError(
             f"{address}: what came is not the published file ({error}); nothing was kept.\n"
             "Next: try again; a proxy may have answered in its place"
+        ) from None
+    except (ConnectionError, TimeoutError, HTTPException) as error:
+        raise CheckpointError(
+            f"{address}: the download broke off ({type(error).__name__}: {error}); nothing was "
+            "kept.\nNext: try again"
         ) from None
     except OSError as error:
         raise cannot_write(path, error) from error

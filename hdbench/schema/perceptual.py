@@ -19,13 +19,13 @@ class PerceptualCard(Table):
     #: Always ``vgg``: no segmenter is of this architecture.
     architecture: Annotated[str, Field(pattern="^vgg$")]
     #: Channels of the five blocks.
-    channels: list[Positive]
+    channels: Annotated[list[Positive], Field(min_length=5, max_length=5)]
     #: Convolutions of the five blocks.
-    convolutions: list[Positive]
+    convolutions: Annotated[list[Positive], Field(min_length=5, max_length=5)]
     #: The label space whose classes it learnt to tell.
     label_space: LabelSpaceName
     #: Width and height of the images that it learnt from, in pixels.
-    window: list[Positive]
+    window: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     #: Dataset, split and number of scenes.
     trained_on: str
     #: SHA-256 over the names of these scenes and the digests of their pixels.

@@ -196,11 +196,11 @@ class _Way:
 
 def _beside_with_generator(bench: Bench, method: Pix2PixHD) -> Bench | None:
     """Return the benchmark beside this one, if a generator of the method ships for it."""
-    name = bench.benchmark.beside
-    if name is None:
+    if bench.benchmark.beside is None:
         return None
+    beside = bench.library.benchmark(bench.benchmark.beside)
     for folder in bench.library.shipped[GENERATORS].values():
         card = read_generator_card(folder)
-        if (card.method, card.benchmark, card.seed) == (method.name, name, 0):
-            return replace(bench, benchmark=bench.library.benchmark(name))
+        if (card.method, card.benchmark, card.seed) == (method.name, beside.name, 0):
+            return replace(bench, benchmark=beside)
     return None

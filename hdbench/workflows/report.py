@@ -154,10 +154,10 @@ def _beside(
     bench: Bench, seed: int, segmenter: Segmenter, second: Segmenter | None
 ) -> dict[str, Entry]:
     """Return the trained methods that are measured on the benchmark beside this one."""
-    name = bench.benchmark.beside
-    if name is None:
+    if bench.benchmark.beside is None:
         return {}
-    other = replace(bench, benchmark=bench.library.benchmark(name))
+    other = replace(bench, benchmark=bench.library.benchmark(bench.benchmark.beside))
+    name = other.benchmark.name  # it may be named by a path
     entries = {}
     for entry in _measured(other, [], seed, segmenter, second).values():
         if entry.is_made:

@@ -13,17 +13,26 @@ from typing import Any
 import click
 import pytest
 from click.testing import Result
-from conftest import write_small_streets
+from conftest import (
+    MACHINE,
+    SMALL_STREETS,
+    ship,
+    trainable,
+    write_perceptual,
+    write_small_streets,
+)
 
-from hdbench import pipeline, synthesis
+from hdbench import pipeline, runs, synthesis
+from hdbench.bench import Bench, open_bench
 from hdbench.cli import quickstart as verb
 from hdbench.data.streets import files
-from hdbench.evaluation import passes
+from hdbench.evaluation import passes, scoring
 from hdbench.library import Library
 from hdbench.segmentation.training import SegmenterTrainer
 from hdbench.training.loop import Pix2PixHDTrainer
 from hdbench.workflows import quickstart as whole_way
 from hdbench.workflows import report
+from hdbench.workspace import Workspace
 
 Cli = Callable[..., Result]
 
@@ -185,3 +194,98 @@ def test_the_page_opens_where_somebody_sees_it(
     result = cli("quickstart", *words)
     assert result.exit_code == 0
     assert launched == ([str(page)] if opened else [])
+
+
+# -- what ships is shown before anything is trained -----------------------------------------------
+
+
+def write_shelf(root: Path) -> None:
+    """Add to a library a small benchmark, a longer one beside it, and a network for both."""
+    folder = root / "models" / "weights" / "small-perceptual-v1"
+    write_perceptual(folder, label_space="cityscapes", window=[64, 32])
+    text = SMALL_STREETS.format(judge="own")
+    text = text.replace('name = "own"', 'name = "small-perceptual-v1"')
+    benchmarks = root / "protocols" / "benchmarks"
+    longer = text.replace('"small"', '"longer"').replace("decay_epochs = 1", "decay_epochs = 0")
+    (benchmarks / "longer.toml").write_text(longer)
+    small = text.replace("\n[data]", 'beside  = "longer"\n\n[data]', 1)
+    (benchmarks / "small.toml").write_text(small)
+
+
+def followed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Go the whole way and return in order what was said, shown, and trained."""
+    events: list[tuple[str, str]] = []
+    real = pipeline.train_method
+
+    def train(*arguments: Any) -> Path:
+        events.append(("train", arguments[1].name))
+        return real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(whole_way, "train_method", train)
+        whole_way.quickstart(
+            bench,
+            "ours",
+            MACHINE,
+            None,
+            lambda line: events.append(("say", line)),
+            lambda page: events.append(("show", page.read_text())),
+        )
+    return events
+
+
+@pytest.mark.slow
+def test_what_ships_is_scored_and_shown_before_anything_is_trained(
+    tmp_path: Path, own_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shelf(own_library)
+    release = open_bench(Workspace(tmp_path / "release", None, "longer"))
+    output = pipeline.train_method(release, trainable(release, "ours"), 0, MACHINE)
+    ship(output.parent, own_library, "longer-ours-v1")
+    bench = open_bench(Workspace(tmp_path / "ws", None, "small"))
+    events = followed(bench, monkeypatch)
+
+    said = [text for kind, text in events if kind == "say" and re.match(r"\d of \d: ", text)]
+    assert [line[:6] for line in said] == [f"{n} of 7" for n in range(1, 8)]
+    for line, name in zip(
+        said, ("scenes", "segmenter", "ships", "train ours", "images", "score", "page"), strict=True
+    ):
+        assert name in line
+    order = [kind if kind != "say" else text for kind, text in events]
+    first_page = order.index("show")
+    assert order.index(said[2]) < first_page < order.index(said[3]) < order.index("train")
+    assert order[-1] == "show"
+
+    early, late = events[first_page][1], events[-1][1]
+    for page in (early, late):
+        assert "trained on &#39;longer&#39;" in page
+        assert "synthesized by ours (longer)" in page
+        assert "the generator ships as longer-ours-v1" in page
+        assert "4 steps, perceptual network small-perceptual-v1" in page
+    assert "synthesized by ours<" not in early
+    assert "synthesized by ours<" in late
+    assert "ours: 8 steps" in late
+    assert not bench.workspace.run("longer", "ours", 0).joinpath("checkpoints").exists()
+
+    for owner, name in (
+        (files, "draw_scene"),
+        (SegmenterTrainer, "step"),
+        (Pix2PixHDTrainer, "step"),
+        (runs, "generator_synthesizer"),
+        (scoring, "count_images"),
+    ):
+        monkeypatch.delattr(owner, name)
+    again = followed(open_bench(bench.workspace), monkeypatch)
+    assert [text for kind, text in again if kind == "say" and text in said] == said
+    assert again[-1] == events[-1]
+
+
+def test_where_no_generator_ships_nothing_is_promised(tmp_path: Path, own_library: Path) -> None:
+    write_shelf(own_library)
+    bench = open_bench(Workspace(tmp_path / "ws", None, "small"))
+    way = whole_way._Way(
+        bench, trainable(bench, "ours"), "ours", MACHINE, None, lambda line: None, lambda page: None
+    )
+    titles = [title for title, _ in way.stages()]
+    assert len(titles) == 6
+    assert not any("ships" in title for title in titles)

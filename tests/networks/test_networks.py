@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator, scaled
@@ -266,6 +267,79 @@ def test_the_input_pyramid_does_not_count_padding() -> None:
 
 def test_widths_are_multiples_of_four() -> None:
     assert [scaled(64, width) for width in (1.0, 0.5, 0.25, 0.1, 0.01)] == [64, 32, 16, 8, 4]
+
+
+# -- enlarging without a grid ---------------------------------------------------------------------
+
+
+def nearest() -> Pix2PixHD:
+    method = Library().method("ours-nearest")
+    assert isinstance(method, Pix2PixHD)
+    return method
+
+
+def plain_nearest(state: dict[str, Tensor], x: Tensor, downsamplings: int, blocks: int) -> Tensor:
+    """The global generator with nearest-neighbour enlargement, from its weights alone.
+
+    Every convolution but the last is followed by instance norm; they come in the order of names.
+    """
+    names = [name.removesuffix(".weight") for name in state if name.endswith(".weight")]
+    layers = iter((state[f"{name}.weight"], state[f"{name}.bias"]) for name in names)
+
+    def convolved(x: Tensor, padding: int, reflect: bool = False, stride: int = 1) -> Tensor:
+        weight, bias = next(layers)
+        if reflect:
+            x, padding = F.pad(x, [padding] * 4, mode="reflect"), 0
+        return F.conv2d(x, weight, bias, stride=stride, padding=padding)
+
+    x = F.relu(F.instance_norm(convolved(x, 3, reflect=True)))
+    for _ in range(downsamplings):
+        x = F.relu(F.instance_norm(convolved(x, 1, stride=2)))
+    for _ in range(blocks):
+        inner = F.relu(F.instance_norm(convolved(x, 1, reflect=True)))
+        x = x + F.instance_norm(convolved(inner, 1, reflect=True))
+    for _ in range(downsamplings):
+        x = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        x = F.relu(F.instance_norm(convolved(x, 1)))
+    images = torch.tanh(convolved(x, 3, reflect=True))
+    assert next(layers, None) is None
+    return images
+
+
+def test_enlarging_by_the_nearest_pixel_is_the_plain_forward_pass() -> None:
+    torch.manual_seed(0)
+    network = GlobalGenerator(5, 8, 3, 2, upsample="nearest")
+    for parameter in network.parameters():  # biases too
+        nn.init.normal_(parameter, std=0.2)
+    x = torch.randn(2, 5, 32, 48)
+    found = network(x)
+    assert found.shape == (2, 3, 32, 48)
+    torch.testing.assert_close(found, plain_nearest(network.state_dict(), x, 3, 2))
+
+
+@pytest.mark.parametrize("enhancers", [0, 1, 2])
+def test_enlarging_by_the_nearest_pixel_transposes_no_convolution(enhancers: int) -> None:
+    spec = nearest().generator.model_copy(update={"enhancers": enhancers, "residual_blocks": 1})
+    method = nearest().model_copy(update={"generator": spec})
+    narrow = budget(2).model_copy(update={"width": 0.0625})
+    network = build_generator(method, 5, narrow)
+    layers = list(network.modules())
+    assert not any(isinstance(layer, nn.ConvTranspose2d) for layer in layers)
+    assert sum(isinstance(layer, nn.Upsample) for layer in layers) == 2 + enhancers
+    side = 4 * 2 ** (2 + enhancers)
+    images = network(torch.randn(1, 5, side, 2 * side))
+    assert images.shape == (1, 3, side, 2 * side)
+    images.sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_ours_nearest_differs_from_ours_in_the_enlargement_alone() -> None:
+    expected = ours().generator.model_copy(update={"upsample": "nearest"})
+    assert ours().generator.upsample == "transposed"
+    assert nearest().generator == expected
+    with torch.device("meta"):  # 3x3 kernels either way
+        count = parameters(build_generator(nearest(), LABELS_AND_BOUNDARY, budget()))
+    assert count == 182_546_755
 
 
 # -- gradients ------------------------------------------------------------------------------------

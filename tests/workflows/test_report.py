@@ -1,0 +1,261 @@
+"""A report over two benchmarks and two segmenters: its rows, footnotes, columns and pictures."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+import shutil
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import MACHINE, constant_judge, trainable, write_perceptual, write_tiny
+from PIL import Image
+
+from hdbench.bench import Bench, open_bench
+from hdbench.errors import HdbenchError, LibraryError
+from hdbench.pipeline import evaluate, open_second, score_methods, stored_results, train_method
+from hdbench.schema.benchmark import SecondSegmenter
+from hdbench.segmentation.segmenter import Segmenter
+from hdbench.workflows.report import report_on
+from hdbench.workspace import Workspace
+
+CPU = torch.device("cpu")
+ROAD, SKY = 3, 0  # train ids of CamVid
+METHOD, BESIDE = "ours-no-vgg", "ours (long)"
+
+
+def write_pair(folder: Path) -> Path:
+    """Write the small benchmark beside another one, which learns with a perceptual network."""
+    tiny = write_tiny(folder)
+    text = tiny.read_text()
+    network = write_perceptual(folder / "network")
+    long = text.replace('"tiny"', '"long"').replace("decay_epochs = 1", "decay_epochs = 0")
+    (folder / "long.toml").write_text(f'{long}\n[perceptual]\nname = "{network}"\n')
+    path = folder / "long.toml"
+    tiny.write_text(text.replace("\n[size]", f'beside = "{path}"\n\n[size]', 1))
+    return tiny
+
+
+def other(bench: Bench, **update: object) -> Bench:
+    """The benchmark beside a benchmark."""
+    assert bench.benchmark.beside is not None
+    benchmark = bench.library.benchmark(bench.benchmark.beside)
+    return replace(bench, benchmark=benchmark.model_copy(update=update))
+
+
+def judge(bench: Bench, train_id: int = ROAD) -> Segmenter:
+    """A segmenter that sees one class everywhere; results bear the first letters of its digest."""
+    segmenter = constant_judge(train_id, bench.space, 64, 48)
+    segmenter.card = replace(segmenter.card, weights=f"{train_id}-constant")
+    return segmenter
+
+
+@pytest.fixture(scope="session")
+def pair_once(
+    drawn_once: Path, trained_once: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with both benchmarks, each with a trained method that one segmenter has scored."""
+    folder = tmp_path_factory.mktemp("pair")
+    run = Path("runs") / "tiny" / METHOD
+    shutil.copytree(trained_once / run, folder / "ws" / run)
+    bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_pair(folder))))
+    long = other(bench)
+    train_method(long, trainable(long, "ours"), 0, MACHINE)
+    evaluate(bench, [METHOD], 0, judge(bench), CPU)
+    score_methods(long, [long.scoring], [trainable(long, "ours")], 0, judge(bench), CPU)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shown(pair_once: Path, drawn_once: Path) -> dict[str, Path]:
+    """The report on the pair, under one segmenter; to be read alone."""
+    workspace = Workspace(pair_once / "ws", drawn_once, str(pair_once / "tiny.toml"))
+    return reported(open_bench(workspace))
+
+
+@pytest.fixture
+def pair(pair_once: Path, drawn_once: Path, tmp_path: Path) -> Bench:
+    """The benchmark that has the other one beside it."""
+    shutil.copytree(pair_once / "ws", tmp_path / "ws")
+    tiny = pair_once / "tiny.toml"  # its paths lead to the network that 'ours' learnt with
+    return open_bench(Workspace(tmp_path / "ws", drawn_once, str(tiny)))
+
+
+def reported(bench: Bench, second: Segmenter | None = None) -> dict[str, Path]:
+    report = bench.library.report("table1")
+    return report_on(bench, report, [METHOD], 0, judge(bench), 2, second)
+
+
+def table_of(paths: dict[str, Path]) -> dict[str, dict[str, str]]:
+    """The CSV's rows by their titles, cells by their headings."""
+    rows = csv.DictReader(io.StringIO(paths["csv"].read_text()))
+    return {row["method"]: row for row in rows}
+
+
+def by_hand(matrix: np.ndarray) -> tuple[float, float]:
+    """Pixel accuracy and mean IoU of one summed matrix, void left out."""
+    scored = matrix[:-1].astype(float)  # the last row is void
+    right, truth, guess = scored.diagonal(), scored.sum(axis=1), scored.sum(axis=0)
+    union = truth + guess - right
+    return right.sum() / scored.sum(), float(np.mean((right / union)[union > 0]))
+
+
+# -- two benchmarks -------------------------------------------------------------------------------
+
+
+def test_two_benchmarks_stand_in_one_table(pair: Bench, shown: dict[str, Path]) -> None:
+    table = table_of(shown)
+    title = f"{trainable(pair, 'ours').title}, trained on 'long'"
+    assert title in table
+    heading = "measured: Tiny | mean IoU"
+    for name, result in (
+        (title, stored_results(other(pair), ["ours"], 0, judge(pair))["ours"]),
+        (row_title(pair, METHOD), stored_results(pair, [METHOD], 0, judge(pair))[METHOD]),
+    ):
+        accuracy, mean_iou = by_hand(result.matrices.sum(axis=0))
+        assert float(table[name][heading]) == pytest.approx(mean_iou, abs=1e-4)
+        found = float(table[name]["measured: Tiny | pixel acc. %"])
+        assert found == pytest.approx(100 * accuracy, abs=0.01)
+    assert table[row_title(pair, "ours")][heading] == ""  # not trained on this one
+    assert str(pair.benchmark.beside) not in shown["text"].read_text()
+
+
+def row_title(bench: Bench, method: str) -> str:
+    """What report table1 calls a method."""
+    rows = bench.library.report("table1").rows
+    return next((row.title for row in rows if row.method == method), trainable(bench, method).title)
+
+
+def test_footnotes_say_steps_and_perceptual_network_of_both(
+    pair: Bench, shown: dict[str, Path]
+) -> None:
+    text = shown["text"].read_text()
+    network = other(pair).benchmark.perceptual.name
+    result = stored_results(other(pair), ["ours"], 0, judge(pair))["ours"]
+    facts = result.provenance["training"]
+    assert facts["perceptual"]["name"] == network
+    (own,) = re.findall(rf"^{METHOD}: .*$", text, flags=re.MULTILINE)
+    (beside,) = re.findall(rf"^{re.escape(BESIDE)}: .*$", text, flags=re.MULTILINE)
+    assert "16 steps" in own
+    assert network not in own
+    assert "8 steps" in beside
+    assert network in beside
+    assert facts["perceptual"]["weights"][:8] in beside
+    assert "ships" not in own + beside
+
+
+def figures(page: str, caption: str) -> list[Image.Image]:
+    """The pictures under a caption, one for each scene."""
+    found = re.findall(r'<img src="data:[^,]*,([^"]*)"[^>]*><figcaption>([^<]*)<', page)
+    return [
+        Image.open(io.BytesIO(base64.b64decode(data)))
+        for data, text in found
+        if unescape(text) == caption
+    ]
+
+
+def test_the_page_shows_the_images_of_both(pair: Bench, shown: dict[str, Path]) -> None:
+    page = shown["page"].read_text()
+    folders = {METHOD: pair.image_folder(METHOD, 0), BESIDE: other(pair).image_folder("ours", 0)}
+    images = {name: figures(page, f"synthesized by {name}") for name in folders}
+    assert {name: len(found) for name, found in images.items()} == {METHOD: 2, BESIDE: 2}
+    names = re.findall(r"<h3>([^<]*)</h3>", page)
+    assert len(names) == 2
+    for name, pictures in images.items():
+        for scene, picture in zip(names, pictures, strict=True):
+            found = np.asarray(picture).astype(float)
+            distances = {
+                whose: np.abs(found - np.asarray(Image.open(folder / f"{scene}.png"))).mean()
+                for whose, folder in folders.items()
+            }
+            assert distances[name] < 8  # JPEG of small noisy pictures
+            assert distances[name] < min(distances[whose] for whose in folders if whose != name)
+    assert len(figures(page, f"segmenter on {METHOD}")) == 2
+    assert f"{BESIDE}: 8 steps" in unescape(page)
+
+
+@pytest.mark.slow
+def test_without_results_beside_it_there_is_no_row(pair: Bench) -> None:
+    shutil.rmtree(pair.workspace.root / "results" / "long")
+    paths = reported(pair)
+    assert "'long'" not in paths["text"].read_text()
+    assert "synthesized by ours (" not in paths["page"].read_text()
+
+
+def test_another_convention_beside_it_is_refused(pair: Bench, tmp_path: Path) -> None:
+    strict = other(pair, scoring="camvid-table1-v1")
+    score_methods(strict, [strict.scoring], [trainable(pair, "ours")], 0, judge(pair), CPU)
+    benchmark = Path(str(pair.benchmark.beside))
+    changed = tmp_path / "long.toml"
+    text = benchmark.read_text().replace("\n[size]", 'scoring = "camvid-table1-v1"\n\n[size]', 1)
+    changed.write_text(text)
+    update = {"beside": str(changed)}
+    bench = replace(pair, benchmark=pair.benchmark.model_copy(update=update))
+    with pytest.raises(HdbenchError) as error:
+        reported(bench)
+    assert f"'{METHOD}'" in str(error.value)
+    assert f"'{BESIDE}'" in str(error.value)
+    strict_result = stored_results(strict, ["ours"], 0, judge(pair))["ours"]
+    assert strict_result.fingerprint[:16] in str(error.value)
+
+
+# -- two segmenters -------------------------------------------------------------------------------
+
+SECOND = "second segmenter: constant on none | mean IoU"
+
+
+@pytest.mark.slow
+def test_the_second_segmenters_scores_stand_beside_and_rank_nothing(
+    pair: Bench, shown: dict[str, Path]
+) -> None:
+    before, second, long = table_of(shown), judge(pair, SKY), other(pair)
+    assert SECOND not in before["oracle"]
+    evaluate(pair, [METHOD], 0, second, CPU)
+    score_methods(long, [long.scoring], [trainable(pair, "ours")], 0, second, CPU)
+    paths = reported(pair, second)
+    table = table_of(paths)
+    assert list(table) == list(before)
+    for name, row in table.items():
+        assert {key: row[key] for key in before[name]} == before[name]
+    for name, result in (
+        (row_title(pair, METHOD), stored_results(pair, [METHOD], 0, second)[METHOD]),
+        (
+            f"{trainable(pair, 'ours').title}, trained on 'long'",
+            stored_results(long, ["ours"], 0, second)["ours"],
+        ),
+    ):
+        _, mean_iou = by_hand(result.matrices.sum(axis=0))
+        assert float(table[name][SECOND]) == pytest.approx(mean_iou, abs=1e-4)
+    # It sees sky everywhere, whatever it is shown, so all that it scored have one score.
+    assert table["oracle"][SECOND] == table[row_title(pair, METHOD)][SECOND]
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", paths["page"].read_text())
+    assert SECOND.partition(" | ")[0] in heads
+
+
+@pytest.mark.slow
+def test_what_the_second_segmenter_has_not_scored_has_an_empty_cell(pair: Bench) -> None:
+    second = judge(pair, SKY)
+    score_methods(pair, [pair.scoring], [trainable(pair, METHOD)], 0, second, CPU)
+    table = table_of(reported(pair, second))
+    assert [name for name, row in table.items() if row[SECOND]] == [row_title(pair, METHOD)]
+
+
+def with_second(bench: Bench, name: str) -> Bench:
+    recipe = bench.benchmark.segmenter.model_copy(
+        update={"architecture": "unet", "encoder": "mobilenet_v2"}
+    )
+    second = SecondSegmenter(name=name, training=recipe)
+    return replace(bench, benchmark=bench.benchmark.model_copy(update={"second_segmenter": second}))
+
+
+def test_a_second_segmenter_is_opened_where_there_is_one(bench: Bench) -> None:
+    assert open_second(bench, CPU) is None
+    assert open_second(with_second(bench, "own"), CPU) is None
+    with pytest.raises(LibraryError, match="did you mean 'streets-pspnet-v1'"):
+        open_second(with_second(bench, "streets-pspnet-v0"), CPU)
