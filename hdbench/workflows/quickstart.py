@@ -22,7 +22,12 @@ from hdbench.pipeline import (
     train_method,
 )
 from hdbench.results import ORACLE
-from hdbench.runs import read_generator_card, synthesize_method
+from hdbench.runs import (
+    images_identity,
+    read_generator_card,
+    shipped_generator,
+    synthesize_method,
+)
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Pix2PixHD
@@ -145,9 +150,15 @@ class _Way:
         """Score the generator that ships, and show it before a longer one is trained."""
         assert self.beside is not None
         device = self.machine.device
+        identity = images_identity(self.beside, self.method, 0)
+        ships = shipped_generator(self.bench.library, identity) is not None
+        if not ships:
+            name = self.beside.benchmark.name
+            self.announce(f"  none ships for '{self.method.name}' on '{name}' as they are now")
         for segmenter in self.segmenters:
-            scoring = [self.beside.scoring]
-            score_methods(self.beside, scoring, [self.method], 0, segmenter, device)
+            if ships:
+                scoring = [self.beside.scoring]
+                score_methods(self.beside, scoring, [self.method], 0, segmenter, device)
             evaluate(self.bench, [], 0, segmenter, device)
         files = self.report([])
         self.announce(f"{files['text'].read_text(encoding='utf-8')}\nThe page: {files['page']}")
