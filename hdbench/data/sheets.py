@@ -96,7 +96,8 @@ def write_sheet_page(folder: Path, title: str, finished: bool) -> Path:
         f'<!doctype html><html lang="en"><meta charset="utf-8">{state}'
         f"<title>{html.escape(title)}</title>"
         "<style>body{background:#181818;color:#e6e6e6;font:15px/1.5 system-ui,sans-serif;"
-        "margin:2rem auto;padding:0 1rem;max-width:900px}h2{font-size:1rem}img{max-width:100%}</style>"
+        "margin:2rem auto;padding:0 1rem;max-width:900px}"
+        "h2{font-size:1rem}img{max-width:100%}</style>"
         f"<h1>{html.escape(title)}</h1>"
         f"<p>{'Finished.' if finished else 'Training; this page loads itself anew.'}</p>{shown}"
         "</html>\n"
