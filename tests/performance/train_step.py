@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import platform
 import resource
 import statistics
 import sys
@@ -20,13 +19,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
-from torchvision.models.vgg import make_layers
 
 from hdbench.data.scene import Batch, collate
 from hdbench.data.streets.scene import draw_scene
 from hdbench.library import Library
-from hdbench.networks.perceptual import VGG19Features
+from hdbench.networks.perceptual import PerceptualNetwork, vgg19
+from hdbench.runtime.devices import machine_facts
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.loop import Pix2PixHDTrainer
 
@@ -35,7 +33,6 @@ from straightforward import (  # pyright: ignore[reportMissingImports]
     StraightforwardTrainer,
     gradient_errors,
     gradients,
-    perceptual_maps,
 )
 
 Size = Literal["small", "paper"]
@@ -50,21 +47,6 @@ SCENES = 4
 #: The relative error that a gradient may have in fp32. In bf16, whose rounding the L1 losses make
 #: much of, it may be ``SLACK`` times that of the straightforward step under autocast.
 TOLERANCE, SLACK = 1e-3, 1.2
-
-
-class SmallFeatures(VGG19Features):
-    """A perceptual network with a fraction of VGG-19's channels."""
-
-    def __init__(self) -> None:
-        """Build the layers with untrained weights."""
-        nn.Module.__init__(self)
-        widths = [16, 16, "M", 32, 32, "M", 64, 64, "M", 96, 96, "M", 96]
-        self.features = make_layers(widths).requires_grad_(False)  # pyright: ignore[reportArgumentType]
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the first ReLU's map at each resolution, computed with the channels last."""
-        images = images.contiguous(memory_format=torch.channels_last)
-        return perceptual_maps(self.features, images)
 
 
 class Setting:
@@ -84,7 +66,8 @@ class Setting:
             update={"budget": benchmark.budget.model_copy(update=budget)}
         )
         torch.manual_seed(0)
-        self.perceptual = SmallFeatures() if size == "small" else VGG19Features()
+        small = PerceptualNetwork([16, 32, 64, 96, 96], [2, 2, 2, 2, 1])
+        self.perceptual = small if size == "small" else vgg19()
 
     def ours(self) -> Pix2PixHDTrainer:
         """Return hdbench's trainer."""
@@ -176,16 +159,6 @@ def peak_memory(size: Size, precision: str, kind: Kind, threads: int) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e9
 
 
-def processor() -> str:
-    """Return the CPU's name."""
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def main() -> None:
     """Measure the settings that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -193,7 +166,8 @@ def main() -> None:
     parser.add_argument("--only", choices=list(SIZES))
     parser.add_argument("--steps", type=int, help="of each kind (default: 20 small, 4 paper)")
     options = parser.parse_args()
-    print(f"{processor()}, {options.threads} threads, PyTorch {torch.__version__}")
+    facts = machine_facts(torch.device("cpu"))
+    print(f"{facts['processor']}, {options.threads} threads, PyTorch {torch.__version__}")
     context = multiprocessing.get_context("spawn")
     for size, (width, height, channels, halvings) in SIZES.items():
         if options.only not in (None, size):

@@ -146,8 +146,8 @@ class StraightforwardTrainer:
             }
             generator_loss = losses["g_gan"] + 10 * losses["g_features"]
             if self.features is not None:
-                losses["g_vgg"] = _perceptual(self.features, fake, real)
-                generator_loss = generator_loss + 10 * losses["g_vgg"]
+                losses["g_perceptual"] = _perceptual(self.features, fake, real)
+                generator_loss = generator_loss + 10 * losses["g_perceptual"]
             discriminator_loss = (losses["d_real"] + losses["d_fake"]) / 2
 
         self.generator_optimizer.zero_grad()

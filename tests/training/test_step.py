@@ -6,37 +6,23 @@ import copy
 
 import pytest
 import torch
-from straightforward import StraightforwardTrainer, gradient_errors, gradients, perceptual_maps
-from torch import Tensor, nn
-from torchvision.models.vgg import make_layers
+from straightforward import StraightforwardTrainer, gradient_errors, gradients
 
 from hdbench.data.scene import Batch, to_network_range
 from hdbench.library import Library
-from hdbench.networks.perceptual import VGG19Features
+from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.runtime.devices import autocast
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.loop import Pix2PixHDTrainer
 from hdbench.training.objective import feature_matching_loss, gan_loss
 
 
-class SmallFeatures(VGG19Features):
-    """Five maps of a few channels each."""
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-        widths = [4, "M", 8, 8, "M", 8, "M", 8, "M", 8]
-        self.features = make_layers(widths).requires_grad_(False)  # pyright: ignore[reportArgumentType]
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return perceptual_maps(self.features, images)
-
-
-def features() -> SmallFeatures:
+def features() -> PerceptualNetwork:
     torch.manual_seed(5)
-    return SmallFeatures()
+    return PerceptualNetwork([4, 8, 8, 8, 8], [1, 2, 1, 1, 1])
 
 
-def trainer(precision: str, perceptual: SmallFeatures | None = None) -> Pix2PixHDTrainer:
+def trainer(precision: str, perceptual: PerceptualNetwork | None = None) -> Pix2PixHDTrainer:
     library = Library()
     method = library.method("ours" if perceptual else "ours-no-vgg")
     benchmark = library.benchmark("camvid")
@@ -58,7 +44,7 @@ def batch(scenes: int = 1) -> Batch:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("perceptual", [None, features()], ids=["no-perceptual", "perceptual"])
 def test_gradients_are_as_near_to_fp64_as_those_of_a_plain_step(
-    perceptual: SmallFeatures | None, precision: str, scenes: int
+    perceptual: PerceptualNetwork | None, precision: str, scenes: int
 ) -> None:
     """On noise bf16 gets the generator's gradient half wrong, whoever computes it."""
     found, data = trainer(precision, perceptual), batch(scenes)
