@@ -107,10 +107,12 @@ def test_a_segmenter_is_no_perceptual_network_by_name_or_path(bench: Bench, tmp_
     assert "segmenter.json" in message
 
 
-def test_the_segmenter_that_scores_teaches_nobody(trained: Bench) -> None:
-    """Nor does the one that the workspace itself trained."""
-    message = refused(with_network(trained, trained.segmenter_folder()), UsageError)
-    assert str(trained.segmenter_folder()) in message
+def test_the_segmenter_that_scores_teaches_nobody(bench: Bench) -> None:
+    """Nor does the one that the workspace itself trained, whatever its card says."""
+    folder = bench.segmenter_folder()
+    folder.mkdir(parents=True)
+    (folder / "segmenter.json").write_text("{}")
+    assert str(folder) in refused(with_network(bench, folder), UsageError)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_the_segmenter_that_scores_teaches_nobody(trained: Bench) -> None:
 def test_a_network_of_other_photographs_is_refused(
     bench: Bench, tmp_path: Path, card: dict[str, object], names: tuple[str, str]
 ) -> None:
-    folder = write_perceptual(tmp_path / "net", **card)
+    folder = write_perceptual(tmp_path / "net", 0, **card)
     message = refused(with_network(bench, folder), UsageError)
     assert str(folder / PERCEPTUAL_CARD) in message
     assert all(name in message for name in names)

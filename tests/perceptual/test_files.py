@@ -236,6 +236,7 @@ def vgg_layers() -> nn.Sequential:
     with torch.device("meta"):
         network = torchvision_vgg19(weights=None, init_weights=False)
     layers = network.features.to_empty(device="cpu")
+    assert isinstance(layers, nn.Sequential)
     torch.manual_seed(0)
     for parameter in layers.parameters():
         nn.init.normal_(parameter, std=0.02)
