@@ -210,6 +210,10 @@ def _beside_with_generator(bench: Bench, method: Pix2PixHD) -> Bench | None:
     if bench.benchmark.beside is None:
         return None
     beside = bench.library.benchmark(bench.benchmark.beside)
+    if (
+        beside.perceptual.name == OWN
+    ):  # each workspace trains one, so nothing ships that learnt by it
+        return None
     for folder in bench.library.shipped[GENERATORS].values():
         card = read_generator_card(folder)
         if (card.method, card.benchmark, card.seed) == (method.name, beside.name, 0):
