@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -37,6 +37,7 @@ from straightforward import (  # pyright: ignore[reportMissingImports]
 
 Size = Literal["small", "paper"]
 Trainer = Pix2PixHDTrainer | StraightforwardTrainer
+Result = TypeVar("Result")
 Kind = Literal["straightforward", "ours"]
 #: Width, height, share of the paper's channels, halvings of the generator.
 SIZES: dict[Size, tuple[int, int, float, int]] = {
@@ -159,6 +160,12 @@ def peak_memory(size: Size, precision: str, kind: Kind, threads: int) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e9
 
 
+def alone(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a fresh process, so that one's peak of memory is not another's."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
 def main() -> None:
     """Measure the settings that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -168,7 +175,6 @@ def main() -> None:
     options = parser.parse_args()
     facts = machine_facts(torch.device("cpu"))
     print(f"{facts['processor']}, {options.threads} threads, PyTorch {torch.__version__}")
-    context = multiprocessing.get_context("spawn")
     for size, (width, height, channels, halvings) in SIZES.items():
         if options.only not in (None, size):
             continue
@@ -176,13 +182,11 @@ def main() -> None:
         for precision in ("fp32", "bf16"):
             title = f"{size}: {width}x{height}, width {channels:g}, {halvings} halvings"
             print(f"{title}, {precision}", flush=True)
-            # A process each, so that one's peak is not another's.
-            with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
-                timed = pool.submit(compare, size, precision, options.threads, steps).result()
-                peaks = [
-                    pool.submit(peak_memory, size, precision, kind, options.threads).result()
-                    for kind in ("straightforward", "ours")
-                ]
+            timed = alone(compare, size, precision, options.threads, steps)
+            peaks = [
+                alone(peak_memory, size, precision, kind, options.threads)
+                for kind in ("straightforward", "ours")
+            ]
             print(f"  straightforward in fp32 and ours: {timed}", flush=True)
             print(f"  peak memory {peaks[0]:.2f} and {peaks[1]:.2f} GB", flush=True)
 
