@@ -76,6 +76,14 @@ split      = "judge[:4]"
 epochs     = 1
 batch_size = 2
 precision  = "fp32"
+
+[second_segmenter]
+name = "own"
+
+[second_segmenter.training]
+split      = "judge[:4]"
+epochs     = 1
+batch_size = 2
 """
 
 

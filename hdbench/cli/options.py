@@ -29,18 +29,15 @@ trust_option = click.option(
     help="Run code that a segmenter's file brings along; only for files whose makers you know.",
 )
 #: What ``--segmenter`` calls the benchmark's own two; ``./own`` is a folder of that name.
-OWN_SEGMENTER, SECOND_SEGMENTER = "own", "second"
+OWN_SEGMENTER = "own"
+SECOND_SEGMENTER: Literal["second"] = "second"  # hdbench.schema.benchmark.SECOND
 
 
 def named_segmenter(name: str) -> Path | Literal["second"] | None:
     """Return what ``hdbench.pipeline.open_segmenter`` opens for a value of ``--segmenter``."""
-    match name:
-        case "own":
-            return None
-        case "second":
-            return "second"
-        case _:
-            return Path(name)
+    if name == OWN_SEGMENTER:
+        return None
+    return SECOND_SEGMENTER if name == SECOND_SEGMENTER else Path(name)
 
 
 segmenter_option = click.option(

@@ -1,0 +1,280 @@
+"""A benchmark's second segmenter: what its file may say, its training, and its scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from click.testing import Result
+
+from hdbench.bench import Bench, open_bench
+from hdbench.cli.options import OWN_SEGMENTER, SECOND_SEGMENTER
+from hdbench.data.labels import VOID
+from hdbench.data.scene import Batch
+from hdbench.data.streets.files import SPLITS
+from hdbench.data.streets.scene import draw_scene
+from hdbench.errors import CheckpointError, LibraryError, UsageError
+from hdbench.library import Library
+from hdbench.pipeline import evaluate, open_segmenter, train_judge
+from hdbench.runtime.devices import Machine
+from hdbench.schema.benchmark import OWN, SECOND, Benchmark
+from hdbench.segmentation.segmenter import load_segmenter, read_card
+from hdbench.segmentation.training import SegmenterTrainer, segmenter_identity, train_segmenter
+from hdbench.workspace import Workspace
+
+Cli = Callable[..., Result]
+CPU = torch.device("cpu")
+MACHINE = Machine(CPU, workers=0, checkpoint_minutes=60)
+TABLE = """
+[second_segmenter]
+name = "own"
+
+[second_segmenter.training]
+split            = "train"
+architecture     = "unet"
+encoder          = "tu-resnet10t"
+encoder_weights  = "none"
+depth            = 3
+enlarge          = 1
+epochs           = 2
+batch_size       = 4
+optimizer        = "adamw"
+schedule         = "one-cycle"
+learning_rate    = 2e-3
+weight_decay     = 1e-2
+scale_min        = 0.75
+scale_max        = 1.75
+flip             = true
+jitter           = 0.0
+noise            = 0.0
+precision        = "fp32"
+storage          = "fp16"
+"""
+
+
+@pytest.fixture
+def two(tiny: Path, trained: Bench) -> Bench:
+    """The small benchmark, whose judge is trained, with a second segmenter that is not."""
+    tiny.write_text(tiny.read_text() + TABLE)
+    workspace = trained.workspace
+    return open_bench(Workspace(workspace.root, workspace.data_root, str(tiny)))
+
+
+def recipe_of(bench: Bench) -> Benchmark:
+    return bench.benchmark.with_recipe(bench.require_second().training)
+
+
+# -- what a file may say ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"unet"',
+            '"pspnet"\nauxiliary_weight = 0.4',
+            "[second_segmenter.training] architecture = 'pspnet' is that of [segmenter] too; "
+            "two of one family err alike, so state another",
+        ),
+        (
+            '"tu-resnet10t"',
+            '"resnet18"',
+            "[second_segmenter.training] encoder = 'resnet18' is that of [segmenter] too",
+        ),
+        (
+            '"train"',
+            '"val[:3]"',
+            "[second_segmenter.training] split = 'val[:3]' and [data] test = 'val' are of one",
+        ),
+        (
+            "enlarge          = 1",
+            "enlarge = 2",
+            "[second_segmenter] [training] architecture = 'unet' answers at the size that it reads,"
+            " so enlarge = 2 does not fit it; use 1",
+        ),
+        (
+            "noise            = 0.0",
+            "",
+            "[second_segmenter] [training] key 'noise' is missing",
+        ),
+        ('"unet"', '"unett"', "architecture = 'unett' is not known (did you mean 'unet'?)"),
+    ],
+)
+def test_a_second_segmenter_that_cannot_be_is_an_error_with_table_and_key(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    head = 'extends = "camvid"\nname = "x"\ntitle = "X"\n'
+    assert old in TABLE
+    (tmp_path / "x.toml").write_text(head + TABLE.replace(old, new, 1))
+    with pytest.raises(LibraryError) as error:
+        Library().benchmark(str(tmp_path / "x.toml"))
+    assert message in str(error.value)
+
+
+def test_the_second_segmenter_is_never_the_judge(tmp_path: Path) -> None:
+    head = 'extends = "camvid"\nname = "x"\ntitle = "X"\njudge = "streets-pspnet-v1"\n'
+    text = head + TABLE.replace('"own"', '"streets-pspnet-v1"')
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(LibraryError, match="name = 'streets-pspnet-v1' is the judge; name another"):
+        Library().benchmark(str(tmp_path / "x.toml"))
+
+
+def test_a_pspnet_states_the_weight_of_its_auxiliary_loss(tmp_path: Path) -> None:
+    text = (Library().root / "protocols" / "benchmarks" / "camvid.toml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("auxiliary_weight")]
+    (tmp_path / "camvid.toml").write_text("\n".join(lines))
+    with pytest.raises(LibraryError, match=r"\[segmenter\] architecture = 'pspnet' needs the key"):
+        Library().benchmark(str(tmp_path / "camvid.toml"))
+
+
+def test_one_that_does_not_ship_is_a_problem_of_the_library(tmp_path: Path) -> None:
+    head = 'extends = "camvid"\nname = "x"\ntitle = "X"\n'
+    path = tmp_path / "x.toml"
+    path.write_text(head + TABLE.replace('"own"', '"streets-pspnet-v2"'))
+    (problem,) = Library().problems_in([path])
+    assert "[second_segmenter] name = 'streets-pspnet-v2': no such segmenter (did you" in problem
+    path.write_text(head + TABLE)
+    assert Library().problems_in([path]) == []
+
+
+# -- what ships ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_what_ships_for_streets_was_trained_as_its_file_says(second: bool) -> None:
+    bench = open_bench(Workspace(Path("nowhere"), None, "streets"))
+    recipe = bench.require_second().training if second else bench.benchmark.segmenter
+    card = read_card(bench.judge_folder(second))
+    told = {"architecture": card.architecture, **card.training}
+    told = {key: value for key, value in told.items() if key not in ("seed", "steps")}
+    assert told == recipe.model_dump(exclude_none=True)
+    assert card.window == [bench.benchmark.size.width, bench.benchmark.size.height]
+    assert card.oracle is not None
+    assert card.oracle["scoring"] == bench.benchmark.scoring
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_what_ships_for_streets_knows_its_scenes(second: bool) -> None:
+    """Counted here, on scenes drawn here: a card may say anything."""
+    bench = open_bench(Workspace(Path("nowhere"), None, "streets"))
+    segmenter = load_segmenter(bench.judge_folder(second), CPU)
+    right = counted = 0
+    for index in range(4):
+        scene = draw_scene(SPLITS["val"].seed, index, *segmenter.card.window)
+        assert scene.image is not None
+        truth = bench.space.train_id_table[scene.label.long()]
+        seen = segmenter.logits(scene.image[None]).argmax(1)[0]
+        right += int(((seen == truth) & (truth != VOID)).sum())
+        counted += int((truth != VOID).sum())
+    assert right / counted > 0.93
+
+
+def test_the_verbs_and_the_pipeline_call_it_the_same() -> None:
+    assert (OWN_SEGMENTER, SECOND_SEGMENTER) == (OWN, SECOND)
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+def test_a_weight_that_no_u_net_reads_is_not_in_its_identity(two: Bench) -> None:
+    spec = two.require_second().training
+    unread = spec.model_copy(update={"auxiliary_weight": 0.4})
+    ours = segmenter_identity(two.benchmark.with_recipe(spec), 0, [])
+    assert segmenter_identity(two.benchmark.with_recipe(unread), 0, []) == ours
+    assert ours["segmenter"]["architecture"] == "unet"
+
+
+def test_a_step_lowers_the_loss_of_the_one_network_that_there_is(two: Bench) -> None:
+    torch.manual_seed(0)
+    label = torch.randint(1, 12, (2, 1, 1), dtype=torch.uint8).expand(2, 32, 32)
+    batch = Batch(
+        names=["a", "b"],
+        label=label,
+        instance=None,
+        image=torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8),
+    )
+    trainer = SegmenterTrainer(recipe_of(two), 8, 0, CPU)
+    losses = [trainer.step(batch) for _ in range(8)]
+    assert losses[0].keys() == {"main"}
+    assert losses[-1]["main"] < losses[0]["main"]
+    assert trainer.kept is trainer.network
+
+
+def test_sides_that_do_not_fit_are_refused_with_some_that_do(two: Bench, tmp_path: Path) -> None:
+    size = two.benchmark.size.model_copy(update={"width": 60})
+    benchmark = recipe_of(two).model_copy(update={"size": size})
+    with pytest.raises(UsageError, match="its unet needs sides that divide by 8; use 64x48"):
+        train_segmenter(benchmark, 0, None, tmp_path, MACHINE, False)  # pyright: ignore
+
+
+def test_it_is_trained_beside_the_judge_and_its_scores_stand_apart(two: Bench) -> None:
+    judge = open_segmenter(two, None, CPU)
+    with pytest.raises(CheckpointError, match="no trained second segmenter yet") as error:
+        open_segmenter(two, SECOND, CPU)
+    assert "Next: 'hdbench segmenter train --second'" in str(error.value)
+
+    second = train_judge(two, MACHINE, second=True)
+    folder = two.segmenter_folder(second=True)
+    assert folder == two.segmenter_folder().parent / "second" / "seed0"
+    card = second.card
+    assert (card.architecture, card.encoder, card.sides) == ("unet", "tu-resnet10t", [8, 0])
+    assert card.oracle is not None
+    assert card.training["steps"] == 4
+    assert open_segmenter(two, SECOND, CPU).card == card
+    assert open_segmenter(two, None, CPU).card == judge.card
+
+    mine, theirs = (evaluate(two, [], 0, one, CPU)[0] for one in (judge, second))
+    assert theirs.scores["mean_iou"] == card.oracle["mean_iou"]
+    assert mine.fingerprint != theirs.fingerprint
+    assert two.result_path("oracle", 0).is_file()
+    assert two.result_path("oracle", 0, card.weights[:8]).is_file()
+
+    images = torch.randint(0, 256, (1, 3, 48, 64), dtype=torch.uint8)
+    mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in (card.mean, card.std))
+    expected = smp.from_pretrained(str(folder)).eval()((images / 255.0 - mean) / std)
+    assert torch.allclose(load_segmenter(folder, CPU).logits(images), expected, atol=1e-5)
+
+    spec = two.require_second()
+    longer = spec.model_copy(update={"training": spec.training.model_copy(update={"epochs": 9})})
+    benchmark = two.benchmark.model_copy(update={"second_segmenter": longer})
+    with pytest.raises(CheckpointError, match=r"segmenter\.epochs: 2 -> 9"):
+        open_segmenter(Bench(two.library, two.workspace, benchmark), SECOND, CPU)
+
+
+# -- the verbs -------------------------------------------------------------------------------------
+
+
+def test_the_verbs_know_it_as_second(cli: Cli, two: Bench) -> None:
+    done = cli("segmenter", "train", "--second", "--workers", "0")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith(f"trained: {two.segmenter_folder(second=True)}\n")
+    words = ("evaluate", "--segmenter", "own", "--segmenter", "second", "--json")
+    record = json.loads(cli(*words).stdout)
+    assert [entry["segmenter"].split()[0] for entry in record["judges"]] == ["own", "second"]
+    checked = cli("segmenter", "check", "--segmenter", "second", "--json")
+    declared = json.loads(checked.stdout)["declared"]["mean_iou"]
+    assert declared == record["judges"][1]["results"][0]["mean_iou"]
+    again = cli("evaluate", "--segmenter", "second", "--segmenter", two.segmenter_folder(True))
+    assert "the same weights as --segmenter second" in again.stderr
+
+
+def test_a_benchmark_without_a_second_one_says_so(cli: Cli, trained: Bench) -> None:
+    for words in (
+        ("segmenter", "train", "--second"),
+        ("segmenter", "check", "--segmenter", "second"),
+        ("evaluate", "--segmenter", "second"),
+    ):
+        result = cli(*words)
+        assert result.exit_code == 2
+        assert "benchmark 'tiny' has no second segmenter; its file has no table" in result.stderr
+    assert cli("evaluate", "--segmenter", "./second").exit_code == 1  # a folder, which is not there
+
+
+def test_what_images_are_worth_is_asked_of_the_judges_recipe(cli: Cli, two: Bench) -> None:
+    result = cli("segmenter", "train", "--second", "--on", "oracle")
+    assert result.exit_code == 2
+    assert "--second and --on METHOD exclude each other" in result.stderr
