@@ -13,7 +13,10 @@ from click.testing import Result
 
 from hdbench.bench import Bench, open_bench
 from hdbench.cli.options import OWN_SEGMENTER, SECOND_SEGMENTER
+from hdbench.data.labels import VOID
 from hdbench.data.scene import Batch
+from hdbench.data.streets.files import SPLITS
+from hdbench.data.streets.scene import draw_scene
 from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import Library
 from hdbench.pipeline import evaluate, open_segmenter, train_judge
@@ -152,6 +155,22 @@ def test_what_ships_for_streets_was_trained_as_its_file_says(second: bool) -> No
     assert card.window == [bench.benchmark.size.width, bench.benchmark.size.height]
     assert card.oracle is not None
     assert card.oracle["scoring"] == bench.benchmark.scoring
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_what_ships_for_streets_knows_its_scenes(second: bool) -> None:
+    """Counted here, on scenes drawn here: a card may say anything."""
+    bench = open_bench(Workspace(Path("nowhere"), None, "streets"))
+    segmenter = load_segmenter(bench.judge_folder(second), CPU)
+    right = counted = 0
+    for index in range(4):
+        scene = draw_scene(SPLITS["val"].seed, index, *segmenter.card.window)
+        assert scene.image is not None
+        truth = bench.space.train_id_table[scene.label.long()]
+        seen = segmenter.logits(scene.image[None]).argmax(1)[0]
+        right += int(((seen == truth) & (truth != VOID)).sum())
+        counted += int((truth != VOID).sum())
+    assert right / counted > 0.93
 
 
 def test_the_verbs_and_the_pipeline_call_it_the_same() -> None:
