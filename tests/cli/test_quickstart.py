@@ -204,7 +204,9 @@ def write_shelf(root: Path) -> None:
     folder = root / "models" / "weights" / "small-perceptual-v1"
     write_perceptual(folder, label_space="cityscapes", window=[64, 32])
     text = SMALL_STREETS.format(judge="own")
-    text = text.replace('name = "own"', 'name = "small-perceptual-v1"')
+    own = '[perceptual]\nname = "own"'
+    assert own in text
+    text = text.replace(own, own.replace("own", "small-perceptual-v1"))
     benchmarks = root / "protocols" / "benchmarks"
     longer = text.replace('"small"', '"longer"').replace("decay_epochs = 1", "decay_epochs = 0")
     (benchmarks / "longer.toml").write_text(longer)
