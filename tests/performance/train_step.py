@@ -45,9 +45,12 @@ SIZES: dict[Size, tuple[int, int, float, int]] = {
     "paper": (512, 256, 1.0, 4),
 }
 SCENES = 4
-#: The relative error that a gradient may have in fp32. In bf16, whose rounding the L1 losses make
-#: much of, it may be ``SLACK`` times that of the straightforward step under autocast.
-TOLERANCE, SLACK = 1e-3, 1.2
+#: How many times the straightforward step's own error, in the same precision, ours may have. It is
+#: the measure since it grows a thousandfold with the networks and a millionfold in bf16: instance
+#: norm and the signs in the L1 losses' gradients enlarge what rounding does.
+SLACK = 1.2
+#: The relative error above which the straightforward step in fp32 is itself in doubt.
+DOUBTFUL = 1e-2
 
 
 class Setting:
@@ -102,22 +105,26 @@ def check(setting: Setting) -> None:
         return trainer
 
     exact = gradients(stepped(setting.straightforward(torch.float64)))
-    allowed = (TOLERANCE, TOLERANCE)
-    makers: dict[str, Callable[[], Trainer]] = {"straightforward, fp32": setting.straightforward}
-    if setting.precision == "bf16":
-        makers["straightforward, bf16"] = lambda: setting.straightforward(precision="bf16")
-    makers[f"ours, {setting.precision}"] = setting.ours
-    for name, make in makers.items():
-        errors = gradient_errors(stepped(make()), exact)
+
+    def errors(name: str, trainer: Trainer) -> tuple[float, float]:
+        found = gradient_errors(stepped(trainer), exact)
         print(
-            f"  {name}: gradient's error against fp64, generator {errors[0]:.1e}, "
-            f"discriminators {errors[1]:.1e}",
+            f"  {name}: gradient's error against fp64, generator {found[0]:.1e}, "
+            f"discriminators {found[1]:.1e}",
             flush=True,
         )
-        if name == "straightforward, bf16":
-            allowed = (SLACK * errors[0], SLACK * errors[1])
-        elif not all(error <= limit for error, limit in zip(errors, allowed, strict=True)):
-            raise ArithmeticError(f"{setting.size}, {name}: more than {allowed}; not timed")
+        return found
+
+    usual = errors("straightforward, fp32", setting.straightforward())
+    if not max(usual) <= DOUBTFUL:
+        raise ArithmeticError(f"{setting.size}: more than {DOUBTFUL}; not timed")
+    if setting.precision != "fp32":
+        plain = setting.straightforward(precision=setting.precision)
+        usual = errors(f"straightforward, {setting.precision}", plain)
+        del plain
+    ours = errors(f"ours, {setting.precision}", setting.ours())
+    if not all(mine <= SLACK * theirs for mine, theirs in zip(ours, usual, strict=True)):
+        raise ArithmeticError(f"{setting.size}: more than {SLACK} times that; not timed")
 
 
 def compare(size: Size, precision: str, threads: int, steps: int) -> str:
