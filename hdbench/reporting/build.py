@@ -36,6 +36,8 @@ from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import write_atomically
 
+_SEGMENTER = "{architecture} on {encoder}, weights {weights}"
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -111,7 +113,7 @@ def build_table(
     if second:
         require_one_fingerprint(list(second.values()))
         judge = next(iter(second.values())).choices["segmenter"]
-        second_by = "second segmenter: {architecture} on {encoder}".format(**judge)
+        second_by = "second segmenter ({architecture})".format(**judge)
     if intervals is None:
         intervals = intervals_of(list(results.values()))
     measured_on = f"measured: {benchmark.title}"
@@ -193,23 +195,28 @@ def write_report(
             else ""
         ),
         legend=space.legend(strip.label for strip in strips),
-        facts=_facts(first, results),
+        facts=_facts(first, results, second),
     )
     paths["page"] = folder / f"{stem}.html"
     write_atomically(paths["page"], page.encode())
     return paths
 
 
-def _facts(first: Result, results: Mapping[str, Result]) -> dict[str, str]:
+def _facts(
+    first: Result, results: Mapping[str, Result], second: Mapping[str, Result] | None
+) -> dict[str, str]:
     choices = first.choices
     versions = first.provenance["versions"]
+    beside = {}
+    if second:
+        other = next(iter(second.values())).choices["segmenter"]
+        beside["second segmenter"] = _SEGMENTER.format(**other)
     return {
         "dataset": f"{choices['dataset']}, split {choices['split']}, {choices['scenes']} scenes",
         "image size": "{}x{}".format(*choices["image_size"]),
         "scoring": first.scoring,
-        "segmenter": "{architecture} on {encoder}, weights {weights}".format(
-            **choices["segmenter"]
-        ),
+        "segmenter": _SEGMENTER.format(**choices["segmenter"]),
+        **beside,
         "fingerprint": first.fingerprint,
         "runs": ", ".join(
             f"{result.method} ({result.run[:12]})" for result in results.values() if result.run

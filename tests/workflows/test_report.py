@@ -207,7 +207,7 @@ def test_another_convention_beside_it_is_refused(pair: Bench, tmp_path: Path) ->
 
 # -- two segmenters -------------------------------------------------------------------------------
 
-SECOND = "second segmenter: constant on none | mean IoU"
+SECOND = "second segmenter (constant) | mean IoU"
 
 
 @pytest.mark.slow
