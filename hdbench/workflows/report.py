@@ -21,6 +21,10 @@ from hdbench.schema.report import Report, Row
 from hdbench.segmentation.segmenter import Segmenter
 
 
+#: Methods whose images stand side by side on the page.
+_SHOWN = 2
+
+
 @dataclass(frozen=True)
 class Entry:
     """A measured method as a report shows it."""
@@ -114,10 +118,6 @@ def report_on(
         stored_native(bench, segmenter),
         {name: entry.second for name, entry in entries.items() if entry.second is not None},
     )
-
-
-#: Methods whose images stand side by side on the page.
-_SHOWN = 2
 
 
 def _measured(
