@@ -20,7 +20,6 @@ from hdbench.schema.method import Images, Method, Pix2PixHD
 from hdbench.schema.report import Report, Row
 from hdbench.segmentation.segmenter import Segmenter
 
-
 #: Methods whose images stand side by side on the page.
 _SHOWN = 2
 
