@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from hdbench.library import BENCHMARKS, GENERATORS, PERCEPTUALS, WEIGHTS, Library
-from hdbench.perceptual.choice import perceptual_of
 from hdbench.perceptual.files import load_perceptual, read_perceptual_card
 from hdbench.runtime.checkpoint import require_weights
 from hdbench.schema.generator import GENERATOR_WEIGHTS
@@ -15,6 +14,7 @@ from hdbench.schema.method import Pix2PixHD
 from hdbench.training.loop import run_identity
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
+from hdbench.workspace.perceptual import perceptual_of
 from hdbench.workspace.runs import read_generator_card, trained_generator
 
 #: Megabytes that a folder may take.

@@ -145,8 +145,9 @@ def train_perceptual(bench: Bench, machine: Machine, restart: bool) -> Path:
             f"benchmark '{benchmark.name}': [size] {size.width}x{size.height}; a perceptual "
             f"network halves images four times and needs sides of at least {_SMALLEST_SIDE}"
         )
-    files, folder = bench.perceptual_scenes, bench.perceptual_folder()
-    identity = perceptual_identity(benchmark, seed, bench.perceptual_data)
+    files, folder = bench.dataset.scenes(spec.split), bench.perceptual_folder()
+    data = bench.dataset.digests(files)
+    identity = perceptual_identity(benchmark, seed, data)
     if (folder / PERCEPTUAL_CARD).is_file() and not restart:
         require_identity(folder, identity)
         return folder
@@ -186,7 +187,7 @@ def train_perceptual(bench: Bench, machine: Machine, restart: bool) -> Path:
             rate = trainer.rate
             job.record(step, {"rate": rate}, trainer.step(batch), batch.names)
 
-        accuracy = _pixel_accuracy(trainer, bench.test_scenes, benchmark)
+        accuracy = _pixel_accuracy(trainer, bench.dataset.test_scenes, benchmark)
         network = trainer.network.cpu().folded()
         if spec.storage == "fp16":
             halve_parameters(network)
@@ -197,7 +198,7 @@ def train_perceptual(bench: Bench, machine: Machine, restart: bool) -> Path:
             label_space=benchmark.data.label_space,
             window=[size.width, size.height],
             trained_on=f"{title}, {len(files)} scenes",
-            scenes_digest=digest(bench.perceptual_data),
+            scenes_digest=digest(data),
             training={**spec.model_dump(), "seed": seed, "steps": job.step},
             test_accuracy=accuracy,
             weights=weights_digest(network),

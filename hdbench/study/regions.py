@@ -43,7 +43,7 @@ def require_regions(bench: Bench, region: Region) -> None:
             f"[region] label = '{region.label}': label space '{bench.space.name}' has no such "
             f"class{suggestion(region.label, names)}"
         )
-    if any(entry.instance is None for entry in bench.test_scenes):
+    if any(entry.instance is None for entry in bench.dataset.test_scenes):
         raise UsageError(
             f"benchmark '{bench.benchmark.name}' has no instance maps, so no single "
             f"'{region.label}' can be outlined.\n"

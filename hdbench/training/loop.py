@@ -192,7 +192,7 @@ def run_identity(
         method: the resolved method.
         benchmark: the resolved benchmark; its judge and scoring do not enter.
         seed: of weights, order and augmentation.
-        data: name and digests of each training scene (``Bench.train_data``).
+        data: name and digests of each training scene (``Dataset.train_digests``).
         perceptual: the perceptual network, or None where the method gives it no weight.
     """
     return {
@@ -259,7 +259,7 @@ def train(
         benchmark: the resolved benchmark.
         seed: of weights, order and augmentation.
         files: the training scenes.
-        data: their names and digests (``Bench.train_data``).
+        data: their names and digests (``Dataset.train_digests``).
         folder: the run's folder.
         machine: device, decoding workers, time between checkpoints.
         perceptual: the perceptual network, or None where the method gives it no weight.

@@ -168,7 +168,7 @@ def accuracy_by_hand(bench: Bench, network: Callable[[Tensor], Tensor]) -> tuple
     """Share of right pixels and their number, by Pillow, torch's bicubic and NumPy."""
     width, height = bench.benchmark.size.width, bench.benchmark.size.height
     right = counted = 0
-    for scene in bench.test_scenes:
+    for scene in bench.dataset.test_scenes:
         photograph = pil_to_tensor(Image.open(scene.image))[None]
         small = F.interpolate(photograph, (height, width), mode="bicubic", antialias=True)
         logits = network(small.float() / 127.5 - 1)

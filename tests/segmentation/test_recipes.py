@@ -26,6 +26,7 @@ from hdbench.segmentation.training import (
     train_segmenter,
 )
 from hdbench.workspace.bench import Bench
+from hdbench.workspace.segmenters import training_data
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)
@@ -38,7 +39,7 @@ def with_recipe(benchmark: Benchmark, **changes: Any) -> Benchmark:
 
 
 def lessons_of(bench: Bench) -> Lessons:
-    return Lessons(bench.judge_scenes, bench.judge_data, "tiny/train")
+    return training_data(bench)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from click.testing import Result as Outcome
 from small_packet import csv_text, submission, write_own, write_packet
 
-from hdbench.workspace.results import Result, save_result
+from hdbench.schema.result import Provenance, Result, ScoreRecord
+from hdbench.workspace.results import save_result
 
 Cli = Callable[..., Outcome]
 EVIL = "<img src=x onerror=alert(1)> $x_{"
@@ -173,10 +174,20 @@ def stored(folder: Path, method: str, right: list[int], **choices: object) -> Pa
     save_result(
         path,
         Result(
-            method, "tiny", 0, "camvid-std-v1", {"schema": 1, **choices}, None,
-            [f"scene_{n:03}" for n in range(len(right))], [], ["sky", "road"], {}, {}, matrices,
+            method=method,
+            benchmark="tiny",
+            seed=0,
+            scoring="camvid-std-v1",
+            choices={"schema": 1, **choices},
+            run=None,
+            scenes=[f"scene_{n:03}" for n in range(len(right))],
+            images=[],
+            classes=["sky", "road"],
+            scores=ScoreRecord(pixel_accuracy=None, mean_iou=None, class_iou={}),
+            provenance=Provenance(versions={}, device="cpu", ranks=1),
+            matrices=matrices,
         ),
-    )  # fmt: skip
+    )
     return path
 
 

@@ -27,7 +27,7 @@ from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training import loop
 from hdbench.training.loop import Pix2PixHDTrainer
-from hdbench.workflows.evaluate import train_method
+from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
 
@@ -149,8 +149,8 @@ def test_another_configuration_never_passes_for_this_one(bench: Bench, tmp_path:
 
 def test_one_changed_photograph_is_another_run(bench: Bench) -> None:
     train(bench)
-    path = bench.train_scenes[0].image
-    path.write_bytes(bench.train_scenes[1].image.read_bytes())
+    path = bench.dataset.train_scenes[0].image
+    path.write_bytes(bench.dataset.train_scenes[1].image.read_bytes())
     with pytest.raises(CheckpointError, match="scenes_digest"):
         train(Bench(bench.library, bench.workspace, bench.benchmark))
 
@@ -252,8 +252,8 @@ def test_sigterm_saves_and_the_same_command_goes_on(
 def test_a_file_damaged_meanwhile_stops_with_its_name_and_loses_no_step(
     bench: Bench, workers: int
 ) -> None:
-    assert bench.train_data  # read and hashed before the damage
-    path = bench.train_scenes[3].image
+    assert bench.dataset.train_digests  # read and hashed before the damage
+    path = bench.dataset.train_scenes[3].image
     path.write_bytes(path.read_bytes()[:500])
     rarely = Machine(torch.device("cpu"), workers, checkpoint_minutes=60)
     with pytest.raises(DataError) as error:
@@ -266,7 +266,7 @@ def test_a_file_damaged_meanwhile_stops_with_its_name_and_loses_no_step(
 
 
 def test_a_damaged_file_is_named_before_the_first_step(bench: Bench) -> None:
-    path = bench.train_scenes[3].image
+    path = bench.dataset.train_scenes[3].image
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(DataError) as error:
         train(bench)

@@ -16,15 +16,15 @@ from safetensors.torch import load_file
 
 from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import Library
-from hdbench.perceptual import choice as chooser
-from hdbench.perceptual.choice import perceptual_of
 from hdbench.perceptual.files import VGG19_DIGEST
 from hdbench.perceptual.training import train_perceptual
 from hdbench.provenance import digest
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS
-from hdbench.workflows.evaluate import train_method
+from hdbench.workflows.train import train_method
+from hdbench.workspace import perceptual as chooser
 from hdbench.workspace.bench import Bench
+from hdbench.workspace.perceptual import perceptual_of
 from hdbench.workspace.runs import images_identity, run_digest, trained_generator
 
 Cli = Callable[..., Result]
@@ -145,7 +145,9 @@ def test_an_own_network_of_another_recipe_names_what_differs(perceptive: Bench) 
 
 
 def test_an_own_network_of_another_photograph_names_the_scenes(perceptive: Bench) -> None:
-    first, second = (scene.image for scene in perceptive.perceptual_scenes[:2])
+    assert perceptive.benchmark.perceptual.training is not None
+    split = perceptive.benchmark.perceptual.training.split
+    first, second = (scene.image for scene in perceptive.dataset.scenes(split)[:2])
     first.write_bytes(second.read_bytes())
     message = refused(changed(perceptive), CheckpointError)
     assert "scenes_digest" in message

@@ -12,7 +12,7 @@ from hdbench.perceptual.files import (
     load_vgg19,
     read_perceptual_card,
 )
-from hdbench.perceptual.training import perceptual_identity
+from hdbench.perceptual.training import perceptual_identity, recipe_of
 from hdbench.runtime.job import require_identity
 from hdbench.schema.benchmark import OWN, VGG19_IMAGENET
 from hdbench.schema.method import Pix2PixHD
@@ -64,7 +64,8 @@ def _require_trained(bench: Bench, folder: Path) -> None:
             f"{folder}: benchmark '{bench.benchmark.name}' has no trained perceptual network yet.\n"
             "Next: 'hdbench perceptual train' (the same command goes on where it stopped)"
         )
-    require_identity(folder, perceptual_identity(bench.benchmark, 0, bench.perceptual_data))
+    scenes = bench.dataset.scenes(recipe_of(bench.benchmark).split)
+    require_identity(folder, perceptual_identity(bench.benchmark, 0, bench.dataset.digests(scenes)))
 
 
 def _require_fitting(bench: Bench, folder: Path, label_space: str, window: list[int]) -> None:
