@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.errors import DataError, listing
 from hdbench.evaluation.confusion import Matrix, accumulated_scores
 from hdbench.provenance import digest, versions
+from hdbench.runtime.progress import progress
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Counting, Scoring
@@ -186,7 +186,7 @@ def score(
         native=candidate.native,
         workers=workers,
     )
-    bar = tqdm(
+    bar = progress(
         total=len(names),
         initial=len(names) - len(missing),
         desc=f"scoring {candidate.method}",

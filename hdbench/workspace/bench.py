@@ -14,7 +14,8 @@ from hdbench.data.loading import ids_digest, photograph_digest, photograph_size
 from hdbench.errors import LibraryError, UsageError
 from hdbench.floors import TrainingSet
 from hdbench.library import CARD_FILE, Library
-from hdbench.provenance import FileDigests, digest
+from hdbench.provenance import digest
+from hdbench.runtime.file_digests import FileDigests
 from hdbench.schema.benchmark import OWN, Benchmark, SecondSegmenter
 from hdbench.schema.scoring import Scoring, parse_size
 from hdbench.schema.split import Split
