@@ -55,7 +55,7 @@ def train(
     from hdbench.networks.builder import halvings
     from hdbench.perceptual.choice import perceptual_of
     from hdbench.schema.method import Pix2PixHD
-    from hdbench.training.loop import planned_steps, run_identity
+    from hdbench.training.config import RunConfig, planned_steps, run_identity
     from hdbench.workflows.evaluate import train_method
 
     resolved = bench.library.method(method)
@@ -63,8 +63,8 @@ def train(
         raise UsageError(f"'{method}' is of kind '{resolved.kind}' and learns nothing")
     if dry_run:
         perceptual = perceptual_of(bench, resolved, vgg_weights)
-        data = bench.train_data
-        identity = run_identity(resolved, bench.benchmark, seed, data, perceptual)
+        config = RunConfig(resolved, bench.benchmark, seed, perceptual)
+        identity = run_identity(config, bench.train_data)
         plan = {
             "steps": sum(planned_steps(bench.benchmark, len(bench.train_scenes))),
             "halvings": halvings(resolved, bench.benchmark.budget),

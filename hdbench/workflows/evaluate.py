@@ -21,7 +21,9 @@ from hdbench.schema.method import Method, Oracle, Pix2PixHD
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.prediction import require_fitting
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
-from hdbench.segmentation.training import Lessons, require_learnt, train_segmenter
+from hdbench.segmentation.training import require_learnt, train_segmenter
+from hdbench.training.config import RunConfig
+from hdbench.training.data import TrainingData
 from hdbench.training.loop import train
 from hdbench.workflows.oracle_gate import measured_on
 from hdbench.workflows.scoring import (
@@ -53,21 +55,14 @@ def train_method(
     vgg_weights: Path | None = None,
     restart: bool = False,
 ) -> Path:
-    """Train a method on a benchmark, or go on, and return the generator's file.
+    """Train a method on a benchmark, or resume its training, and return the generator's file.
 
     Raises what ``hdbench.training.loop.train`` raises.
     """
-    return train(
-        method,
-        bench.benchmark,
-        seed,
-        bench.train_scenes,
-        bench.train_data,
-        bench.run_folder(method.name, seed),
-        machine,
-        perceptual_of(bench, method, vgg_weights),
-        restart,
-    )
+    config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method, vgg_weights))
+    title = f"{bench.benchmark.name}/{bench.benchmark.data.train}"
+    data = TrainingData(bench.train_scenes, bench.train_data, title)
+    return train(config, data, bench.run_folder(method.name, seed), machine, restart)
 
 
 def train_judge(
@@ -95,8 +90,8 @@ def train_judge(
     learner = _learner(bench, second)
     bench.require_scoring()  # what is wrong is found before minutes are spent
     require_images(bench.photographs, ORACLE)
-    lessons, folder = _lessons(learner), bench.segmenter_folder(second)
-    train_segmenter(learner.benchmark, 0, lessons, folder, machine, restart, encoder_weights)
+    data, folder = _training_data(learner), bench.segmenter_folder(second)
+    train_segmenter(learner.benchmark, 0, data, folder, machine, restart, encoder_weights)
     segmenter = load_segmenter(folder, machine.device)
     if segmenter.card.oracle is None:
         declare_oracle(folder, segmenter, score_photographs(bench, segmenter))
@@ -110,10 +105,10 @@ def _learner(bench: Bench, second: bool) -> Bench:
     return replace(bench, benchmark=bench.benchmark.with_recipe(bench.require_second().training))
 
 
-def _lessons(bench: Bench) -> Lessons:
-    """Return what a benchmark's own segmenter learns from."""
+def _training_data(bench: Bench) -> TrainingData:
+    """Return the scenes that a benchmark's own segmenter is trained on."""
     title = f"{bench.benchmark.name}/{bench.benchmark.segmenter.split}"
-    return Lessons(bench.judge_scenes, bench.judge_data, title)
+    return TrainingData(bench.judge_scenes, bench.judge_data, title)
 
 
 def declare_oracle(folder: Path, segmenter: Segmenter, oracle: Result) -> None:
@@ -191,7 +186,7 @@ def _require_trained(bench: Bench, second: bool) -> None:
             f"Next: 'hdbench segmenter train{option}' (the same command goes on where it stopped)"
         )
     learner = _learner(bench, second)
-    require_learnt(learner.benchmark, 0, _lessons(learner), folder)
+    require_learnt(learner.benchmark, 0, _training_data(learner), folder)
 
 
 def evaluate(

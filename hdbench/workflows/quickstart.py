@@ -14,7 +14,8 @@ from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Pix2PixHD
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.training.loop import SAMPLES, require_fitting_size
+from hdbench.training.config import require_fitting_size
+from hdbench.training.samples import SAMPLES
 from hdbench.workflows.evaluate import (
     evaluate,
     open_second,

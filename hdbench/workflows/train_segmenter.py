@@ -14,7 +14,8 @@ from hdbench.errors import UsageError
 from hdbench.runtime.devices import Machine
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
 from hdbench.segmentation.segmenter import load_segmenter
-from hdbench.segmentation.training import Lessons, train_segmenter
+from hdbench.segmentation.training import train_segmenter
+from hdbench.training.data import TrainingData
 from hdbench.workflows.scoring import score_photographs
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.results import ORACLE, Result
@@ -68,18 +69,18 @@ def train_on(
     chosen = [(oracle, 0), (method, seed)] if method.name != ORACLE else [(method, 0)]
     taught = []
     for one, its_seed in chosen:
-        lessons = lessons_of(bench, one, its_seed, machine)
+        data = training_data_of(bench, one, its_seed, machine)
         folder = bench.segmenter_folder().parent / f"on-{one.name}" / f"seed{its_seed}"
         anew = restart and one.name == method.name
         recipe = bench.benchmark.segmenter.model_copy(update={"split": bench.benchmark.data.train})
         benchmark = bench.benchmark.with_recipe(recipe)
-        train_segmenter(benchmark, 0, lessons, folder, machine, anew, encoder_weights)
+        train_segmenter(benchmark, 0, data, folder, machine, anew, encoder_weights)
         segmenter = load_segmenter(folder, machine.device)
         taught.append(Taught(one.name, folder, score_photographs(bench, segmenter)))
     return taught
 
 
-def lessons_of(bench: Bench, method: Method, seed: int, machine: Machine) -> Lessons:
+def training_data_of(bench: Bench, method: Method, seed: int, machine: Machine) -> TrainingData:
     """Return a method's images of the training split with the real label maps."""
     paths = synthesize_method(bench, method, seed, machine.device, training=True)
     files = [
@@ -89,9 +90,10 @@ def lessons_of(bench: Bench, method: Method, seed: int, machine: Machine) -> Les
     images = bench.file_digests.of(paths, photograph_digest)
     labels = bench.file_digests.of((entry.label for entry in files), ids_digest)
     names = [entry.name for entry in files]
-    data = [list(row) for row in zip(names, images, labels, strict=True)]
+    digests = [list(row) for row in zip(names, images, labels, strict=True)]
     split = f"{bench.benchmark.name}/{bench.benchmark.data.train}"
-    return Lessons(files, data, f"{split} as '{method.name}' shows it", {"method": method.name})
+    title = f"{split} as '{method.name}' shows it"
+    return TrainingData(files, digests, title, {"method": method.name})
 
 
 def _require_images_of_its_own(method: Method) -> None:

@@ -25,7 +25,7 @@ from hdbench.synthesis import (
     image_paths,
     write_images,
 )
-from hdbench.training.loop import run_identity
+from hdbench.training.config import RunConfig, run_identity
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import imported_paths, load_import
 
@@ -216,8 +216,8 @@ def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int)
     if isinstance(method, Images):
         return load_import(bench, method).identity
     if isinstance(method, Pix2PixHD):
-        choice = perceptual_of(bench, method)
-        return run_identity(method, bench.benchmark, seed, bench.train_data, choice)
+        config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method))
+        return run_identity(config, bench.train_data)
     return {
         "kind": "floor",
         "version": 2,

@@ -23,12 +23,10 @@ from hdbench.segmentation.segmenter import (
     save_segmenter,
     write_card,
 )
-from hdbench.segmentation.training import (
-    Lessons,
-    SegmenterTrainer,
-    train_segmenter,
-)
+from hdbench.segmentation.training import train_segmenter
+from hdbench.training.data import TrainingData
 from hdbench.training.objective import pixel_cross_entropy
+from hdbench.training.segmentation import SegmentationTrainer
 from hdbench.workspace.bench import Bench
 
 CPU = torch.device("cpu")
@@ -154,10 +152,9 @@ def test_weights_of_another_number_of_classes_are_refused(folder: Path) -> None:
 
 
 def learn(bench: Bench, root: Path) -> Path:
-    lessons = Lessons(
-        bench.judge_scenes, bench.judge_data, "tiny/" + bench.benchmark.segmenter.split
-    )
-    return train_segmenter(bench.benchmark, 0, lessons, root, MACHINE, restart=False)
+    title = f"tiny/{bench.benchmark.segmenter.split}"
+    data = TrainingData(bench.judge_scenes, bench.judge_data, title)
+    return train_segmenter(bench.benchmark, 0, data, root, MACHINE, restart=False)
 
 
 class PowerCut(BaseException):
@@ -170,14 +167,14 @@ def test_a_crash_does_not_change_the_segmenter(
 ) -> None:
     """Dropout included: the random stream is part of the checkpoint."""
     whole = load_segmenter(learn(bench, tmp_path / "whole"), CPU).card
-    real, calls = SegmenterTrainer.step, iter(range(10**6))
+    real, calls = SegmentationTrainer.step, iter(range(10**6))
 
     def step(self, batch):
         if next(calls) == 2:
             raise PowerCut
         return real(self, batch)
 
-    monkeypatch.setattr(SegmenterTrainer, "step", step)
+    monkeypatch.setattr(SegmentationTrainer, "step", step)
     with pytest.raises(PowerCut):
         learn(bench, tmp_path / "cut")
     torch.rand(7)  # whatever the process drew in between
