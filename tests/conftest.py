@@ -24,7 +24,6 @@ from hdbench.evaluation.recounting import rescored_many
 from hdbench.library import Library
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.perceptual.files import save_perceptual
-from hdbench.perceptual.training import train_perceptual
 from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
@@ -36,7 +35,7 @@ from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.study.gathering import gather
 from hdbench.study.packet import Flags, build
 from hdbench.workflows.evaluate import evaluate
-from hdbench.workflows.train import train_method
+from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
@@ -359,7 +358,7 @@ def perceptual_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A workspace with the small benchmark's own perceptual network; tests get copies."""
     folder = tmp_path_factory.mktemp("perceptual")
     bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
-    train_perceptual(bench, MACHINE, restart=False)
+    train_own_perceptual(bench, MACHINE, restart=False)
     return folder / "ws"
 
 

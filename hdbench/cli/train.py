@@ -54,7 +54,7 @@ def train(
     """
     from hdbench.networks.builder import halvings
     from hdbench.schema.method import Pix2PixHD
-    from hdbench.training.loop import planned_steps, run_identity
+    from hdbench.training.config import RunConfig, planned_steps, run_identity
     from hdbench.workflows.train import train_method
     from hdbench.workspace.perceptual import perceptual_of
 
@@ -63,8 +63,8 @@ def train(
         raise UsageError(f"'{method}' is of kind '{resolved.kind}' and learns nothing")
     if dry_run:
         perceptual = perceptual_of(bench, resolved, vgg_weights)
-        data = bench.dataset.train_digests
-        identity = run_identity(resolved, bench.benchmark, seed, data, perceptual)
+        config = RunConfig(resolved, bench.benchmark, seed, perceptual)
+        identity = run_identity(config, bench.dataset.train_digests)
         plan = {
             "steps": sum(planned_steps(bench.benchmark, len(bench.dataset.train_scenes))),
             "halvings": halvings(resolved, bench.benchmark.budget),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
-from tqdm import tqdm
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.truth import Truth
+from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.passes import as_seen, prepared_image, read_truths
@@ -79,5 +79,5 @@ def answers(
 ) -> Iterator[Answer]:
     """Yield the answer to each image, one at a time, with a progress bar called ``title``."""
     pairs = zip(scenes, images, strict=True)
-    for files, path in tqdm(pairs, total=len(scenes), desc=title, unit="image"):
+    for files, path in progress(pairs, total=len(scenes), desc=title, unit="image"):
         yield answer(segmenter, files, path, space, benchmark, scoring, photographs)

@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from hdbench.errors import DataError, HdbenchError, UsageError, counted, listing
 from hdbench.inert import neutralised
 from hdbench.provenance import canonical_json, differing_fields, digest, file_digest, versions
+from hdbench.runtime.progress import progress
 from hdbench.schema.study import StudyProtocol
 from hdbench.storage import folder_atomically
 from hdbench.study.design import MASKS, design, design_hash, pairs_of
@@ -285,7 +284,7 @@ def _write_images(
     (staging / "images").mkdir()
     (staging / "web" / "images").mkdir(parents=True)
     hashes = {}
-    for name, content in tqdm(study["images"].items(), desc="images", unit="image", delay=2):
+    for name, content in progress(study["images"].items(), desc="images", unit="image", delay=2):
         method, scene = content["method"], content["scene"]
         if content["role"] == "mask":
             png = next(masks)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_scene
 from hdbench.data.scene import Scene
 from hdbench.errors import UsageError, suggestion
+from hdbench.runtime.progress import progress
 from hdbench.schema.study import Region
 from hdbench.workspace.bench import Bench
 
@@ -67,7 +67,7 @@ def largest_objects(
     class_id = next(entry.id for entry in bench.space.classes if entry.name == region.label)
     boxes: dict[str, Box] = {}
     skipped: list[Skipped] = []
-    for entry in tqdm(scenes, desc="finding objects", unit="scene", delay=2):
+    for entry in progress(scenes, desc="finding objects", unit="scene", delay=2):
         scene = read_scene(entry, bench.space, photograph=False)
         objects = _objects(scene.resized(size.height, size.width), class_id)
         best: tuple[float, Box] | None = None

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from hdbench.errors import UsageError, counted, suggestion
 from hdbench.provenance import derived_seed
+from hdbench.runtime.progress import progress
 from hdbench.storage import write_atomically
 from hdbench.study.files import RESULTS_FOLDER
 from hdbench.study.records import SIMULATED_FILE, StudyRecord
@@ -79,7 +79,7 @@ def simulate(study: StudyRecord, crowd: Crowd, seed: int) -> list[dict[str, Any]
     public = _public_ids(study)
     packets = sorted(study.by_packet)
     submissions = []
-    for person in tqdm(range(crowd.participants), desc="simulating", unit="person", delay=2):
+    for person in progress(range(crowd.participants), desc="simulating", unit="person", delay=2):
         packet = packets[person % len(packets)]
         trials = study.by_packet[packet]
         logits = np.zeros(len(trials))

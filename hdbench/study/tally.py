@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hdbench.errors import DataError, UsageError, counted
+from hdbench.runtime.progress import progress
 from hdbench.schema.judgment import PageRow
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.files import RESULTS_FOLDER
@@ -225,7 +225,7 @@ def tally(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> Tall
     # files of two venues, is the same answers handed over twice.
     seen: dict[tuple[str, str, int], tuple[PageRow, str]] = {}
     duplicates = 0
-    for entry in tqdm(received, desc="reading", unit="session", delay=2):
+    for entry in progress(received, desc="reading", unit="session", delay=2):
         packet = None
         for row in entry.rows:
             trial = _trial(study, entry, row)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from hdbench.data.labels import VOID
 from hdbench.data.layouts import SceneFiles
@@ -16,6 +15,7 @@ from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.scores import summary
 from hdbench.provenance import digest
 from hdbench.reporting.gallery import Drawing, Entry, error_map, write_gallery
+from hdbench.runtime.progress import progress
 from hdbench.schema.method import Oracle
 from hdbench.schema.result import Result
 from hdbench.segmentation.answers import answer
@@ -59,7 +59,7 @@ def draw_gallery(
     photographs = isinstance(method, Oracle)
     paths = synthesize_method(bench, method, result.seed, device)
     entries: list[Entry] = []
-    bar = tqdm(total=len(paths), desc=f"drawing {method.name}", unit="image", delay=2)
+    bar = progress(total=len(paths), desc=f"drawing {method.name}", unit="image", delay=2)
 
     def draw(files: SceneFiles, path: Path, matrix: Matrix) -> Drawing:
         seen = answer(

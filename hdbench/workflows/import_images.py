@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
-from tqdm import tqdm
 
 from hdbench.data.agreement import (
     explained_variance,
@@ -31,6 +30,7 @@ from hdbench.errors import CheckpointError, DataError, UsageError, counted, list
 from hdbench.library import METHODS
 from hdbench.provenance import file_digest, tensors_digest
 from hdbench.runtime.job import IDENTITY_FILE, held, move_aside
+from hdbench.runtime.progress import progress
 from hdbench.storage import cannot_write, write_atomically
 from hdbench.synthesis import image_paths
 from hdbench.workspace.bench import Bench
@@ -129,7 +129,7 @@ def _copied(
     problems: list[str] = []
     thumbnails: list[Tensor] = []
     for entry, target in zip(
-        tqdm(scenes, desc="importing", unit="image"), image_paths(place, scenes), strict=True
+        progress(scenes, desc="importing", unit="image"), image_paths(place, scenes), strict=True
     ):
         path = matching.files[entry.name]
         try:

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from hdbench.errors import UsageError
 from hdbench.library import GENERATORS
-from hdbench.perceptual.training import train_perceptual
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Pix2PixHD
 from hdbench.schema.result import ORACLE
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.training.loop import SAMPLES, require_fitting_size
+from hdbench.training.config import require_fitting_size
+from hdbench.training.samples import SAMPLES
 from hdbench.workflows.evaluate import evaluate, score_methods
 from hdbench.workflows.oracle_gate import gate_notes
 from hdbench.workflows.report import report_on
 from hdbench.workflows.synthesize import synthesize_method
-from hdbench.workflows.train import train_method
+from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.perceptual import perceptual_of
@@ -155,7 +155,7 @@ class _Way:
 
     def train_perceptual(self) -> None:
         """Train the benchmark's own perceptual network."""
-        train_perceptual(self.bench, self.machine, restart=False)
+        train_own_perceptual(self.bench, self.machine, restart=False)
 
     def train(self) -> None:
         """Train the method."""

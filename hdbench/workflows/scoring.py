@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_label
 from hdbench.errors import DataError, listing
 from hdbench.evaluation.scores import scores_record
 from hdbench.provenance import digest, file_digest, versions
+from hdbench.runtime.progress import progress
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.result import Provenance, Result
 from hdbench.schema.scoring import Scoring
@@ -102,7 +102,7 @@ def score(
         photographs=candidate.run is None,
         workers=workers,
     )
-    bar = tqdm(
+    bar = progress(
         total=len(names),
         initial=len(names) - len(missing),
         desc=f"scoring {candidate.method}",

@@ -16,7 +16,8 @@ from hdbench.runtime.devices import Machine
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
 from hdbench.schema.result import ORACLE, OVERALL, Result
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
-from hdbench.segmentation.training import Lessons, train_segmenter
+from hdbench.segmentation.training import train_segmenter
+from hdbench.training.data import TrainingData
 from hdbench.workflows.evaluate import score_photographs
 from hdbench.workflows.oracle_gate import measured_on
 from hdbench.workflows.scoring import require_images
@@ -50,8 +51,8 @@ def train_own_segmenter(
     learner = recipe_of(bench, second)
     bench.require_scoring()  # what is wrong is found before minutes are spent
     require_images(bench.dataset.photographs, ORACLE)
-    lessons, folder = training_data(learner), bench.segmenter_folder(second)
-    train_segmenter(learner.benchmark, 0, lessons, folder, machine, restart, encoder_weights)
+    data, folder = training_data(learner), bench.segmenter_folder(second)
+    train_segmenter(learner.benchmark, 0, data, folder, machine, restart, encoder_weights)
     segmenter = load_segmenter(folder, machine.device)
     if segmenter.card.oracle is None:
         declare_oracle(folder, segmenter, score_photographs(bench, segmenter))
@@ -119,18 +120,20 @@ def train_on(
     chosen = [(oracle, 0), (method, seed)] if method.name != ORACLE else [(method, 0)]
     taught = []
     for one, its_seed in chosen:
-        lessons = images_as_training_data(bench, one, its_seed, machine)
+        data = images_as_training_data(bench, one, its_seed, machine)
         folder = bench.segmenter_folder().parent / f"on-{one.name}" / f"seed{its_seed}"
         anew = restart and one.name == method.name
         recipe = bench.benchmark.segmenter.model_copy(update={"split": bench.benchmark.data.train})
         benchmark = bench.benchmark.with_recipe(recipe)
-        train_segmenter(benchmark, 0, lessons, folder, machine, anew, encoder_weights)
+        train_segmenter(benchmark, 0, data, folder, machine, anew, encoder_weights)
         segmenter = load_segmenter(folder, machine.device)
         taught.append(TrainedOn(one.name, folder, score_photographs(bench, segmenter)))
     return taught
 
 
-def images_as_training_data(bench: Bench, method: Method, seed: int, machine: Machine) -> Lessons:
+def images_as_training_data(
+    bench: Bench, method: Method, seed: int, machine: Machine
+) -> TrainingData:
     """Return a method's images of the training split with the real label maps."""
     paths = synthesize_method(bench, method, seed, machine.device, training=True)
     files = [
@@ -140,9 +143,10 @@ def images_as_training_data(bench: Bench, method: Method, seed: int, machine: Ma
     images = bench.file_digests.of(paths, photograph_digest)
     labels = bench.file_digests.of((entry.label for entry in files), ids_digest)
     names = [entry.name for entry in files]
-    data = [list(row) for row in zip(names, images, labels, strict=True)]
+    digests = [list(row) for row in zip(names, images, labels, strict=True)]
     split = f"{bench.benchmark.name}/{bench.benchmark.data.train}"
-    return Lessons(files, data, f"{split} as '{method.name}' shows it", {"method": method.name})
+    title = f"{split} as '{method.name}' shows it"
+    return TrainingData(files, digests, title, {"method": method.name})
 
 
 def _require_images_of_its_own(method: Method) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.errors import UsageError
 from hdbench.library import Library
-from hdbench.provenance import FileDigests, digest
+from hdbench.provenance import digest
+from hdbench.runtime.file_digests import FileDigests
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Scoring
 from hdbench.schema.split import Split

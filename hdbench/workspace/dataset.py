@@ -12,7 +12,7 @@ from hdbench.data.layouts import SceneFiles, find_scenes
 from hdbench.data.loading import ids_digest, photograph_digest, photograph_size
 from hdbench.errors import UsageError
 from hdbench.floors import TrainingSet
-from hdbench.provenance import FileDigests
+from hdbench.runtime.file_digests import FileDigests
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import parse_size
 from hdbench.schema.split import Split

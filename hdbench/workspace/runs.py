@@ -16,7 +16,7 @@ from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, Generato
 from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
 from hdbench.schema.result import PerceptualFacts, TrainingFacts
 from hdbench.synthesis import image_paths
-from hdbench.training.loop import run_identity
+from hdbench.training.config import RunConfig, run_identity
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import load_import
 from hdbench.workspace.perceptual import perceptual_of
@@ -128,8 +128,8 @@ def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int)
     if isinstance(method, Images):
         return load_import(bench, method).identity
     if isinstance(method, Pix2PixHD):
-        choice = perceptual_of(bench, method)
-        return run_identity(method, bench.benchmark, seed, bench.dataset.train_digests, choice)
+        config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method))
+        return run_identity(config, bench.dataset.train_digests)
     return {
         "kind": "floor",
         "version": 2,

@@ -13,7 +13,8 @@ from hdbench.library import CARD_FILE
 from hdbench.schema.benchmark import OWN, SECOND, SecondSegmenter
 from hdbench.segmentation.prediction import require_fitting
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard, load_segmenter, read_card
-from hdbench.segmentation.training import Lessons, require_learnt
+from hdbench.segmentation.training import require_learnt
+from hdbench.training.data import TrainingData
 from hdbench.workspace.bench import Bench
 
 
@@ -93,11 +94,11 @@ def recipe_of(bench: Bench, second: bool = False) -> Bench:
     return bench.with_benchmark(bench.benchmark.with_recipe(recipe))
 
 
-def training_data(bench: Bench) -> Lessons:
+def training_data(bench: Bench) -> TrainingData:
     """Return what a benchmark's own segmenter learns from."""
     split = bench.benchmark.segmenter.split
     scenes = bench.dataset.scenes(split)
-    return Lessons(scenes, bench.dataset.digests(scenes), f"{bench.benchmark.name}/{split}")
+    return TrainingData(scenes, bench.dataset.digests(scenes), f"{bench.benchmark.name}/{split}")
 
 
 def open_segmenter(

@@ -26,9 +26,9 @@ from hdbench import synthesis
 from hdbench.cli import quickstart as verb
 from hdbench.library import Library
 from hdbench.segmentation import passes
-from hdbench.segmentation.training import SegmenterTrainer
 from hdbench.streets import files
 from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.training.segmentation import SegmentationTrainer
 from hdbench.workflows import quickstart as whole_way
 from hdbench.workflows import report, scoring, synthesize, train
 from hdbench.workspace import segmenters
@@ -145,7 +145,7 @@ def test_stopped_at_every_stage_it_goes_on_to_the_same_scores(
     assert bare_cli(*words, "--workspace", "whole").exit_code == 0
     for owner, name, call in (
         (files, "draw_scene", 2),
-        (SegmenterTrainer, "step", 1),
+        (SegmentationTrainer, "step", 1),
         (Pix2PixHDTrainer, "step", 3),
         (synthesis, "png_bytes", 1),
         (passes, "predict", 1),
@@ -272,7 +272,7 @@ def test_what_ships_is_scored_and_shown_before_anything_is_trained(
 
     for owner, name in (
         (files, "draw_scene"),
-        (SegmenterTrainer, "step"),
+        (SegmentationTrainer, "step"),
         (Pix2PixHDTrainer, "step"),
         (synthesize, "generator_synthesizer"),
         (scoring, "count_images"),

@@ -23,11 +23,9 @@ from hdbench.segmentation.segmenter import (
     save_segmenter,
     write_card,
 )
-from hdbench.segmentation.training import (
-    SegmenterTrainer,
-    train_segmenter,
-)
+from hdbench.segmentation.training import train_segmenter
 from hdbench.training.objective import pixel_cross_entropy
+from hdbench.training.segmentation import SegmentationTrainer
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.segmenters import training_data
 
@@ -167,14 +165,14 @@ def test_a_crash_does_not_change_the_segmenter(
 ) -> None:
     """Dropout included: the random stream is part of the checkpoint."""
     whole = load_segmenter(learn(bench, tmp_path / "whole"), CPU).card
-    real, calls = SegmenterTrainer.step, iter(range(10**6))
+    real, calls = SegmentationTrainer.step, iter(range(10**6))
 
     def step(self, batch):
         if next(calls) == 2:
             raise PowerCut
         return real(self, batch)
 
-    monkeypatch.setattr(SegmenterTrainer, "step", step)
+    monkeypatch.setattr(SegmentationTrainer, "step", step)
     with pytest.raises(PowerCut):
         learn(bench, tmp_path / "cut")
     torch.rand(7)  # whatever the process drew in between

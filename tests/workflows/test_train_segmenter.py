@@ -37,24 +37,22 @@ def test_labels_and_images_of_other_sizes_meet_at_the_benchmarks(
     assert np.array_equal(found.label.numpy(), np.array(nearest))
 
 
-def test_lessons_are_the_methods_images_with_the_real_labels(trained: Bench) -> None:
+def test_the_data_are_the_methods_images_with_the_real_labels(trained: Bench) -> None:
     method = trained.library.method("ours-no-vgg")
-    lessons = images_as_training_data(trained, method, 0, MACHINE)
+    data = images_as_training_data(trained, method, 0, MACHINE)
     folder = trained.image_folder("ours-no-vgg", 0, training=True)
     assert folder.name == "train"
-    assert [entry.image for entry in lessons.files] == [
-        folder / f"train_{n:02}.png" for n in range(8)
-    ]
-    assert [entry.label for entry in lessons.files] == [
+    assert [entry.image for entry in data.files] == [folder / f"train_{n:02}.png" for n in range(8)]
+    assert [entry.label for entry in data.files] == [
         entry.label for entry in trained.dataset.train_scenes
     ]
-    assert lessons.images == {"method": "ours-no-vgg"}
+    assert data.images == {"method": "ours-no-vgg"}
     oracle = images_as_training_data(trained, trained.library.method("oracle"), 0, MACHINE)
     assert [entry.image for entry in oracle.files] == [
         entry.image for entry in trained.dataset.train_scenes
     ]
-    assert [row[2] for row in oracle.data] == [row[2] for row in lessons.data]
-    assert all(a[1] != b[1] for a, b in zip(oracle.data, lessons.data, strict=True))
+    assert [row[2] for row in oracle.digests] == [row[2] for row in data.digests]
+    assert all(a[1] != b[1] for a, b in zip(oracle.digests, data.digests, strict=True))
 
 
 @pytest.mark.slow

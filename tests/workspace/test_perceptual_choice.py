@@ -17,11 +17,10 @@ from safetensors.torch import load_file
 from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import Library
 from hdbench.perceptual.files import VGG19_DIGEST
-from hdbench.perceptual.training import train_perceptual
 from hdbench.provenance import digest
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS
-from hdbench.workflows.train import train_method
+from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workspace import perceptual as chooser
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.perceptual import perceptual_of
@@ -206,7 +205,7 @@ def test_a_run_is_not_that_of_a_network_trained_anew(perceptive: Bench) -> None:
     assert trained_generator(perceptive, method, 0) == output
     before = json.loads((perceptive.perceptual_folder() / PERCEPTUAL_CARD).read_text())["weights"]
     other = with_recipe(perceptive, epochs=2)
-    train_perceptual(other, MACHINE, restart=True)
+    train_own_perceptual(other, MACHINE, restart=True)
     after = json.loads((other.perceptual_folder() / PERCEPTUAL_CARD).read_text())["weights"]
     for use in (
         lambda: trained_generator(other, method, 0),
