@@ -160,7 +160,7 @@ def shipped_generator(library: Library, identity: dict[str, Any]) -> Path | None
     Raises:
         CheckpointError: a card is damaged, or the weights are not those that it names.
     """
-    for folder in library.shipped[GENERATORS].values():
+    for folder in library.entries(GENERATORS).values():
         card = read_generator_card(folder)
         if card.identity == identity:
             require_weights(folder / GENERATOR_WEIGHTS, card.weights)
@@ -197,7 +197,7 @@ def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> dic
         CheckpointError: a card is damaged.
     """
     here = bench.run_folder(method, seed)
-    for folder in (here, *bench.library.shipped[GENERATORS].values()):
+    for folder in (here, *bench.library.entries(GENERATORS).values()):
         if not (folder / GENERATOR_WEIGHTS).is_file():
             continue
         card = read_generator_card(folder)

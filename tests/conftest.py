@@ -17,11 +17,11 @@ from browsers import browser, browser_page, playwright  # noqa: F401 (fixtures)
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hdbench import library, results
+from hdbench import results
 from hdbench.bench import Bench, open_bench
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.evaluation.recounting import rescored_many
-from hdbench.library import Library
+from hdbench.library import Library, library_root
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.perceptual.files import save_perceptual
 from hdbench.perceptual.training import train_perceptual
@@ -360,15 +360,15 @@ def write_perceptual(folder: Path, seed: int = 0, **card: object) -> Path:
 def own_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of hdbench's library, to add to and to break; it is the library from now on."""
     root = tmp_path / "library"
-    for shelf in ("models", "protocols", "reports"):
+    for folder in ("models", "protocols", "reports"):
         copied = shutil.ignore_patterns("measured")
-        shutil.copytree(library.library_root() / shelf, root / shelf, ignore=copied)
-    monkeypatch.setattr(library, "library_root", lambda: root)
+        shutil.copytree(library_root() / folder, root / folder, ignore=copied)
+    monkeypatch.setattr("hdbench.library.files.library_root", lambda: root)
     return root
 
 
 def ship(run: Path, root: Path, name: str) -> Path:
-    """Put a finished run's generator on the shelf of a library, as a release does."""
+    """Put a finished run's generator into a library, as a release does."""
     folder = root / "models" / "weights" / name
     folder.mkdir(parents=True)
     for file in (GENERATOR_WEIGHTS, GENERATOR_CARD):

@@ -214,7 +214,7 @@ def _beside_with_generator(bench: Bench, method: Pix2PixHD) -> Bench | None:
         beside.perceptual.name == OWN
     ):  # each workspace trains one, so nothing ships that learnt by it
         return None
-    for folder in bench.library.shipped[GENERATORS].values():
+    for folder in bench.library.entries(GENERATORS).values():
         card = read_generator_card(folder)
         if (card.method, card.benchmark, card.seed) == (method.name, beside.name, 0):
             return replace(bench, benchmark=beside)

@@ -128,7 +128,7 @@ def _measured(
 ) -> dict[str, Entry]:
     """Return what is measured of some methods and of the library's, by name, in this order."""
     asked: dict[str, str] = {}  # what a method was asked for by, by its own name
-    for name in (*names, *table_methods(bench, list(bench.library.files[METHODS]))):
+    for name in (*names, *table_methods(bench, list(bench.library.entries(METHODS)))):
         asked.setdefault(bench.library.method(name).name, name)
     found = stored_results(bench, list(asked.values()), seed, segmenter)
     others: dict[str, Result] = {}

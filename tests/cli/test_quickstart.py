@@ -199,7 +199,7 @@ def test_the_page_opens_where_somebody_sees_it(
 # -- what ships is shown before anything is trained -----------------------------------------------
 
 
-def write_shelf(root: Path) -> None:
+def write_benchmarks(root: Path) -> None:
     """Add to a library a small benchmark, a longer one beside it, and a network for both."""
     folder = root / "models" / "weights" / "small-perceptual-v1"
     write_perceptual(folder, label_space="cityscapes", window=[64, 32])
@@ -240,7 +240,7 @@ def followed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, s
 def test_what_ships_is_scored_and_shown_before_anything_is_trained(
     tmp_path: Path, own_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_shelf(own_library)
+    write_benchmarks(own_library)
     release = open_bench(Workspace(tmp_path / "release", None, "longer"))
     output = pipeline.train_method(release, trainable(release, "ours"), 0, MACHINE)
     ship(output.parent, own_library, "longer-ours-v1")
@@ -283,7 +283,7 @@ def test_what_ships_is_scored_and_shown_before_anything_is_trained(
 
 
 def test_where_no_generator_ships_nothing_is_promised(tmp_path: Path, own_library: Path) -> None:
-    write_shelf(own_library)
+    write_benchmarks(own_library)
     bench = open_bench(Workspace(tmp_path / "ws", None, "small"))
     way = whole_way._Way(
         bench, trainable(bench, "ours"), "ours", MACHINE, None, lambda line: None, lambda page: None

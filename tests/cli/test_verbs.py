@@ -14,7 +14,6 @@ from click.testing import Result
 from conftest import hdbench_process, write_small_streets
 from PIL import Image
 
-from hdbench import library
 from hdbench.bench import Bench
 from hdbench.cli.main import cli as command
 from hdbench.results import load_result
@@ -69,7 +68,7 @@ def test_segmenters_that_ship_are_listed_and_shown(
     folder.mkdir(parents=True)
     card = {"architecture": "pspnet", "encoder": "resnet18", "trained_on": "camvid/train"}
     (folder / "segmenter.json").write_text(json.dumps(card))
-    monkeypatch.setattr(library, "library_root", lambda: tmp_path / "library")
+    monkeypatch.setattr("hdbench.library.files.library_root", lambda: tmp_path / "library")
     title = "pspnet on resnet18, trained on camvid/train"
     assert json.loads(cli("list", "--json").stdout) == [
         {"kind": "segmenter", "name": "pspnet-v1", "title": title}
