@@ -16,7 +16,7 @@ from hdbench.errors import LibraryError, UsageError
 from hdbench.floors import TrainingSet
 from hdbench.library import CARD_FILE, Library
 from hdbench.provenance import FileDigests, digest
-from hdbench.schema.benchmark import OWN, Benchmark, SecondSegmenter
+from hdbench.schema.benchmark import OWN, Benchmark, SegmenterChoice
 from hdbench.schema.scoring import Scoring, parse_size
 from hdbench.schema.split import Split
 from hdbench.workspace import CONFIG_FILE, Workspace
@@ -104,7 +104,7 @@ class Bench:
     @cached_property
     def judge_scenes(self) -> list[SceneFiles]:
         """The split that the benchmark's segmenter learns from."""
-        return self._scenes(self.benchmark.segmenter.split)
+        return self._scenes(self.benchmark.segmenter.training.split)
 
     @cached_property
     def perceptual_scenes(self) -> list[SceneFiles]:
@@ -216,9 +216,9 @@ class Bench:
         Raises:
             UsageError: it has no second one.
         """
-        return self.require_second().name if second else self.benchmark.judge
+        return self.require_second().name if second else self.benchmark.segmenter.name
 
-    def require_second(self) -> SecondSegmenter:
+    def require_second(self) -> SegmenterChoice:
         """Return what the benchmark says of its second segmenter.
 
         Raises:
@@ -251,7 +251,7 @@ class Bench:
         Args:
             weights: the digest on its card.
         """
-        return self.benchmark.judge == OWN and self.foreign_judge(weights) is None
+        return self.benchmark.segmenter.name == OWN and self.foreign_judge(weights) is None
 
     def result_path(
         self, method: str, seed: int, judge: str | None = None, scoring: str | None = None

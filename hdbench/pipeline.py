@@ -92,7 +92,7 @@ def train_judge(
 
 
 def _learner(bench: Bench, second: bool) -> Bench:
-    """Return the benchmark as a training sees it, the segmenter's recipe in ``[segmenter]``."""
+    """Return the benchmark as a training sees it, the recipe in ``[segmenter.training]``."""
     if not second:
         return bench
     return replace(bench, benchmark=bench.benchmark.with_recipe(bench.require_second().training))
@@ -100,7 +100,7 @@ def _learner(bench: Bench, second: bool) -> Bench:
 
 def _lessons(bench: Bench) -> Lessons:
     """Return what a benchmark's own segmenter learns from."""
-    title = f"{bench.benchmark.name}/{bench.benchmark.segmenter.split}"
+    title = f"{bench.benchmark.name}/{bench.benchmark.segmenter.training.split}"
     return Lessons(bench.judge_scenes, bench.judge_data, title)
 
 
@@ -145,8 +145,8 @@ def open_segmenter(
         other = f"'{verb} --restart'"
         _require_trained(bench, second)
     else:
-        key = "[second_segmenter] name" if second else "judge"
-        other = f"set {key} = \"{OWN}\" in the benchmark, then '{verb}'"
+        table = "[second_segmenter]" if second else "[segmenter]"
+        other = f"set name = \"{OWN}\" in {table} of the benchmark, then '{verb}'"
     try:
         folder = which if isinstance(which, Path) else bench.judge_folder(second)
         segmenter = load_segmenter(folder, device, trust)

@@ -43,7 +43,7 @@ def train_on(
     """Train the benchmark's segmenter on the photographs and on a method's images, and score both.
 
     Both learn from the training split of methods with its real label maps, at the benchmark's size,
-    by the recipe of ``[segmenter]`` with seed 0. What is trained already is not trained again.
+    by ``[segmenter.training]`` with seed 0. What is trained already is not trained again.
 
     Args:
         bench: the benchmark.
@@ -71,7 +71,8 @@ def train_on(
         lessons = lessons_of(bench, one, its_seed, machine)
         folder = bench.segmenter_folder().parent / f"on-{one.name}" / f"seed{its_seed}"
         anew = restart and one.name == method.name
-        recipe = bench.benchmark.segmenter.model_copy(update={"split": bench.benchmark.data.train})
+        recipe = bench.benchmark.segmenter.training
+        recipe = recipe.model_copy(update={"split": bench.benchmark.data.train})
         benchmark = bench.benchmark.with_recipe(recipe)
         train_segmenter(benchmark, 0, lessons, folder, machine, anew, encoder_weights)
         segmenter = load_segmenter(folder, machine.device)

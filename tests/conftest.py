@@ -55,7 +55,7 @@ decay_epochs = 1
 [perceptual.training]
 epochs = 1
 
-[segmenter]
+[segmenter.training]
 epochs     = 2
 batch_size = 4
 precision  = "fp32"
@@ -65,7 +65,6 @@ SMALL_STREETS = """
 extends = "streets"
 name    = "small"
 title   = "Small"
-judge   = "{judge}"
 
 [data]
 train = "train[:4]"
@@ -88,6 +87,9 @@ split  = "perceptual[:4]"
 epochs = 1
 
 [segmenter]
+name = "{segmenter}"
+
+[segmenter.training]
 split      = "judge[:4]"
 epochs     = 1
 batch_size = 2
@@ -289,10 +291,10 @@ def tiny(tmp_path: Path) -> Path:
     return write_tiny(tmp_path)
 
 
-def write_small_streets(folder: Path, judge: str = "own") -> Path:
+def write_small_streets(folder: Path, segmenter: str = "own") -> Path:
     """Write the file of a small benchmark of built-in scenes; ``judge`` may be a path."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "small.toml").write_text(SMALL_STREETS.format(judge=judge))
+    (folder / "small.toml").write_text(SMALL_STREETS.format(segmenter=segmenter))
     return folder / "small.toml"
 
 

@@ -133,15 +133,21 @@ def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
             '[data]\ntrain = "train[16]"',
             "x.toml: [data] train = 'train[16]' is no split; expected a name ('train'), or",
         ),
-        ("[segmenter]\nscale_min = 3.0", "x.toml: [segmenter] scale_min 3.0 is above scale_max"),
-        ("[segmenter]\nsplit = 'val[2]'", "x.toml: [segmenter] split = 'val[2]' is no split"),
+        (
+            "[segmenter.training]\nscale_min = 3.0",
+            "x.toml: [segmenter.training] scale_min 3.0 is above scale_max",
+        ),
+        (
+            "[segmenter.training]\nsplit = 'val[2]'",
+            "x.toml: [segmenter.training] split = 'val[2]' is no split",
+        ),
         (
             "[data]\ntrain = 'val[:9]'",
             "x.toml: [data] train = 'val[:9]' and test = 'val' are of one split",
         ),
         (
-            "[segmenter]\nsplit = 'val[:9]'",
-            "x.toml: [segmenter] split = 'val[:9]' and [data] test = 'val' are of one split",
+            "[segmenter.training]\nsplit = 'val[:9]'",
+            "x.toml: [segmenter.training] split = 'val[:9]' and [data] test = 'val' are of one",
         ),
     ],
 )
@@ -249,14 +255,18 @@ def test_dangling_references_are_errors(root: Path) -> None:
     assert any("row 'oracle': method = 'oracle': no such method" in line for line in problems)
 
 
-def test_a_judge_that_does_not_ship_is_an_error(root: Path) -> None:
+def test_a_segmenter_that_does_not_ship_is_an_error(root: Path) -> None:
     for folder, name in (("benchmarks", "camvid"), ("scoring", "camvid-std-v1")):
         path = f"protocols/{folder}/{name}.toml"
-        text = (ROOT / path).read_text().replace('judge   = "own"', 'judge = "pspnet-v2"')
+        text = (
+            (ROOT / path)
+            .read_text()
+            .replace('[segmenter]\nname = "own"', '[segmenter]\nname = "pspnet-v2"')
+        )
         (root / path).write_text(text)
     write_card(root, "pspnet-v1")
     assert Library(root).problems() == [
-        "protocols/benchmarks/camvid.toml: judge = 'pspnet-v2': no such segmenter "
+        "protocols/benchmarks/camvid.toml: [segmenter] name = 'pspnet-v2': no such segmenter "
         "(did you mean 'pspnet-v1'?)"
     ]
     with pytest.raises(LibraryError, match=r"no segmenter 'pspnet-v2' in models/weights/ \(did"):
@@ -301,24 +311,25 @@ def test_a_wrong_card_is_a_problem_of_the_library(root: Path, text: str, message
     assert message in problem
 
 
-def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_judge(
+def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_segmenter(
     root: Path, tmp_path: Path
 ) -> None:
     folder = write_card(root, "pspnet-v1")
     scoring = ROOT / "protocols" / "scoring" / "camvid-std-v1.toml"
     path = tmp_path / "x.toml"
 
-    def problems(scoring: Path, judge: Path) -> list[str]:
-        text = f'name = "x"\nextends = "camvid"\nscoring = "{scoring}"\njudge = "{judge}"'
+    def problems(scoring: Path, segmenter: Path) -> list[str]:
+        text = f'name = "x"\nextends = "camvid"\nscoring = "{scoring}"\n'
+        text += f'[segmenter]\nname = "{segmenter}"'
         path.write_text(text)
         return Library().problems_in([path])
 
     assert problems(scoring, folder) == []
     (problem,) = problems(scoring.parent, folder)
     assert f"scoring = '{scoring.parent}': no such scoring" in problem
-    for judge in (folder.parent, folder / "segmenter.json"):
-        (problem,) = problems(scoring, judge)
-        assert f"judge = '{judge}': no such segmenter" in problem
+    for path_of_none in (folder.parent, folder / "segmenter.json"):
+        (problem,) = problems(scoring, path_of_none)
+        assert f"[segmenter] name = '{path_of_none}': no such segmenter" in problem
     with pytest.raises(LibraryError, match=r"no segmenter here; expected a folder with segmenter"):
         Library().segmenter(str(folder.parent))
 

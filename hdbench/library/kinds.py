@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from hdbench.errors import LibraryError, suggestion
 from hdbench.schema import method
 from hdbench.schema.base import LibraryFile, parse
-from hdbench.schema.benchmark import OWN, VGG19_IMAGENET, Benchmark
+from hdbench.schema.benchmark import OWN, VGG19_IMAGENET, Benchmark, SegmenterChoice
 from hdbench.schema.generator import GENERATOR_CARD
 from hdbench.schema.method import Method
 from hdbench.schema.perceptual import PERCEPTUAL_CARD
@@ -98,12 +98,10 @@ def _references_of_benchmark(benchmark: Benchmark) -> Iterator[Reference]:
         yield "beside", benchmark.beside, BENCHMARKS
     if benchmark.perceptual.name not in (OWN, VGG19_IMAGENET):
         yield "[perceptual] name", benchmark.perceptual.name, PERCEPTUALS
-    named = [("judge", benchmark.judge)]
-    if benchmark.second_segmenter is not None:
-        named.append(("[second_segmenter] name", benchmark.second_segmenter.name))
-    for key, name in named:
-        if name != OWN:
-            yield key, name, SEGMENTERS
+    for table in ("segmenter", "second_segmenter"):
+        segmenter: SegmenterChoice | None = getattr(benchmark, table)
+        if segmenter is not None and segmenter.name != OWN:
+            yield f"[{table}] name", segmenter.name, SEGMENTERS
 
 
 def _references_of_report(report: Report | PreferenceReport) -> Iterator[Reference]:

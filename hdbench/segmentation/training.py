@@ -63,7 +63,7 @@ class SegmenterTrainer:
         encoder: dict[str, Tensor] | None = None,
     ) -> None:
         """Build everything; what ``encoder`` does not give has fresh weights."""
-        self.spec, self.device = benchmark.segmenter, device
+        self.spec, self.device = benchmark.segmenter.training, device
         self.space = LABEL_SPACES[benchmark.data.label_space]
         torch.manual_seed(derived_seed("segmenter", seed))
         spec = self.spec
@@ -195,7 +195,7 @@ def segmenter_identity(
         "version": 4,
         "data": benchmark.data.model_dump(include={"layout", "label_space"}),
         "size": benchmark.size.model_dump(),
-        "segmenter": _recipe(benchmark.segmenter),
+        "segmenter": _recipe(benchmark.segmenter.training),
         "scenes": len(data),
         "scenes_digest": digest(data),
         "seed": seed,
@@ -257,7 +257,7 @@ def train_segmenter(
         DivergedError: a loss is not finite.
         Interrupted: the user stopped it; everything is saved.
     """
-    size, spec = benchmark.size, benchmark.segmenter
+    size, spec = benchmark.size, benchmark.segmenter.training
     stride = OUTPUT_STRIDE if spec.architecture == "pspnet" else output_stride(spec.depth)
     if size.width % stride or size.height % stride:
         raise UsageError(

@@ -102,7 +102,7 @@ class _Way:
         self.machine, self.vgg_weights = machine, vgg_weights
         self.announce, self.show = announce, show
         self.segmenters: list[Segmenter] = []
-        if bench.benchmark.judge != OWN:
+        if bench.benchmark.segmenter.name != OWN:
             self._open_segmenters()
         self.learns_perceptual = (
             method.loss.perceptual > 0 and bench.benchmark.perceptual.name == OWN

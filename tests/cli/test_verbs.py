@@ -448,7 +448,7 @@ def test_segmenter_train_says_when_another_one_goes_on_judging(
 ) -> None:
     assert "goes on being judged" not in cli("segmenter", "train").stderr
     shipped = shutil.copytree(trained.segmenter_folder(), tmp_path / "weights" / "pspnet-v1")
-    tiny.write_text(f'judge = "{shipped}"\n{tiny.read_text()}')
+    tiny.write_text(f'{tiny.read_text()}\n[segmenter]\nname = "{shipped}"\n')
     result = cli("segmenter", "train")
     assert result.exit_code == 0
     assert f"goes on being judged by '{shipped}'" in result.stderr

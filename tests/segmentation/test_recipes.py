@@ -33,8 +33,8 @@ SGD = {"optimizer": "sgd", "schedule": "poly", "momentum": 0.9, "poly_power": 0.
 
 
 def with_recipe(benchmark: Benchmark, **changes: Any) -> Benchmark:
-    spec = type(benchmark.segmenter)(**{**benchmark.segmenter.model_dump(), **changes})
-    return benchmark.model_copy(update={"segmenter": spec})
+    spec = benchmark.segmenter.training
+    return benchmark.with_recipe(type(spec)(**{**spec.model_dump(), **changes}))
 
 
 def lessons_of(bench: Bench) -> Lessons:
@@ -120,7 +120,7 @@ def test_every_choice_of_a_recipe_is_another_identity() -> None:
     ],
 )
 def test_a_recipe_that_lacks_something_says_what(text: str, message: str, tmp_path: Path) -> None:
-    head = 'extends = "camvid"\nname = "x"\ntitle = "X"\n[segmenter]\n'
+    head = 'extends = "camvid"\nname = "x"\ntitle = "X"\n[segmenter.training]\n'
     (tmp_path / "x.toml").write_text(head + text)
     with pytest.raises(LibraryError) as error:
         Library().benchmark(str(tmp_path / "x.toml"))
@@ -132,7 +132,7 @@ def test_a_recipe_that_lacks_something_says_what(text: str, message: str, tmp_pa
 
 def test_cityscapes_follows_the_published_schedule() -> None:
     benchmark = Library().benchmark("cityscapes")
-    spec = benchmark.segmenter
+    spec = benchmark.segmenter.training
     assert (spec.encoder, spec.encoder_weights, spec.auxiliary_weight) == (
         "resnet101",
         "imagenet",

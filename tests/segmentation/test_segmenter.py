@@ -155,7 +155,7 @@ def test_weights_of_another_number_of_classes_are_refused(folder: Path) -> None:
 
 def learn(bench: Bench, root: Path) -> Path:
     lessons = Lessons(
-        bench.judge_scenes, bench.judge_data, "tiny/" + bench.benchmark.segmenter.split
+        bench.judge_scenes, bench.judge_data, "tiny/" + bench.benchmark.segmenter.training.split
     )
     return train_segmenter(bench.benchmark, 0, lessons, root, MACHINE, restart=False)
 
@@ -198,8 +198,8 @@ def test_half_precision_halves_the_file_and_judges_with_what_is_in_it(
     bench: Bench, tmp_path: Path
 ) -> None:
     """The card's digest is that of the rounded weights, which smp reads and computes alike with."""
-    spec = bench.benchmark.segmenter.model_copy(update={"storage": "fp16"})
-    benchmark = bench.benchmark.model_copy(update={"segmenter": spec})
+    spec = bench.benchmark.segmenter.training.model_copy(update={"storage": "fp16"})
+    benchmark = bench.benchmark.with_recipe(spec)
     whole = learn(bench, tmp_path / "whole")
     half = learn(Bench(bench.library, bench.workspace, benchmark), tmp_path / "half")
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (half, whole)]
@@ -222,8 +222,8 @@ def test_the_segmenter_learns_from_its_own_split(
 ) -> None:
     for folder in ("val", "valannot"):
         (camvid_folder / folder).rename(camvid_folder / folder.replace("val", "judge"))
-    spec = bench.benchmark.segmenter.model_copy(update={"split": "judge"})
-    benchmark = bench.benchmark.model_copy(update={"segmenter": spec})
+    spec = bench.benchmark.segmenter.training.model_copy(update={"split": "judge"})
+    benchmark = bench.benchmark.with_recipe(spec)
     other = Bench(bench.library, bench.workspace, benchmark)
     assert [entry.name for entry in other.judge_scenes] == ["val_00", "val_01", "val_02"]
     assert len(other.train_scenes) == 8
@@ -249,7 +249,7 @@ def test_a_batch_of_nothing_but_void_is_harmless() -> None:
 
 
 def test_an_unknown_encoder_is_an_error(bench: Bench, tmp_path: Path) -> None:
-    spec = bench.benchmark.segmenter.model_copy(update={"encoder": "resnet19"})
-    benchmark = bench.benchmark.model_copy(update={"segmenter": spec})
+    spec = bench.benchmark.segmenter.training.model_copy(update={"encoder": "resnet19"})
+    benchmark = bench.benchmark.with_recipe(spec)
     with pytest.raises(UsageError, match="encoder = 'resnet19' of its pspnet cannot be built"):
         learn(Bench(bench.library, bench.workspace, benchmark), tmp_path / "s")

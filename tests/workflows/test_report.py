@@ -20,7 +20,7 @@ from PIL import Image
 from hdbench.bench import Bench, open_bench
 from hdbench.errors import HdbenchError, LibraryError
 from hdbench.pipeline import evaluate, open_second, score_methods, stored_results, train_method
-from hdbench.schema.benchmark import SecondSegmenter
+from hdbench.schema.benchmark import SegmenterChoice
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.workflows.report import report_on
 from hdbench.workspace import Workspace
@@ -247,10 +247,10 @@ def test_what_the_second_segmenter_has_not_scored_has_an_empty_cell(pair: Bench)
 
 
 def with_second(bench: Bench, name: str) -> Bench:
-    recipe = bench.benchmark.segmenter.model_copy(
+    recipe = bench.benchmark.segmenter.training.model_copy(
         update={"architecture": "unet", "encoder": "mobilenet_v2"}
     )
-    second = SecondSegmenter(name=name, training=recipe)
+    second = SegmenterChoice(name=name, training=recipe)
     return replace(bench, benchmark=bench.benchmark.model_copy(update={"second_segmenter": second}))
 
 
