@@ -24,7 +24,7 @@ from hdbench.runs import image_files, run_digest, seed_of, synthesize_method, tr
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.benchmark import OWN, SECOND
-from hdbench.schema.method import Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Method, TrainedMethod
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import Lessons, require_learnt, train_segmenter
@@ -35,7 +35,7 @@ FLOOR_METHODS = ("floor-patchwork", "floor-nearest", "floor-mean-colour")
 
 def train_method(
     bench: Bench,
-    method: Pix2PixHD,
+    method: TrainedMethod,
     seed: int,
     machine: Machine,
     vgg_weights: Path | None = None,
@@ -237,12 +237,12 @@ def score_methods(
     """Score some methods alone; arguments and results as those of ``evaluate_under``."""
     bench = scenes_of(bench, chosen)
     for method in chosen:  # before minutes are spent on the others
-        if isinstance(method, Pix2PixHD):
+        if method.images_from == "generator":
             trained_generator(bench, method, seed)
     for scoring in scorings:
         require_fitting(segmenter, bench.space, bench.benchmark.size, scoring)
     results: dict[str, list[Result]] = {}
-    for method in sorted(chosen, key=lambda method: not isinstance(method, Oracle)):
+    for method in sorted(chosen, key=lambda method: not method.shows_photographs):
         its_seed = seed_of(method, seed)
         with ranks.first_alone():
             images = synthesize_method(bench, method, its_seed, device)
@@ -258,7 +258,7 @@ def table_methods(bench: Bench, names: Sequence[str]) -> list[str]:
 
     The oracle at native size never has one; it is scored beside every table that has an oracle.
     """
-    return [name for name in names if not _is_native(bench.library.method(name))]
+    return [name for name in names if not bench.library.method(name).native_size]
 
 
 def require_native(bench: Bench, scorings: Sequence[Scoring], segmenter: Segmenter) -> None:
@@ -271,10 +271,6 @@ def require_native(bench: Bench, scorings: Sequence[Scoring], segmenter: Segment
         reason = why_no_native(bench, scoring, segmenter)
         if reason is not None:
             raise UsageError(f"'{NATIVE_ORACLE}' has no score here: {reason}")
-
-
-def _is_native(method: Method) -> bool:
-    return isinstance(method, Oracle) and method.size == "native"
 
 
 def stored_results(
@@ -293,7 +289,7 @@ def stored_results(
     choices = choices_under(bench, bench.scoring, segmenter)
     for name in methods:
         method = bench.library.method(name)
-        if _is_native(method):
+        if method.native_size:
             raise UsageError(
                 f"'{name}' has a fingerprint of its own and stands beside tables, not in them.\n"
                 f"Next: 'hdbench compare {ORACLE} {name}', or name '{ORACLE}' instead"

@@ -18,7 +18,7 @@ from hdbench.evaluation.passes import count_images, read_truths
 from hdbench.provenance import file_digest
 from hdbench.results import Result
 from hdbench.runs import synthesize_again
-from hdbench.schema.method import Method, Oracle
+from hdbench.schema.method import Method
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import Segmenter
 
@@ -78,8 +78,8 @@ def recheck(
             bench.space,
             bench.benchmark,
             [scoring],
-            photographs=isinstance(method, Oracle),
-            native=isinstance(method, Oracle) and method.size == "native",
+            photographs=method.shows_photographs,
+            native=method.native_size,
             workers=0,
         )
         found = []

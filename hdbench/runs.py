@@ -19,7 +19,7 @@ from hdbench.provenance import digest
 from hdbench.runtime.checkpoint import require_weights
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
-from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Floor, Images, Method, TrainedMethod
 from hdbench.synthesis import (
     Synthesizer,
     floor_synthesizer,
@@ -32,7 +32,7 @@ from hdbench.training.loop import run_identity
 
 def seed_of(method: Method, seed: int) -> int:
     """Return the seed of a method's run: only what is trained has another than 0."""
-    return seed if isinstance(method, Pix2PixHD) else 0
+    return seed if method.is_trained else 0
 
 
 def synthesize_method(
@@ -54,13 +54,13 @@ def synthesize_method(
         DataError: imported images are missing, or are not those that were imported.
     """
     scenes = bench.train_scenes if training else bench.test_scenes
-    if isinstance(method, Oracle):
+    if method.images_from == "dataset":
         return [entry.image for entry in scenes]
-    if isinstance(method, Images):
+    if method.images_from == "import":
         assert not training
         return imported_paths(bench, method)
     made_by = [digest(images_identity(bench, method, seed))]
-    if isinstance(method, Pix2PixHD):
+    if method.images_from == "generator":
         made_by += bench.file_digests.of([trained_generator(bench, method, seed)])
     digests = bench.train_map_digests if training else bench.test_map_digests
     return write_images(
@@ -76,7 +76,7 @@ def synthesize_method(
 
 def image_files(bench: Bench, method: Method, seed: int) -> list[Path]:
     """Return where the test images of a method lie, made or not."""
-    if isinstance(method, Oracle):
+    if method.images_from == "dataset":
         return bench.photographs
     return image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
 
@@ -98,9 +98,9 @@ def synthesize_again(
         CheckpointError: the run is not trained to its end, or is of another configuration.
         DataError: imported images are missing, or are not those that were imported.
     """
-    if isinstance(method, Oracle):
+    if method.images_from == "dataset":
         return [scene.image for scene in scenes]
-    if isinstance(method, Images):
+    if method.images_from == "import":
         imported_paths(bench, method)
         return image_paths(bench.image_folder(method.name, seed), scenes)
     return write_images(
@@ -115,15 +115,15 @@ def synthesize_again(
 
 
 def _synthesizer(
-    bench: Bench, method: Pix2PixHD | Floor, seed: int, device: torch.device
+    bench: Bench, method: TrainedMethod | Floor, seed: int, device: torch.device
 ) -> Synthesizer:
-    if isinstance(method, Floor):
+    if method.images_from == "floor":
         return floor_synthesizer(method, bench.training_set)
     weights = trained_generator(bench, method, seed)
     return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
 
 
-def trained_generator(bench: Bench, method: Pix2PixHD, seed: int) -> Path:
+def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
     """Return the weights of a method that is trained to its end, as it is configured now.
 
     The workspace's own run comes first; where it has none that is finished, a generator that ships
@@ -211,11 +211,13 @@ def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> dic
     return {}
 
 
-def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int) -> dict[str, Any]:
+def images_identity(
+    bench: Bench, method: TrainedMethod | Floor | Images, seed: int
+) -> dict[str, Any]:
     """Return everything that a method's images depend on but weights and labels."""
-    if isinstance(method, Images):
+    if method.images_from == "import":
         return load_import(bench, method).identity
-    if isinstance(method, Pix2PixHD):
+    if method.images_from == "generator":
         choice = perceptual_of(bench, method)
         return run_identity(method, bench.benchmark, seed, bench.train_data, choice)
     return {
@@ -230,6 +232,6 @@ def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int)
 
 def run_digest(bench: Bench, method: Method, seed: int) -> str | None:
     """Return the digest of ``images_identity``; None for the oracle, whose images nobody made."""
-    if isinstance(method, Oracle):
+    if method.images_from == "dataset":
         return None
     return digest(images_identity(bench, method, seed))

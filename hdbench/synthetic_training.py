@@ -16,7 +16,7 @@ from hdbench.judging import score_photographs
 from hdbench.results import ORACLE, Result
 from hdbench.runs import synthesize_method
 from hdbench.runtime.devices import Machine
-from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Method
 from hdbench.segmentation.segmenter import load_segmenter
 from hdbench.segmentation.training import Lessons, train_segmenter
 
@@ -62,7 +62,7 @@ def train_on(
         Interrupted: the user stopped it; everything is saved.
     """
     _require_images_of_its_own(method)
-    if isinstance(method, Pix2PixHD):  # before minutes are spent on the photographs
+    if method.is_trained:  # before minutes are spent on the photographs
         synthesize_method(bench, method, seed, machine.device, training=True)
     oracle = bench.library.method(ORACLE)
     chosen = [(oracle, 0), (method, seed)] if method.name != ORACLE else [(method, 0)]
@@ -97,16 +97,16 @@ def lessons_of(bench: Bench, method: Method, seed: int, machine: Machine) -> Les
 
 def _require_images_of_its_own(method: Method) -> None:
     """Check that a method makes images of the training split that are not copies of it."""
-    if isinstance(method, Oracle) and method.size == "native":
+    if method.native_size:
         raise UsageError(
             f"--on {method.name}: segmenters learn at the benchmark's size; use --on {ORACLE}"
         )
-    if isinstance(method, Floor) and method.floor != "mean-colour":
+    if method.images_from == "floor" and method.copies_photographs:
         raise UsageError(
             f"--on {method.name}: this floor puts the training split's own photographs together, "
             "so on that split it returns them unchanged; use --on oracle"
         )
-    if not isinstance(method, Oracle | Floor | Pix2PixHD):
+    if method.images_from == "import":
         raise UsageError(
             f"--on {method.name}: only its images of the test split are here, and no segmenter "
             "learns from those; use a method that hdbench trains, or oracle"

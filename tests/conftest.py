@@ -29,7 +29,7 @@ from hdbench.pipeline import train_judge, train_method
 from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
-from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.method import TrainedMethod, require_trained
 from hdbench.schema.perceptual import PerceptualCard
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.study.gathering import gather
@@ -378,11 +378,9 @@ def ship(run: Path, root: Path, name: str) -> Path:
     return folder
 
 
-def trainable(bench: Bench, name: str = "ours-no-vgg") -> Pix2PixHD:
+def trainable(bench: Bench, name: str = "ours-no-vgg") -> TrainedMethod:
     """A method that learns."""
-    method = bench.library.method(name)
-    assert isinstance(method, Pix2PixHD)
-    return method
+    return require_trained(bench.library.method(name))
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from hdbench.measuring.subjects import known_measure, require_results, with_othe
 from hdbench.provenance import versions
 from hdbench.results import ORACLE
 from hdbench.runs import synthesize_method
-from hdbench.schema.method import Oracle
 from hdbench.segmentation.segmenter import Segmenter
 
 _POLICY = {
@@ -68,7 +67,7 @@ def measure_boundaries(
             bench.space,
             bench.benchmark,
             bench.scoring,
-            photographs=isinstance(method, Oracle),
+            photographs=method.shows_photographs,
             title=f"edges of {method.name}",
         )
         counts = np.stack(

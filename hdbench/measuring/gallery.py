@@ -23,7 +23,6 @@ from hdbench.provenance import digest
 from hdbench.reporting.gallery import Drawing, Entry, error_map, write_gallery
 from hdbench.results import Result
 from hdbench.runs import synthesize_method
-from hdbench.schema.method import Oracle
 from hdbench.segmentation.segmenter import Segmenter
 
 _VERSION = 1  # of the pictures; a change of how they are drawn is another
@@ -56,7 +55,7 @@ def draw_gallery(
     method = bench.library.method(name)
     bench = scenes_of(bench, [method])
     result = require_results(bench, [name], seed, segmenter)[name]
-    photographs = isinstance(method, Oracle)
+    photographs = method.shows_photographs
     paths = synthesize_method(bench, method, result.seed, device)
     entries: list[Entry] = []
     bar = tqdm(total=len(paths), desc=f"drawing {method.name}", unit="image", delay=2)

@@ -33,7 +33,6 @@ from hdbench.measures import Measure, images_digest, measure_path, save_measure
 from hdbench.measuring.subjects import known_measure, with_others
 from hdbench.provenance import digest, file_digest, versions
 from hdbench.runs import seed_of, synthesize_method
-from hdbench.schema.method import Oracle
 
 
 def measure_realism(
@@ -73,7 +72,7 @@ def measure_realism(
             "nothing is downloaded.\nNext: 'hdbench measure realism --help' names both files"
         )
     chosen = list(with_others(bench, methods).values())
-    if any(isinstance(method, Oracle) for method in chosen):
+    if any(method.shows_photographs for method in chosen):
         raise UsageError("the oracle's images are the photographs: all distances would be 0")
     bench = scenes_of(bench, chosen)
     judge = _Judge(bench, inception, lpips, reference, device)

@@ -69,7 +69,7 @@ def side_divisor(method: TrainedMethod, budget: Budget) -> int:
     return ARCHITECTURES[method.kind].divisor(method, budget)
 
 
-def halvings(method: Pix2PixHD, budget: Budget) -> int:
+def downsamplings(method: Pix2PixHD, budget: Budget) -> int:
     """Return how often the global generator halves its input before its residual blocks."""
     return min(method.generator.downsamplings, budget.downsamplings)
 
@@ -77,16 +77,14 @@ def halvings(method: Pix2PixHD, budget: Budget) -> int:
 def _coarse_to_fine(
     method: Pix2PixHD, in_channels: int, budget: Budget
 ) -> GlobalGenerator | LocalEnhancer:
-    spec, downsamplings = method.generator, halvings(method, budget)
+    spec, strided = method.generator, downsamplings(method, budget)
     base = scaled(spec.base_channels / 2**spec.enhancers, budget.width)
     if spec.enhancers == 0:
-        return GlobalGenerator(
-            in_channels, base, downsamplings, spec.residual_blocks, spec.upsample
-        )
+        return GlobalGenerator(in_channels, base, strided, spec.residual_blocks, spec.upsample)
     return LocalEnhancer(
         in_channels,
         base,
-        downsamplings,
+        strided,
         spec.residual_blocks,
         spec.enhancers,
         spec.enhancer_blocks,
@@ -95,7 +93,7 @@ def _coarse_to_fine(
 
 
 def _coarse_to_fine_divisor(method: Pix2PixHD, budget: Budget) -> int:
-    return 2 ** (halvings(method, budget) + method.generator.enhancers)
+    return 2 ** (downsamplings(method, budget) + method.generator.enhancers)
 
 
 #: The architecture of each kind of trained method.

@@ -22,7 +22,12 @@ from hdbench.data.scene import (
 )
 from hdbench.data.sheets import Cell, contact_sheet, write_sheet, write_sheet_page
 from hdbench.errors import UsageError
-from hdbench.networks.builder import build_discriminator, build_generator, conditioning, halvings
+from hdbench.networks.builder import (
+    build_discriminator,
+    build_generator,
+    conditioning,
+    side_divisor,
+)
 from hdbench.networks.perceptual import PerceptualChoice, PerceptualNetwork
 from hdbench.provenance import derived_seed, digest
 from hdbench.runtime.checkpoint import (
@@ -217,13 +222,12 @@ def planned_steps(benchmark: Benchmark, scenes: int) -> tuple[int, int]:
 
 
 def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
-    """Check that the benchmark's sides divide by the generator's halvings.
+    """Check that the benchmark's sides divide by what the method's generator needs.
 
     Raises:
         UsageError: they do not; the nearest sizes that do are named.
     """
-    count, size = halvings(method, benchmark.budget), benchmark.size
-    divisor = 2 ** (count + method.generator.enhancers)
+    divisor, size = side_divisor(method, benchmark.budget), benchmark.size
     smallest = 2 * divisor  # reflection padding needs two pixels at the lowest resolution
     for name, side in (("width", size.width), ("height", size.height)):
         if side < smallest:
@@ -235,8 +239,7 @@ def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
             below = side // divisor * divisor
             raise UsageError(
                 f"benchmark '{benchmark.name}': [size] {name} = {side} does not divide by "
-                f"{divisor}, as the generator of '{method.name}' needs "
-                f"({count} halvings, {method.generator.enhancers} enhancers); "
+                f"{divisor}, as the generator of '{method.name}' needs; "
                 f"use {below} or {below + divisor}"
             )
 

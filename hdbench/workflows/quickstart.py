@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from hdbench.bench import Bench
-from hdbench.errors import UsageError
 from hdbench.evaluation.gate import gate_notes
 from hdbench.judging import score_native
 from hdbench.library import GENERATORS
@@ -30,7 +29,7 @@ from hdbench.runs import (
 )
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN
-from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.method import TrainedMethod, require_trained
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.training.loop import SAMPLES, require_fitting_size
 from hdbench.workflows.report import report_on
@@ -71,9 +70,7 @@ def quickstart(
         CheckpointError: such a network's files are damaged.
         HdbenchError: what the stages raise.
     """
-    method = bench.library.method(method_name)
-    if not isinstance(method, Pix2PixHD):
-        raise UsageError(f"'{method_name}' is of kind '{method.kind}' and learns nothing")
+    method = require_trained(bench.library.method(method_name))
     require_fitting_size(method, bench.benchmark)
     bench.require_scoring()
     way = _Way(bench, method, method_name, machine, vgg_weights, announce, show)
@@ -90,7 +87,7 @@ class _Way:
     def __init__(
         self,
         bench: Bench,
-        method: Pix2PixHD,
+        method: TrainedMethod,
         method_name: str,
         machine: Machine,
         vgg_weights: Path | None,
@@ -205,7 +202,7 @@ class _Way:
             self.segmenters.append(second)
 
 
-def _beside_with_generator(bench: Bench, method: Pix2PixHD) -> Bench | None:
+def _beside_with_generator(bench: Bench, method: TrainedMethod) -> Bench | None:
     """Return the benchmark beside this one, if a generator of the method ships for it."""
     if bench.benchmark.beside is None:
         return None

@@ -16,7 +16,7 @@ from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import row_beside, with_rows
 from hdbench.results import Result
 from hdbench.runs import image_files, seed_of
-from hdbench.schema.method import Images, Method, Pix2PixHD
+from hdbench.schema.method import Method
 from hdbench.schema.report import Report, Row
 from hdbench.segmentation.segmenter import Segmenter
 
@@ -43,7 +43,7 @@ class Entry:
     @property
     def is_made(self) -> bool:
         """Whether a run made its images: neither photographs nor a floor's."""
-        return isinstance(self.method, Pix2PixHD | Images)
+        return self.method.images_from in ("generator", "import")
 
 
 def report_on(

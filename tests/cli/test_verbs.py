@@ -293,7 +293,7 @@ def test_export_refuses_what_cannot_be_drawn_before_anything_is_written(
 
 
 def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) -> None:
-    """Also what only method and budget together say: halvings and the generator's rate."""
+    """Also what only method and budget together say: downsamplings and the generator's rate."""
     tiny = Path(bench.workspace.benchmark)
     budget = "[budget]\ndownsamplings = 3\ngenerator_rate = 2.5"
     tiny.write_text(tiny.read_text().replace("[budget]", budget))
@@ -301,7 +301,7 @@ def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) 
     assert planned["steps"] == 16
     assert planned["method"]["loss"]["perceptual"] == 0
     assert planned["method"]["generator"]["downsamplings"] == 4
-    assert planned["halvings"] == 3
+    assert planned["downsamplings"] == 3
     assert planned["generator_peak_rate"] == pytest.approx(5e-4)
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
