@@ -22,7 +22,7 @@ from hdbench.segmentation.training import Lessons, train_segmenter
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainedSegmenter:
     """A segmenter that learnt from a method's images."""
 
     #: The method; ``oracle`` for the photographs.
@@ -39,7 +39,7 @@ def train_on(
     machine: Machine,
     restart: bool = False,
     encoder_weights: Path | None = None,
-) -> list[Taught]:
+) -> list[TrainedSegmenter]:
     """Train the benchmark's segmenter on the photographs and on a method's images, and score both.
 
     Both learn from the training split of methods with its real label maps, at the benchmark's size,
@@ -76,7 +76,7 @@ def train_on(
         benchmark = bench.benchmark.with_recipe(recipe)
         train_segmenter(benchmark, 0, lessons, folder, machine, anew, encoder_weights)
         segmenter = load_segmenter(folder, machine.device)
-        taught.append(Taught(one.name, folder, score_photographs(bench, segmenter)))
+        taught.append(TrainedSegmenter(one.name, folder, score_photographs(bench, segmenter)))
     return taught
 
 

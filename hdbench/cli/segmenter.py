@@ -291,7 +291,7 @@ def import_segmenter(
     """
     from hdbench.judging import judged_images
     from hdbench.runs import image_files, seed_of
-    from hdbench.segmentation.adoption import Wanted, adopt
+    from hdbench.segmentation.adoption import ImportOptions, adopt
 
     if (kind == "predictions") != (ids is not None):
         raise UsageError("--ids label or --ids train goes with 'predictions', and only with it")
@@ -301,7 +301,7 @@ def import_segmenter(
         method = bench.library.method(name)
         return judged_images(bench, image_files(bench, method, seed_of(method, seed)))
 
-    wanted = Wanted(
+    options = ImportOptions(
         bench.space,
         window or (size.width, size.height),
         trust=trust,
@@ -312,7 +312,7 @@ def import_segmenter(
     )
     own_name = name or re.sub(r"[^\w.-]", "-", Path(source).name.split(".")[0])
     folder = bench.workspace.root / "segmenters" / "imported" / own_name
-    judge = adopt(kind, source, folder, wanted)
+    judge = adopt(kind, source, folder, options)
     click.echo(f"imported: {folder}")
     width, height = judge.card.window
     click.echo(f"weights {judge.card.weights[:16]}, judges images of {width}x{height}")
