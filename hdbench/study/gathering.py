@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from hdbench.bench import Bench
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.errors import DataError, HdbenchError, LibraryError, UsageError, counted, listing
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.design import controls_needed
 from hdbench.study.regions import Box, Skipped, largest_objects, require_regions
+from hdbench.workspace.bench import Bench
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from click.testing import Result
 from conftest import hdbench_process, write_small_streets
 from PIL import Image
 
-from hdbench.bench import Bench
 from hdbench.cli.main import cli as command
-from hdbench.results import load_result
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.results import load_result
 
 Cli = Callable[..., Result]
 

@@ -18,11 +18,11 @@ from packets import protocol_with, study_of
 from small_packet import csv_text, submission, write_packet
 
 import hdbench.study.packet as packets
-from hdbench.bench import Bench
 from hdbench.study.files import PREVIEW_FILE
 from hdbench.study.gathering import gather
 from hdbench.study.packet import Flags
 from hdbench.study.verify import verify
+from hdbench.workspace.bench import Bench
 
 Cli = Callable[..., Result]
 PILOT = ("study", "build", "--study", "pilot", "--methods")
