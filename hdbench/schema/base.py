@@ -80,9 +80,11 @@ def _line(model: type[BaseModel], problem: Any, where: str) -> str:
 def _place(location: list[Any]) -> str:
     """Return ``[a.b] `` for the table ``b`` in ``a``, ``[a] entry 2 `` for the second of a list."""
     place = ""
-    for inside_list, parts in groupby(location, lambda part: isinstance(part, int)):
-        for name in parts if inside_list else (".".join(parts),):
-            place += f"entry {name + 1} " if inside_list else f"[{name}] "
+    for is_entry, parts in groupby(location, lambda part: isinstance(part, int)):
+        if is_entry:
+            place += "".join(f"entry {part + 1} " for part in parts)
+        else:
+            place += f"[{'.'.join(parts)}] "
     return place
 
 
