@@ -1,7 +1,7 @@
-"""The methods that learn nothing: what a score must beat before it means anything.
+"""Floors: trivial baselines, which learn nothing; a score must beat theirs to mean anything.
 
-All of them see the training split's photographs and labels at the benchmark's size, and of the
-test split the labels alone.
+They use the training split's photographs and labels at the benchmark's size, and only the labels of
+the test split.
 """
 
 from __future__ import annotations

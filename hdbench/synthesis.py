@@ -19,7 +19,7 @@ from hdbench.networks.builder import build_generator, conditioning
 from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.method import Floor, Pix2PixHD
+from hdbench.schema.method import Floor, TrainedMethod
 from hdbench.storage import write_atomically
 
 _SOURCES = "sources.json"
@@ -29,7 +29,11 @@ Synthesizer = Callable[[Scene], Tensor]
 
 
 def generator_synthesizer(
-    method: Pix2PixHD, benchmark: Benchmark, space: LabelSpace, weights: Path, device: torch.device
+    method: TrainedMethod,
+    benchmark: Benchmark,
+    space: LabelSpace,
+    weights: Path,
+    device: torch.device,
 ) -> Synthesizer:
     """Return the synthesizer of a trained generator.
 

@@ -18,16 +18,15 @@ from browsers import browser, browser_page, playwright  # noqa: F401 (fixtures)
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hdbench import library
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.evaluation.recounting import rescored_many
-from hdbench.library import Library
+from hdbench.library import Library, library_root
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.perceptual.files import save_perceptual
 from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
-from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.method import TrainedMethod, require_trained
 from hdbench.schema.perceptual import PerceptualCard
 from hdbench.schema.result import Provenance, ScoreRecord
 from hdbench.schema.result import Result as Scored
@@ -59,7 +58,7 @@ decay_epochs = 1
 [perceptual.training]
 epochs = 1
 
-[segmenter]
+[segmenter.training]
 epochs     = 2
 batch_size = 4
 precision  = "fp32"
@@ -69,7 +68,6 @@ SMALL_STREETS = """
 extends = "streets"
 name    = "small"
 title   = "Small"
-judge   = "{judge}"
 
 [data]
 train = "train[:4]"
@@ -92,6 +90,9 @@ split  = "perceptual[:4]"
 epochs = 1
 
 [segmenter]
+name = "{segmenter}"
+
+[segmenter.training]
 split      = "judge[:4]"
 epochs     = 1
 batch_size = 2
@@ -323,10 +324,10 @@ def tiny(tmp_path: Path) -> Path:
     return write_tiny(tmp_path)
 
 
-def write_small_streets(folder: Path, judge: str = "own") -> Path:
+def write_small_streets(folder: Path, segmenter: str = "own") -> Path:
     """Write the file of a small benchmark of built-in scenes; ``judge`` may be a path."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "small.toml").write_text(SMALL_STREETS.format(judge=judge))
+    (folder / "small.toml").write_text(SMALL_STREETS.format(segmenter=segmenter))
     return folder / "small.toml"
 
 
@@ -394,15 +395,15 @@ def write_perceptual(folder: Path, seed: int = 0, **card: object) -> Path:
 def own_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of hdbench's library, to add to and to break; it is the library from now on."""
     root = tmp_path / "library"
-    for shelf in ("models", "protocols", "reports"):
+    for folder in ("models", "protocols", "reports"):
         copied = shutil.ignore_patterns("measured")
-        shutil.copytree(library.library_root() / shelf, root / shelf, ignore=copied)
-    monkeypatch.setattr(library, "library_root", lambda: root)
+        shutil.copytree(library_root() / folder, root / folder, ignore=copied)
+    monkeypatch.setattr("hdbench.library.files.library_root", lambda: root)
     return root
 
 
 def ship(run: Path, root: Path, name: str) -> Path:
-    """Put a finished run's generator on the shelf of a library, as a release does."""
+    """Put a finished run's generator into a library, as a release does."""
     folder = root / "models" / "weights" / name
     folder.mkdir(parents=True)
     for file in (GENERATOR_WEIGHTS, GENERATOR_CARD):
@@ -410,11 +411,9 @@ def ship(run: Path, root: Path, name: str) -> Path:
     return folder
 
 
-def trainable(bench: Bench, name: str = "ours-no-vgg") -> Pix2PixHD:
+def trainable(bench: Bench, name: str = "ours-no-vgg") -> TrainedMethod:
     """A method that learns."""
-    method = bench.library.method(name)
-    assert isinstance(method, Pix2PixHD)
-    return method
+    return require_trained(bench.library.method(name))
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from hdbench.errors import LibraryError
-from hdbench.library import BENCHMARKS, METHODS, SEGMENTERS, Library, library_root
+from hdbench.library import BENCHMARKS, KINDS, METHODS, SEGMENTERS, Library, library_root
 from hdbench.segmentation.segmenter import load_segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def shelves(tmp_path: Path) -> Path:
+def root(tmp_path: Path) -> Path:
     """A library of its own with one method that others may extend."""
     for folder in ("models", "protocols/benchmarks", "protocols/scoring", "reports"):
         (tmp_path / folder).mkdir(parents=True)
@@ -27,9 +27,9 @@ def shelves(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def variant(shelves: Path, text: str, name: str = "x") -> Library:
-    (shelves / "models" / f"{name}.toml").write_text(f'name = "{name}"\n{text}')
-    return Library(shelves)
+def variant(root: Path, text: str, name: str = "x") -> Library:
+    (root / "models" / f"{name}.toml").write_text(f'name = "{name}"\n{text}')
+    return Library(root)
 
 
 def test_the_shipped_library_has_no_problems() -> None:
@@ -67,7 +67,7 @@ def test_cityscapes_says_what_the_paper_says() -> None:
     assert (budget.batch_size, budget.precision) == (1, "fp32")
 
 
-@pytest.mark.parametrize("name", Library().files[BENCHMARKS])
+@pytest.mark.parametrize("name", Library().entries(BENCHMARKS))
 def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
     benchmark = Library().benchmark(name)
     assert Library().scoring(benchmark.scoring).label_space == benchmark.data.label_space
@@ -115,10 +115,10 @@ def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
     ],
 )
 def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
-    shelves: Path, text: str, message: str
+    root: Path, text: str, message: str
 ) -> None:
     with pytest.raises(LibraryError) as error:
-        variant(shelves, text).method("x")
+        variant(root, text).method("x")
     assert message in str(error.value)
 
 
@@ -133,15 +133,21 @@ def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
             '[data]\ntrain = "train[16]"',
             "x.toml: [data] train = 'train[16]' is no split; expected a name ('train'), or",
         ),
-        ("[segmenter]\nscale_min = 3.0", "x.toml: [segmenter] scale_min 3.0 is above scale_max"),
-        ("[segmenter]\nsplit = 'val[2]'", "x.toml: [segmenter] split = 'val[2]' is no split"),
+        (
+            "[segmenter.training]\nscale_min = 3.0",
+            "x.toml: [segmenter.training] scale_min 3.0 is above scale_max",
+        ),
+        (
+            "[segmenter.training]\nsplit = 'val[2]'",
+            "x.toml: [segmenter.training] split = 'val[2]' is no split",
+        ),
         (
             "[data]\ntrain = 'val[:9]'",
             "x.toml: [data] train = 'val[:9]' and test = 'val' are of one split",
         ),
         (
-            "[segmenter]\nsplit = 'val[:9]'",
-            "x.toml: [segmenter] split = 'val[:9]' and [data] test = 'val' are of one split",
+            "[segmenter.training]\nsplit = 'val[:9]'",
+            "x.toml: [segmenter.training] split = 'val[:9]' and [data] test = 'val' are of one",
         ),
     ],
 )
@@ -189,17 +195,17 @@ def wrong_benchmark(folder: Path, base: str, text: str) -> str:
     ],
 )
 def test_a_reports_rows_are_checked_one_by_one(
-    shelves: Path, old: str, new: str, message: str
+    root: Path, old: str, new: str, message: str
 ) -> None:
     text = (ROOT / "reports" / "table1.toml").read_text()
     assert old in text
-    (shelves / "reports" / "table1.toml").write_text(text.replace(old, new))
+    (root / "reports" / "table1.toml").write_text(text.replace(old, new))
     with pytest.raises(LibraryError) as error:
-        Library(shelves).report("table1")
+        Library(root).report("table1")
     assert message in str(error.value)
 
 
-def test_every_missing_key_is_an_error(shelves: Path) -> None:
+def test_every_missing_key_is_an_error(root: Path) -> None:
     """A file is complete: take away any one key of 'ours' and it no longer loads."""
     lines = (ROOT / "models" / "ours.toml").read_text().splitlines()
     keys = [n for n, line in enumerate(lines) if "=" in line and not line.startswith("#")]
@@ -209,41 +215,39 @@ def test_every_missing_key_is_an_error(shelves: Path) -> None:
         if key in ("name", "kind"):  # these have messages of their own
             continue
         text = "\n".join(line for m, line in enumerate(lines) if m != n)
-        (shelves / "models" / "ours.toml").write_text(text)
+        (root / "models" / "ours.toml").write_text(text)
         with pytest.raises(LibraryError, match=f"'{key}' is missing"):
-            Library(shelves).method("ours")
+            Library(root).method("ours")
 
 
-def test_all_problems_of_a_file_come_at_once(shelves: Path) -> None:
-    library = variant(
-        shelves, 'extends = "ours"\n[loss]\nperceptul = 0.0\n[input]\nboundary = "none"'
-    )
+def test_all_problems_of_a_file_come_at_once(root: Path) -> None:
+    library = variant(root, 'extends = "ours"\n[loss]\nperceptul = 0.0\n[input]\nboundary = "none"')
     assert len(library.problems()) == 2
 
 
-def test_extends_goes_one_level_deep(shelves: Path) -> None:
-    variant(shelves, 'extends = "ours"', "y")
+def test_extends_goes_one_level_deep(root: Path) -> None:
+    variant(root, 'extends = "ours"', "y")
     with pytest.raises(LibraryError, match="one level only, so extend 'ours' itself"):
-        variant(shelves, 'extends = "y"').method("x")
+        variant(root, 'extends = "y"').method("x")
 
 
-def test_a_name_is_the_files_own(shelves: Path) -> None:
-    (shelves / "models" / "x.toml").write_text('name = "z"\nextends = "ours"')
+def test_a_name_is_the_files_own(root: Path) -> None:
+    (root / "models" / "x.toml").write_text('name = "z"\nextends = "ours"')
     with pytest.raises(LibraryError, match="expected the file's own name, 'x'"):
-        Library(shelves).method("x")
+        Library(root).method("x")
 
 
-def test_duplicate_names_are_errors(shelves: Path) -> None:
-    (shelves / "models" / "more").mkdir()
-    (shelves / "models" / "more" / "ours.toml").write_text("")
+def test_duplicate_names_are_errors(root: Path) -> None:
+    (root / "models" / "more").mkdir()
+    (root / "models" / "more" / "ours.toml").write_text("")
     with pytest.raises(LibraryError, match="the method 'ours' is also in"):
-        Library(shelves).method("ours")
+        Library(root).method("ours")
 
 
-def test_dangling_references_are_errors(shelves: Path) -> None:
+def test_dangling_references_are_errors(root: Path) -> None:
     for path in ("protocols/benchmarks/camvid.toml", "reports/table1.toml"):
-        (shelves / path).write_text((ROOT / path).read_text())
-    problems = Library(shelves).problems()
+        (root / path).write_text((ROOT / path).read_text())
+    problems = Library(root).problems()
     assert any(
         "protocols/benchmarks/camvid.toml: scoring = 'camvid-std-v1': no such scoring" in line
         for line in problems
@@ -251,37 +255,41 @@ def test_dangling_references_are_errors(shelves: Path) -> None:
     assert any("row 'oracle': method = 'oracle': no such method" in line for line in problems)
 
 
-def test_a_judge_that_does_not_ship_is_an_error(shelves: Path) -> None:
+def test_a_segmenter_that_does_not_ship_is_an_error(root: Path) -> None:
     for folder, name in (("benchmarks", "camvid"), ("scoring", "camvid-std-v1")):
         path = f"protocols/{folder}/{name}.toml"
-        text = (ROOT / path).read_text().replace('judge   = "own"', 'judge = "pspnet-v2"')
-        (shelves / path).write_text(text)
-    write_card(shelves, "pspnet-v1")
-    assert Library(shelves).problems() == [
-        "protocols/benchmarks/camvid.toml: judge = 'pspnet-v2': no such segmenter "
+        text = (
+            (ROOT / path)
+            .read_text()
+            .replace('[segmenter]\nname = "own"', '[segmenter]\nname = "pspnet-v2"')
+        )
+        (root / path).write_text(text)
+    write_card(root, "pspnet-v1")
+    assert Library(root).problems() == [
+        "protocols/benchmarks/camvid.toml: [segmenter] name = 'pspnet-v2': no such segmenter "
         "(did you mean 'pspnet-v1'?)"
     ]
     with pytest.raises(LibraryError, match=r"no segmenter 'pspnet-v2' in models/weights/ \(did"):
-        Library(shelves).segmenter("pspnet-v2")
-    (shelves / "models" / "weights" / "pspnet-v2").mkdir()
+        Library(root).segmenter("pspnet-v2")
+    (root / "models" / "weights" / "pspnet-v2").mkdir()
     with pytest.raises(LibraryError, match="no segmenter 'pspnet-v2'"):
-        Library(shelves).segmenter("pspnet-v2")
-    write_card(shelves, "pspnet-v2")
-    assert Library(shelves).problems() == []
+        Library(root).segmenter("pspnet-v2")
+    write_card(root, "pspnet-v2")
+    assert Library(root).problems() == []
 
 
-def write_card(shelves: Path, name: str, text: str | None = None) -> Path:
+def write_card(root: Path, name: str, text: str | None = None) -> Path:
     """A segmenter that ships: what the library reads of it."""
-    folder = shelves / "models" / "weights" / name
+    folder = root / "models" / "weights" / name
     folder.mkdir(parents=True, exist_ok=True)
     card = {"architecture": "pspnet", "encoder": "resnet18", "trained_on": "camvid/train"}
     (folder / "segmenter.json").write_text(json.dumps(card) if text is None else text)
     return folder
 
 
-def test_a_segmenter_that_ships_is_an_entry_like_any_other(shelves: Path) -> None:
-    folder = write_card(shelves, "pspnet-v1")
-    library = Library(shelves)
+def test_a_segmenter_that_ships_is_an_entry_like_any_other(root: Path) -> None:
+    folder = write_card(root, "pspnet-v1")
+    library = Library(root)
     assert library.title(SEGMENTERS, "pspnet-v1") == "pspnet on resnet18, trained on camvid/train"
     assert library.find("pspnet-v1") == (SEGMENTERS, folder / "segmenter.json")
     assert json.loads(library.resolved(SEGMENTERS, "pspnet-v1"))["encoder"] == "resnet18"
@@ -297,35 +305,36 @@ def test_a_segmenter_that_ships_is_an_entry_like_any_other(shelves: Path) -> Non
         ("{}", "not a segmenter's card"),
     ],
 )
-def test_a_wrong_card_is_a_problem_of_the_library(shelves: Path, text: str, message: str) -> None:
-    write_card(shelves, "pspnet-v1", text)
-    (problem,) = Library(shelves).problems()
+def test_a_wrong_card_is_a_problem_of_the_library(root: Path, text: str, message: str) -> None:
+    write_card(root, "pspnet-v1", text)
+    (problem,) = Library(root).problems()
     assert message in problem
 
 
-def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_judge(
-    shelves: Path, tmp_path: Path
+def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_segmenter(
+    root: Path, tmp_path: Path
 ) -> None:
-    folder = write_card(shelves, "pspnet-v1")
+    folder = write_card(root, "pspnet-v1")
     scoring = ROOT / "protocols" / "scoring" / "camvid-std-v1.toml"
     path = tmp_path / "x.toml"
 
-    def problems(scoring: Path, judge: Path) -> list[str]:
-        text = f'name = "x"\nextends = "camvid"\nscoring = "{scoring}"\njudge = "{judge}"'
+    def problems(scoring: Path, segmenter: Path) -> list[str]:
+        text = f'name = "x"\nextends = "camvid"\nscoring = "{scoring}"\n'
+        text += f'[segmenter]\nname = "{segmenter}"'
         path.write_text(text)
         return Library().problems_in([path])
 
     assert problems(scoring, folder) == []
     (problem,) = problems(scoring.parent, folder)
     assert f"scoring = '{scoring.parent}': no such scoring" in problem
-    for judge in (folder.parent, folder / "segmenter.json"):
-        (problem,) = problems(scoring, judge)
-        assert f"judge = '{judge}': no such segmenter" in problem
+    for path_of_none in (folder.parent, folder / "segmenter.json"):
+        (problem,) = problems(scoring, path_of_none)
+        assert f"[segmenter] name = '{path_of_none}': no such segmenter" in problem
     with pytest.raises(LibraryError, match=r"no segmenter here; expected a folder with segmenter"):
         Library().segmenter(str(folder.parent))
 
 
-@pytest.mark.parametrize("name", Library().shipped[SEGMENTERS])
+@pytest.mark.parametrize("name", Library().entries(SEGMENTERS))
 def test_every_segmenter_that_ships_is_small_and_sound(name: str) -> None:
     """Loading checks its tensors against the digest on its card."""
     folder = Library().segmenter(name)
@@ -352,7 +361,7 @@ def test_a_path_is_read_from_where_it_points(tmp_path: Path) -> None:
 
 def test_the_library_is_found_beside_the_package() -> None:
     assert library_root() == ROOT
-    assert set(Library().files[METHODS]) >= {"ours", "ours-no-vgg", "oracle"}
+    assert set(Library().entries(METHODS)) >= {"ours", "ours-no-vgg", "oracle"}
 
 
 @pytest.mark.slow
@@ -391,5 +400,4 @@ def test_the_wheel_carries_the_library(tmp_path: Path, source: str) -> None:
         text=True,
     )
     names = {entry["name"] for entry in json.loads(listed.stdout)}
-    shelves = (*Library().files.values(), *Library().shipped.values())
-    assert names == {name for shelf in shelves for name in shelf}
+    assert names == {name for kind in KINDS for name in Library().entries(kind)}

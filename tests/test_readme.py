@@ -16,7 +16,6 @@ from hdbench.evaluation.confusion import scores_of
 from hdbench.library import Library
 from hdbench.reporting.build import build_table
 from hdbench.reporting.tables import render, row_beside, with_rows
-from hdbench.schema.method import Pix2PixHD
 from hdbench.schema.report import Report
 from hdbench.schema.result import Result
 from hdbench.workspace.results import load_result
@@ -41,7 +40,7 @@ def table_of(name: str, report: Report) -> str:
     if benchmark.beside is not None:
         for table, part in zip(tables, ("", "/second"), strict=True):
             for method, result in committed(f"{benchmark.beside}{part}", benchmark.scoring).items():
-                if isinstance(library.method(method), Pix2PixHD):
+                if library.method(method).is_trained:
                     row = row_beside(library.method(method), benchmark.beside)
                     assert row.method is not None
                     table[row.method] = changed(result, method=row.method)

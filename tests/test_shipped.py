@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from hdbench.library import BENCHMARKS, GENERATORS, PERCEPTUALS, WEIGHTS, Library
+from hdbench.library.kinds import WeightsKind
 from hdbench.perceptual.files import load_perceptual, read_perceptual_card
 from hdbench.runtime.checkpoint import require_weights
 from hdbench.schema.generator import GENERATOR_WEIGHTS
-from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.method import TrainedMethod, require_trained
 from hdbench.training.config import RunConfig, run_identity
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
@@ -26,26 +27,24 @@ def bench_of(name: str, root: Path) -> Bench:
     return open_bench(Workspace(root, None, name))
 
 
-def method_of(name: str) -> Pix2PixHD:
-    method = LIBRARY.method(name)
-    assert isinstance(method, Pix2PixHD)
-    return method
+def method_of(name: str) -> TrainedMethod:
+    return require_trained(LIBRARY.method(name))
 
 
-@pytest.mark.parametrize("shelf", WEIGHTS, ids=lambda shelf: shelf.kind)
-def test_what_ships_is_small(shelf) -> None:
-    for folder in LIBRARY.shipped[shelf].values():
+@pytest.mark.parametrize("kind", WEIGHTS, ids=lambda kind: kind.name)
+def test_what_ships_is_small(kind: WeightsKind) -> None:
+    for folder in LIBRARY.entries(kind).values():
         size = sum(path.stat().st_size for path in folder.iterdir())
-        assert size <= LIMITS[shelf.kind] * 2**20, folder
+        assert size <= LIMITS[kind.name] * 2**20, folder
 
 
 @pytest.mark.parametrize(
-    "folder", LIBRARY.shipped[PERCEPTUALS].values(), ids=lambda path: path.name
+    "folder", LIBRARY.entries(PERCEPTUALS).values(), ids=lambda path: path.name
 )
 def test_a_perceptual_network_is_what_its_benchmark_would_train(folder: Path) -> None:
     load_perceptual(folder)
     card = read_perceptual_card(folder)
-    users = [LIBRARY.benchmark(name) for name in LIBRARY.files[BENCHMARKS]]
+    users = [LIBRARY.benchmark(name) for name in LIBRARY.entries(BENCHMARKS)]
     recipes = [one.perceptual.training for one in users if one.perceptual.name == folder.name]
     assert recipes
     for recipe in recipes:
@@ -53,7 +52,7 @@ def test_a_perceptual_network_is_what_its_benchmark_would_train(folder: Path) ->
         assert card.training == {**recipe.model_dump(), "seed": 0, "steps": card.training["steps"]}
 
 
-@pytest.mark.parametrize("folder", LIBRARY.shipped[GENERATORS].values(), ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", LIBRARY.entries(GENERATORS).values(), ids=lambda path: path.name)
 def test_a_generator_is_of_a_run_as_it_is_configured_now(folder: Path, tmp_path: Path) -> None:
     card = read_generator_card(folder)
     require_weights(folder / GENERATOR_WEIGHTS, card.weights)
@@ -67,7 +66,7 @@ def test_a_generator_is_of_a_run_as_it_is_configured_now(folder: Path, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", LIBRARY.shipped[GENERATORS].values(), ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", LIBRARY.entries(GENERATORS).values(), ids=lambda path: path.name)
 def test_a_generator_serves_a_fresh_workspace(folder: Path, tmp_path: Path) -> None:
     card = read_generator_card(folder)
     bench = bench_of(card.benchmark, tmp_path)

@@ -33,12 +33,10 @@ def check(bench: Bench) -> None:
     from hdbench.schema.benchmark import OWN
 
     spec = bench.benchmark.data
-    second = bench.benchmark.second_segmenter
     learnt = [spec.train]
-    if bench.benchmark.judge == OWN:
-        learnt.append(bench.benchmark.segmenter.split)
-    if second is not None and second.name == OWN:
-        learnt.append(second.training.split)
+    for segmenter in (bench.benchmark.segmenter, bench.benchmark.second_segmenter):
+        if segmenter is not None and segmenter.name == OWN:
+            learnt.append(segmenter.training.split)
     learnt = list(dict.fromkeys(learnt))
     roots = {split: bench.dataset.root(split) for split in (*learnt, spec.test)}
     reports = [check_split(bench.benchmark, root, split) for split, root in roots.items()]

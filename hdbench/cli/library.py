@@ -60,30 +60,33 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_library(as_json: bool) -> None:
     """List the library: methods, benchmarks, scorings, studies, reports, weights that ship."""
+    from hdbench.library import KINDS
+
     library = library_here()
-    shelves = [*library.files.items(), *library.shipped.items()]
-    entries = [
-        {"kind": shelf.kind, "name": name, "title": library.title(shelf, name)}
-        for shelf, names in shelves
-        for name in names
-    ]
+    titles = {
+        kind: {name: library.title(kind, name) for name in library.entries(kind)} for kind in KINDS
+    }
     if as_json:
+        entries = [
+            {"kind": kind.name, "name": name, "title": title}
+            for kind, found in titles.items()
+            for name, title in found.items()
+        ]
         click.echo(json.dumps(entries, indent=2))
         return
-    width = max(len(entry["name"]) for entry in entries)
-    kind = ""
-    for entry in entries:
-        if entry["kind"] != kind:
-            kind = entry["kind"]
-            click.echo("studies" if kind == "study" else f"{kind}s")
-        click.echo(f"  {entry['name']:<{width}}  {entry['title']}")
+    width = max(len(name) for found in titles.values() for name in found)
+    for kind, found in titles.items():
+        if found:
+            click.echo(kind.plural)
+        for name, title in found.items():
+            click.echo(f"  {name:<{width}}  {title}")
 
 
 @click.command()
 @click.argument("name")
 @click.option("--resolved", is_flag=True, help="Print it as used, with what it extends, as JSON.")
 def show(name: str, resolved: bool) -> None:
-    """Print the file of a method, benchmark, scoring, study or report, a segmenter's card.
+    """Print the file of a method, benchmark, scoring, study or report, or the card of weights.
 
     \b
     Examples:
@@ -91,10 +94,10 @@ def show(name: str, resolved: bool) -> None:
       hdbench show ours-no-vgg --resolved
     """
     library = library_here()
-    shelf, path = library.find(name)
-    text = library.resolved(shelf, name)  # a wrong file is an error here, not a print
+    kind, path = library.find(name)
+    text = library.resolved(kind, name)  # also where not printed: a wrong file is an error
     if not resolved:
-        text = f"# {shelf.kind}: {path}\n{path.read_text(encoding='utf-8').rstrip()}"
+        text = f"# {kind.name}: {path}\n{path.read_text(encoding='utf-8').rstrip()}"
     click.echo(text)
 
 
@@ -108,9 +111,11 @@ def check(paths: tuple[Path, ...]) -> None:
       hdbench check
       hdbench check my-method.toml
     """
+    from hdbench.library import KINDS
+
     library = library_here()
     problems = library.problems_in(paths) if paths else library.problems()
     if problems:
         raise LibraryError("\n".join([counted(len(problems), "problem"), *problems]))
-    count = len(paths) or sum(map(len, (*library.files.values(), *library.shipped.values())))
+    count = len(paths) or sum(len(library.entries(kind)) for kind in KINDS)
     click.echo(f"{counted(count, 'file')}, no problems")

@@ -120,7 +120,7 @@ def print_policies(
     from hdbench.reporting.tables import render
     from hdbench.schema.result import ORACLE
 
-    known = [bench.library.scoring(name) for name in bench.library.files[SCORINGS]]
+    known = [bench.library.scoring(name) for name in bench.library.entries(SCORINGS)]
     others = [one for one in known if one.label_space == bench.space.name]
     records = []
     named = {bench.library.method(name).name for name in methods} | {ORACLE}

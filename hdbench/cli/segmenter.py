@@ -295,7 +295,7 @@ def import_segmenter(
       hdbench segmenter import segformer owner/segformer-b1-cityscapes --download
       hdbench segmenter import predictions ./predicted --ids train
     """
-    from hdbench.segmentation.adoption import Wanted, adopt
+    from hdbench.segmentation.adoption import ImportOptions, adopt
     from hdbench.workflows.scoring import images_as_given
     from hdbench.workspace.runs import image_files, seed_of
 
@@ -307,7 +307,7 @@ def import_segmenter(
         method = bench.library.method(name)
         return images_as_given(bench, image_files(bench, method, seed_of(method, seed)))
 
-    wanted = Wanted(
+    options = ImportOptions(
         bench.space,
         window or (size.width, size.height),
         trust=trust,
@@ -318,7 +318,7 @@ def import_segmenter(
     )
     own_name = name or re.sub(r"[^\w.-]", "-", Path(source).name.split(".")[0])
     folder = bench.workspace.root / "segmenters" / "imported" / own_name
-    imported = adopt(kind, source, folder, wanted)
+    imported = adopt(kind, source, folder, options)
     click.echo(f"imported: {folder}")
     width, height = imported.card.window
     click.echo(f"weights {imported.card.weights[:16]}, for images of {width}x{height}")

@@ -52,22 +52,20 @@ def train(
       hdbench train ours --vgg-weights vgg19-dcbb9e9d.pth
       hdbench train ./my-method.toml --seed 1
     """
-    from hdbench.networks.builder import halvings
-    from hdbench.schema.method import Pix2PixHD
+    from hdbench.networks.builder import downsamplings
+    from hdbench.schema.method import require_trained
     from hdbench.training.config import RunConfig, planned_steps, run_identity
     from hdbench.workflows.train import train_method
     from hdbench.workspace.perceptual import perceptual_of
 
-    resolved = bench.library.method(method)
-    if not isinstance(resolved, Pix2PixHD):
-        raise UsageError(f"'{method}' is of kind '{resolved.kind}' and learns nothing")
+    resolved = require_trained(bench.library.method(method))
     if dry_run:
         perceptual = perceptual_of(bench, resolved, vgg_weights)
         config = RunConfig(resolved, bench.benchmark, seed, perceptual)
         identity = run_identity(config, bench.dataset.train_digests)
         plan = {
             "steps": sum(planned_steps(bench.benchmark, len(bench.dataset.train_scenes))),
-            "halvings": halvings(resolved, bench.benchmark.budget),
+            "downsamplings": downsamplings(resolved, bench.benchmark.budget),
             "generator_peak_rate": resolved.optimizer.learning_rate
             * bench.benchmark.budget.generator_rate,
         }

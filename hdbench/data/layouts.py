@@ -223,6 +223,6 @@ def _pix2pixhd(root: Path, split: str) -> Survey:
 LAYOUTS: dict[str, Callable[[Path, str], Survey]] = {
     "camvid": _camvid,
     "cityscapes": _cityscapes,
-    "streets": _cityscapes,  # drawn into the official tree (hdbench/data/streets/)
+    "streets": _cityscapes,  # drawn into the official tree (hdbench/streets/)
     "pix2pixhd": _pix2pixhd,
 }

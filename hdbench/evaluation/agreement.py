@@ -31,7 +31,7 @@ class Judgment:
 class Agreement:
     """How two judges agree on one score."""
 
-    score: str
+    score: Overall
     ours: str
     theirs: str
     #: Kendall's tau-b: 1 for the same order, -1 for the opposite one; None where undefined.

@@ -19,7 +19,7 @@ from hdbench.errors import HdbenchError, UsageError
 from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.recounting import counting_of, rescored_many
 from hdbench.evaluation.significance import LEVEL, Interval
-from hdbench.schema.result import ORACLE, OVERALL, Result
+from hdbench.schema.result import ORACLE, OVERALL, Overall, Result
 from hdbench.schema.scoring import Counting
 
 #: Resamples of a bootstrap, and sign flips of a permutation test.
@@ -55,7 +55,7 @@ class Intervals:
 class Difference:
     """One score of A minus the same score of B, both on the same images."""
 
-    score: str
+    score: Overall
     value: float
     interval: Interval | None
     #: Two-sided p-value of the sign-flip permutation test, not corrected.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hdbench.data.scene import Batch, boundary_map, one_hot
 from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
 from hdbench.schema.benchmark import Budget
-from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.method import Pix2PixHD, TrainedMethod
 
 
 @dataclass(frozen=True)
@@ -36,36 +38,53 @@ class Conditioning:
         return torch.cat(maps, dim=1)
 
 
-def conditioning(method: Pix2PixHD, label_channels: int) -> Conditioning:
+def conditioning(method: TrainedMethod, label_channels: int) -> Conditioning:
     """Return the conditioning that a method file asks for."""
     return Conditioning(label_channels, method.input.boundaries == "instances-or-labels")
 
 
-def halvings(method: Pix2PixHD, budget: Budget) -> int:
+@dataclass(frozen=True)
+class Architecture:
+    """How the generator of one kind of trained method is built."""
+
+    #: From the method, the channels of the condition and the budget to fresh weights.
+    generator: Callable[[Any, int, Budget], nn.Module]
+    #: From the method and the budget to what both sides of an image must divide by.
+    divisor: Callable[[Any, Budget], int]
+
+
+def build_generator(method: TrainedMethod, in_channels: int, budget: Budget) -> nn.Module:
+    """Return the generator of a method with fresh weights.
+
+    Args:
+        method: the resolved method.
+        in_channels: channels of the condition.
+        budget: the benchmark's size of networks.
+    """
+    return ARCHITECTURES[method.kind].generator(method, in_channels, budget)
+
+
+def side_divisor(method: TrainedMethod, budget: Budget) -> int:
+    """Return what both sides of an image must divide by to pass the method's generator."""
+    return ARCHITECTURES[method.kind].divisor(method, budget)
+
+
+def downsamplings(method: Pix2PixHD, budget: Budget) -> int:
     """Return how often the global generator halves its input before its residual blocks."""
     return min(method.generator.downsamplings, budget.downsamplings)
 
 
-def build_generator(
+def _coarse_to_fine(
     method: Pix2PixHD, in_channels: int, budget: Budget
 ) -> GlobalGenerator | LocalEnhancer:
-    """Return the generator of a method file with fresh weights.
-
-    Args:
-        method: the method file.
-        in_channels: channels of the condition.
-        budget: the benchmark's size of networks.
-    """
-    spec, downsamplings = method.generator, halvings(method, budget)
+    spec, strided = method.generator, downsamplings(method, budget)
     base = scaled(spec.base_channels / 2**spec.enhancers, budget.width)
     if spec.enhancers == 0:
-        return GlobalGenerator(
-            in_channels, base, downsamplings, spec.residual_blocks, spec.upsample
-        )
+        return GlobalGenerator(in_channels, base, strided, spec.residual_blocks, spec.upsample)
     return LocalEnhancer(
         in_channels,
         base,
-        downsamplings,
+        strided,
         spec.residual_blocks,
         spec.enhancers,
         spec.enhancer_blocks,
@@ -73,13 +92,21 @@ def build_generator(
     )
 
 
+def _coarse_to_fine_divisor(method: Pix2PixHD, budget: Budget) -> int:
+    return 2 ** (downsamplings(method, budget) + method.generator.enhancers)
+
+
+#: The architecture of each kind of trained method.
+ARCHITECTURES = {"pix2pixhd": Architecture(_coarse_to_fine, _coarse_to_fine_divisor)}
+
+
 def build_discriminator(
     method: Pix2PixHD, in_channels: int, budget: Budget
 ) -> MultiscaleDiscriminator:
-    """Return the discriminators of a method file with fresh weights.
+    """Return the discriminators of a method with fresh weights.
 
     Args:
-        method: the method file.
+        method: the resolved method.
         in_channels: channels of condition and image together.
         budget: the benchmark's size of networks.
     """

@@ -87,8 +87,8 @@ class GlobalGenerator(nn.Module):
     Args:
         in_channels: channels of labels, boundary map and styles together.
         base_channels: channels at full resolution (64 in the paper).
-        downsamplings: halvings before the residual blocks (4 in the paper); H and W must divide
-            by 2 to this power.
+        downsamplings: strided layers before the residual blocks (4 in the paper); H and W must
+            divide by 2 to this power.
         residual_blocks: residual blocks at the lowest resolution (9 in the paper).
         upsample: ``transposed`` (the paper's) or ``nearest`` (``Generator.upsample``).
     """
@@ -164,7 +164,7 @@ class LocalEnhancer(nn.Module):
         in_channels: channels of the condition.
         base_channels: channels at the highest resolution; the global generator gets
             ``base_channels * 2**enhancers`` (P App. B: 32 and 64 for one enhancer).
-        downsamplings: halvings inside the global generator.
+        downsamplings: strided layers inside the global generator.
         residual_blocks: residual blocks of the global generator.
         enhancers: number of enhancers, at least 1.
         enhancer_blocks: residual blocks of each enhancer.

@@ -1,1 +1,1 @@
-"""What the files of the library may say: one model per kind of file, no hidden defaults."""
+"""What library files and records may say: one pydantic model each, without hidden defaults."""

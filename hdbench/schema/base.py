@@ -1,7 +1,8 @@
-"""The strictness that all library files share, and errors that name file, table and key."""
+"""What all library files share: strict tables, and errors that name file, table and key."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -36,11 +37,11 @@ Model = TypeVar("Model", bound=LibraryFile)
 
 
 def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
-    """Return a library file's content, checked.
+    """Check a library file's content and return it.
 
     Args:
         model: the kind of file.
-        content: its tables, after ``extends``.
+        content: its tables, with what it extends.
         where: the file's name, for messages.
 
     Raises:
@@ -76,9 +77,15 @@ def _line(model: type[BaseModel], problem: Any, where: str) -> str:
             return f"{place}{key} = {problem['input']!r}: {_lower(text)}"
 
 
-def _place(tables: list[Any]) -> str:
-    parts = [f"[{part}]" if isinstance(part, str) else f"entry {part + 1}" for part in tables]
-    return "".join(f"{part} " for part in parts)
+def _place(location: list[Any]) -> str:
+    """Return ``[a.b] `` for the table ``b`` in ``a``, ``[a] entry 2 `` for the second of a list."""
+    place = ""
+    for is_entry, parts in groupby(location, lambda part: isinstance(part, int)):
+        if is_entry:
+            place += "".join(f"entry {part + 1} " for part in parts)
+        else:
+            place += f"[{'.'.join(parts)}] "
+    return place
 
 
 def _lower(text: str) -> str:

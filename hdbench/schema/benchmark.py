@@ -1,4 +1,4 @@
-"""Benchmark files (``protocols/benchmarks/*.toml``): data, sizes, budget, segmenters."""
+"""Benchmark files (``protocols/benchmarks/*.toml``): data, image size, budget, networks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from hdbench.schema.base import LabelSpaceName, LibraryFile, Positive, Rate, Tab
 from hdbench.schema.split import Split
 from hdbench.schema.streets import require_streets_size
 
-#: The ``judge`` of a benchmark whose segmenter every workspace trains by itself, and the name of a
-#: perceptual network that it trains.
+#: The name of a segmenter or perceptual network that every workspace trains for itself.
 OWN = "own"
 #: The perceptual network of the paper.
 VGG19_IMAGENET = "vgg19-imagenet"
-#: What a benchmark's second segmenter is called where a segmenter is named.
+#: What a benchmark's second segmenter is called where one is chosen (``--segmenter second``).
 SECOND: Literal["second"] = "second"
 
 
@@ -42,7 +41,7 @@ class Data(Table):
         if train.name == test.name:
             raise ValueError(
                 f"train = '{self.train}' and test = '{self.test}' are of one split; "
-                "no method is judged by what it was trained on"
+                "no method is scored on what it was trained on"
             )
         if self.built_in and self.label_space != "cityscapes":
             raise ValueError(
@@ -53,25 +52,24 @@ class Data(Table):
 
 
 class Size(Table):
-    """The size of synthesized images, in pixels; photographs and labels are resized to it."""
+    """The size of synthesized images, in pixels."""
 
     width: Positive
     height: Positive
 
 
 class Budget(Table):
-    """How long and how large methods are trained: the same for every method of the benchmark."""
+    """How long methods are trained and how large their networks are: the same for every method."""
 
     #: Multiplies ``base_channels`` of generator and discriminators; 1.0 is the paper's.
     width: Annotated[float, Field(gt=0, le=4)]
-    #: Halvings before a generator's residual blocks, where its method has more. Small images keep
-    #: the paper's grid with fewer: 1024x512 after 4 halvings is 64x32, and so is 256x128 after 2.
-    #: Channels double at each halving, so one that is left out also halves the residual blocks'.
+    #: The most downsamplings before a generator's residual blocks; a method may have fewer. The
+    #: paper's 4 reduce 1024x512 to 64x32, and so do 2 for 256x128. Channels double at each
+    #: downsampling, so one less also halves the channels of the residual blocks.
     downsamplings: Positive
-    #: Multiplies the generators' learning rate; 1.0 is the paper's. A narrow generator moves its
-    #: output less with the same step of its weights, and short runs need longer steps; no rule says
-    #: how much, those of Streets were chosen by looking at trainings on it. The discriminators
-    #: keep their rate: with longer steps they win, and the generator answers with grids.
+    #: Multiplies the generators' learning rate; 1.0 is the paper's. Narrow generators and short
+    #: runs may need more. The discriminators keep their rate: when it was raised too, they became
+    #: too strong and the generator drew grids.
     generator_rate: Rate
     #: Epochs at the full learning rate.
     epochs: Annotated[int, Field(ge=0)]
@@ -83,12 +81,12 @@ class Budget(Table):
     flip: bool
     #: Arithmetic of the forward pass; weights and optimiser stay fp32.
     precision: Literal["fp32", "bf16"]
-    #: Decay of the moving average of the generator's weights, which makes the images; 0 keeps none,
-    #: as in the paper. Step t counts with at most (1 + t) / (10 + t), so that the first weights are
-    #: soon forgotten.
+    #: Decay of the moving average of the generator's weights, with which images are made; 0 means
+    #: no average, as in the paper. At step t the decay is at most (1 + t) / (10 + t), so that the
+    #: average soon forgets the first weights.
     ema: Annotated[float, Field(ge=0, lt=1)]
-    #: ``fp16``: the generator's parameters are rounded to half precision after training, which
-    #: halves the file; images are computed with the rounded ones in fp32.
+    #: ``fp16`` rounds the generator's parameters to half precision after training, which halves the
+    #: file; images are computed with the rounded parameters in fp32.
     storage: Literal["fp32", "fp16"]
 
     @model_validator(mode="after")
@@ -99,23 +97,24 @@ class Budget(Table):
 
 
 class SegmenterTraining(Table):
-    """The recipe of a segmenter that scores images on this benchmark."""
+    """How a segmenter is trained."""
 
     #: The split that it learns from; never the test split.
     split: str
-    #: ``pspnet``: pyramid pooling over features at 1/8 (``hdbench/networks/pspnet.py``).
-    #: ``unet``: a decoder that goes back up to the images' size, beside the encoder's features of
-    #: each size (``hdbench/networks/unet.py``).
+    #: ``pspnet``: pyramid pooling over features at 1/8 of the image size
+    #: (``hdbench/networks/pspnet.py``). ``unet``: a decoder with skip connections up to the image
+    #: size (``hdbench/networks/unet.py``).
     architecture: Literal["pspnet", "unet"]
     #: Encoder of segmentation-models-pytorch.
     encoder: str
     #: What the encoder starts from: ``none``, random weights, or ``imagenet``, torchvision's, which
     #: ``hdbench segmenter train`` reads from a local file and never downloads.
     encoder_weights: Literal["none", "imagenet"]
-    #: How many of its five stages are used; with 4, what is left is smaller and sees less.
+    #: How many of the encoder's five stages are used; fewer make a smaller network.
     depth: Literal[3, 4, 5]
-    #: How much images are enlarged before the encoder reads them: a ``pspnet`` has features at 1/8
-    #: of what it reads, and 1/8 of a small image is too coarse for what is thin. 1 for ``unet``.
+    #: By how much images are enlarged before the encoder reads them: the features of a ``pspnet``
+    #: are at 1/8 of that size, which is too coarse for thin objects in small images. 1 for
+    #: ``unet``.
     enlarge: Literal[1, 2, 4]
     #: Passes over its split.
     epochs: Positive
@@ -130,12 +129,12 @@ class SegmenterTraining(Table):
     learning_rate: Rate
     #: AdamW's decoupled weight decay, or the L2 penalty of SGD.
     weight_decay: Weight
-    #: Momentum of ``sgd``, which must state it; ``adamw`` does not read it.
+    #: Momentum of ``sgd``, which requires it; ``adamw`` does not use it.
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    #: Exponent of ``poly``, which must state it; ``one-cycle`` does not read it.
+    #: Exponent of ``poly``, which requires it; ``one-cycle`` does not use it.
     poly_power: Rate | None = None
-    #: Weight of the auxiliary segmentation loss on the encoder's stage before last, which a
-    #: ``pspnet`` must state; ``unet`` does not read it.
+    #: Weight of the auxiliary segmentation loss on the encoder's last but one stage, which
+    #: ``pspnet`` requires; ``unet`` does not use it.
     auxiliary_weight: Weight | None = None
     #: Random scale, lower end; images are scaled, then cropped or padded to the full size.
     scale_min: Rate
@@ -149,8 +148,8 @@ class SegmenterTraining(Table):
     noise: Annotated[float, Field(ge=0, le=64)]
     #: Arithmetic of the forward pass.
     precision: Literal["fp32", "bf16"]
-    #: ``fp16``: parameters are rounded to half precision after training, which halves the file;
-    #: judging computes with the rounded ones in fp32.
+    #: ``fp16`` rounds the parameters to half precision after training, which halves the file;
+    #: images are scored with the rounded parameters in fp32.
     storage: Literal["fp32", "fp16"]
 
     @model_validator(mode="after")
@@ -175,10 +174,10 @@ class SegmenterTraining(Table):
 
 
 class PerceptualTraining(Table):
-    """The recipe of a perceptual network: a VGG-like network that learns to segment.
+    """How a perceptual network is trained: a VGG-like network that learns to segment.
 
-    Training appends a head that reads all five blocks and is thrown away afterwards; batch norm,
-    with which it trains, is folded into the convolutions.
+    A segmentation head on all five blocks is used in training only, and batch norm is folded into
+    the convolutions afterwards.
     """
 
     #: The split that it learns from; never the test split.
@@ -205,7 +204,7 @@ class PerceptualTraining(Table):
     jitter: Annotated[float, Field(ge=0, lt=1)]
     #: Noise of a standard deviation drawn up to this is added, of 255.
     noise: Annotated[float, Field(ge=0, le=64)]
-    #: ``fp16``: parameters are rounded to half precision after training, which halves the file.
+    #: ``fp16`` rounds the parameters to half precision after training, which halves the file.
     storage: Literal["fp32", "fp16"]
 
     @model_validator(mode="after")
@@ -217,13 +216,13 @@ class PerceptualTraining(Table):
 
 
 class Perceptual(Table):
-    """Which network's features the perceptual loss compares; part of a run's identity."""
+    """The network whose features the perceptual loss compares; part of a run's identity."""
 
-    #: ``vgg19-imagenet``, the paper's, from a local file; ``own``, the network that ``hdbench
-    #: perceptual train`` makes in the workspace; or the name (or path) of one that ships, a folder
-    #: of ``models/weights/``. Never a segmenter: no method learns from what scores it.
+    #: ``vgg19-imagenet``, the paper's, from a local file; ``own``, which ``hdbench perceptual
+    #: train`` trains in the workspace; or the name or path of a folder like those of
+    #: ``models/weights/``. Never a segmenter: no method may learn from a network that scores it.
     name: str
-    #: How ``own``, or the one that ships, is trained; ``vgg19-imagenet`` needs none.
+    #: How ``own`` is, or the network of that name was, trained; ``vgg19-imagenet`` needs none.
     training: PerceptualTraining | None = None
 
     @model_validator(mode="after")
@@ -233,12 +232,13 @@ class Perceptual(Table):
         return self
 
 
-class SecondSegmenter(Table):
-    """Another segmenter, under which scores show what pleases the judge alone."""
+class SegmenterChoice(Table):
+    """A segmenter that scores images."""
 
-    #: Which one, as ``judge`` says it: ``own``, or the name (or path) of one that ships.
+    #: ``own``, which ``hdbench segmenter train`` trains in the workspace, or the name or path of a
+    #: folder like those of ``models/weights/``.
     name: str
-    #: How it learns; never with the architecture or the encoder of ``[segmenter]``.
+    #: How ``own`` is, or the segmenter of that name was, trained.
     training: SegmenterTraining
 
 
@@ -249,21 +249,20 @@ class Benchmark(LibraryFile):
     size: Size
     budget: Budget
     perceptual: Perceptual
-    segmenter: SegmenterTraining
-    #: Scores beside the judge where it is there; it never ranks.
-    second_segmenter: SecondSegmenter | None = None
-    #: Which segmenter judges: ``own``, the one that ``hdbench segmenter train`` makes in the
-    #: workspace, or the name (or path) of one that ships, a folder of ``models/weights/``.
-    judge: str
+    #: The segmenter whose scores rank methods.
+    segmenter: SegmenterChoice
+    #: A segmenter of another architecture and encoder, whose scores are shown beside the first
+    #: one's and never rank: methods that suit only one family of networks differ between the two.
+    second_segmenter: SegmenterChoice | None = None
     #: The scoring convention, by name.
     scoring: str
-    #: Another benchmark with the same test scenes, size, segmenter and scoring, and other training:
-    #: reports on this one show that one's trained methods too.
+    #: Another benchmark with the same test scenes, size, segmenter and scoring but other training:
+    #: reports on this benchmark also show the trained methods of that one.
     beside: str | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Benchmark:
-        self._require_unseen_test("segmenter", self.segmenter)
+        self._require_unseen_test("segmenter.training", self.segmenter.training)
         if self.second_segmenter is not None:
             self._require_unseen_test("second_segmenter.training", self.second_segmenter.training)
             self._require_another_family(self.second_segmenter)
@@ -282,25 +281,28 @@ class Benchmark(LibraryFile):
         if Split.parse(recipe.split).name == Split.parse(self.data.test).name:
             raise ValueError(
                 f"[{table}] split = '{recipe.split}' and [data] test = '{self.data.test}' are of "
-                "one split; nothing that scores or teaches may have learnt from the test split"
+                "one split; no network that scores images or gives a loss may learn from it"
             )
 
-    def _require_another_family(self, second: SecondSegmenter) -> None:
-        if second.name == self.judge != OWN:
+    def _require_another_family(self, second: SegmenterChoice) -> None:
+        if second.name == self.segmenter.name != OWN:
             raise ValueError(
-                f"[second_segmenter] name = '{second.name}' is the judge; name another segmenter"
+                f"[second_segmenter] name = '{second.name}' is that of [segmenter] too; name "
+                "another segmenter"
             )
         for key in ("architecture", "encoder"):
             value = getattr(second.training, key)
-            if value == getattr(self.segmenter, key):
+            if value == getattr(self.segmenter.training, key):
                 raise ValueError(
-                    f"[second_segmenter.training] {key} = '{value}' is that of [segmenter] too; "
-                    "two of one family err alike, so state another"
+                    f"[second_segmenter.training] {key} = '{value}' is that of "
+                    "[segmenter.training] too; networks of one family make similar errors, so "
+                    "state another"
                 )
 
     def with_recipe(self, recipe: SegmenterTraining) -> Benchmark:
-        """Return the benchmark with another recipe as its ``[segmenter]``, for a training by it."""
-        return self.model_copy(update={"segmenter": recipe})
+        """Return the benchmark with another ``[segmenter.training]``."""
+        segmenter = self.segmenter.model_copy(update={"training": recipe})
+        return self.model_copy(update={"segmenter": segmenter})
 
 
 def _require_split(key: str, text: str) -> Split:

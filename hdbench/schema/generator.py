@@ -11,9 +11,9 @@ GENERATOR_WEIGHTS = "generator.safetensors"
 
 
 class GeneratorCard(Table):
-    """What a generator was trained from, and what came of it; ``hdbench train`` writes it."""
+    """What a generator was trained on, and its weights' digest; ``hdbench train`` writes it."""
 
-    #: Names of method and benchmark, and the seed, for people; ``identity`` binds.
+    #: Method, benchmark and seed, for people; hdbench compares ``identity``.
     method: str
     benchmark: str
     seed: int

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from hdbench.errors import UsageError
 from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
 
 
@@ -21,9 +22,9 @@ class Generator(Table):
     """The coarse-to-fine generator."""
 
     #: Channels at the full resolution of the global generator, multiplied by the benchmark's
-    #: ``budget.width``; they double at each halving.
+    #: ``budget.width``; they double at each downsampling.
     base_channels: Positive
-    #: Halvings before the residual blocks, at most the benchmark's ``budget.downsamplings``.
+    #: Downsamplings before the residual blocks, at most the benchmark's ``budget.downsamplings``.
     downsamplings: Positive
     #: Residual blocks of the global generator.
     residual_blocks: Positive
@@ -72,9 +73,28 @@ class Optimizer(Table):
     beta2: Annotated[float, Field(ge=0, lt=1)]
 
 
-class Pix2PixHD(LibraryFile):
-    """A method of the pix2pixHD family: trained by ``hdbench train``."""
+class MethodFile(LibraryFile):
+    """What every method says, and what the code asks of a method of any kind."""
 
+    #: Where the method's images come from: a trained ``generator``; a ``floor``, a trivial baseline
+    #: that learns nothing; the ``dataset``, whose photographs they are; or an ``import``.
+    images_from: ClassVar[Literal["generator", "floor", "dataset", "import"]]
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether ``hdbench train`` trains it; only then do runs differ by their seed."""
+        return self.images_from == "generator"
+
+    @property
+    def shows_photographs(self) -> bool:
+        """Whether its images are the dataset's own photographs."""
+        return self.images_from == "dataset"
+
+
+class Pix2PixHD(MethodFile):
+    """A method of the pix2pixHD family."""
+
+    images_from: ClassVar[Literal["generator"]] = "generator"
     kind: Literal["pix2pixhd"]
     input: Input
     generator: Generator
@@ -83,32 +103,55 @@ class Pix2PixHD(LibraryFile):
     optimizer: Optimizer
 
 
-class Floor(LibraryFile):
-    """A method that learns nothing; what a score must beat to mean anything."""
+class Floor(MethodFile):
+    """A trivial baseline that learns nothing; a score must beat it to mean anything."""
 
+    images_from: ClassVar[Literal["floor"]] = "floor"
     kind: Literal["floor"]
     #: Which one (``hdbench/floors.py``).
     floor: Literal["mean-colour", "nearest", "patchwork"]
 
+    @property
+    def copies_photographs(self) -> bool:
+        """Whether its images of the training split are that split's photographs, unchanged."""
+        return self.floor != "mean-colour"
 
-class Oracle(LibraryFile):
-    """The dataset's own photographs, scored on the path of every method."""
 
+class Oracle(MethodFile):
+    """The dataset's own photographs, scored in the same way as every method's images."""
+
+    images_from: ClassVar[Literal["dataset"]] = "dataset"
     kind: Literal["oracle"]
 
 
-class Images(LibraryFile):
+class Images(MethodFile):
     """Images that another program made: ``hdbench import-images`` writes such a file."""
 
+    images_from: ClassVar[Literal["import"]] = "import"
     kind: Literal["images"]
 
 
-Method = Pix2PixHD | Floor | Oracle | Images
+#: The methods that ``hdbench train`` trains. A new architecture is one more class here, a row of
+#: ``ARCHITECTURES`` in ``hdbench/networks/builder.py``, and a network.
+TrainedMethod = Pix2PixHD
+Method = TrainedMethod | Floor | Oracle | Images
 
 #: The model of each ``kind``.
 KINDS: dict[str, type[Method]] = {
-    "pix2pixhd": Pix2PixHD,
-    "floor": Floor,
-    "oracle": Oracle,
-    "images": Images,
+    get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(Method)
 }
+
+
+def require_trained(method: Method) -> TrainedMethod:
+    """Return a method that ``hdbench train`` trains.
+
+    Raises:
+        UsageError: it is of another kind.
+    """
+    if method.images_from == "generator":
+        return method
+    kinds = ", ".join(kind for kind, model in KINDS.items() if model.images_from == "generator")
+    raise UsageError(
+        f"'{method.name}' is of kind '{method.kind}' and learns nothing; expected a method of kind "
+        f"{kinds}, such as 'ours'"
+    )

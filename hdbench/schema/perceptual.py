@@ -14,7 +14,7 @@ PERCEPTUAL_WEIGHTS = "perceptual.safetensors"
 
 
 class PerceptualCard(Table):
-    """What a perceptual network is and what it learnt from."""
+    """What a perceptual network is and what it was trained on."""
 
     #: Always ``vgg``: no segmenter is of this architecture.
     architecture: Annotated[str, Field(pattern="^vgg$")]
@@ -22,9 +22,9 @@ class PerceptualCard(Table):
     channels: Annotated[list[Positive], Field(min_length=5, max_length=5)]
     #: Convolutions of the five blocks.
     convolutions: Annotated[list[Positive], Field(min_length=5, max_length=5)]
-    #: The label space whose classes it learnt to tell.
+    #: The label space that it was trained to segment.
     label_space: LabelSpaceName
-    #: Width and height of the images that it learnt from, in pixels.
+    #: Width and height of its training images, in pixels.
     window: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     #: Dataset, split and number of scenes.
     trained_on: str
@@ -32,7 +32,7 @@ class PerceptualCard(Table):
     scenes_digest: str
     #: The recipe, seed and steps; for people.
     training: dict[str, Any]
-    #: Share of the pixels of the photographs of the test split whose class it told, void left out.
+    #: Pixel accuracy on the photographs of the test split, void left out.
     test_accuracy: Annotated[float, Field(ge=0, le=1)]
     #: SHA-256 over all tensors as fp32, the precision in which features are computed.
     weights: str

@@ -13,7 +13,7 @@ Score = Literal["pixel_accuracy", "mean_iou", "oracle_ratio"]
 
 
 class Column(Table):
-    """One score, as a column of what was measured and of what was published."""
+    """One score: a column of measured and a column of published values."""
 
     #: Which score of a result.
     score: Score

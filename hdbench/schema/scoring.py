@@ -10,43 +10,43 @@ from pydantic import Field, model_validator
 
 from hdbench.schema.base import LabelSpaceName, LibraryFile, Rate, Table
 
-#: How images are brought to another size, in 8 bit. Without antialias, shrinking skips pixels.
+#: How images are resized, in 8 bit. Without antialias, reducing an image skips pixels.
 ImageResize = Literal["bicubic-antialias", "bilinear-antialias", "bicubic", "bilinear"]
 _SIZE = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}")
-#: From window to window of photographs at their own size, as in PSPNet's released evaluation.
+#: The stride of windows over photographs at their own size, as in PSPNet's released evaluation.
 _NATIVE_STRIDE = "2/3"
 _FRACTION = re.compile(r"[1-9]\d{0,3}/[1-9]\d{0,3}")
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Return height and width of a size like ``512x256``, which says the width first."""
+    """Return height and width of a size like ``512x256``, which is width x height."""
     width, height = text.split("x")
     return int(height), int(width)
 
 
 class SegmenterInput(Table):
-    """What the segmenter is given and what happens to its answer."""
+    """How images are given to the segmenter, and what is done with its output."""
 
-    #: Images enter at the benchmark's size (photographs as the convention's ``photographs`` says),
-    #: and are then resized from there to: nothing further (``generator``), the size of the
-    #: label map on disk (``native``), or a size like ``512x256``.
+    #: The size at which the segmenter sees images: ``generator``, the benchmark's; ``native``, that
+    #: of the label map on disk; or a size like ``512x256``. Photographs first enter as the
+    #: convention's ``photographs`` says.
     image_size: str
     #: The operator of every such resize.
     image_resize: ImageResize
     #: ``whole``: the image in one pass. ``training``: windows of the size that the segmenter was
-    #: trained at. ``713x713``: windows of that size. What lies at the border is covered by a
-    #: window that is moved inwards; a smaller image is padded evenly with the segmenter's mean.
+    #: trained at. ``713x713``: windows of that size. The last window of a row or column is moved
+    #: inwards; a smaller image is padded on all sides with the segmenter's mean.
     window: str
-    #: From one window to the next: this fraction of its side, rounded up. ``1/1``: no overlap.
+    #: The distance between windows, as a fraction of their side, rounded up. ``1/1``: no overlap.
     stride: str
-    #: Also let the segmenter see the mirrored image, and average.
+    #: Also give the segmenter the mirrored image, and average.
     flip: bool
-    #: The image is seen at each of these sizes, times its own, and the answers are averaged.
+    #: The image is given at each of these factors of ``image_size``, and the outputs are averaged.
     scales: Annotated[list[Rate], Field(min_length=1)]
     #: What is averaged over windows, mirror images and scales.
     average: Literal["logits", "probabilities"]
-    #: How answers are brought to the label map's size, before the arg max: ``bilinear-aligned``
-    #: aligns the corners' pixel centres; ``nearest`` resizes the arg max, not the answers.
+    #: How the output is resized to the label map's size, before the arg max: ``bilinear-aligned``
+    #: aligns the centres of the corner pixels; ``nearest`` resizes the arg max, not the logits.
     logits: Literal["bilinear", "bilinear-aligned", "nearest"]
 
     @model_validator(mode="after")
@@ -87,26 +87,26 @@ class Labels(Table):
 
 
 class Counting(Table):
-    """From integer confusion matrices (void row included) to numbers."""
+    """How scores are computed from confusion matrices, whose last row is void."""
 
     #: Void pixels in pixel accuracy: left out, or counted as errors.
     void_in_accuracy: Literal["ignored", "errors"]
     #: Void pixels in the union of IoU: left out, or counted as false positives.
     void_in_iou: Literal["ignored", "false-positives"]
-    #: Whether void is one more class of the mean. No segmenter here predicts it, so its IoU is 0
+    #: Whether void is one more class of the mean. No segmenter predicts void, so its IoU is 0
     #: wherever there are void pixels.
     void_class: Literal["left-out", "counted"]
-    #: A class in neither truth nor prediction: left out of the mean, or counted as 0 or 1.
+    #: A class in neither ground truth nor prediction: left out of the mean, or counted as 0 or 1.
     absent_class: Literal["left-out", "zero", "one"]
     #: A class that is predicted but in no label map: its IoU of 0 counts, or is left out.
     predicted_only: Literal["zero", "left-out"]
-    #: ``dataset``: matrices are summed over all images before any ratio is taken. ``images``: each
-    #: image has its own scores, which are averaged over the images that have one.
+    #: ``dataset``: matrices are summed over all images before scores are computed. ``images``:
+    #: scores are computed for each image and averaged over the images in which they are defined.
     accumulation: Literal["dataset", "images"]
 
 
 class Reading(Table):
-    """What differs from ``[counting]`` where the same matrices are read in another way."""
+    """Further scores from the same matrices: the keys that differ from ``[counting]``."""
 
     void_in_accuracy: Literal["ignored", "errors"] | None = None
     void_in_iou: Literal["ignored", "false-positives"] | None = None
@@ -117,7 +117,7 @@ class Reading(Table):
 
 
 class Scoring(LibraryFile):
-    """One scoring convention; once released it is never edited, a change is a new version."""
+    """One scoring convention; a released one is never edited, a change is a new version."""
 
     #: The label space whose classes are scored.
     label_space: LabelSpaceName
@@ -126,9 +126,9 @@ class Scoring(LibraryFile):
     photographs: Literal["generator", "native"]
     segmenter: SegmenterInput
     labels: Labels
-    #: The headline: what tables and rankings show.
+    #: What tables and rankings show.
     counting: Counting
-    #: Further numbers of the same matrices, by name; none where the table is left out.
+    #: Further scores from the same matrices, by name; optional.
     readings: dict[str, Reading] = Field(default_factory=dict)
 
     @property
@@ -157,5 +157,5 @@ class Scoring(LibraryFile):
         return self.model_copy(update={"segmenter": segmenter, "photographs": "native"})
 
     def counting_of(self, reading: str) -> Counting:
-        """Return all policies of a reading: those of ``[counting]`` with its own laid over them."""
+        """Return ``[counting]`` with the keys of a reading replaced."""
         return self.counting.model_copy(update=self.readings[reading].model_dump(exclude_none=True))

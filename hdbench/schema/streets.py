@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: Scenes that are lower hold no street worth the name.
+#: Pixels; lower scenes are too small to show a street.
 LOWEST = 32
 
 

@@ -34,12 +34,12 @@ _PROBE = 12 * OUTPUT_STRIDE  # pixels per side of the image that a new segmenter
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImportOptions:
     """What the user states about a foreign segmenter; None: what its makers state, if they do."""
 
     #: The label space whose train ids it predicts, in their order.
     space: LabelSpace
-    #: Width and height of the images that it judges.
+    #: Width and height of the images that it scores.
     window: tuple[int, int]
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
@@ -49,7 +49,7 @@ class Wanted:
     trust: bool = False
     #: Fetch what a hub id names; otherwise only this machine's cache is looked into.
     download: bool = False
-    #: The images, as they are judged, that predictions were made from: scene names and uint8
+    #: The images, as they are scored, that predictions were made from: scene names and uint8
     #: 3 x H x W, for a method's name. Only ``predictions`` needs it.
     images: Callable[[str], Iterable[tuple[str, Tensor]]] | None = None
     #: Whether predicted maps hold label ids (else train ids). Only ``predictions`` needs it.
@@ -61,14 +61,14 @@ class Wanted:
         return [entry.name for entry in self.space.scored]
 
 
-def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> Segmenter:
+def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segmenter:
     """Make a segmenter's folder of foreign weights, try it on an image, and return it.
 
     Args:
         kind: one of ``KINDS``.
         source: a file or folder, or the id of a hub's repository.
         folder: where it goes; must not hold a segmenter yet.
-        wanted: what the user states.
+        options: what the user states.
 
     Raises:
         UsageError: the folder holds a segmenter, or something that its makers do not state and
@@ -80,13 +80,13 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> Segmenter:
     if (folder / CARD_FILE).exists():
         raise UsageError(f"{folder}: holds a segmenter already; name another with --name")
     adapter = importlib.import_module(f"hdbench.segmentation.adapters.{ADAPTERS[kind]}")
-    card = adapter.adopt(kind, source, folder, wanted)
+    card = adapter.adopt(kind, source, folder, options)
     problem = card.problem()
     if problem is not None:
         raise UsageError(f"{source}: {problem}")
     write_card(folder, card)
     try:
-        segmenter = load_segmenter(folder, torch.device("cpu"), wanted.trust)
+        segmenter = load_segmenter(folder, torch.device("cpu"), options.trust)
         if kind != "predictions":
             _require_answers(segmenter, source)
     except CheckpointError:
@@ -139,14 +139,14 @@ def fill(
 
 
 def blank_card(
-    architecture: str, encoder: str, wanted: Wanted, source: dict[str, Any], **facts: Any
+    architecture: str, encoder: str, options: ImportOptions, source: dict[str, Any], **facts: Any
 ) -> SegmenterCard:
     """Return the card of a foreign segmenter, whose weights are not known yet.
 
     Args:
         architecture: one of ``ADAPTERS``.
         encoder: what its makers call their encoder.
-        wanted: what the user states; goes before ``facts``.
+        options: what the user states; goes before ``facts``.
         source: the file or repository and its digest.
         facts: ``mean``, ``std``, ``order``, ``peak``, ``sides``, ``published`` of its makers.
 
@@ -154,7 +154,7 @@ def blank_card(
         UsageError: neither user nor makers state mean and std.
     """
     for name in ("mean", "std", "order", "peak"):
-        stated = getattr(wanted, name)
+        stated = getattr(options, name)
         if stated is not None:
             facts[name] = list(stated) if name in ("mean", "std") else stated
     if "mean" not in facts or "std" not in facts:
@@ -168,9 +168,9 @@ def blank_card(
         encoder=encoder,
         depth=None,
         enlarge=1,
-        label_space=wanted.space.name,
-        classes=wanted.classes,
-        window=list(wanted.window),
+        label_space=options.space.name,
+        classes=options.classes,
+        window=list(options.window),
         trained_on="what its makers say",
         scenes_digest="",
         training={},
@@ -181,7 +181,7 @@ def blank_card(
     )
 
 
-def require_same_names(source: str, theirs: Sequence[str], wanted: Wanted) -> None:
+def require_same_names(source: str, theirs: Sequence[str], options: ImportOptions) -> None:
     """Check that a model's own class names, if it has any, are those of the label space, in order.
 
     Raises:
@@ -189,7 +189,7 @@ def require_same_names(source: str, theirs: Sequence[str], wanted: Wanted) -> No
     """
     if all(re.fullmatch(r"LABEL_\d+", name) for name in theirs):  # names that nobody gave
         return
-    ours = wanted.classes
+    ours = options.classes
     pairs = [
         f"{n}: {there} (here {here})"
         for n, (there, here) in enumerate(zip(theirs, ours, strict=False))
@@ -199,7 +199,7 @@ def require_same_names(source: str, theirs: Sequence[str], wanted: Wanted) -> No
         pairs.append(f"{len(theirs)} classes (here {len(ours)})")
     if pairs:
         raise CheckpointError(
-            f"{source}: predicts other classes than '{wanted.space.name}'\n{listing(pairs, 6)}"
+            f"{source}: predicts other classes than '{options.space.name}'\n{listing(pairs, 6)}"
         )
 
 

@@ -47,7 +47,7 @@ def segmenter_trainer(
     """Return the trainer of a PSPNet with its auxiliary head, or of a U-Net.
 
     Args:
-        benchmark: label space and the table ``[segmenter]``.
+        benchmark: label space and the table ``[segmenter.training]``.
         steps: steps in all, for the schedule.
         seed: of the initial weights.
         device: where to compute.
@@ -57,7 +57,7 @@ def segmenter_trainer(
         UsageError: smp cannot build the encoder.
         CheckpointError: the weights are of another encoder.
     """
-    recipe, space = benchmark.segmenter, LABEL_SPACES[benchmark.data.label_space]
+    recipe, space = benchmark.segmenter.training, LABEL_SPACES[benchmark.data.label_space]
     torch.manual_seed(derived_seed("segmenter", seed))
     try:
         network = _network(recipe, len(space.scored))
@@ -156,7 +156,7 @@ def segmenter_identity(
         "version": 4,
         "data": benchmark.data.model_dump(include={"layout", "label_space"}),
         "size": benchmark.size.model_dump(),
-        "segmenter": _recipe(benchmark.segmenter),
+        "segmenter": _recipe(benchmark.segmenter.training),
         "scenes": len(data),
         "scenes_digest": digest(data),
         "seed": seed,
@@ -218,7 +218,7 @@ def train_segmenter(
         DivergedError: a loss is not finite.
         Interrupted: the user stopped it; everything is saved.
     """
-    size, recipe = benchmark.size, benchmark.segmenter
+    size, recipe = benchmark.size, benchmark.segmenter.training
     stride = OUTPUT_STRIDE if recipe.architecture == "pspnet" else output_stride(recipe.depth)
     if size.width % stride or size.height % stride:
         raise UsageError(

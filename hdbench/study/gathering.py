@@ -10,7 +10,6 @@ from PIL import Image, UnidentifiedImageError
 
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.errors import DataError, HdbenchError, LibraryError, UsageError, counted, listing
-from hdbench.schema.method import Oracle, Pix2PixHD
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.design import controls_needed
 from hdbench.study.regions import Box, Skipped, largest_objects, require_regions
@@ -139,8 +138,8 @@ def _images(
                     "Next: 'hdbench import-images' brings in images that another program made"
                 ) from None
         else:
-            name, seed = method.name, run_seed if isinstance(method, Pix2PixHD) else 0
-            if isinstance(method, Oracle):
+            name, seed = method.name, run_seed if method.is_trained else 0
+            if method.shows_photographs:
                 photographic.add(name)
         own.append(name)
         if name in photographic:

@@ -10,12 +10,12 @@ import tomlkit
 
 from hdbench.data.loading import steps_per_epoch
 from hdbench.errors import UsageError
-from hdbench.networks.builder import halvings
+from hdbench.networks.builder import downsamplings, side_divisor
 from hdbench.networks.perceptual import PerceptualChoice
 from hdbench.provenance import canonical_json, digest
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.method import TrainedMethod
 from hdbench.storage import write_atomically
 from hdbench.training.data import TrainingData
 
@@ -27,7 +27,7 @@ RESOLVED_METHOD = "method.resolved.toml"
 class RunConfig:
     """What a run trains, without the data and the machine."""
 
-    method: Pix2PixHD
+    method: TrainedMethod
     #: Size, budget and label space; its segmenter and scoring do not matter here.
     benchmark: Benchmark
     #: Of the initial weights, the order of scenes and the augmentation.
@@ -76,14 +76,13 @@ def planned_steps(benchmark: Benchmark, scenes: int) -> tuple[int, int]:
     return budget.epochs * per_epoch, budget.decay_epochs * per_epoch
 
 
-def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
-    """Check that the generator's downsamplings divide the benchmark's image size.
+def require_fitting_size(method: TrainedMethod, benchmark: Benchmark) -> None:
+    """Check that the benchmark's sides divide by what the method's generator needs.
 
     Raises:
-        UsageError: they do not; the message names the nearest sizes that they divide.
+        UsageError: they do not; the nearest sizes that do are named.
     """
-    count, size = halvings(method, benchmark.budget), benchmark.size
-    divisor = 2 ** (count + method.generator.enhancers)
+    divisor, size = side_divisor(method, benchmark.budget), benchmark.size
     smallest = 2 * divisor  # reflection padding needs two pixels at the lowest resolution
     for name, side in (("width", size.width), ("height", size.height)):
         if side < smallest:
@@ -95,8 +94,7 @@ def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
             below = side // divisor * divisor
             raise UsageError(
                 f"benchmark '{benchmark.name}': [size] {name} = {side} does not divide by "
-                f"{divisor}, as the generator of '{method.name}' needs "
-                f"({count} downsamplings, {method.generator.enhancers} enhancers); "
+                f"{divisor}, as the generator of '{method.name}' needs; "
                 f"use {below} or {below + divisor}"
             )
 
@@ -115,7 +113,8 @@ def summary(config: RunConfig, data: TrainingData, machine: Machine) -> str:
             f"  rate: {method.optimizer.learning_rate:g} for {constant} steps, then linear to 0 "
             f"in {decay}; the generator's is multiplied by {budget.generator_rate:g}",
             f"  networks: {budget.width:g} of the method's channels, "
-            f"{halvings(method, budget)} downsamplings, {method.generator.enhancers} enhancers",
+            f"{downsamplings(method, budget)} downsamplings, "
+            f"{method.generator.enhancers} enhancers",
             f"  losses: {loss.gan}, feature matching x {loss.feature_matching:g}, "
             f"perceptual x {loss.perceptual:g} (network: {network})",
         )

@@ -9,7 +9,6 @@ import torch
 
 from hdbench.evaluation.boundaries import boundary_summary, edge_counts, tolerance
 from hdbench.provenance import versions
-from hdbench.schema.method import Oracle
 from hdbench.schema.metric import Measure, images_digest
 from hdbench.schema.result import ORACLE
 from hdbench.segmentation.answers import answers
@@ -63,7 +62,7 @@ def measure_boundaries(
             bench.space,
             bench.benchmark,
             bench.scoring,
-            photographs=isinstance(method, Oracle),
+            photographs=method.shows_photographs,
             title=f"edges of {method.name}",
         )
         counts = np.stack(

@@ -11,7 +11,7 @@ import torch
 from hdbench.errors import HdbenchError
 from hdbench.provenance import digest
 from hdbench.runtime.ranks import ALONE, Ranks
-from hdbench.schema.method import Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Method
 from hdbench.schema.result import ORACLE, Result
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.prediction import require_fitting
@@ -101,19 +101,19 @@ def score_methods(
     bench = scenes_of(bench, chosen)
     scorings = [bench.scoring] if scorings is None else scorings
     for method in chosen:  # before minutes are spent on the others
-        if isinstance(method, Pix2PixHD):
+        if method.images_from == "generator":
             trained_generator(bench, method, seed)
     for scoring in scorings:
         require_fitting(segmenter, bench.space, bench.benchmark.size, scoring)
     results: dict[str, list[Result]] = {}
     natives: dict[str, Result] = {}
-    for method in sorted(chosen, key=lambda method: not isinstance(method, Oracle)):
+    for method in sorted(chosen, key=lambda method: not method.shows_photographs):
         with ranks.first_alone():
             images = synthesize_method(bench, method, seed_of(method, seed), device)
         results[method.name] = score_images(
             bench, method, seed, segmenter, scorings, images, ranks, workers
         )
-        if isinstance(method, Oracle):
+        if method.shows_photographs:
             adapted = [native_scoring(bench, scoring, segmenter.card) for scoring in scorings]
             native = [scoring for scoring in adapted if isinstance(scoring, Scoring)]
             made = score_images(bench, method, seed, segmenter, native, images, ranks, workers)

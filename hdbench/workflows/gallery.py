@@ -16,7 +16,6 @@ from hdbench.evaluation.scores import summary
 from hdbench.provenance import digest
 from hdbench.reporting.gallery import Drawing, Entry, error_map, write_gallery
 from hdbench.runtime.progress import progress
-from hdbench.schema.method import Oracle
 from hdbench.schema.result import Result
 from hdbench.segmentation.answers import answer
 from hdbench.segmentation.passes import prepared_image
@@ -56,7 +55,7 @@ def draw_gallery(
     method = bench.library.method(name)
     bench = scenes_of(bench, [method])
     result = require_results(bench, [name], seed, segmenter.card)[name]
-    photographs = isinstance(method, Oracle)
+    photographs = method.shows_photographs
     paths = synthesize_method(bench, method, result.seed, device)
     entries: list[Entry] = []
     bar = progress(total=len(paths), desc=f"drawing {method.name}", unit="image", delay=2)

@@ -113,7 +113,7 @@ def _require_name(bench: Bench, name: str) -> None:
         raise UsageError(
             f"'{name}': expected a short name of letters, digits, '.', '_' and '-', like 'spade'"
         )
-    path = bench.library.files[METHODS].get(name)
+    path = bench.library.entries(METHODS).get(name)
     if path is not None and path.parent != bench.workspace.methods():
         raise UsageError(f"'{name}' is a method of hdbench's library; choose another name")
 

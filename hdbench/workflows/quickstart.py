@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hdbench.errors import UsageError
 from hdbench.library import GENERATORS
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN
-from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.method import TrainedMethod, require_trained
 from hdbench.schema.result import ORACLE
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.training.config import require_fitting_size
@@ -61,9 +60,7 @@ def quickstart(
         CheckpointError: such a network's files are damaged.
         HdbenchError: what the stages raise.
     """
-    method = bench.library.method(method_name)
-    if not isinstance(method, Pix2PixHD):
-        raise UsageError(f"'{method_name}' is of kind '{method.kind}' and learns nothing")
+    method = require_trained(bench.library.method(method_name))
     require_fitting_size(method, bench.benchmark)
     bench.require_scoring()
     way = _Way(bench, method, method_name, machine, vgg_weights, announce, show)
@@ -80,7 +77,7 @@ class _Way:
     def __init__(
         self,
         bench: Bench,
-        method: Pix2PixHD,
+        method: TrainedMethod,
         method_name: str,
         machine: Machine,
         vgg_weights: Path | None,
@@ -92,7 +89,7 @@ class _Way:
         self.machine, self.vgg_weights = machine, vgg_weights
         self.announce, self.show = announce, show
         self.segmenters: list[Segmenter] = []
-        if bench.benchmark.judge != OWN:
+        if bench.benchmark.segmenter.name != OWN:
             self._open_segmenters()
         self.learns_perceptual = (
             method.loss.perceptual > 0 and bench.benchmark.perceptual.name == OWN
@@ -193,7 +190,7 @@ class _Way:
             self.segmenters.append(second)
 
 
-def _beside_with_generator(bench: Bench, method: Pix2PixHD) -> Bench | None:
+def _beside_with_generator(bench: Bench, method: TrainedMethod) -> Bench | None:
     """Return the benchmark beside this one, if a generator of the method ships for it."""
     if bench.benchmark.beside is None:
         return None
@@ -202,7 +199,7 @@ def _beside_with_generator(bench: Bench, method: Pix2PixHD) -> Bench | None:
         beside.perceptual.name == OWN
     ):  # each workspace trains one, so nothing ships that learnt by it
         return None
-    for folder in bench.library.shipped[GENERATORS].values():
+    for folder in bench.library.entries(GENERATORS).values():
         card = read_generator_card(folder)
         if (card.method, card.benchmark, card.seed) == (method.name, beside.name, 0):
             return bench.with_benchmark(beside)

@@ -27,7 +27,6 @@ from hdbench.evaluation.realism import (
     lpips_diversity,
 )
 from hdbench.provenance import digest, file_digest, versions
-from hdbench.schema.method import Oracle
 from hdbench.schema.metric import Measure, images_digest
 from hdbench.segmentation.passes import prepared_image
 from hdbench.workflows.evaluate import with_floors
@@ -76,7 +75,7 @@ def measure_realism(
             "nothing is downloaded.\nNext: 'hdbench measure realism --help' names both files"
         )
     chosen = list(with_floors(bench, methods).values())
-    if any(isinstance(method, Oracle) for method in chosen):
+    if any(method.shows_photographs for method in chosen):
         raise UsageError("the oracle's images are the photographs: all distances would be 0")
     bench = scenes_of(bench, chosen)
     networks = _Networks(bench, inception, lpips, reference, device)

@@ -14,7 +14,7 @@ import torch
 from hdbench.data.layouts import spread
 from hdbench.errors import HdbenchError, listing
 from hdbench.provenance import file_digest
-from hdbench.schema.method import Method, Oracle
+from hdbench.schema.method import Method
 from hdbench.schema.result import Result
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.passes import count_images, read_truths
@@ -78,7 +78,7 @@ def recheck(
             bench.space,
             bench.benchmark,
             [scoring],
-            photographs=isinstance(method, Oracle),
+            photographs=method.shows_photographs,
             workers=0,
         )
         found = []

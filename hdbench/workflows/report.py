@@ -10,7 +10,7 @@ from hdbench.errors import HdbenchError
 from hdbench.library import METHODS
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import row_beside, with_rows
-from hdbench.schema.method import Images, Method, Pix2PixHD
+from hdbench.schema.method import Method
 from hdbench.schema.report import Report, Row
 from hdbench.schema.result import Result
 from hdbench.segmentation.segmenter import Segmenter
@@ -43,7 +43,7 @@ class Entry:
     @property
     def is_made(self) -> bool:
         """Whether a run made its images: neither photographs nor a floor's."""
-        return isinstance(self.method, Pix2PixHD | Images)
+        return self.method.images_from in ("generator", "import")
 
 
 def report_on(
@@ -127,7 +127,7 @@ def _measured(
 ) -> dict[str, Entry]:
     """Return what is measured of some methods and of the library's, by name, in this order."""
     asked: dict[str, str] = {}  # what a method was asked for by, by its own name
-    for name in (*names, *bench.library.files[METHODS]):
+    for name in (*names, *bench.library.entries(METHODS)):
         asked.setdefault(bench.library.method(name).name, name)
     found = current_results(bench, list(asked.values()), seed, segmenter.card)
     others: dict[str, Result] = {}

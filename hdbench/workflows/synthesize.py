@@ -9,7 +9,7 @@ import torch
 
 from hdbench.data.layouts import SceneFiles
 from hdbench.provenance import digest
-from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Floor, Method, TrainedMethod
 from hdbench.synthesis import (
     Synthesizer,
     floor_synthesizer,
@@ -41,13 +41,13 @@ def synthesize_method(
         DataError: imported images are missing, or are not those that were imported.
     """
     scenes = bench.dataset.train_scenes if training else bench.dataset.test_scenes
-    if isinstance(method, Oracle):
+    if method.images_from == "dataset":
         return [entry.image for entry in scenes]
-    if isinstance(method, Images):
+    if method.images_from == "import":
         assert not training
         return imported_paths(bench, method)
     made_by = [digest(images_identity(bench, method, seed))]
-    if isinstance(method, Pix2PixHD):
+    if method.images_from == "generator":
         made_by += bench.file_digests.of([trained_generator(bench, method, seed)])
     digests = bench.dataset.train_map_digests if training else bench.dataset.test_map_digests
     return write_images(
@@ -78,9 +78,9 @@ def synthesize_again(
         CheckpointError: the run is not trained to its end, or is of another configuration.
         DataError: imported images are missing, or are not those that were imported.
     """
-    if isinstance(method, Oracle):
+    if method.images_from == "dataset":
         return [scene.image for scene in scenes]
-    if isinstance(method, Images):
+    if method.images_from == "import":
         imported_paths(bench, method)
         return image_paths(bench.image_folder(method.name, seed), scenes)
     return write_images(
@@ -95,9 +95,9 @@ def synthesize_again(
 
 
 def _synthesizer(
-    bench: Bench, method: Pix2PixHD | Floor, seed: int, device: torch.device
+    bench: Bench, method: TrainedMethod | Floor, seed: int, device: torch.device
 ) -> Synthesizer:
-    if isinstance(method, Floor):
+    if method.images_from == "floor":
         return floor_synthesizer(method, bench.dataset.training_set)
     weights = trained_generator(bench, method, seed)
     return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hdbench.perceptual.training import recipe_of, train_perceptual
 from hdbench.runtime.devices import Machine
-from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.method import TrainedMethod
 from hdbench.training.config import RunConfig
 from hdbench.training.data import TrainingData
 from hdbench.training.loop import train
@@ -16,7 +16,7 @@ from hdbench.workspace.perceptual import perceptual_of
 
 def train_method(
     bench: Bench,
-    method: Pix2PixHD,
+    method: TrainedMethod,
     seed: int,
     machine: Machine,
     vgg_weights: Path | None = None,

@@ -13,7 +13,7 @@ from pathlib import Path
 from hdbench.data.loading import ids_digest, photograph_digest
 from hdbench.errors import UsageError
 from hdbench.runtime.devices import Machine
-from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Method
 from hdbench.schema.result import ORACLE, OVERALL, Result
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
 from hdbench.segmentation.training import train_segmenter
@@ -74,7 +74,7 @@ def declare_oracle(folder: Path, segmenter: Segmenter, oracle: Result) -> None:
 
 
 @dataclass(frozen=True)
-class TrainedOn:
+class TrainedSegmenter:
     """A segmenter that learnt from a method's images."""
 
     #: The method; ``oracle`` for the photographs.
@@ -91,11 +91,11 @@ def train_on(
     machine: Machine,
     restart: bool = False,
     encoder_weights: Path | None = None,
-) -> list[TrainedOn]:
+) -> list[TrainedSegmenter]:
     """Train the benchmark's segmenter on the photographs and on a method's images, and score both.
 
     Both learn from the training split of methods with its real label maps, at the benchmark's size,
-    by the recipe of ``[segmenter]`` with seed 0. What is trained already is not trained again.
+    by ``[segmenter.training]`` with seed 0. What is trained already is not trained again.
 
     Args:
         bench: the benchmark.
@@ -114,7 +114,7 @@ def train_on(
         Interrupted: the user stopped it; everything is saved.
     """
     _require_images_of_its_own(method)
-    if isinstance(method, Pix2PixHD):  # before minutes are spent on the photographs
+    if method.is_trained:  # before minutes are spent on the photographs
         synthesize_method(bench, method, seed, machine.device, training=True)
     oracle = bench.library.method(ORACLE)
     chosen = [(oracle, 0), (method, seed)] if method.name != ORACLE else [(method, 0)]
@@ -123,11 +123,12 @@ def train_on(
         data = images_as_training_data(bench, one, its_seed, machine)
         folder = bench.segmenter_folder().parent / f"on-{one.name}" / f"seed{its_seed}"
         anew = restart and one.name == method.name
-        recipe = bench.benchmark.segmenter.model_copy(update={"split": bench.benchmark.data.train})
+        recipe = bench.benchmark.segmenter.training
+        recipe = recipe.model_copy(update={"split": bench.benchmark.data.train})
         benchmark = bench.benchmark.with_recipe(recipe)
         train_segmenter(benchmark, 0, data, folder, machine, anew, encoder_weights)
         segmenter = load_segmenter(folder, machine.device)
-        taught.append(TrainedOn(one.name, folder, score_photographs(bench, segmenter)))
+        taught.append(TrainedSegmenter(one.name, folder, score_photographs(bench, segmenter)))
     return taught
 
 
@@ -151,12 +152,12 @@ def images_as_training_data(
 
 def _require_images_of_its_own(method: Method) -> None:
     """Check that a method makes images of the training split that are not copies of it."""
-    if isinstance(method, Floor) and method.floor != "mean-colour":
+    if method.images_from == "floor" and method.copies_photographs:
         raise UsageError(
             f"--on {method.name}: this floor puts the training split's own photographs together, "
             "so on that split it returns them unchanged; use --on oracle"
         )
-    if not isinstance(method, Oracle | Floor | Pix2PixHD):
+    if method.images_from == "import":
         raise UsageError(
             f"--on {method.name}: only its images of the test split are here, and no segmenter "
             "learns from those; use a method that hdbench trains, or oracle"

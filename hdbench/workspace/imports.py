@@ -118,7 +118,7 @@ def scenes_of(bench: Bench, methods: Sequence[Method]) -> Bench:
         CheckpointError: a method's images were never imported.
         UsageError: two methods have images of different parts of the split.
     """
-    records = [load_import(bench, method) for method in methods if isinstance(method, Images)]
+    records = [load_import(bench, method) for method in methods if method.images_from == "import"]
     subsets = {
         record.method: tuple(image.scene for image in record.images)
         for record in records

@@ -15,13 +15,13 @@ from hdbench.perceptual.files import (
 from hdbench.perceptual.training import perceptual_identity, recipe_of
 from hdbench.runtime.job import require_identity
 from hdbench.schema.benchmark import OWN, VGG19_IMAGENET
-from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.method import TrainedMethod
 from hdbench.schema.perceptual import PERCEPTUAL_CARD
 from hdbench.workspace.bench import Bench
 
 
 def perceptual_of(
-    bench: Bench, method: Pix2PixHD, vgg_weights: Path | None = None
+    bench: Bench, method: TrainedMethod, vgg_weights: Path | None = None
 ) -> PerceptualChoice | None:
     """Return the perceptual network that a method is trained with on a benchmark.
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from hdbench.errors import HdbenchError
 from hdbench.provenance import differing_fields
-from hdbench.schema.method import Method, Oracle
+from hdbench.schema.method import Method
 from hdbench.schema.result import NATIVE_ORACLE, SCHEMA, Result
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import SegmenterCard
@@ -29,7 +29,7 @@ from hdbench.workspace.stale import Stale
 
 def recorded_name(method: Method, scoring: Scoring) -> str:
     """Return what a result calls its method."""
-    native = isinstance(method, Oracle) and scoring.photographs == "native"
+    native = method.shows_photographs and scoring.photographs == "native"
     return NATIVE_ORACLE if native else method.name
 
 

@@ -13,7 +13,7 @@ from hdbench.provenance import digest
 from hdbench.runtime.checkpoint import require_weights
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
-from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
+from hdbench.schema.method import Floor, Images, Method, TrainedMethod
 from hdbench.schema.result import PerceptualFacts, TrainingFacts
 from hdbench.synthesis import image_paths
 from hdbench.training.config import RunConfig, run_identity
@@ -24,17 +24,17 @@ from hdbench.workspace.perceptual import perceptual_of
 
 def seed_of(method: Method, seed: int) -> int:
     """Return the seed of a method's run: only what is trained has another than 0."""
-    return seed if isinstance(method, Pix2PixHD) else 0
+    return seed if method.is_trained else 0
 
 
 def image_files(bench: Bench, method: Method, seed: int) -> list[Path]:
     """Return where the test images of a method lie, made or not."""
-    if isinstance(method, Oracle):
+    if method.images_from == "dataset":
         return bench.dataset.photographs
     return image_paths(bench.image_folder(method.name, seed), bench.dataset.test_scenes)
 
 
-def trained_generator(bench: Bench, method: Pix2PixHD, seed: int) -> Path:
+def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
     """Return the weights of a method that is trained to its end, as it is configured now.
 
     The workspace's own run comes first; where it has none that is finished, a generator that ships
@@ -71,7 +71,7 @@ def shipped_generator(library: Library, identity: dict[str, Any]) -> Path | None
     Raises:
         CheckpointError: a card is damaged, or the weights are not those that it names.
     """
-    for folder in library.shipped[GENERATORS].values():
+    for folder in library.entries(GENERATORS).values():
         card = read_generator_card(folder)
         if card.identity == identity:
             require_weights(folder / GENERATOR_WEIGHTS, card.weights)
@@ -108,7 +108,7 @@ def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> Tra
         CheckpointError: a card is damaged.
     """
     here = bench.run_folder(method, seed)
-    for folder in (here, *bench.library.shipped[GENERATORS].values()):
+    for folder in (here, *bench.library.entries(GENERATORS).values()):
         if not (folder / GENERATOR_WEIGHTS).is_file():
             continue
         card = read_generator_card(folder)
@@ -123,11 +123,13 @@ def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> Tra
     return None
 
 
-def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int) -> dict[str, Any]:
+def images_identity(
+    bench: Bench, method: TrainedMethod | Floor | Images, seed: int
+) -> dict[str, Any]:
     """Return everything that a method's images depend on but weights and labels."""
-    if isinstance(method, Images):
+    if method.images_from == "import":
         return load_import(bench, method).identity
-    if isinstance(method, Pix2PixHD):
+    if method.images_from == "generator":
         config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method))
         return run_identity(config, bench.dataset.train_digests)
     return {
@@ -142,6 +144,6 @@ def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int)
 
 def run_digest(bench: Bench, method: Method, seed: int) -> str | None:
     """Return the digest of ``images_identity``; None for the oracle, whose images nobody made."""
-    if isinstance(method, Oracle):
+    if method.images_from == "dataset":
         return None
     return digest(images_identity(bench, method, seed))

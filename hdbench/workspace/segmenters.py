@@ -10,7 +10,7 @@ import torch
 
 from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import CARD_FILE
-from hdbench.schema.benchmark import OWN, SECOND, SecondSegmenter
+from hdbench.schema.benchmark import OWN, SECOND, SegmenterChoice
 from hdbench.segmentation.prediction import require_fitting
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard, load_segmenter, read_card
 from hdbench.segmentation.training import require_learnt
@@ -18,7 +18,7 @@ from hdbench.training.data import TrainingData
 from hdbench.workspace.bench import Bench
 
 
-def require_second(bench: Bench) -> SecondSegmenter:
+def require_second(bench: Bench) -> SegmenterChoice:
     """Return what the benchmark says of its second segmenter.
 
     Raises:
@@ -40,7 +40,7 @@ def segmenter_name(bench: Bench, second: bool = False) -> str:
     Raises:
         UsageError: it has no second one.
     """
-    return require_second(bench).name if second else bench.benchmark.judge
+    return require_second(bench).name if second else bench.benchmark.segmenter.name
 
 
 def segmenter_folder(bench: Bench, second: bool = False) -> Path:
@@ -76,14 +76,14 @@ def segmenter_card(bench: Bench) -> SegmenterCard:
         CheckpointError: it is not trained yet, was trained by another recipe, or is damaged.
         LibraryError: it should ship and does not.
     """
-    if bench.benchmark.judge == OWN:
+    if bench.benchmark.segmenter.name == OWN:
         _require_trained(bench, second=False)
     return read_card(segmenter_folder(bench))
 
 
 def is_trained_here(bench: Bench, weights: str) -> bool:
     """Return whether a segmenter is the one that this workspace trains for the benchmark."""
-    return bench.benchmark.judge == OWN and foreign_segmenter(bench, weights) is None
+    return bench.benchmark.segmenter.name == OWN and foreign_segmenter(bench, weights) is None
 
 
 def recipe_of(bench: Bench, second: bool = False) -> Bench:
@@ -96,7 +96,7 @@ def recipe_of(bench: Bench, second: bool = False) -> Bench:
 
 def training_data(bench: Bench) -> TrainingData:
     """Return what a benchmark's own segmenter learns from."""
-    split = bench.benchmark.segmenter.split
+    split = bench.benchmark.segmenter.training.split
     scenes = bench.dataset.scenes(split)
     return TrainingData(scenes, bench.dataset.digests(scenes), f"{bench.benchmark.name}/{split}")
 
@@ -128,8 +128,8 @@ def open_segmenter(
         other = f"'{verb} --restart'"
         _require_trained(bench, second)
     else:
-        key = "[second_segmenter] name" if second else "judge"
-        other = f"set {key} = \"{OWN}\" in the benchmark, then '{verb}'"
+        table = "[second_segmenter]" if second else "[segmenter]"
+        other = f"set name = \"{OWN}\" in {table} of the benchmark, then '{verb}'"
     try:
         folder = which if isinstance(which, Path) else segmenter_folder(bench, second)
         segmenter = load_segmenter(folder, device, trust)

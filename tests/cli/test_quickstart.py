@@ -75,14 +75,14 @@ def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
     shipped = tmp_path / "weights"
     shutil.move("hdbench-runs/segmenters/small/seed0", shipped)
     shutil.rmtree("hdbench-runs")
-    benchmark = write_small_streets(tmp_path, judge=str(shipped))
+    benchmark = write_small_streets(tmp_path, segmenter=str(shipped))
     wider = benchmark.with_name("wider.toml")
     text = benchmark.read_text().replace('"small"', '"wider"')
     wider.write_text(text.replace("= 64", "= 128").replace("= 32", "= 64"))
     refused = bare_cli("quickstart", "--benchmark", wider, *words)
     assert refused.exit_code == 2
     assert "was trained at 64x32, the benchmark's images are 128x64" in refused.stderr
-    assert 'Next: set judge = "own" in the benchmark, then' in refused.stderr
+    assert 'Next: set name = "own" in [segmenter] of the benchmark, then' in refused.stderr
     assert not Path("hdbench-runs").exists()
     loaded: list[Path] = []
     real = segmenters.load_segmenter
@@ -107,16 +107,19 @@ def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
     [
         ('scoring = "camvid-std-v1"', "labels of 'cityscapes', scoring 'camvid-std-v1' counts"),
         ('scoring = "streets-std-v0"', "did you mean 'streets-std-v1'?"),
-        ('judge = "pspnet-v0"', "no segmenter 'pspnet-v0' in models/weights/"),
+        ('name = "pspnet-v0"', "no segmenter 'pspnet-v0' in models/weights/"),
     ],
 )
 def test_a_wrong_protocol_is_found_before_anything_is_drawn(
     bare_cli: Cli, tmp_path: Path, line: str, message: str
 ) -> None:
     benchmark = write_small_streets(tmp_path)
-    text = benchmark.read_text().replace('judge   = "own"\n', "")
-    own = "" if line.startswith("judge") else 'judge = "own"\n'
-    benchmark.write_text(f"{line}\n{own}{text}")
+    text = benchmark.read_text()
+    if line.startswith("name"):
+        text = text.replace('[segmenter]\nname = "own"', f"[segmenter]\n{line}")
+    else:
+        text = f"{line}\n{text}"
+    benchmark.write_text(text)
     result = bare_cli("quickstart", "--benchmark", benchmark, "--device", "cpu")
     assert result.exit_code == 2
     assert message in result.stderr
@@ -200,11 +203,11 @@ def test_the_page_opens_where_somebody_sees_it(
 # -- what ships is shown before anything is trained -----------------------------------------------
 
 
-def write_shelf(root: Path) -> None:
+def write_benchmarks(root: Path) -> None:
     """Add to a library a small benchmark, a longer one beside it, and a network for both."""
     folder = root / "models" / "weights" / "small-perceptual-v1"
     write_perceptual(folder, label_space="cityscapes", window=[64, 32])
-    text = SMALL_STREETS.format(judge="own")
+    text = SMALL_STREETS.format(segmenter="own")
     own = '[perceptual]\nname = "own"'
     assert own in text
     text = text.replace(own, own.replace("own", "small-perceptual-v1"))
@@ -241,7 +244,7 @@ def followed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, s
 def test_what_ships_is_scored_and_shown_before_anything_is_trained(
     tmp_path: Path, own_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_shelf(own_library)
+    write_benchmarks(own_library)
     release = open_bench(Workspace(tmp_path / "release", None, "longer"))
     output = train.train_method(release, trainable(release, "ours"), 0, MACHINE)
     ship(output.parent, own_library, "longer-ours-v1")
@@ -284,7 +287,7 @@ def test_what_ships_is_scored_and_shown_before_anything_is_trained(
 
 
 def test_where_no_generator_ships_nothing_is_promised(tmp_path: Path, own_library: Path) -> None:
-    write_shelf(own_library)
+    write_benchmarks(own_library)
     bench = open_bench(Workspace(tmp_path / "ws", None, "small"))
     way = whole_way._Way(
         bench, trainable(bench, "ours"), "ours", MACHINE, None, lambda line: None, lambda page: None

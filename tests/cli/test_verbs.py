@@ -14,7 +14,6 @@ from click.testing import Result
 from conftest import hdbench_process, write_small_streets
 from PIL import Image
 
-from hdbench import library
 from hdbench.cli.main import cli as command
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.results import load_result, result_path
@@ -69,7 +68,7 @@ def test_segmenters_that_ship_are_listed_and_shown(
     folder.mkdir(parents=True)
     card = {"architecture": "pspnet", "encoder": "resnet18", "trained_on": "camvid/train"}
     (folder / "segmenter.json").write_text(json.dumps(card))
-    monkeypatch.setattr(library, "library_root", lambda: tmp_path / "library")
+    monkeypatch.setattr("hdbench.library.files.library_root", lambda: tmp_path / "library")
     title = "pspnet on resnet18, trained on camvid/train"
     assert json.loads(cli("list", "--json").stdout) == [
         {"kind": "segmenter", "name": "pspnet-v1", "title": title}
@@ -294,7 +293,7 @@ def test_export_refuses_what_cannot_be_drawn_before_anything_is_written(
 
 
 def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) -> None:
-    """Also what only method and budget together say: halvings and the generator's rate."""
+    """Also what only method and budget together say: downsamplings and the generator's rate."""
     tiny = Path(bench.workspace.benchmark)
     budget = "[budget]\ndownsamplings = 3\ngenerator_rate = 2.5"
     tiny.write_text(tiny.read_text().replace("[budget]", budget))
@@ -302,7 +301,7 @@ def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) 
     assert planned["steps"] == 16
     assert planned["method"]["loss"]["perceptual"] == 0
     assert planned["method"]["generator"]["downsamplings"] == 4
-    assert planned["halvings"] == 3
+    assert planned["downsamplings"] == 3
     assert planned["generator_peak_rate"] == pytest.approx(5e-4)
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
@@ -449,7 +448,7 @@ def test_segmenter_train_says_when_another_one_goes_on_judging(
 ) -> None:
     assert "is still scored by" not in cli("segmenter", "train").stderr
     shipped = shutil.copytree(trained.segmenter_folder(), tmp_path / "weights" / "pspnet-v1")
-    tiny.write_text(f'judge = "{shipped}"\n{tiny.read_text()}')
+    tiny.write_text(f'{tiny.read_text()}\n[segmenter]\nname = "{shipped}"\n')
     result = cli("segmenter", "train")
     assert result.exit_code == 0
     assert f"is still scored by '{shipped}'" in result.stderr

@@ -94,7 +94,7 @@ def worked_cases() -> dict[str, tuple[float, float]]:
 def test_each_conventions_number_is_worked_by_hand() -> None:
     library, worked = Library(), worked_cases()
     expected = set()
-    for name in library.files[SCORINGS]:
+    for name in library.entries(SCORINGS):
         scoring = library.scoring(name)
         countings = {name: scoring.counting}
         countings |= {f"{name} {key}": scoring.counting_of(key) for key in scoring.readings}

@@ -130,7 +130,7 @@ def test_title_and_source_of_a_convention_do_not_change_it() -> None:
 # -- in words -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(LIBRARY.files[SCORINGS]))
+@pytest.mark.parametrize("name", sorted(LIBRARY.entries(SCORINGS)))
 def test_every_choice_of_every_convention_has_words_of_its_own(name: str) -> None:
     """No field is shown by its path in the record, and no two look the same."""
     scoring = LIBRARY.scoring(name)

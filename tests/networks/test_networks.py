@@ -84,7 +84,7 @@ def test_method_files_build_the_papers_networks() -> None:
 
 @pytest.mark.parametrize(("allowed", "height", "width"), [(1, 64, 128), (2, 32, 64), (9, 8, 16)])
 def test_a_small_image_keeps_a_grid_of_its_own(allowed: int, height: int, width: int) -> None:
-    """A budget takes halvings away, never adds any to the method's four."""
+    """A budget takes downsamplings away, never adds any to the method's four."""
     with torch.device("meta"):
         network = build_generator(ours(), 5, budget(allowed))
         assert isinstance(network, GlobalGenerator)

@@ -39,7 +39,7 @@ Size = Literal["small", "paper"]
 Trainer = Pix2PixHDTrainer | StraightforwardTrainer
 Result = TypeVar("Result")
 Kind = Literal["straightforward", "ours"]
-#: Width, height, share of the paper's channels, halvings of the generator.
+#: Width, height, share of the paper's channels, downsamplings of the generator.
 SIZES: dict[Size, tuple[int, int, float, int]] = {
     "small": (256, 128, 0.25, 3),
     "paper": (512, 256, 1.0, 4),
@@ -58,13 +58,13 @@ class Setting:
 
     def __init__(self, size: Size, precision: str) -> None:
         """Draw the scenes and read the method."""
-        width, height, channels, halvings = SIZES[size]
+        width, height, channels, downsamplings = SIZES[size]
         self.size, self.precision = size, precision
         self.batches = [collate([draw_scene(1, n, width, height)]) for n in range(SCENES)]
         library = Library()
         method, benchmark = library.method("ours"), library.benchmark("streets")
         assert isinstance(method, Pix2PixHD)
-        budget = {"precision": precision, "width": channels, "downsamplings": halvings}
+        budget = {"precision": precision, "width": channels, "downsamplings": downsamplings}
         budget["ema"] = 0.0  # the straightforward step keeps no average
         self.method = method
         self.benchmark = benchmark.model_copy(
@@ -183,12 +183,12 @@ def main() -> None:
     options = parser.parse_args()
     facts = machine_facts(torch.device("cpu"))
     print(f"{facts['processor']}, {options.threads} threads, PyTorch {torch.__version__}")
-    for size, (width, height, channels, halvings) in SIZES.items():
+    for size, (width, height, channels, downsamplings) in SIZES.items():
         if options.only not in (None, size):
             continue
         steps = options.steps or (20 if size == "small" else 4)
         for precision in ("fp32", "bf16"):
-            title = f"{size}: {width}x{height}, width {channels:g}, {halvings} halvings"
+            title = f"{size}: {width}x{height}, width {channels:g}, {downsamplings} downsamplings"
             print(f"{title}, {precision}", flush=True)
             timed = alone(compare, size, precision, options.threads, steps)
             peaks = [

@@ -20,7 +20,7 @@ def test_unlimited_and_limited_say_what_the_paper_says() -> None:
     assert Library().study("regions").region.label == "car"
 
 
-@pytest.mark.parametrize("name", Library().files[STUDIES])
+@pytest.mark.parametrize("name", Library().entries(STUDIES))
 def test_every_protocol_has_checks_and_a_pair_that_fits_a_small_screen(name: str) -> None:
     study = Library().study(name)
     assert 0 < study.quality.checks_passed <= study.checks.count

@@ -35,8 +35,8 @@ SGD = {"optimizer": "sgd", "schedule": "poly", "momentum": 0.9, "poly_power": 0.
 
 
 def with_recipe(benchmark: Benchmark, **changes: Any) -> Benchmark:
-    spec = type(benchmark.segmenter)(**{**benchmark.segmenter.model_dump(), **changes})
-    return benchmark.model_copy(update={"segmenter": spec})
+    spec = benchmark.segmenter.training
+    return benchmark.with_recipe(type(spec)(**{**spec.model_dump(), **changes}))
 
 
 def data_of(bench: Bench) -> TrainingData:
@@ -58,7 +58,7 @@ def resnet18(tmp_path: Path) -> Path:
 
 def test_the_identity_of_what_was_trained_before_there_was_a_choice_is_the_same() -> None:
     """What a workspace holds from then must still be the benchmark's own."""
-    spec = Library().benchmark("camvid").segmenter
+    spec = Library().benchmark("camvid").segmenter.training
     identity = segmenter_identity(Library().benchmark("camvid"), 0, [["a", "b"]])
     assert identity["version"] == 4
     assert identity.keys() == {
@@ -122,7 +122,7 @@ def test_every_choice_of_a_recipe_is_another_identity() -> None:
     ],
 )
 def test_a_recipe_that_lacks_something_says_what(text: str, message: str, tmp_path: Path) -> None:
-    head = 'extends = "camvid"\nname = "x"\ntitle = "X"\n[segmenter]\n'
+    head = 'extends = "camvid"\nname = "x"\ntitle = "X"\n[segmenter.training]\n'
     (tmp_path / "x.toml").write_text(head + text)
     with pytest.raises(LibraryError) as error:
         Library().benchmark(str(tmp_path / "x.toml"))
@@ -134,7 +134,7 @@ def test_a_recipe_that_lacks_something_says_what(text: str, message: str, tmp_pa
 
 def test_cityscapes_follows_the_published_schedule() -> None:
     benchmark = Library().benchmark("cityscapes")
-    spec = benchmark.segmenter
+    spec = benchmark.segmenter.training
     assert (spec.encoder, spec.encoder_weights, spec.auxiliary_weight) == (
         "resnet101",
         "imagenet",

@@ -80,13 +80,12 @@ def recipe_of(bench: Bench) -> Benchmark:
         (
             '"unet"',
             '"pspnet"\nauxiliary_weight = 0.4',
-            "[second_segmenter.training] architecture = 'pspnet' is that of [segmenter] too; "
-            "two of one family err alike, so state another",
+            "[second_segmenter.training] architecture = 'pspnet' is that of [segmenter",
         ),
         (
             '"tu-resnet10t"',
             '"resnet18"',
-            "[second_segmenter.training] encoder = 'resnet18' is that of [segmenter] too",
+            "[second_segmenter.training] encoder = 'resnet18' is that of [segmenter.training] too",
         ),
         (
             '"train"',
@@ -96,13 +95,13 @@ def recipe_of(bench: Bench) -> Benchmark:
         (
             "enlarge          = 1",
             "enlarge = 2",
-            "[second_segmenter] [training] architecture = 'unet' answers at the size that it reads,"
+            "[second_segmenter.training] architecture = 'unet' answers at the size that it reads,"
             " so enlarge = 2 does not fit it; use 1",
         ),
         (
             "noise            = 0.0",
             "",
-            "[second_segmenter] [training] key 'noise' is missing",
+            "[second_segmenter.training] key 'noise' is missing",
         ),
         ('"unet"', '"unett"', "architecture = 'unett' is not known (did you mean 'unet'?)"),
     ],
@@ -118,11 +117,13 @@ def test_a_second_segmenter_that_cannot_be_is_an_error_with_table_and_key(
     assert message in str(error.value)
 
 
-def test_the_second_segmenter_is_never_the_judge(tmp_path: Path) -> None:
-    head = 'extends = "camvid"\nname = "x"\ntitle = "X"\njudge = "streets-pspnet-v1"\n'
+def test_the_second_segmenter_is_never_the_first(tmp_path: Path) -> None:
+    head = 'extends = "camvid"\nname = "x"\ntitle = "X"\n[segmenter]\nname = "streets-pspnet-v1"\n'
     text = head + TABLE.replace('"own"', '"streets-pspnet-v1"')
     (tmp_path / "x.toml").write_text(text)
-    with pytest.raises(LibraryError, match="name = 'streets-pspnet-v1' is the judge; name another"):
+    with pytest.raises(
+        LibraryError, match=r"\[second_segmenter\] name = 'streets-pspnet-v1' is that"
+    ):
         Library().benchmark(str(tmp_path / "x.toml"))
 
 
@@ -130,7 +131,7 @@ def test_a_pspnet_states_the_weight_of_its_auxiliary_loss(tmp_path: Path) -> Non
     text = (Library().root / "protocols" / "benchmarks" / "camvid.toml").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("auxiliary_weight")]
     (tmp_path / "camvid.toml").write_text("\n".join(lines))
-    with pytest.raises(LibraryError, match=r"\[segmenter\] architecture = 'pspnet' needs the key"):
+    with pytest.raises(LibraryError, match=r"\[segmenter.training\] architecture = 'pspnet' needs"):
         Library().benchmark(str(tmp_path / "camvid.toml"))
 
 
@@ -150,7 +151,7 @@ def test_one_that_does_not_ship_is_a_problem_of_the_library(tmp_path: Path) -> N
 @pytest.mark.parametrize("second", [False, True])
 def test_what_ships_for_streets_was_trained_as_its_file_says(second: bool) -> None:
     bench = open_bench(Workspace(Path("nowhere"), None, "streets"))
-    recipe = require_second(bench).training if second else bench.benchmark.segmenter
+    recipe = require_second(bench).training if second else bench.benchmark.segmenter.training
     card = read_card(segmenter_folder(bench, second))
     told = {"architecture": card.architecture, **card.training}
     told = {key: value for key, value in told.items() if key not in ("seed", "steps")}

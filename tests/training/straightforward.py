@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hdbench.data.scene import Batch, to_network_range
-from hdbench.networks.builder import halvings, scaled
+from hdbench.networks.builder import downsamplings, scaled
 from hdbench.runtime.devices import autocast
 from hdbench.training.loop import Pix2PixHDTrainer
 
@@ -37,12 +37,12 @@ class _Residual(nn.Module):
         return x + self.block(x)
 
 
-def _generator(inputs: int, base: int, halvings: int, blocks: int) -> nn.Sequential:
+def _generator(inputs: int, base: int, strided: int, blocks: int) -> nn.Sequential:
     def activated(convolution: nn.Module, channels: int) -> list[nn.Module]:
         return [convolution, nn.InstanceNorm2d(channels), nn.ReLU()]
 
     layers = [nn.ReflectionPad2d(3), *activated(nn.Conv2d(inputs, base, 7), base)]
-    widths = [base * 2**level for level in range(halvings + 1)]
+    widths = [base * 2**level for level in range(strided + 1)]
     for width in widths[:-1]:
         layers += activated(nn.Conv2d(width, 2 * width, 3, 2, 1), 2 * width)
     layers += [_Residual(widths[-1]) for _ in range(blocks)]
@@ -111,7 +111,7 @@ class StraightforwardTrainer:
         self.generator = _generator(
             inputs,
             scaled(method.generator.base_channels, width),
-            halvings(method, trainer.budget),
+            downsamplings(method, trainer.budget),
             method.generator.residual_blocks,
         )
         base = scaled(method.discriminator.base_channels, width)

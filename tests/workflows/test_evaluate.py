@@ -33,7 +33,7 @@ from hdbench.workspace.segmenters import open_segmenter
 CPU = torch.device("cpu")
 METHOD = "ours-no-vgg"
 #: What to do where a judge that ships does not judge a benchmark.
-WAY_OUT = "Next: set judge = \"own\" in the benchmark, then 'hdbench segmenter train'"
+WAY_OUT = "Next: set name = \"own\" in [segmenter] of the benchmark, then 'hdbench segmenter train'"
 
 
 @pytest.fixture
@@ -204,8 +204,8 @@ def test_the_gate_stops_a_wrong_normalisation_before_anything_is_stored(trained:
 
 
 def test_a_judge_trained_for_another_configuration_is_refused(trained: Bench) -> None:
-    spec = trained.benchmark.segmenter.model_copy(update={"epochs": 9})
-    benchmark = trained.benchmark.model_copy(update={"segmenter": spec})
+    spec = trained.benchmark.segmenter.training.model_copy(update={"epochs": 9})
+    benchmark = trained.benchmark.with_recipe(spec)
     with pytest.raises(CheckpointError, match=r"segmenter\.epochs: 2 -> 9"):
         open_segmenter(Bench(trained.library, trained.workspace, benchmark), None, CPU)
 
@@ -233,9 +233,9 @@ def test_a_foreign_judges_results_stand_apart(
 
 def with_judge(bench: Bench, judge: Path) -> Bench:
     """The same benchmark, judged by a segmenter that ships."""
-    return Bench(
-        bench.library, bench.workspace, bench.benchmark.model_copy(update={"judge": str(judge)})
-    )
+    segmenter = bench.benchmark.segmenter.model_copy(update={"name": str(judge)})
+    benchmark = bench.benchmark.model_copy(update={"segmenter": segmenter})
+    return Bench(bench.library, bench.workspace, benchmark)
 
 
 def test_a_judge_that_ships_needs_no_training_and_its_results_bear_no_name(

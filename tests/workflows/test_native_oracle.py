@@ -172,7 +172,7 @@ def test_photographs_scored_again_give_their_stored_matrices(
 
 def test_conventions_keep_their_counting_and_what_windows_they_name() -> None:
     library = Library()
-    for name in library.files[SCORINGS]:
+    for name in library.entries(SCORINGS):
         convention = library.scoring(name)
         adapted = convention.with_native_photographs()
         if name == "spade-512x256-v1":

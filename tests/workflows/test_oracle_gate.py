@@ -90,7 +90,9 @@ def test_a_card_that_names_streets_binds_wherever_the_same_is_measured(
 
 def test_the_card_that_ships_holds_the_quick_benchmark(tmp_path: Path) -> None:
     bench = bench_of("streets-quick", tmp_path)
-    card = json.loads((LIBRARY.segmenter(bench.benchmark.judge) / "segmenter.json").read_text())
+    card = json.loads(
+        (LIBRARY.segmenter(bench.benchmark.segmenter.name) / "segmenter.json").read_text()
+    )
     judge = judge_with(bench, card["oracle"])
     assert obstacle(bench, oracle_on(bench), judge.card) is None
     with pytest.raises(HdbenchError, match="no score here can be trusted"):
@@ -168,7 +170,8 @@ def test_a_benchmark_of_another_name_is_held_and_nothing_is_stored(trained: Benc
     folder = trained.segmenter_folder()
     better = {**judge.card.oracle, "mean_iou": judge.card.oracle["mean_iou"] + 0.011}
     write_card(folder, replace(judge.card, oracle=better))
-    renamed = {"name": "tiny-again", "judge": str(folder)}
+    segmenter = trained.benchmark.segmenter.model_copy(update={"name": str(folder)})
+    renamed = {"name": "tiny-again", "segmenter": segmenter}
     benchmark = trained.benchmark.model_copy(update=renamed)
     bench = Bench(trained.library, trained.workspace, benchmark)
     with pytest.raises(HdbenchError, match="the oracle's mean_iou is"):

@@ -18,7 +18,7 @@ from conftest import MACHINE, constant_judge, evaluated, trainable, write_percep
 from PIL import Image
 
 from hdbench.errors import HdbenchError, LibraryError
-from hdbench.schema.benchmark import SecondSegmenter
+from hdbench.schema.benchmark import SegmenterChoice
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.workflows.evaluate import score_methods
 from hdbench.workflows.report import report_on
@@ -252,10 +252,10 @@ def test_what_the_second_segmenter_has_not_scored_has_an_empty_cell(pair: Bench)
 
 
 def with_second(bench: Bench, name: str) -> Bench:
-    recipe = bench.benchmark.segmenter.model_copy(
+    recipe = bench.benchmark.segmenter.training.model_copy(
         update={"architecture": "unet", "encoder": "mobilenet_v2"}
     )
-    second = SecondSegmenter(name=name, training=recipe)
+    second = SegmenterChoice(name=name, training=recipe)
     return replace(bench, benchmark=bench.benchmark.model_copy(update={"second_segmenter": second}))
 
 

@@ -60,7 +60,7 @@ def test_the_same_pixels_in_other_files_are_the_same_data(city: Workspace) -> No
     first = open_bench(city)
     train_data, judge_data = (
         first.dataset.train_digests,
-        first.dataset.digests(first.dataset.scenes(first.benchmark.segmenter.split)),
+        first.dataset.digests(first.dataset.scenes(first.benchmark.segmenter.training.split)),
     )
     assert [len(row) for row in train_data] == [4, 4]  # name, photograph, labels, instances
     for path in files(first.dataset.train_scenes[0]):
@@ -68,7 +68,8 @@ def test_the_same_pixels_in_other_files_are_the_same_data(city: Workspace) -> No
     again = open_bench(city)
     assert again.dataset.train_digests == train_data
     assert (
-        again.dataset.digests(again.dataset.scenes(again.benchmark.segmenter.split)) == judge_data
+        again.dataset.digests(again.dataset.scenes(again.benchmark.segmenter.training.split))
+        == judge_data
     )
 
 

@@ -18,7 +18,7 @@ from hdbench.data.sheets import encode_png
 from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
 from hdbench.provenance import digest, tensors_digest
 from hdbench.runtime.progress import progress
-from hdbench.segmentation.adoption import Wanted, blank_card
+from hdbench.segmentation.adoption import ImportOptions, blank_card
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard, require_digest
 from hdbench.storage import write_atomically
 
@@ -93,7 +93,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
     return PredictedElsewhere(folder, card, device, index)
 
 
-def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard:
+def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
     """Copy predicted label maps and remember by its pixels which image each is of.
 
     ``source`` has one folder for each method, named like it, with one ``<scene>.png`` for each
@@ -105,7 +105,7 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
     """
     root = Path(source)
     methods = sorted(path.name for path in root.glob("[!.]*") if path.is_dir())
-    if not methods or wanted.images is None:
+    if not methods or options.images is None:
         raise UsageError(
             f"{source}: expected one folder per method (oracle, ours, ...), each with <scene>.png"
         )
@@ -114,14 +114,14 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
     problems: list[str] = []
     for method in methods:
         found = {path.stem: path for path in sorted((root / method).glob("*.png"))}
-        images = wanted.images(method)
+        images = options.images(method)
         for scene, image in progress(images, desc=f"checking {method}", unit="map", delay=2):
             path = found.pop(scene, None)
             if path is None:
                 problems.append(f"{root / method / scene}.png: missing")
                 continue
             try:
-                value = tensors_digest({"ids": _checked(path, image, wanted)})
+                value = tensors_digest({"ids": _checked(path, image, options)})
             except DataError as error:
                 problems.append(str(error))
                 continue
@@ -136,29 +136,29 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
             f"{listing(problems, len(problems))}"
         )
     for key, path in progress(paths.items(), desc="copying", unit="map", delay=2):
-        train_ids = _ids(path, wanted)
+        train_ids = _ids(path, options)
         map_path = folder / _MAPS / f"{key[:32]}.png"
         write_atomically(map_path, encode_png(Image.fromarray(train_ids.numpy())))
     write_atomically(folder / _INDEX, json.dumps(index).encode())
     origin = {"file": root.name, "methods": methods}
     facts = {"mean": [0.0] * 3, "std": [1.0] * 3, "sides": [1, 0]}  # no network reads the images
-    return replace(blank_card(kind, "none", wanted, origin, **facts), weights=digest(index))
+    return replace(blank_card(kind, "none", options, origin, **facts), weights=digest(index))
 
 
-def _checked(path: Path, image: Tensor, wanted: Wanted) -> Tensor:
+def _checked(path: Path, image: Tensor, options: ImportOptions) -> Tensor:
     """Return uint8 H x W train ids of a predicted map.
 
     Raises:
         DataError: it is damaged, of other ids, or of another shape than its image.
     """
-    train_ids = _ids(path, wanted)
-    wrong = [entry for entry in train_ids.unique().tolist() if entry >= len(wanted.classes)]
+    train_ids = _ids(path, options)
+    wrong = [entry for entry in train_ids.unique().tolist() if entry >= len(options.classes)]
     if wrong:
         void = " (void: a segmenter must name a class)" if VOID in wrong else ""
-        kind = "label ids of no scored class" if wanted.label_ids else f"train ids {wrong[:5]}"
+        kind = "label ids of no scored class" if options.label_ids else f"train ids {wrong[:5]}"
         raise DataError(
-            f"{path}: {kind}{void}; expected the {len(wanted.classes)} classes of "
-            f"'{wanted.space.name}'; --ids label or --ids train says which numbers the maps hold"
+            f"{path}: {kind}{void}; expected the {len(options.classes)} classes of "
+            f"'{options.space.name}'; --ids label or --ids train says which numbers the maps hold"
         )
     height, width = train_ids.shape
     if height * image.shape[-1] != width * image.shape[-2]:
@@ -169,9 +169,9 @@ def _checked(path: Path, image: Tensor, wanted: Wanted) -> Tensor:
     return train_ids
 
 
-def _ids(path: Path, wanted: Wanted) -> Tensor:
-    if wanted.label_ids:
-        return wanted.space.to_train_ids(read_label(path, wanted.space))
+def _ids(path: Path, options: ImportOptions) -> Tensor:
+    if options.label_ids:
+        return options.space.to_train_ids(read_label(path, options.space))
     try:
         with Image.open(path) as stored:
             if stored.mode not in ("L", "P"):

@@ -15,7 +15,7 @@ from hdbench.networks.pspnet import AuxiliaryHead, PublishedDesign, PublishedPSP
 from hdbench.provenance import file_digest
 from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.state_dicts import differences, read_state_dict, with_batch_counters
-from hdbench.segmentation.adoption import Wanted, blank_card, fill
+from hdbench.segmentation.adoption import ImportOptions, blank_card, fill
 from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard, verified
 
 _AUXILIARY = "auxiliary."
@@ -112,7 +112,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
     return verified(folder / WEIGHTS_FILE, network, card, device)
 
 
-def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard:
+def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
     """Write hdbench's folder of a published checkpoint.
 
     Every tensor of the file must be known and of the published shape, the auxiliary head's too,
@@ -122,8 +122,8 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
         CheckpointError: the file cannot be read without running code, or has other tensors.
     """
     publication, path = PUBLICATIONS[kind], Path(source)
-    design = publication.design(len(wanted.classes))
-    state = translated(source, read_state_dict(path, wanted.trust), publication)
+    design = publication.design(len(options.classes))
+    state = translated(source, read_state_dict(path, options.trust), publication)
     with torch.device("meta"):
         network = PublishedPSPNet(design)
         auxiliary = nn.ModuleDict({"auxiliary": AuxiliaryHead(16 * design.width, design.classes)})
@@ -131,11 +131,11 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
     card = blank_card(
         kind,
         "resnet101 with three convolutions as stem",
-        wanted,
+        options,
         {"file": path.name, "sha256": file_digest(path)},
         **_IMAGENET,
         sides=publication.sides,
-        published=publication.declared if wanted.space.name == "cityscapes" else None,
+        published=publication.declared if options.space.name == "cityscapes" else None,
     )
     return fill(source, network.to_empty(device="cpu"), state, folder, card)
 

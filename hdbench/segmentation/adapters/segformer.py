@@ -15,7 +15,7 @@ from hdbench.provenance import file_digest
 from hdbench.runtime.checkpoint import state_digest
 from hdbench.runtime.state_dicts import read_state_dict
 from hdbench.segmentation.adapters.hub import repository_folder, weights_in
-from hdbench.segmentation.adoption import Wanted, blank_card, require_same_names
+from hdbench.segmentation.adoption import ImportOptions, blank_card, require_same_names
 from hdbench.segmentation.segmenter import (
     WEIGHTS_FILE,
     Segmenter,
@@ -52,7 +52,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
     return Segmenter(_Logits(_opened(folder)), card, device)
 
 
-def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard:
+def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
     """Write hdbench's folder of a SegFormer in transformers' layout.
 
     Its class names, if it states any, must be those of the label space.
@@ -61,18 +61,18 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
         CheckpointError: a file is missing, damaged, of another model or of other classes.
         UsageError: transformers is not installed, or nobody states mean and std.
     """
-    found = repository_folder(source, (_CONFIG, _PREPROCESSOR, *_WEIGHTS), wanted.download)
+    found = repository_folder(source, (_CONFIG, _PREPROCESSOR, *_WEIGHTS), options.download)
     config = _configuration(found / _CONFIG)
-    require_same_names(source, [config.id2label[n] for n in sorted(config.id2label)], wanted)
+    require_same_names(source, [config.id2label[n] for n in sorted(config.id2label)], options)
     path = weights_in(found, _WEIGHTS)
     origin = {"file": source, "sha256": file_digest(path)}
     sizes = f"segformer {config.hidden_sizes} {config.depths}"
     facts = _normalisation(found / _PREPROCESSOR)
-    card = blank_card(kind, sizes, wanted, origin, sides=[1, 0], **facts)
+    card = blank_card(kind, sizes, options, origin, sides=[1, 0], **facts)
     # The file's own names: transformers translates them to those of its version.
     state = {
         name: value.clone().contiguous()
-        for name, value in read_state_dict(path, wanted.trust).items()
+        for name, value in read_state_dict(path, options.trust).items()
     }
     write_atomically(folder / WEIGHTS_FILE, save(state, metadata={"format": "pt"}))
     write_atomically(folder / _CONFIG, (found / _CONFIG).read_bytes())

@@ -18,7 +18,7 @@ from hdbench.provenance import file_digest
 from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.state_dicts import read_state_dict
 from hdbench.segmentation.adapters.hub import repository_folder, weights_in
-from hdbench.segmentation.adoption import Wanted, blank_card, fill
+from hdbench.segmentation.adoption import ImportOptions, blank_card, fill
 from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard, verified
 from hdbench.storage import write_atomically
 
@@ -42,7 +42,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
     return verified(folder / WEIGHTS_FILE, network, card, device)
 
 
-def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard:
+def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
     """Write hdbench's folder of a model that smp's ``save_pretrained`` wrote.
 
     Its files do not say how images are normalised, and smp would have to ask the hub.
@@ -51,15 +51,15 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
         CheckpointError: a file is missing, damaged, or not what the configuration describes.
         UsageError: the user does not state mean and std.
     """
-    found = repository_folder(source, (_CONFIG, *_WEIGHTS), wanted.download)
+    found = repository_folder(source, (_CONFIG, *_WEIGHTS), options.download)
     config = _config(found / _CONFIG)
     network = _built(found / _CONFIG, config)
     path = weights_in(found, _WEIGHTS)
     encoder = str(config.get("encoder_name"))
     origin = {"file": source, "sha256": file_digest(path)}
     stride = getattr(getattr(network, "encoder", None), "output_stride", 32)
-    card = blank_card(kind, encoder, wanted, origin, sides=[stride, 0])
-    card = fill(str(path), network, read_state_dict(path, wanted.trust), folder, card)
+    card = blank_card(kind, encoder, options, origin, sides=[stride, 0])
+    card = fill(str(path), network, read_state_dict(path, options.trust), folder, card)
     write_atomically(folder / _CONFIG, json.dumps(config, indent=2).encode())
     return card
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hdbench.errors import CheckpointError
 from hdbench.provenance import file_digest
-from hdbench.segmentation.adoption import Wanted, blank_card
+from hdbench.segmentation.adoption import ImportOptions, blank_card
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard, require_digest
 from hdbench.storage import write_atomically
 
@@ -46,7 +46,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
     return segmenter
 
 
-def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard:
+def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
     """Write hdbench's folder of a TorchScript file, which says nothing about its input itself.
 
     Raises:
@@ -54,10 +54,10 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
         UsageError: the user does not state mean and std.
     """
     path = Path(source)
-    _opened(path, torch.device("cpu"), wanted.trust)
+    _opened(path, torch.device("cpu"), options.trust)
     digest = file_digest(path)
     origin = {"file": path.name, "sha256": digest}
-    card = blank_card(kind, "TorchScript", wanted, origin, sides=[1, 0])
+    card = blank_card(kind, "TorchScript", options, origin, sides=[1, 0])
     write_atomically(folder / _FILE, path.read_bytes())
     return replace(card, weights=digest)
 

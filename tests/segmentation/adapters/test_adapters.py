@@ -22,14 +22,14 @@ from torch import Tensor, nn
 from hdbench.cli.segmenter import KINDS as CLI_KINDS
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.errors import CheckpointError, DataError, UsageError
-from hdbench.segmentation.adoption import KINDS, Wanted, adopt
+from hdbench.segmentation.adoption import KINDS, ImportOptions, adopt
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, read_card, write_card
 
 CPU = torch.device("cpu")
 SPACE = LABEL_SPACES["camvid"]
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
-WANTED = Wanted(SPACE, (96, 64))
-STATED = replace(WANTED, mean=MEAN, std=STD)
+OPTIONS = ImportOptions(SPACE, (96, 64))
+STATED = replace(OPTIONS, mean=MEAN, std=STD)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -135,7 +135,7 @@ def test_any_model_of_smp_judges_as_smp_computes(unet: Path, tmp_path: Path) -> 
     expected = theirs(normalised(images, MEAN, STD))
     assert torch.allclose(segmenter.logits(images), expected, atol=1e-5)
     with pytest.raises(UsageError, match="--mean R,G,B"):
-        adopt("smp", str(unet), tmp_path / "unstated", WANTED)
+        adopt("smp", str(unet), tmp_path / "unstated", OPTIONS)
     with pytest.raises(UsageError, match="divide by"):
         segmenter.logits(noise(1, 3, 63, 96))
 
@@ -168,9 +168,9 @@ def test_a_configuration_that_does_not_fit_is_refused(
 
 
 def test_another_number_of_classes_is_noticed(unet: Path, tmp_path: Path) -> None:
-    wanted = replace(STATED, space=LABEL_SPACES["cityscapes"])
+    options = replace(STATED, space=LABEL_SPACES["cityscapes"])
     with pytest.raises(CheckpointError, match="finite logits 1 x 19 x h x w of the classes of 'ci"):
-        adopt("smp", str(unet), tmp_path / "ours", wanted)
+        adopt("smp", str(unet), tmp_path / "ours", options)
 
 
 # -- the hub ---------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_a_hub_id_is_taken_from_the_cache(
 @pytest.mark.usefixtures("hub_cache")
 def test_what_the_cache_lacks_is_named_and_not_fetched(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as error:
-        adopt("smp", "owner/nobody-has-this", tmp_path / "ours", WANTED)
+        adopt("smp", "owner/nobody-has-this", tmp_path / "ours", OPTIONS)
     text = str(error.value)
     assert "owner/nobody-has-this: is not in this machine's cache" in text
     assert "config.json, model.safetensors" in text
@@ -225,7 +225,7 @@ def test_what_the_cache_lacks_is_named_and_not_fetched(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", ["nowhere", "a/b/c", "../x"])
 def test_what_is_neither_folder_nor_hub_id_is_misuse(source: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="neither a folder nor a hub id"):
-        adopt("smp", source, tmp_path / "ours", WANTED)
+        adopt("smp", source, tmp_path / "ours", OPTIONS)
 
 
 # -- SegFormer -------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def segformer(tmp_path: Path) -> Path:
 
 def test_segformer_judges_as_transformers_computes(segformer: Path, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    segmenter = adopt("segformer", str(segformer), tmp_path / "ours", WANTED)
+    segmenter = adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
     assert (segmenter.card.mean, segmenter.card.peak) == (MEAN, 1.0)
     theirs = transformers.SegformerForSemanticSegmentation.from_pretrained(segformer).eval()
     images = noise(2, 3, 64, 96)
@@ -271,10 +271,10 @@ def test_other_class_names_are_refused(segformer: Path, tmp_path: Path) -> None:
     content["id2label"]["3"], content["id2label"]["4"] = "pavement", "road"
     path.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"other classes than 'camvid'\n  3: pavement \(here"):
-        adopt("segformer", str(segformer), tmp_path / "ours", WANTED)
+        adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
     content["id2label"] = {str(n): f"LABEL_{n}" for n in range(11)}  # nobody named them
     path.write_text(json.dumps(content))
-    adopt("segformer", str(segformer), tmp_path / "ours", WANTED)
+    adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
 
 
 def test_a_segformer_that_does_not_say_its_mean_needs_it_stated(
@@ -282,7 +282,7 @@ def test_a_segformer_that_does_not_say_its_mean_needs_it_stated(
 ) -> None:
     (segformer / "preprocessor_config.json").unlink()
     with pytest.raises(UsageError, match="does not say how images are normalised"):
-        adopt("segformer", str(segformer), tmp_path / "ours", WANTED)
+        adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
     assert adopt("segformer", str(segformer), tmp_path / "ours", STATED).card.mean == MEAN
 
 
@@ -295,7 +295,7 @@ def test_a_segformer_of_other_shapes_or_names_is_refused(segformer: Path, tmp_pa
     del state["decode_head.classifier.bias"]
     save_file(state, segformer / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="3 tensors differ") as error:
-        adopt("segformer", str(segformer), tmp_path / "ours", WANTED)
+        adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
     assert "decode_head.classifier.bias: missing in the file" in str(error.value)
     assert "more: not in this network" in str(error.value)
 
@@ -304,9 +304,9 @@ def test_a_pickled_segformer_is_read_as_tensors(segformer: Path, tmp_path: Path)
     from safetensors.torch import load_file
 
     torch.save(load_file(segformer / "model.safetensors"), segformer / "pytorch_model.bin")
-    first = adopt("segformer", str(segformer), tmp_path / "a", WANTED)
+    first = adopt("segformer", str(segformer), tmp_path / "a", OPTIONS)
     (segformer / "model.safetensors").unlink()
-    second = adopt("segformer", str(segformer), tmp_path / "b", WANTED)
+    second = adopt("segformer", str(segformer), tmp_path / "b", OPTIONS)
     assert second.card.weights == first.card.weights
 
 
@@ -314,7 +314,7 @@ def test_another_model_of_transformers_is_refused(segformer: Path, tmp_path: Pat
     path = segformer / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "dpt"}))
     with pytest.raises(CheckpointError, match="model_type = 'dpt'; expected 'segformer'"):
-        adopt("segformer", str(segformer), tmp_path / "ours", WANTED)
+        adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
 
 
 def test_without_the_extra_the_message_names_it(
@@ -323,7 +323,7 @@ def test_without_the_extra_the_message_names_it(
     monkeypatch.setitem(sys.modules, "transformers", None)
     (tmp_path / "x").mkdir()
     with pytest.raises(UsageError, match=r"pip install 'hdbench\[hf\]'"):
-        adopt("segformer", str(tmp_path / "x"), tmp_path / "ours", WANTED)
+        adopt("segformer", str(tmp_path / "x"), tmp_path / "ours", OPTIONS)
 
 
 # -- TorchScript -----------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ def test_a_torchscript_file_runs_only_where_it_is_trusted(tmp_path: Path) -> Non
 def test_a_torchscript_file_must_have_its_mean_stated(tmp_path: Path) -> None:
     path = traced(nn.Conv2d(3, 11, 1), tmp_path / "model.pt")
     with pytest.raises(UsageError, match="--mean R,G,B"):
-        adopt("torchscript", str(path), tmp_path / "ours", replace(WANTED, trust=True))
+        adopt("torchscript", str(path), tmp_path / "ours", replace(OPTIONS, trust=True))
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm2d(11)])
@@ -413,7 +413,7 @@ def predicted(tmp_path: Path) -> Path:
 def take(source: Path, folder: Path, label_ids: bool = False) -> Segmenter:
     images: Callable[[str], list[tuple[str, Tensor]]] = IMAGES.__getitem__
     return adopt(
-        "predictions", str(source), folder, replace(WANTED, images=images, label_ids=label_ids)
+        "predictions", str(source), folder, replace(OPTIONS, images=images, label_ids=label_ids)
     )
 
 
@@ -433,15 +433,15 @@ def test_label_ids_and_train_ids_are_told_apart(tmp_path: Path) -> None:
     image = noise(3, 4, 4)
     (tmp_path / "p" / "oracle").mkdir(parents=True)
     path = tmp_path / "p" / "oracle" / "a.png"
-    wanted = Wanted(space, (4, 4), images=lambda method: [("a", image)], label_ids=True)
+    options = ImportOptions(space, (4, 4), images=lambda method: [("a", image)], label_ids=True)
     Image.fromarray(np.full((4, 4), 26, np.uint8)).save(path)  # car, train id 13
-    segmenter = adopt("predictions", str(tmp_path / "p"), tmp_path / "a", wanted)
+    segmenter = adopt("predictions", str(tmp_path / "p"), tmp_path / "a", options)
     assert segmenter.logits(image[None])[0].argmax(0).unique().tolist() == [13]
     with pytest.raises(DataError, match=r"train ids \[26\]; expected the 19 classes"):
-        adopt("predictions", str(tmp_path / "p"), tmp_path / "b", replace(wanted, label_ids=False))
+        adopt("predictions", str(tmp_path / "p"), tmp_path / "b", replace(options, label_ids=False))
     Image.fromarray(np.full((4, 4), 3, np.uint8)).save(path)  # out of roi
     with pytest.raises(DataError, match=r"label ids of no scored class \(void"):
-        adopt("predictions", str(tmp_path / "p"), tmp_path / "c", wanted)
+        adopt("predictions", str(tmp_path / "p"), tmp_path / "c", options)
 
 
 def test_an_image_that_nobody_predicted_is_refused(predicted: Path, tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from hdbench.data.labels import LABEL_SPACES
 from hdbench.errors import CheckpointError
 from hdbench.networks.pspnet import AuxiliaryHead, PublishedPSPNet
 from hdbench.segmentation.adapters.published import PUBLICATIONS, Publication, translated
-from hdbench.segmentation.adoption import Wanted, adopt
+from hdbench.segmentation.adoption import ImportOptions, adopt
 from hdbench.segmentation.segmenter import load_segmenter
 
 CPU = torch.device("cpu")
 SPACE = LABEL_SPACES["cityscapes"]
-WANTED = Wanted(SPACE, (64, 32))
+OPTIONS = ImportOptions(SPACE, (64, 32))
 Shapes = dict[str, tuple[int, ...]]
 
 # -- the published names ---------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def test_the_mapped_network_computes_what_the_published_one_does(kind: str, tmp_
     state = drawn(shapes(BLOCKS, WIDTH))
     torch.save({"meta": {"epoch": 1}, "state_dict": state}, tmp_path / "theirs.pth")
     folder = tmp_path / "ours"
-    segmenter = adopt(kind, str(tmp_path / "theirs.pth"), folder, WANTED)
+    segmenter = adopt(kind, str(tmp_path / "theirs.pth"), folder, OPTIONS)
     size = (64 + rest, 104 + rest)
     random = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8, generator=random)
@@ -325,7 +325,7 @@ def test_what_wraps_the_weights_and_what_old_files_lack_does_not_matter(
     torch.save({"epoch": 200, "state_dict": old}, tmp_path / "old.pth")
     torch.save(state, tmp_path / "bare.pth")
     weights = [
-        adopt(kind, str(tmp_path / f"{name}.pth"), tmp_path / name, WANTED)
+        adopt(kind, str(tmp_path / f"{name}.pth"), tmp_path / name, OPTIONS)
         for name in ("old", "bare")
     ]
     images = torch.randint(0, 256, (1, 3, 97, 97) if "semseg" in kind else (1, 3, 96, 96))
@@ -351,14 +351,14 @@ def test_another_networks_file_is_refused(change, message: str, tmp_path: Path) 
     change(state)
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match=message):
-        adopt("pspnet-semseg", str(tmp_path / "x.pth"), tmp_path / "ours", WANTED)
+        adopt("pspnet-semseg", str(tmp_path / "x.pth"), tmp_path / "ours", OPTIONS)
     assert not (tmp_path / "ours" / "segmenter.json").exists()
 
 
 @pytest.mark.usefixtures("small")
 def test_the_card_says_what_its_makers_declare_and_expect(tmp_path: Path) -> None:
     torch.save(drawn(semseg_shapes(BLOCKS, WIDTH)), tmp_path / "x.pth")
-    card = adopt("pspnet-semseg", str(tmp_path / "x.pth"), tmp_path / "ours", WANTED).card
+    card = adopt("pspnet-semseg", str(tmp_path / "x.pth"), tmp_path / "ours", OPTIONS).card
     assert card.published is not None
     assert card.published["mean_iou"] == 0.7863
     assert card.sides == [8, 1]

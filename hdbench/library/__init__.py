@@ -1,0 +1,32 @@
+"""The library: methods, protocols, reports and the weights that ship, found by name and checked."""
+
+from hdbench.library.files import Library, library_root
+from hdbench.library.kinds import (
+    BENCHMARKS,
+    CARD_FILE,
+    GENERATORS,
+    KINDS,
+    METHODS,
+    PERCEPTUALS,
+    REPORTS,
+    SCORINGS,
+    SEGMENTERS,
+    STUDIES,
+    WEIGHTS,
+)
+
+__all__ = [
+    "BENCHMARKS",
+    "CARD_FILE",
+    "GENERATORS",
+    "KINDS",
+    "METHODS",
+    "PERCEPTUALS",
+    "REPORTS",
+    "SCORINGS",
+    "SEGMENTERS",
+    "STUDIES",
+    "WEIGHTS",
+    "Library",
+    "library_root",
+]

@@ -1,0 +1,317 @@
+"""Finds the files of the library by name and checks what they say."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from hdbench.errors import LibraryError, suggestion
+from hdbench.library.kinds import (
+    BENCHMARKS,
+    FILES,
+    KINDS,
+    METHODS,
+    PERCEPTUALS,
+    REPORTS,
+    SCORINGS,
+    SEGMENTERS,
+    STUDIES,
+    File,
+    FileKind,
+    Kind,
+    WeightsKind,
+)
+from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.method import Method
+from hdbench.schema.preference_report import PreferenceReport
+from hdbench.schema.report import Report
+from hdbench.schema.scoring import Scoring
+from hdbench.schema.study import StudyProtocol
+
+
+def library_root() -> Path:
+    """Return the folder that holds the library: inside the wheel, else the repository's root.
+
+    Raises:
+        LibraryError: neither place has one.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / "_library", package.parent):
+        if (root / METHODS.folder).is_dir():
+            return root
+    raise LibraryError(f"{package}: this installation carries no library; install hdbench again")
+
+
+class Library:
+    """All files under one root, found by name; a path is read from where it points.
+
+    Args:
+        root: a folder with ``models/``, ``protocols/`` and ``reports/``; None means hdbench's own.
+        methods: a folder with further methods, those of a workspace; it need not exist.
+    """
+
+    def __init__(self, root: Path | None = None, methods: Path | None = None) -> None:
+        """Remember the folders; files are read when asked for."""
+        self.root = root or library_root()
+        self._methods = methods
+
+    def entries(self, kind: Kind) -> dict[str, Path]:
+        """Return all of one kind by name: TOML files, or the folders of weights.
+
+        Raises:
+            LibraryError: two files of one kind share a name.
+        """
+        return self._entries[kind]
+
+    def load(self, kind: FileKind[File], name: str) -> File:
+        """Return the content of a file by its name or path.
+
+        Raises:
+            LibraryError: there is none, or it says something that it may not say.
+        """
+        return kind.parse(*self._content(kind, name))
+
+    def method(self, name: str) -> Method:
+        """Return a method; raises LibraryError like ``load``."""
+        return self.load(METHODS, name)
+
+    def benchmark(self, name: str) -> Benchmark:
+        """Return a benchmark; raises LibraryError like ``load``."""
+        return self.load(BENCHMARKS, name)
+
+    def scoring(self, name: str) -> Scoring:
+        """Return a scoring convention; raises LibraryError like ``load``."""
+        return self.load(SCORINGS, name)
+
+    def study(self, name: str) -> StudyProtocol:
+        """Return a study's protocol; raises LibraryError like ``load``."""
+        return self.load(STUDIES, name)
+
+    def any_report(self, name: str) -> Report | PreferenceReport:
+        """Return a report, of scores or of preferences; raises LibraryError like ``load``."""
+        return self.load(REPORTS, name)
+
+    def report(self, name: str) -> Report:
+        """Return a report of scores; raises LibraryError like ``load``, or if it is another."""
+        found = self.any_report(name)
+        if isinstance(found, Report):
+            return found
+        raise LibraryError(f"report '{found.name}' shows what people preferred, not scores")
+
+    def weights(self, kind: WeightsKind, name: str) -> Path:
+        """Return the folder of weights by its name or path.
+
+        Raises:
+            LibraryError: there is none.
+        """
+        if self._has(kind, name):
+            return Path(name) if _is_path(name) else self._entries[kind][name]
+        if _is_path(name):
+            raise LibraryError(f"{name}: no {kind.name} here; expected a folder with {kind.card}")
+        hint = suggestion(name, self._entries[kind])
+        raise LibraryError(f"no {kind.name} '{name}' in {kind.folder}/{hint}")
+
+    def segmenter(self, name: str) -> Path:
+        """Return the folder of a segmenter that ships; raises LibraryError like ``weights``."""
+        return self.weights(SEGMENTERS, name)
+
+    def perceptual(self, name: str) -> Path:
+        """Return the folder of a perceptual network that ships.
+
+        A segmenter's folder is returned too: the reader of its card says why it cannot serve.
+
+        Raises:
+            LibraryError: there is none.
+        """
+        return self.weights(SEGMENTERS if self._has(SEGMENTERS, name) else PERCEPTUALS, name)
+
+    def title(self, kind: Kind, name: str) -> str:
+        """Return what an entry is called; raises LibraryError like ``load``."""
+        if isinstance(kind, WeightsKind):
+            return kind.title.format_map(self._card(kind, name))
+        return self.load(kind, name).title
+
+    def resolved(self, kind: Kind, name: str) -> str:
+        """Return an entry as JSON, with what it extends; raises LibraryError like ``load``."""
+        if isinstance(kind, WeightsKind):
+            return json.dumps(self._card(kind, name), indent=2)
+        return self.load(kind, name).model_dump_json(indent=2)
+
+    def find(self, name: str) -> tuple[Kind, Path]:
+        """Return the kind and the file of a name or path; the file of weights is their card.
+
+        A file outside the library shows its kind by what it extends, else by its top-level keys.
+
+        Raises:
+            LibraryError: nothing has this name, or the file's kind cannot be told.
+        """
+        if _is_path(name):
+            return self._kind_of(Path(name)), Path(name)
+        for kind, found in self._entries.items():
+            if name in found:
+                card = isinstance(kind, WeightsKind)
+                return kind, found[name] / kind.card if card else found[name]
+        known = [known for found in self._entries.values() for known in found]
+        raise LibraryError(f"nothing in the library is named '{name}'{suggestion(name, known)}")
+
+    def problems(self) -> list[str]:
+        """Return everything that is wrong in the library, one line each, all at once."""
+        return [
+            line
+            for kind, found in self._entries.items()
+            for name, path in found.items()
+            for line in self._problems_of(kind, name, self._where(path))
+        ]
+
+    def problems_in(self, paths: Iterable[Path]) -> list[str]:
+        """Return everything that is wrong in files outside the library, one line each."""
+        lines: list[str] = []
+        for path in paths:
+            name = str(path) if _is_path(str(path)) else f"./{path}"
+            try:
+                kind, _ = self.find(name)
+            except LibraryError as error:
+                lines += str(error).splitlines()
+            else:
+                lines += self._problems_of(kind, name, str(path))
+        return lines
+
+    @cached_property
+    def _entries(self) -> dict[Kind, dict[str, Path]]:
+        found: dict[Kind, dict[str, Path]] = {}
+        for kind in KINDS:
+            paths = kind.paths(self.root)
+            if kind is METHODS and self._methods is not None:
+                paths += sorted(self._methods.glob("*.toml"))
+            names: dict[str, Path] = {}
+            for path in paths:
+                name = path.stem if isinstance(kind, FileKind) else path.name
+                if name in names:
+                    raise LibraryError(
+                        f"{self._where(path)}: the {kind.name} '{name}' is also in "
+                        f"{self._where(names[name])}; rename one of them"
+                    )
+                names[name] = path
+            found[kind] = names
+        return found
+
+    def _has(self, kind: Kind, name: str) -> bool:
+        return kind.is_at(Path(name)) if _is_path(name) else name in self._entries[kind]
+
+    def _kind_of(self, path: Path) -> Kind:
+        if not path.is_file():
+            raise LibraryError(f"{path}: no such file")
+        content = self._tables(path)
+        if "extends" in content:
+            return self.find(self._extended(content, path))[0]
+        for kind in FILES:
+            if not content.keys().isdisjoint(kind.keys):
+                return kind
+        expected = "; ".join(f"a {kind.name}: {' or '.join(kind.keys)}" for kind in FILES)
+        raise LibraryError(
+            f"{path}: not recognisable; expected a key of one kind of file ({expected})"
+        )
+
+    def _problems_of(self, kind: Kind, name: str, where: str) -> list[str]:
+        """Return what is wrong with an entry, and each name in it that the library lacks."""
+        try:
+            if isinstance(kind, WeightsKind):
+                self._card(kind, name)
+                return []
+            references = list(kind.references(self.load(kind, name)))
+        except LibraryError as error:
+            return str(error).splitlines()
+        return [
+            f"{where}: {key} = '{named}': no such {other.name}"
+            f"{suggestion(named, self._entries[other])}"
+            for key, named, other in references
+            if not self._has(other, named)
+        ]
+
+    def _card(self, kind: WeightsKind, name: str) -> dict[str, Any]:
+        """Return what the card of weights that ship says; their tensors are not looked at."""
+        path = self.weights(kind, name) / kind.card
+        try:
+            card = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise LibraryError(f"{self._where(path)}: not readable as JSON: {error}") from None
+        expected = {field for _, field, _, _ in Formatter().parse(kind.title) if field}
+        if not isinstance(card, dict) or not expected <= card.keys():
+            raise LibraryError(
+                f"{self._where(path)}: not a {kind.name}'s card; expected a table with "
+                f"{', '.join(sorted(expected))}"
+            )
+        return card
+
+    def _content(self, kind: FileKind[Any], name: str) -> tuple[dict[str, Any], str]:
+        """Return a file's tables laid over those that it extends, and its name in messages."""
+        path = self._path(kind, name)
+        content = self._tables(path)
+        if "extends" in content:
+            base_name = self._extended(content, path)
+            del content["extends"]
+            base = self._tables(self._path(kind, base_name, needed_by=self._where(path)))
+            if "extends" in base:
+                raise LibraryError(
+                    f"{self._where(path)}: extends '{base_name}', which extends "
+                    f"'{base['extends']}'; one level only, so extend '{base['extends']}' itself"
+                )
+            content = _merged(base, content)
+        if content.get("name") != path.stem:
+            raise LibraryError(
+                f"{self._where(path)}: name = {content.get('name')!r}; "
+                f"expected the file's own name, '{path.stem}'"
+            )
+        return content, self._where(path)
+
+    def _path(self, kind: FileKind[Any], name: str, needed_by: str = "") -> Path:
+        if _is_path(name):
+            path = Path(name)
+            if not path.is_file():
+                raise LibraryError(f"{name}: no such file; expected a {kind.name}'s TOML file")
+            return path
+        if name not in self._entries[kind]:
+            prefix = f"{needed_by}: " if needed_by else ""
+            hint = suggestion(name, self._entries[kind])
+            raise LibraryError(
+                f"{prefix}no {kind.name} is named '{name}'{hint}; "
+                f"'hdbench list' shows all, and a path to a TOML file works too"
+            )
+        return self._entries[kind][name]
+
+    def _extended(self, content: dict[str, Any], path: Path) -> str:
+        name = content["extends"]
+        if not isinstance(name, str):
+            raise LibraryError(
+                f"{self._where(path)}: extends = {name!r}; expected a name in quotes"
+            )
+        return name
+
+    def _tables(self, path: Path) -> dict[str, Any]:
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise LibraryError(f"{self._where(path)}: not readable as TOML: {error}") from None
+
+    def _where(self, path: Path) -> str:
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith(".toml")
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the keys of ``over`` laid over it, table by table."""
+    result = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = _merged(result[key], value)
+        else:
+            result[key] = value
+    return result
