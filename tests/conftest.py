@@ -32,8 +32,8 @@ from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
 from hdbench.schema.perceptual import PerceptualCard
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
-from hdbench.study.gathering import gather
-from hdbench.study.packet import Flags, build
+from hdbench.study.packet.build import Flags, build
+from hdbench.study.packet.gathering import gather
 from hdbench.workspace import Workspace
 
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=60)

@@ -15,7 +15,7 @@ from hdbench.errors import HdbenchError, UsageError, counted
 
 if TYPE_CHECKING:
     from hdbench.bench import Bench
-    from hdbench.study.balance import Finding
+    from hdbench.study.design.balance import Finding
 
 
 @click.group()
@@ -90,10 +90,10 @@ def build(
       hdbench study build --study limited --methods ours,crn --reference oracle
       hdbench study build --study regions --methods ours,ours-labels-only --output cars
     """
-    from hdbench.study.files import PREVIEW_FILE
-    from hdbench.study.gathering import gather
-    from hdbench.study.packet import Flags
-    from hdbench.study.packet import build as build_packet
+    from hdbench.study.packet.build import Flags
+    from hdbench.study.packet.build import build as build_packet
+    from hdbench.study.packet.files import PREVIEW_FILE
+    from hdbench.study.packet.gathering import gather
 
     protocol = bench.library.study(name)
     chosen = [method.strip() for method in methods.split(",")]
@@ -146,7 +146,7 @@ def verify(packet: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from hdbench.study.verify import verify as findings_of
+    from hdbench.study.packet.verify import verify as findings_of
 
     findings = findings_of(packet)
     problems = [line for finding in findings for line in finding.violations]

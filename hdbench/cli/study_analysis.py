@@ -132,7 +132,7 @@ def plan(
       hdbench study plan --preference 60 --power 0.9 --design-effect 4
     """
     from hdbench.library import Library
-    from hdbench.study.planning import described, planned
+    from hdbench.study.design.planning import described, planned
 
     outcome = planned(
         Library().study(name),
@@ -192,13 +192,13 @@ def tally(
     """
     from hdbench.reporting.preference_figures import write_tally_figures
     from hdbench.reporting.preferences import tally_text
-    from hdbench.study.analysis import analyse
-    from hdbench.study.export import tally_folder, write_tally
-    from hdbench.study.metrics import image_scores
-    from hdbench.study.prose import methods_paragraph
-    from hdbench.study.records import open_study
-    from hdbench.study.tally import answer_files
-    from hdbench.study.tally import tally as tallied
+    from hdbench.study.analysis.export import tally_folder, write_tally
+    from hdbench.study.analysis.metrics import image_scores
+    from hdbench.study.analysis.prose import methods_paragraph
+    from hdbench.study.analysis.records import open_study
+    from hdbench.study.analysis.summary import analyse
+    from hdbench.study.analysis.tally import answer_files
+    from hdbench.study.analysis.tally import tally as tallied
 
     study = open_study(packet)
     files = answer_files(study, results, simulated=simulated)
@@ -278,9 +278,9 @@ def simulate(
       hdbench study simulate PACKET --participants 50 --careless 0.1 --side-bias 0.3
       hdbench study tally PACKET --simulated
     """
-    from hdbench.study.records import open_study
-    from hdbench.study.simulate import Crowd, said, write_simulated
-    from hdbench.study.simulate import simulate as simulated
+    from hdbench.study.analysis.records import open_study
+    from hdbench.study.analysis.simulate import Crowd, said, write_simulated
+    from hdbench.study.analysis.simulate import simulate as simulated
 
     study = open_study(packet)
     count = participants or len(study.by_packet)

@@ -29,7 +29,7 @@ def mturk(packet: Path, address: str) -> None:
       hdbench study mturk studies/unlimited --url http://localhost:8000/
     """
     from hdbench.errors import counted
-    from hdbench.study.mturk import write_mturk
+    from hdbench.study.packet.mturk import write_mturk
 
     written = write_mturk(packet, address=address)
     click.echo(f"{counted(written.rows, 'task')} in {written.folder}; read README.md there")

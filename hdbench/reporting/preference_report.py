@@ -15,9 +15,9 @@ from hdbench.reporting.preferences import findings, measured_by, preference_tabl
 from hdbench.reporting.tables import Format, render
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.storage import write_atomically
-from hdbench.study.export import SUMMARY_FILE, read_summary, tally_folder
-from hdbench.study.files import STUDY_FILE
-from hdbench.study.prose import SIMULATED_MARK
+from hdbench.study.analysis.export import SUMMARY_FILE, read_summary, tally_folder
+from hdbench.study.analysis.prose import SIMULATED_MARK
+from hdbench.study.packet.files import STUDY_FILE
 
 
 def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, Any]]:

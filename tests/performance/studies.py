@@ -15,10 +15,10 @@ from PIL import Image
 
 from hdbench.bench import Bench, open_bench
 from hdbench.library import Library
-from hdbench.study import packet
-from hdbench.study.design import design
-from hdbench.study.gathering import gather
-from hdbench.study.verify import verify
+from hdbench.study.design.trials import design
+from hdbench.study.packet import build as packet
+from hdbench.study.packet.gathering import gather
+from hdbench.study.packet.verify import verify
 from hdbench.workspace import Workspace
 
 METHODS = ("ours", "pix2pix", "crn")

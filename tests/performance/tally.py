@@ -12,12 +12,12 @@ import itertools
 
 from small_packet import write_packet  # pyright: ignore[reportMissingImports]
 
-from hdbench.study.analysis import analyse
-from hdbench.study.export import tally_folder, write_tally
-from hdbench.study.prose import methods_paragraph
-from hdbench.study.records import open_study
-from hdbench.study.simulate import Crowd, simulate, write_simulated
-from hdbench.study.tally import tally
+from hdbench.study.analysis.export import tally_folder, write_tally
+from hdbench.study.analysis.prose import methods_paragraph
+from hdbench.study.analysis.records import open_study
+from hdbench.study.analysis.simulate import Crowd, simulate, write_simulated
+from hdbench.study.analysis.summary import analyse
+from hdbench.study.analysis.tally import tally
 
 with tempfile.TemporaryDirectory() as name:
     folder = write_packet(Path(name), scenes=500, packet_length=100, judgments=34)

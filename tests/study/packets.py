@@ -9,8 +9,8 @@ from typing import Any
 
 from hdbench.library import Library
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.design import Trial, controls_needed, design, pairs_of
-from hdbench.study.rendering import image_names, trial_rows
+from hdbench.study.design.trials import Trial, controls_needed, design, pairs_of
+from hdbench.study.packet.rendering import image_names, trial_rows
 
 
 def protocol_with(base: str = "pilot", **tables: dict[str, Any]) -> StudyProtocol:

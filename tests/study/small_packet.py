@@ -13,9 +13,9 @@ from typing import Any
 from hdbench.library import Library
 from hdbench.provenance import digest
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.files import RESULTS_FOLDER
-from hdbench.study.records import JUDGMENTS_FILE
-from hdbench.study.submissions import ANSWER, MTURK_COLUMNS
+from hdbench.study.analysis.records import JUDGMENTS_FILE
+from hdbench.study.analysis.submissions import ANSWER, MTURK_COLUMNS
+from hdbench.study.packet.files import RESULTS_FOLDER
 
 TURKLE_COLUMNS = (
     "HITId",

@@ -17,12 +17,12 @@ from click.testing import Result
 from packets import protocol_with, study_of
 from small_packet import csv_text, submission, write_packet
 
-import hdbench.study.packet as packets
+import hdbench.study.packet.build as packets
 from hdbench.bench import Bench
-from hdbench.study.files import PREVIEW_FILE
-from hdbench.study.gathering import gather
-from hdbench.study.packet import Flags
-from hdbench.study.verify import verify
+from hdbench.study.packet.build import Flags
+from hdbench.study.packet.files import PREVIEW_FILE
+from hdbench.study.packet.gathering import gather
+from hdbench.study.packet.verify import verify
 
 Cli = Callable[..., Result]
 PILOT = ("study", "build", "--study", "pilot", "--methods")

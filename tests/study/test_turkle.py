@@ -20,9 +20,9 @@ import pytest
 from handmade import PACKET, handmade_packet, served
 from playwright.sync_api import Browser, FrameLocator, Page
 
-from hdbench.study.mturk import write_mturk
-from hdbench.study.records import open_study
-from hdbench.study.tally import tally
+from hdbench.study.analysis.records import open_study
+from hdbench.study.analysis.tally import tally
+from hdbench.study.packet.mturk import write_mturk
 
 pytestmark = pytest.mark.slow
 

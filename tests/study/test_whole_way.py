@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from hdbench.errors import DataError
-from hdbench.study.analysis import analyse
-from hdbench.study.export import read_summary, tally_folder, write_tally
-from hdbench.study.prose import methods_paragraph
-from hdbench.study.records import open_study
-from hdbench.study.simulate import Crowd, simulate, write_simulated
-from hdbench.study.tally import tally
-from hdbench.study.verify import verify
+from hdbench.study.analysis.export import read_summary, tally_folder, write_tally
+from hdbench.study.analysis.prose import methods_paragraph
+from hdbench.study.analysis.records import open_study
+from hdbench.study.analysis.simulate import Crowd, simulate, write_simulated
+from hdbench.study.analysis.summary import analyse
+from hdbench.study.analysis.tally import tally
+from hdbench.study.packet.verify import verify
 
 
 def test_a_built_packet_is_answered_and_tallied(packet: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hdbench.errors import counted
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.design import check_segments
+from hdbench.study.design.trials import check_segments
 
 Row = Mapping[str, Any]
 Pair = tuple[str, str]

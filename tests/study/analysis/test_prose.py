@@ -6,10 +6,10 @@ import pytest
 from small_packet import protocol_of, submission, write_own, write_packet
 
 from hdbench.inert import escaped
-from hdbench.study.analysis import analyse
-from hdbench.study.prose import joined, methods_paragraph, p_text
-from hdbench.study.records import open_study
-from hdbench.study.tally import tally
+from hdbench.study.analysis.prose import joined, methods_paragraph, p_text
+from hdbench.study.analysis.records import open_study
+from hdbench.study.analysis.summary import analyse
+from hdbench.study.analysis.tally import tally
 
 
 def paragraph(folder: Path, entries: list) -> str:

@@ -7,11 +7,11 @@ import pytest
 from small_packet import protocol_of, submission, write_own, write_packet
 
 from hdbench.errors import DataError, UsageError
-from hdbench.study.analysis import analyse
-from hdbench.study.records import open_study
-from hdbench.study.simulate import Crowd, simulate, write_simulated
-from hdbench.study.submissions import ANSWER
-from hdbench.study.tally import Tally, answer_files, tally
+from hdbench.study.analysis.records import open_study
+from hdbench.study.analysis.simulate import Crowd, simulate, write_simulated
+from hdbench.study.analysis.submissions import ANSWER
+from hdbench.study.analysis.summary import analyse
+from hdbench.study.analysis.tally import Tally, answer_files, tally
 
 
 def tallied(folder: Path, crowd: Crowd, seed: int = 0) -> Tally:

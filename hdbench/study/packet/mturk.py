@@ -20,8 +20,8 @@ from xml.sax.saxutils import escape
 from hdbench.errors import DataError, UsageError, counted, listing
 from hdbench.provenance import file_digest
 from hdbench.storage import write_atomically
-from hdbench.study.page import SUBMIT_HOSTS, page_fragment
-from hdbench.study.venues import venues_readme
+from hdbench.study.packet.page import SUBMIT_HOSTS, page_fragment
+from hdbench.study.packet.venues import venues_readme
 
 _SCHEMAS = "http://mechanicalturk.amazonaws.com/AWSMechanicalTurkDataSchemas"
 HTML_QUESTION = f"{_SCHEMAS}/2011-11-11/HTMLQuestion.xsd"

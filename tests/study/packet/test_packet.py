@@ -21,10 +21,10 @@ from hdbench.data.loading import read_photograph, read_scene
 from hdbench.data.scene import resize_photograph
 from hdbench.errors import DataError, HdbenchError, StorageError, UsageError
 from hdbench.schema.study import StudyProtocol
-from hdbench.study import packet as packets
-from hdbench.study.gathering import Material, gather
-from hdbench.study.packet import Built, Flags, build
-from hdbench.study.regions import largest_objects
+from hdbench.study.design.regions import largest_objects
+from hdbench.study.packet import build as packets
+from hdbench.study.packet.build import Built, Flags, build
+from hdbench.study.packet.gathering import Material, gather
 from hdbench.workspace import Workspace
 
 Cli = Callable[..., Result]

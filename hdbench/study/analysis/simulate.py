@@ -20,8 +20,8 @@ from tqdm import tqdm
 from hdbench.errors import UsageError, counted, suggestion
 from hdbench.provenance import derived_seed
 from hdbench.storage import write_atomically
-from hdbench.study.files import RESULTS_FOLDER
-from hdbench.study.records import SIMULATED_FILE, StudyRecord
+from hdbench.study.analysis.records import SIMULATED_FILE, StudyRecord
+from hdbench.study.packet.files import RESULTS_FOLDER
 
 _HZ = 60.0
 _BEGIN = datetime(2000, 1, 1, tzinfo=UTC)  # no clock: the same seed gives the same bytes

@@ -8,7 +8,7 @@ from typing import Any
 
 from hdbench.errors import counted
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.power import (
+from hdbench.study.design.power import (
     balance_notes,
     cost_of,
     exact_judgments,

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from hdbench.errors import DataError, UsageError
 from hdbench.provenance import digest, file_digest
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.files import STUDY_FILE, SUMS_FILE, TRIALS_FILE
+from hdbench.study.packet.files import STUDY_FILE, SUMS_FILE, TRIALS_FILE
 
 #: People's answers, one submission to a line.
 JUDGMENTS_FILE = "judgments.jsonl"

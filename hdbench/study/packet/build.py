@@ -21,8 +21,8 @@ from hdbench.inert import neutralised
 from hdbench.provenance import canonical_json, differing_fields, digest, file_digest, versions
 from hdbench.schema.study import StudyProtocol
 from hdbench.storage import folder_atomically
-from hdbench.study.design import MASKS, design, design_hash, pairs_of
-from hdbench.study.files import (
+from hdbench.study.design.trials import MASKS, design, design_hash, pairs_of
+from hdbench.study.packet.files import (
     PREVIEW_FILE,
     RESULTS_FOLDER,
     STUDY_FILE,
@@ -30,12 +30,12 @@ from hdbench.study.files import (
     TRIALS_FILE,
     packet_files,
 )
-from hdbench.study.gathering import Material
-from hdbench.study.mturk import write_mturk
-from hdbench.study.page import participant_page
-from hdbench.study.pictures import control_png, mask_pngs, method_png, photograph_png
-from hdbench.study.preview import preview_page
-from hdbench.study.rendering import (
+from hdbench.study.packet.gathering import Material
+from hdbench.study.packet.mturk import write_mturk
+from hdbench.study.packet.page import participant_page
+from hdbench.study.packet.pictures import control_png, mask_pngs, method_png, photograph_png
+from hdbench.study.packet.preview import preview_page
+from hdbench.study.packet.rendering import (
     SCHEMA,
     by_packet,
     hex_name,
@@ -43,7 +43,7 @@ from hdbench.study.rendering import (
     public_packet,
     trial_rows,
 )
-from hdbench.study.verify import require_sound
+from hdbench.study.packet.verify import require_sound
 
 #: More of a pair's scenes than this share with identical images make no comparison.
 _MOST_IDENTICAL = 0.01

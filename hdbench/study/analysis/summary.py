@@ -12,14 +12,14 @@ import pandas as pd
 
 from hdbench.provenance import versions
 from hdbench.significance import LEVEL, holm
-from hdbench.study.ranking import bradley_terry, trend_over_time
-from hdbench.study.statistics import (
+from hdbench.study.analysis.ranking import bradley_terry, trend_over_time
+from hdbench.study.analysis.statistics import (
     Share,
     correlate,
     krippendorff_alpha,
     share_of,
 )
-from hdbench.study.tally import Tally, where, within_one_frame
+from hdbench.study.analysis.tally import Tally, where, within_one_frame
 
 SCHEMA = 1
 #: A metric's score of each image, by method and scene.

@@ -13,8 +13,8 @@ from hdbench.errors import DataError
 from hdbench.inert import neutralised
 from hdbench.provenance import canonical_json
 from hdbench.storage import write_atomically
-from hdbench.study.analysis import SCHEMA
-from hdbench.study.files import RESULTS_FOLDER
+from hdbench.study.analysis.summary import SCHEMA
+from hdbench.study.packet.files import RESULTS_FOLDER
 
 JUDGMENTS_CSV = "judgments.csv"
 SUMMARY_FILE = "summary.json"

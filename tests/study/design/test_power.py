@@ -10,8 +10,8 @@ from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
 from hdbench.errors import UsageError
-from hdbench.study.planning import described, planned
-from hdbench.study.power import (
+from hdbench.study.design.planning import described, planned
+from hdbench.study.design.power import (
     Heterogeneity,
     balance_notes,
     cost_of,

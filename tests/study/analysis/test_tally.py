@@ -20,9 +20,9 @@ from small_packet import (
 )
 
 from hdbench.errors import DataError, HdbenchError, UsageError
-from hdbench.study.export import judgments_csv
-from hdbench.study.records import open_study
-from hdbench.study.tally import COLUMNS, Tally, answer_files, tally
+from hdbench.study.analysis.export import judgments_csv
+from hdbench.study.analysis.records import open_study
+from hdbench.study.analysis.tally import COLUMNS, Tally, answer_files, tally
 
 
 @pytest.fixture(scope="module")

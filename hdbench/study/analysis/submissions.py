@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from hdbench.errors import DataError, UsageError
 from hdbench.schema.judgment import PageRow, Submission
-from hdbench.study.records import StudyRecord
+from hdbench.study.analysis.records import StudyRecord
 
 Source = Literal["own", "mturk", "turkle", "simulated"]
 #: The one form field that the participant's page fills.

@@ -6,7 +6,7 @@ import pytest
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from hdbench.study.ranking import BradleyTerry, Trend, bradley_terry, trend_over_time
+from hdbench.study.analysis.ranking import BradleyTerry, Trend, bradley_terry, trend_over_time
 
 METHODS = np.array(["a", "b", "c", "d"], dtype=object)
 TRUE = np.array([0.9, 0.3, -0.2, -1.0])

@@ -12,8 +12,8 @@ from typing import Any
 import jinja2
 
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.balance import Finding, side_counts
-from hdbench.study.rendering import by_packet
+from hdbench.study.design.balance import Finding, side_counts
+from hdbench.study.packet.rendering import by_packet
 
 #: How many packets are shown trial by trial.
 _PACKETS = 2

@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 
 from hdbench.cli.study_venues import mturk
 from hdbench.errors import DataError, UsageError
-from hdbench.study.mturk import (
+from hdbench.study.packet.mturk import (
     EXTERNAL_QUESTION,
     HTML_QUESTION,
     check_external_question,
     check_html_question,
     write_mturk,
 )
-from hdbench.study.page import inert_json, page_fragment, page_with, participant_page
+from hdbench.study.packet.page import inert_json, page_fragment, page_with, participant_page
 
 ADDRESS = "https://pictures.example/study/"
 HOSTILE = "</script></textarea><img src=x onerror=alert(1)>]]>${packet}&quot;"

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from hdbench.errors import DataError, UsageError, counted
 from hdbench.schema.judgment import PageRow
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.files import RESULTS_FOLDER
-from hdbench.study.records import JUDGMENTS_FILE, SIMULATED_FILE, StudyRecord
-from hdbench.study.submissions import Blank, Received, read_answers
+from hdbench.study.analysis.records import JUDGMENTS_FILE, SIMULATED_FILE, StudyRecord
+from hdbench.study.analysis.submissions import Blank, Received, read_answers
+from hdbench.study.packet.files import RESULTS_FOLDER
 
 COLUMNS = (
     "study",

@@ -11,8 +11,8 @@ import pytest
 from handmade import PACKET, Server, handmade_packet, served
 from playwright.sync_api import Browser, Page
 
-from hdbench.study.mturk import write_mturk
-from hdbench.study.page import page_with
+from hdbench.study.packet.mturk import write_mturk
+from hdbench.study.packet.page import page_with
 
 pytestmark = pytest.mark.slow
 

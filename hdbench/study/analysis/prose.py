@@ -7,7 +7,7 @@ from typing import Any
 
 from hdbench.errors import counted
 from hdbench.inert import escaped
-from hdbench.study.tally import Tally
+from hdbench.study.analysis.tally import Tally
 
 SIMULATED_MARK = (
     "SIMULATED: no person gave these answers; they are random numbers of 'hdbench study simulate' "

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hdbench.significance import LEVEL, Interval
-from hdbench.study.statistics import codes
+from hdbench.study.analysis.statistics import codes
 
 
 @dataclass(frozen=True)

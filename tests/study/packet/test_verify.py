@@ -14,8 +14,8 @@ import pytest
 from click.testing import Result
 from packets import rows_of, study_of
 
-from hdbench.study.files import packet_files
-from hdbench.study.verify import verify
+from hdbench.study.packet.files import packet_files
+from hdbench.study.packet.verify import verify
 
 Cli = Callable[..., Result]
 

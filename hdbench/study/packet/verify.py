@@ -15,18 +15,18 @@ from typing import Any
 from hdbench.errors import HdbenchError, UsageError, counted
 from hdbench.provenance import canonical_json, digest
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.balance import Finding, balance
-from hdbench.study.design import design, design_hash, pairs_of
-from hdbench.study.files import (
+from hdbench.study.design.balance import Finding, balance
+from hdbench.study.design.trials import design, design_hash, pairs_of
+from hdbench.study.packet.files import (
     STUDY_FILE,
     SUMS_FILE,
     TRIALS_FILE,
     packet_files,
     read_packet,
 )
-from hdbench.study.mturk import standing_text
-from hdbench.study.page import participant_page
-from hdbench.study.rendering import by_packet, image_names, public_packet, trial_rows
+from hdbench.study.packet.mturk import standing_text
+from hdbench.study.packet.page import participant_page
+from hdbench.study.packet.rendering import by_packet, image_names, public_packet, trial_rows
 
 #: What participants and venues get; everything else of a packet is private.
 _SERVED = ("web", "mturk")

@@ -10,7 +10,7 @@ from scipy.stats import binomtest, t
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
-from hdbench.study.statistics import (
+from hdbench.study.analysis.statistics import (
     binomial_p_value,
     cluster_variance,
     clustered_interval,

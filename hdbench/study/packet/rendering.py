@@ -11,7 +11,7 @@ from typing import Any
 
 from hdbench.provenance import canonical_json
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.design import MASKS, Trial
+from hdbench.study.design.trials import MASKS, Trial
 
 #: The version of ``study.json``, ``trials.jsonl`` and the public packets.
 SCHEMA = 1
