@@ -17,15 +17,13 @@ from browsers import browser, browser_page, playwright  # noqa: F401 (fixtures)
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hdbench import library, results
-from hdbench.bench import Bench, open_bench
+from hdbench import library
 from hdbench.data.labels import LABEL_SPACES, LabelSpace
 from hdbench.evaluation.recounting import rescored_many
 from hdbench.library import Library
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.perceptual.files import save_perceptual
 from hdbench.perceptual.training import train_perceptual
-from hdbench.pipeline import train_judge, train_method
 from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
@@ -34,7 +32,10 @@ from hdbench.schema.perceptual import PerceptualCard
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.study.packet.build import Flags, build
 from hdbench.study.packet.gathering import gather
-from hdbench.workspace import Workspace
+from hdbench.workflows.evaluate import train_judge, train_method
+from hdbench.workspace import results
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
 
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=60)
 

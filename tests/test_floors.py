@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hdbench.bench import Bench
 from hdbench.floors import TrainingSet, mean_colour, nearest, patchwork
+from hdbench.workspace.bench import Bench
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from hdbench.evaluation.confusion import scores_of
 from hdbench.library import Library
 from hdbench.reporting.build import build_table
 from hdbench.reporting.tables import render, row_beside, with_rows
-from hdbench.results import Result, load_result
 from hdbench.schema.method import Pix2PixHD
 from hdbench.schema.report import Report
+from hdbench.workspace.results import Result, load_result
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from hdbench.bench import Bench, open_bench
 from hdbench.library import BENCHMARKS, GENERATORS, PERCEPTUALS, WEIGHTS, Library
 from hdbench.perceptual.choice import perceptual_of
 from hdbench.perceptual.files import load_perceptual, read_perceptual_card
-from hdbench.runs import read_generator_card, trained_generator
 from hdbench.runtime.checkpoint import require_weights
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.loop import run_identity
-from hdbench.workspace import Workspace
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
+from hdbench.workspace.runs import read_generator_card, trained_generator
 
 #: Megabytes that a folder may take.
 LIMITS = {"segmenter": 8, "perceptual network": 2, "generator": 12}

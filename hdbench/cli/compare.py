@@ -13,9 +13,9 @@ from hdbench.cli.options import bench_options, seed_option
 from hdbench.errors import HdbenchError, UsageError
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
     from hdbench.evaluation.comparing import Comparison
-    from hdbench.results import Result
+    from hdbench.workspace.bench import Bench
+    from hdbench.workspace.results import Result
 
 
 @click.command()
@@ -42,8 +42,8 @@ def compare(results: tuple[str, ...], bench: Bench, seed: int, as_json: bool) ->
     """
     from hdbench.evaluation.comparing import compare as compare_two
     from hdbench.evaluation.comparing import compare_all
-    from hdbench.imports.record import scenes_of
-    from hdbench.results import load_result
+    from hdbench.workspace.imports import scenes_of
+    from hdbench.workspace.results import load_result
 
     if len(results) < 2:
         raise UsageError(
@@ -85,7 +85,7 @@ def _is_file(words: str) -> bool:
 
 def _located(bench: Bench, words: str, seed: int) -> Path:
     """Return the result file of METHOD or METHOD:SCORING."""
-    from hdbench.runs import seed_of
+    from hdbench.workspace.runs import seed_of
 
     name, _, scoring = words.partition(":")
     method = bench.library.method(name)

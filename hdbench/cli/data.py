@@ -12,7 +12,7 @@ from hdbench.cli.options import bench_options
 from hdbench.errors import DataError, UsageError, counted
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
+    from hdbench.workspace.bench import Bench
 
 
 @click.group()
@@ -126,7 +126,7 @@ def export(name: str, output: Path, size: str, splits: tuple[str, ...], count: i
       hdbench data export streets --output streets
       hdbench data export streets --output big --size 2048x1024 --split val --count 10
     """
-    from hdbench.data.streets.files import require_drawable, write_streets
+    from hdbench.streets.files import require_drawable, write_streets
 
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
     if match is None:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     import torch
 
-    from hdbench.bench import Bench
-    from hdbench.results import Result
     from hdbench.schema.scoring import Scoring
     from hdbench.segmentation.segmenter import Segmenter
+    from hdbench.workspace.bench import Bench
+    from hdbench.workspace.results import Result
 
 
 @click.command()
@@ -115,14 +115,14 @@ def evaluate(
       hdbench evaluate --explain
       torchrun --nproc-per-node 4 -m hdbench evaluate --method ours
     """
-    from hdbench import pipeline
     from hdbench.cli import scores
-    from hdbench.evaluation.gate import gate_notes
-    from hdbench.imports.record import scenes_of
-    from hdbench.judging import native_scoring, score_native
-    from hdbench.results import ORACLE
     from hdbench.runtime.devices import choose_device
     from hdbench.runtime.ranks import joined_ranks
+    from hdbench.workflows import evaluate as pipeline
+    from hdbench.workflows.oracle_gate import gate_notes
+    from hdbench.workflows.scoring import native_scoring, score_native
+    from hdbench.workspace.imports import scenes_of
+    from hdbench.workspace.results import ORACLE
 
     given = segmenters or (OWN_SEGMENTER,)
     if len(given) > 1 and (policies or recheck is not None or len(scorings) > 1):
@@ -225,7 +225,7 @@ def _recheck(
     as_json: bool,
 ) -> None:
     """Print what was made again; on stderr where stdout is for JSON."""
-    from hdbench.recheck import recheck, require_reproduced
+    from hdbench.workflows.recheck import recheck, require_reproduced
 
     given = [bench.library.method(name) for name in methods]
     for scoring, results in zip(conventions, tables, strict=True):

@@ -17,7 +17,7 @@ from hdbench.cli.options import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hdbench.bench import Bench
+    from hdbench.workspace.bench import Bench
 
 
 @click.command()
@@ -48,9 +48,9 @@ def gallery(
     Example:
       hdbench gallery ours-no-vgg
     """
-    from hdbench.measuring.gallery import draw_gallery
-    from hdbench.pipeline import open_segmenter
     from hdbench.runtime.devices import choose_device
+    from hdbench.workflows.evaluate import open_segmenter
+    from hdbench.workflows.gallery import draw_gallery
 
     if scoring is not None:
         bench = bench.scored_under(scoring)

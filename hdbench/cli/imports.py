@@ -11,7 +11,7 @@ import click
 from hdbench.cli.options import bench_options, restart_option
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
+    from hdbench.workspace.bench import Bench
 
 
 @click.command(name="import-images")
@@ -56,7 +56,7 @@ def import_images(
       hdbench import-images mine outputs --template '{name}_fake.png' --title 'Mine, 200 epochs'
       hdbench evaluate --method spade
     """
-    from hdbench.imports.incoming import import_images as bring_in
+    from hdbench.workflows.import_images import import_images as bring_in
 
     record = bring_in(
         bench,

@@ -42,7 +42,7 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
       hdbench init --benchmark camvid --data-root ~/data/camvid
     """
     from hdbench.library import Library
-    from hdbench.workspace import write_config
+    from hdbench.workspace.paths import write_config
 
     chosen = Library().benchmark(benchmark)
     refuse_needless_data_root(data_root, chosen)

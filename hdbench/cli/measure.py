@@ -17,8 +17,8 @@ from hdbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
-    from hdbench.measures import Measure
+    from hdbench.workspace.bench import Bench
+    from hdbench.workspace.measures import Measure
 
 _methods = click.option(
     "--method",
@@ -62,9 +62,9 @@ def boundaries(
     Example:
       hdbench measure boundaries --method ours-no-vgg
     """
-    from hdbench.measuring.boundaries import measure_boundaries
-    from hdbench.pipeline import open_segmenter
     from hdbench.runtime.devices import choose_device
+    from hdbench.workflows.boundaries import measure_boundaries
+    from hdbench.workflows.evaluate import open_segmenter
 
     chosen = choose_device(device)
     segmenter = open_segmenter(bench, which, chosen, trust)
@@ -109,8 +109,8 @@ def realism(
     Example:
       hdbench measure realism --method ours --lpips-weights alexnet-owt-7be5be79.pth
     """
-    from hdbench.measuring.realism import measure_realism
     from hdbench.runtime.devices import choose_device
+    from hdbench.workflows.realism import measure_realism
 
     measures = measure_realism(
         bench,
@@ -145,8 +145,8 @@ def diversity(
     Example:
       hdbench measure diversity style1 style2 style3 --lpips-weights alexnet-owt-7be5be79.pth
     """
-    from hdbench.measuring.realism import measure_diversity
     from hdbench.runtime.devices import choose_device
+    from hdbench.workflows.realism import measure_diversity
 
     found = measure_diversity(bench, folders, lpips_weights, choose_device(device))
     if as_json:

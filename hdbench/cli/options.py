@@ -12,10 +12,10 @@ import click
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
     from hdbench.library import Library
     from hdbench.runtime.devices import Machine
     from hdbench.schema.benchmark import Benchmark
+    from hdbench.workspace.bench import Bench
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -34,7 +34,7 @@ SECOND_SEGMENTER: Literal["second"] = "second"  # hdbench.schema.benchmark.SECON
 
 
 def named_segmenter(name: str) -> Path | Literal["second"] | None:
-    """Return what ``hdbench.pipeline.open_segmenter`` opens for a value of ``--segmenter``."""
+    """Return what ``hdbench.workflows.evaluate.open_segmenter`` opens for a value of ``--segmenter``."""
     if name == OWN_SEGMENTER:
         return None
     return SECOND_SEGMENTER if name == SECOND_SEGMENTER else Path(name)
@@ -98,8 +98,8 @@ def open_here(
     benchmark: str | None, data_root: Path | None, workspace: Path | None, default: str = "streets"
 ) -> Bench:
     """Return the benchmark that options and ``hdbench.toml`` name, else the default one."""
-    from hdbench.bench import open_bench
-    from hdbench.workspace import open_workspace
+    from hdbench.workspace.bench import open_bench
+    from hdbench.workspace.paths import open_workspace
 
     bench = open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace, default))
     refuse_needless_data_root(data_root, bench.benchmark)
@@ -109,7 +109,7 @@ def open_here(
 def library_here() -> Library:
     """Return the library, with the methods of the workspace that this folder belongs to."""
     from hdbench.library import Library
-    from hdbench.workspace import open_workspace
+    from hdbench.workspace.paths import open_workspace
 
     return Library(methods=open_workspace(Path.cwd()).methods())
 

@@ -10,8 +10,8 @@ import click
 from hdbench.cli.options import bench_options, machine_options, restart_option
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
     from hdbench.runtime.devices import Machine
+    from hdbench.workspace.bench import Bench
 
 
 @click.group()

@@ -12,8 +12,8 @@ import click
 from hdbench.cli.options import bench_options_with, machine_options
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
     from hdbench.runtime.devices import Machine
+    from hdbench.workspace.bench import Bench
 
 
 @click.command()

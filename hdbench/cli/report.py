@@ -11,8 +11,8 @@ from hdbench.cli.options import bench_options, device_option, seed_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
     from hdbench.schema.preference_report import PreferenceReport
+    from hdbench.workspace.bench import Bench
 
 
 @click.command()
@@ -92,8 +92,8 @@ def report(
     if packets or simulated:
         option = "--packet" if packets else "--simulated"
         raise UsageError(f"{option}: report '{name}' shows scores, not what people preferred")
-    from hdbench.pipeline import open_second, open_segmenter
     from hdbench.runtime.devices import choose_device
+    from hdbench.workflows.evaluate import open_second, open_segmenter
     from hdbench.workflows.report import report_on
 
     computing_on = choose_device(device)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
     from hdbench.evaluation.uncertainty import Intervals
-    from hdbench.results import Result
     from hdbench.schema.scoring import Scoring
     from hdbench.segmentation.segmenter import Segmenter
+    from hdbench.workspace.bench import Bench
+    from hdbench.workspace.results import Result
 
 
 def print_choices(
@@ -25,9 +25,9 @@ def print_choices(
 ) -> None:
     """Print the fingerprint under each convention and segmenter, and the choices behind it."""
     from hdbench.evaluation.explain import differences, explain
-    from hdbench.judging import choices_under, native_scoring, why_no_native
     from hdbench.provenance import digest
     from hdbench.reporting.footnotes import NATIVE_TITLE
+    from hdbench.workflows.scoring import choices_under, native_scoring, why_no_native
 
     records = []
     for scoring in conventions:
@@ -132,7 +132,7 @@ def print_policies(
     from hdbench.library import SCORINGS
     from hdbench.reporting.readings import policy_record, policy_table
     from hdbench.reporting.tables import render
-    from hdbench.results import ORACLE
+    from hdbench.workspace.results import ORACLE
 
     known = [bench.library.scoring(name) for name in bench.library.files[SCORINGS]]
     others = [one for one in known if one.label_space == bench.space.name]
@@ -220,7 +220,7 @@ def _records(
     """Return results as JSON values; the oracle's holds the one at native size, if there is any."""
     from hdbench.evaluation.uncertainty import intervals_of
     from hdbench.reporting.footnotes import native_words
-    from hdbench.results import ORACLE
+    from hdbench.workspace.results import ORACLE
 
     intervals = intervals_of(results)
     records = [_record(result, intervals) for result in results]

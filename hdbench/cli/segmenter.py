@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from hdbench.bench import Bench
     from hdbench.runtime.devices import Machine
+    from hdbench.workspace.bench import Bench
 
 # ``hdbench.segmentation.adoption.KINDS``, which help need not import PyTorch for; a test compares.
 KINDS = ("smp", "pspnet-mmseg", "pspnet-semseg", "segformer", "torchscript", "predictions")
@@ -98,8 +98,8 @@ def train(
         return
     if as_json or seed:
         raise UsageError("--json and --seed belong to --on METHOD; the benchmark's seed is 0")
-    from hdbench.pipeline import train_judge
     from hdbench.schema.benchmark import OWN
+    from hdbench.workflows.evaluate import train_judge
 
     card = train_judge(bench, machine, restart, encoder_weights, second).card
     folder, name = bench.segmenter_folder(second), bench.judge_name(second)
@@ -128,7 +128,7 @@ def _train_on(
     seed: int,
     as_json: bool,
 ) -> None:
-    from hdbench.synthetic_training import train_on
+    from hdbench.workflows.train_segmenter import train_on
 
     method = bench.library.method(name)
     taught = train_on(bench, method, seed, machine, restart, encoder_weights)
@@ -187,8 +187,9 @@ def check(
       hdbench segmenter check --segmenter second
       hdbench segmenter check --segmenter hdbench-runs/segmenters/imported/pspnet101 --declare
     """
-    from hdbench import inspecting, pipeline
     from hdbench.runtime.devices import choose_device
+    from hdbench.workflows import check_segmenter as inspecting
+    from hdbench.workflows import evaluate as pipeline
 
     judge = pipeline.open_segmenter(bench, which, choose_device(device), trust)
     if declare and judge.card.oracle is not None:
@@ -289,9 +290,9 @@ def import_segmenter(
       hdbench segmenter import segformer owner/segformer-b1-cityscapes --download
       hdbench segmenter import predictions ./predicted --ids train
     """
-    from hdbench.judging import judged_images
-    from hdbench.runs import image_files, seed_of
     from hdbench.segmentation.adoption import Wanted, adopt
+    from hdbench.workflows.scoring import judged_images
+    from hdbench.workspace.runs import image_files, seed_of
 
     if (kind == "predictions") != (ids is not None):
         raise UsageError("--ids label or --ids train goes with 'predictions', and only with it")

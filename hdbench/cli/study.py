@@ -14,8 +14,8 @@ from hdbench.cli.study_venues import mturk
 from hdbench.errors import HdbenchError, UsageError, counted
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
     from hdbench.study.design.balance import Finding
+    from hdbench.workspace.bench import Bench
 
 
 @click.group()

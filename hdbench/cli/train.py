@@ -18,8 +18,8 @@ from hdbench.cli.options import (
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from hdbench.bench import Bench
     from hdbench.runtime.devices import Machine
+    from hdbench.workspace.bench import Bench
 
 
 @click.command()
@@ -54,9 +54,9 @@ def train(
     """
     from hdbench.networks.builder import halvings
     from hdbench.perceptual.choice import perceptual_of
-    from hdbench.pipeline import train_method
     from hdbench.schema.method import Pix2PixHD
     from hdbench.training.loop import planned_steps, run_identity
+    from hdbench.workflows.evaluate import train_method
 
     resolved = bench.library.method(method)
     if not isinstance(resolved, Pix2PixHD):
@@ -116,10 +116,10 @@ def synthesize(
       hdbench synthesize --method ours-no-vgg --method floor-patchwork
     """
     from hdbench.data.sheets import write_sheet
-    from hdbench.imports.record import scenes_of
     from hdbench.reporting.image_sheet import image_sheet
-    from hdbench.runs import seed_of, synthesize_method
     from hdbench.runtime.devices import choose_device
+    from hdbench.workspace.imports import scenes_of
+    from hdbench.workspace.runs import seed_of, synthesize_method
 
     if sheet is not None and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"--sheet {sheet}: expected a name that ends in .png or .jpg")

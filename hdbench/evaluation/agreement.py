@@ -10,7 +10,7 @@ from typing import Any
 from scipy.stats import kendalltau, rankdata
 
 from hdbench.evaluation.recounting import OVERALL
-from hdbench.results import ORACLE, Result
+from hdbench.workspace.results import ORACLE, Result
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from hdbench.errors import HdbenchError, counted
 from hdbench.evaluation import explain
 from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.recounting import OVERALL, counting_of, rescored
+from hdbench.evaluation.significance import holm
 from hdbench.evaluation.uncertainty import Difference, paired_differences
-from hdbench.results import Result
 from hdbench.schema.scoring import Counting
-from hdbench.significance import holm
+from hdbench.workspace.results import Result
 
 _COUNTING = "scoring.counting."
 #: Differ between any two conventions that differ at all; by themselves they move no number.

@@ -16,15 +16,15 @@ from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.errors import DataError, listing
 from hdbench.evaluation.confusion import Matrix, accumulated_scores
-from hdbench.evaluation.parts import Parts
-from hdbench.evaluation.passes import Counted, count_images
-from hdbench.evaluation.prediction import require_fitting
 from hdbench.provenance import digest, versions
-from hdbench.results import SCHEMA, Result
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Counting, Scoring
+from hdbench.segmentation.passes import Counted, count_images
+from hdbench.segmentation.prediction import require_fitting
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.workspace.parts import Parts
+from hdbench.workspace.results import SCHEMA, Result
 
 
 def choices_of(

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from hdbench.errors import HdbenchError, UsageError
 from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.recounting import OVERALL, counting_of, rescored_many
-from hdbench.results import ORACLE, Result
+from hdbench.evaluation.significance import LEVEL, Interval
 from hdbench.schema.scoring import Counting
-from hdbench.significance import LEVEL, Interval
+from hdbench.workspace.results import ORACLE, Result
 
 #: Resamples of a bootstrap, and sign flips of a permutation test.
 RESAMPLES = 2000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.networks.perceptual import PerceptualChoice
 from hdbench.perceptual.files import (
@@ -18,6 +17,7 @@ from hdbench.runtime.job import require_identity
 from hdbench.schema.benchmark import OWN, VGG19_IMAGENET
 from hdbench.schema.method import Pix2PixHD
 from hdbench.schema.perceptual import PERCEPTUAL_CARD
+from hdbench.workspace.bench import Bench
 
 
 def perceptual_of(

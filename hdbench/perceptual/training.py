@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from hdbench.bench import Bench
 from hdbench.data.labels import LABEL_SPACES, VOID
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import ScaleAndCrop, read_scene, steps_per_epoch, training_batches
@@ -25,6 +24,7 @@ from hdbench.runtime.job import Job, claimed, require_identity
 from hdbench.schema.benchmark import Benchmark, PerceptualTraining
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PerceptualCard
 from hdbench.training.objective import pixel_cross_entropy
+from hdbench.workspace.bench import Bench
 
 _WARM_UP = 0.15  # share of the steps in which the one-cycle rate rises
 _SMALLEST_SIDE = 32  # 2 cells at the fifth block

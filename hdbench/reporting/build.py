@@ -14,10 +14,7 @@ from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
 from hdbench.errors import counted
 from hdbench.evaluation.comparing import require_one_fingerprint
-from hdbench.evaluation.passes import as_seen, prepared_image
-from hdbench.evaluation.prediction import predict
 from hdbench.evaluation.uncertainty import NOTE, Intervals, intervals_of
-from hdbench.measures import Measure
 from hdbench.reporting.figures import (
     class_bars,
     confusion_picture,
@@ -28,13 +25,16 @@ from hdbench.reporting.footnotes import footnotes, native_line
 from hdbench.reporting.measures import measure_tables
 from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import Format, render, report_table
-from hdbench.results import Result
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
+from hdbench.segmentation.passes import as_seen, prepared_image
+from hdbench.segmentation.prediction import predict
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import write_atomically
+from hdbench.workspace.measures import Measure
+from hdbench.workspace.results import Result
 
 _SEGMENTER = "{architecture} on {encoder}, weights {weights}"
 

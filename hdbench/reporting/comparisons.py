@@ -10,7 +10,7 @@ from hdbench.evaluation.agreement import Agreement, Judgment, ranks
 from hdbench.evaluation.comparing import Comparison, Pair
 from hdbench.evaluation.uncertainty import in_words, intervals_of
 from hdbench.reporting.tables import NOTHING, OVERALL_COLUMNS, number, p_words, score_cell
-from hdbench.results import Result
+from hdbench.workspace.results import Result
 
 _SCORES = {score: (title, factor, digits) for title, score, factor, digits in OVERALL_COLUMNS[:2]}
 

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hdbench.evaluation.recounting import OVERALL
+from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import Intervals
-from hdbench.results import Result
-from hdbench.significance import Interval
+from hdbench.workspace.results import Result
 
 _INK = "#3b4252"
 _COLOURS = ("#2563a8", "#c4561c", "#2f8f5b", "#8a4fa3", "#b59b1d", "#5b6573")

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from hdbench.evaluation.explain import explain
 from hdbench.evaluation.uncertainty import intervals_of
 from hdbench.reporting.tables import OVERALL_COLUMNS, score_cell
-from hdbench.results import Result
 from hdbench.schema.benchmark import Size
+from hdbench.workspace.results import Result
 
 #: What people read where ``oracle-native`` is meant.
 NATIVE_TITLE = "oracle at native size"

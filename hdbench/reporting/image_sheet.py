@@ -11,8 +11,8 @@ from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
 from hdbench.data.sheets import Cell, contact_sheet
-from hdbench.evaluation.passes import prepared_image
 from hdbench.schema.benchmark import Benchmark
+from hdbench.segmentation.passes import prepared_image
 
 _LONGEST = 8  # scenes below each other, before a second column of scenes begins
 

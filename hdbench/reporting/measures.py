@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from hdbench.measures import Measure
 from hdbench.reporting.tables import NOTHING
+from hdbench.workspace.measures import Measure
 
 
 @dataclass(frozen=True)

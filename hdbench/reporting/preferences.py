@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from hdbench.errors import UsageError, counted
+from hdbench.evaluation.significance import holm
 from hdbench.reporting.tables import NOTHING, number, p_words, render
 from hdbench.schema.preference_report import Comparison, PreferenceReport
-from hdbench.significance import holm
 from hdbench.study.analysis.prose import SIMULATED_MARK
 
 

@@ -12,7 +12,7 @@ from hdbench.evaluation.confusion import accumulated_scores
 from hdbench.evaluation.policies import Variant
 from hdbench.evaluation.recounting import rescored
 from hdbench.reporting.tables import NOTHING
-from hdbench.results import Result
+from hdbench.workspace.results import Result
 
 _ACCURACY, _IOU = "pixel acc. %", "mean IoU"
 

@@ -7,12 +7,12 @@ from typing import Literal
 
 import pandas as pd
 
+from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import Intervals, in_words
 from hdbench.inert import escaped, neutralised
-from hdbench.results import ORACLE, Result, oracle_ratio
 from hdbench.schema.method import Method
 from hdbench.schema.report import Column, Report, Row, Score
-from hdbench.significance import Interval
+from hdbench.workspace.results import ORACLE, Result, oracle_ratio
 
 Format = Literal["text", "markdown", "csv"]
 #: What a cell says where nobody measured or published anything.

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from hdbench.bench import Bench
 from hdbench.errors import UsageError
-from hdbench.evaluation.gate import gate_notes
-from hdbench.judging import score_native
 from hdbench.library import GENERATORS
 from hdbench.perceptual.choice import perceptual_of
 from hdbench.perceptual.training import train_perceptual
-from hdbench.pipeline import (
+from hdbench.runtime.devices import Machine
+from hdbench.schema.benchmark import OWN
+from hdbench.schema.method import Pix2PixHD
+from hdbench.segmentation.segmenter import Segmenter
+from hdbench.training.loop import SAMPLES, require_fitting_size
+from hdbench.workflows.evaluate import (
     evaluate,
     open_second,
     open_segmenter,
@@ -21,19 +23,17 @@ from hdbench.pipeline import (
     train_judge,
     train_method,
 )
-from hdbench.results import ORACLE
-from hdbench.runs import (
+from hdbench.workflows.oracle_gate import gate_notes
+from hdbench.workflows.report import report_on
+from hdbench.workflows.scoring import score_native
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.results import ORACLE
+from hdbench.workspace.runs import (
     images_identity,
     read_generator_card,
     shipped_generator,
     synthesize_method,
 )
-from hdbench.runtime.devices import Machine
-from hdbench.schema.benchmark import OWN
-from hdbench.schema.method import Pix2PixHD
-from hdbench.segmentation.segmenter import Segmenter
-from hdbench.training.loop import SAMPLES, require_fitting_size
-from hdbench.workflows.report import report_on
 
 _SCENES = 8  # on the page
 

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hdbench.bench import Bench
 from hdbench.errors import HdbenchError
-from hdbench.imports.record import scenes_of
 from hdbench.library import METHODS
-from hdbench.measures import measures_of
-from hdbench.pipeline import stored_native, stored_results, table_methods
 from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import row_beside, with_rows
-from hdbench.results import Result
-from hdbench.runs import image_files, seed_of
 from hdbench.schema.method import Images, Method, Pix2PixHD
 from hdbench.schema.report import Report, Row
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.workflows.evaluate import stored_native, stored_results, table_methods
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.imports import scenes_of
+from hdbench.workspace.measures import measures_of
+from hdbench.workspace.results import Result
+from hdbench.workspace.runs import image_files, seed_of
 
 #: Methods whose images stand side by side on the page.
 _SHOWN = 2

@@ -13,11 +13,11 @@ import pytest
 from click.testing import Result
 from conftest import made_result
 
-from hdbench.bench import Bench
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.provenance import digest
-from hdbench.results import load_result, save_result
 from hdbench.segmentation.segmenter import SegmenterCard, save_segmenter, weights_digest
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.results import load_result, save_result
 
 Cli = Callable[..., Result]
 METHOD = "ours-no-vgg"

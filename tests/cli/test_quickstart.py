@@ -22,17 +22,19 @@ from conftest import (
     write_small_streets,
 )
 
-from hdbench import pipeline, runs, synthesis
-from hdbench.bench import Bench, open_bench
+from hdbench import synthesis
 from hdbench.cli import quickstart as verb
-from hdbench.data.streets import files
 from hdbench.evaluation import passes, scoring
 from hdbench.library import Library
 from hdbench.segmentation.training import SegmenterTrainer
+from hdbench.streets import files
 from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.workflows import evaluate as pipeline
 from hdbench.workflows import quickstart as whole_way
 from hdbench.workflows import report
-from hdbench.workspace import Workspace
+from hdbench.workspace import runs
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
 
 Cli = Callable[..., Result]
 

@@ -15,9 +15,9 @@ from conftest import hdbench_process, write_small_streets
 from PIL import Image
 
 from hdbench import library
-from hdbench.bench import Bench
 from hdbench.cli.main import cli as command
-from hdbench.results import load_result
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.results import load_result
 
 Cli = Callable[..., Result]
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from hdbench.bench import open_bench
 from hdbench.data import inspection
 from hdbench.data.inspection import check_split, preview_sheet
-from hdbench.workspace import Workspace
+from hdbench.workspace.bench import open_bench
+from hdbench.workspace.paths import Workspace
 
 
 def test_a_preview_explains_no_colour_that_neither_occurs_nor_is_scored(

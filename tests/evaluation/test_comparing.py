@@ -11,8 +11,8 @@ from conftest import made_result
 
 from hdbench.errors import HdbenchError, UsageError
 from hdbench.evaluation.comparing import compare, compare_all, require_one_fingerprint
-from hdbench.results import Result
-from hdbench.significance import holm
+from hdbench.evaluation.significance import holm
+from hdbench.workspace.results import Result
 
 #: Two images of 10 and 6 pixels; in all: 8 of 11 right, void seen 3 times as 0 and 2 times as 1.
 MATRICES = np.array(

@@ -12,8 +12,8 @@ from hdbench.evaluation.policies import variants
 from hdbench.evaluation.scoring import scores_record
 from hdbench.library import Library
 from hdbench.reporting.readings import policy_record, policy_table, readings_table
-from hdbench.results import Result
 from hdbench.schema.scoring import Counting
+from hdbench.workspace.results import Result
 
 LIBRARY = Library()
 STANDARD, TABLE1 = LIBRARY.scoring("camvid-std-v1"), LIBRARY.scoring("camvid-table1-v1")

@@ -11,14 +11,14 @@ import torch
 from conftest import constant_judge, save_pixels
 from PIL import Image
 
-from hdbench.bench import open_bench
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.layouts import SceneFiles
-from hdbench.evaluation.passes import count_images
 from hdbench.library import Library
-from hdbench.pipeline import evaluate
 from hdbench.schema.scoring import Labels, Scoring
-from hdbench.workspace import Workspace
+from hdbench.segmentation.passes import count_images
+from hdbench.workflows.evaluate import evaluate
+from hdbench.workspace.bench import open_bench
+from hdbench.workspace.paths import Workspace
 
 SPACE = LABEL_SPACES["cityscapes"]
 ROAD, CAR = 0, 13  # train ids

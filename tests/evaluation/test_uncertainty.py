@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hdbench.errors import UsageError
 from hdbench.evaluation.confusion import scores_of
 from hdbench.evaluation.recounting import OVERALL, rescored, rescored_many
+from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import (
     bootstrap,
     in_words,
@@ -28,7 +29,6 @@ from hdbench.evaluation.uncertainty import (
 )
 from hdbench.library import Library
 from hdbench.schema.scoring import Counting
-from hdbench.significance import Interval
 
 STANDARD = Library().scoring("camvid-std-v1").counting
 AVERAGED = STANDARD.model_copy(update={"accumulation": "images"})

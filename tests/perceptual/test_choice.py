@@ -14,18 +14,18 @@ from click.testing import Result
 from conftest import MACHINE, trainable, write_perceptual
 from safetensors.torch import load_file
 
-from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import Library
 from hdbench.perceptual import choice as chooser
 from hdbench.perceptual.choice import perceptual_of
 from hdbench.perceptual.files import VGG19_DIGEST
 from hdbench.perceptual.training import train_perceptual
-from hdbench.pipeline import train_method
 from hdbench.provenance import digest
-from hdbench.runs import images_identity, run_digest, trained_generator
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS
+from hdbench.workflows.evaluate import train_method
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.runs import images_identity, run_digest, trained_generator
 
 Cli = Callable[..., Result]
 

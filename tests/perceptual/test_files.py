@@ -24,8 +24,6 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import vgg19 as torchvision_vgg19
 
-from hdbench.data.streets.files import SPLITS
-from hdbench.data.streets.scene import draw_scene, scene_name
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.library import Library
 from hdbench.perceptual import files
@@ -38,6 +36,8 @@ from hdbench.perceptual.files import (
 )
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS
 from hdbench.segmentation.segmenter import ADAPTERS
+from hdbench.streets.files import SPLITS
+from hdbench.streets.scene import draw_scene, scene_name
 
 Cli = Callable[..., Result]
 SHIPPED = "streets-perceptual-v1"

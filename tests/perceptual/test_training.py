@@ -21,14 +21,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.functional import pil_to_tensor
 
-from hdbench.bench import Bench, open_bench
 from hdbench.errors import UsageError
 from hdbench.perceptual.files import load_perceptual, read_perceptual_card
 from hdbench.perceptual.training import PerceptualTrainer, train_perceptual
 from hdbench.provenance import tensors_digest
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS
-from hdbench.workspace import Workspace
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
 
 Cli = Callable[..., Result]
 EVERY_STEP = replace(MACHINE, checkpoint_minutes=0)

@@ -16,12 +16,12 @@ from torch.nn import functional as F
 
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.scene import collate
-from hdbench.data.streets.scene import draw_scene
 from hdbench.library import Library
 from hdbench.networks.builder import conditioning
 from hdbench.networks.layers import ConditionConv2d, InstanceNorm2d
 from hdbench.runtime.devices import autocast
 from hdbench.schema.method import Pix2PixHD
+from hdbench.streets.scene import draw_scene
 
 SCENES = 24
 method = Library().method("ours-no-vgg")

@@ -29,12 +29,12 @@ from torch import Tensor, nn
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.layouts import SceneFiles, find_scenes
 from hdbench.data.loading import read_label
-from hdbench.data.streets.files import write_streets
 from hdbench.evaluation.confusion import confusion_matrix
-from hdbench.evaluation.passes import count_images
 from hdbench.library import Library
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
+from hdbench.segmentation.passes import count_images
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
+from hdbench.streets.files import write_streets
 
 WIDTH, HEIGHT, PAIRS = 2048, 1024, 20
 SPACE = LABEL_SPACES["cityscapes"]

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from hdbench.data.labels import LABEL_SPACES, VOID
-from hdbench.data.streets.scene import draw_scene
+from hdbench.streets.scene import draw_scene
 
 draw_scene(1, 0, 256, 128)
 first = 0.0

@@ -13,13 +13,13 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from hdbench.bench import Bench, open_bench
 from hdbench.library import Library
 from hdbench.study.design.trials import design
-from hdbench.study.packet import build as packet
+from hdbench.study.packet.build import build as packet
 from hdbench.study.packet.gathering import gather
 from hdbench.study.packet.verify import verify
-from hdbench.workspace import Workspace
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
 
 METHODS = ("ours", "pix2pix", "crn")
 SCENES, SIZE = 500, (64, 48)

@@ -21,11 +21,11 @@ from typing import Literal, TypeVar
 import torch
 
 from hdbench.data.scene import Batch, collate
-from hdbench.data.streets.scene import draw_scene
 from hdbench.library import Library
 from hdbench.networks.perceptual import PerceptualNetwork, vgg19
 from hdbench.runtime.devices import machine_facts
 from hdbench.schema.method import Pix2PixHD
+from hdbench.streets.scene import draw_scene
 from hdbench.training.loop import Pix2PixHDTrainer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))

@@ -13,12 +13,12 @@ from click.testing import Result
 from PIL import Image
 from playwright.sync_api import Page
 
-from hdbench.bench import Bench
 from hdbench.data.labels import LABEL_SPACES, VOID
 from hdbench.evaluation.confusion import scores_of
 from hdbench.reporting import gallery as drawing
 from hdbench.reporting.gallery import RIGHT, UNCOUNTED, WRONG, Drawing, Entry, write_gallery
-from hdbench.results import load_result
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.results import load_result
 
 Cli = Callable[..., Result]
 SPACE = LABEL_SPACES["camvid"]

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from playwright.sync_api import Dialog, Page
 
-from hdbench.bench import Bench
+from hdbench.workspace.bench import Bench
 
 Cli = Callable[..., Result]
 

@@ -12,6 +12,7 @@ from conftest import made_result
 from hdbench.errors import HdbenchError
 from hdbench.evaluation.agreement import Judgment, agreements
 from hdbench.evaluation.comparing import compare, compare_all
+from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import Intervals, intervals_of
 from hdbench.library import Library
 from hdbench.reporting.build import build_table
@@ -29,9 +30,8 @@ from hdbench.reporting.tables import (
     score_tables,
     with_rows,
 )
-from hdbench.results import Result
 from hdbench.schema.report import Row
-from hdbench.significance import Interval
+from hdbench.workspace.results import Result
 
 
 def result(method: str, accuracy: float, mean_iou: float | None, **choices: object) -> Result:

@@ -12,7 +12,6 @@ import torch
 import torchvision
 from torch import Tensor
 
-from hdbench.bench import Bench
 from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import Library
 from hdbench.runtime.devices import Machine
@@ -26,6 +25,7 @@ from hdbench.segmentation.training import (
     segmenter_identity,
     train_segmenter,
 )
+from hdbench.workspace.bench import Bench
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)

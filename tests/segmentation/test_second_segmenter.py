@@ -11,20 +11,20 @@ import segmentation_models_pytorch as smp
 import torch
 from click.testing import Result
 
-from hdbench.bench import Bench, open_bench
 from hdbench.cli.options import OWN_SEGMENTER, SECOND_SEGMENTER
 from hdbench.data.labels import VOID
 from hdbench.data.scene import Batch
-from hdbench.data.streets.files import SPLITS
-from hdbench.data.streets.scene import draw_scene
 from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import Library
-from hdbench.pipeline import evaluate, open_segmenter, train_judge
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN, SECOND, Benchmark
 from hdbench.segmentation.segmenter import load_segmenter, read_card
 from hdbench.segmentation.training import SegmenterTrainer, segmenter_identity, train_segmenter
-from hdbench.workspace import Workspace
+from hdbench.streets.files import SPLITS
+from hdbench.streets.scene import draw_scene
+from hdbench.workflows.evaluate import evaluate, open_segmenter, train_judge
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
 
 Cli = Callable[..., Result]
 CPU = torch.device("cpu")

@@ -11,7 +11,6 @@ import segmentation_models_pytorch as smp
 import torch
 from torch.nn import functional as F
 
-from hdbench.bench import Bench
 from hdbench.data.labels import LABEL_SPACES, VOID
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
@@ -30,6 +29,7 @@ from hdbench.segmentation.training import (
     train_segmenter,
 )
 from hdbench.training.objective import pixel_cross_entropy
+from hdbench.workspace.bench import Bench
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)

@@ -18,11 +18,11 @@ from packets import protocol_with, study_of
 from small_packet import csv_text, submission, write_packet
 
 import hdbench.study.packet.build as packets
-from hdbench.bench import Bench
 from hdbench.study.packet.build import Flags
 from hdbench.study.packet.files import PREVIEW_FILE
 from hdbench.study.packet.gathering import gather
 from hdbench.study.packet.verify import verify
+from hdbench.workspace.bench import Bench
 
 Cli = Callable[..., Result]
 PILOT = ("study", "build", "--study", "pilot", "--methods")

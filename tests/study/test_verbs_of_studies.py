@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result as Outcome
 from small_packet import csv_text, submission, write_own, write_packet
 
-from hdbench.results import Result, save_result
+from hdbench.workspace.results import Result, save_result
 
 Cli = Callable[..., Outcome]
 EVIL = "<img src=x onerror=alert(1)> $x_{"

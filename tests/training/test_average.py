@@ -13,14 +13,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hdbench.bench import Bench
 from hdbench.networks.builder import build_generator
-from hdbench.pipeline import train_method
 from hdbench.provenance import digest, tensors_digest
 from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.job import Job
 from hdbench.training.average import MovingAverage
 from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.workflows.evaluate import train_method
+from hdbench.workspace.bench import Bench
 
 
 def weights_after(steps: int) -> list[float]:

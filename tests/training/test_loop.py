@@ -17,11 +17,9 @@ import torch
 from conftest import hdbench_process, trainable, write_tiny
 from safetensors import safe_open
 
-from hdbench.bench import Bench, open_bench
 from hdbench.errors import CheckpointError, DataError, DivergedError, Interrupted, UsageError
 from hdbench.perceptual.files import read_perceptual_card
 from hdbench.perceptual.training import train_perceptual
-from hdbench.pipeline import train_method
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import Job
 from hdbench.runtime.metrics import read_metrics
@@ -29,7 +27,9 @@ from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training import loop
 from hdbench.training.loop import Pix2PixHDTrainer
-from hdbench.workspace import Workspace
+from hdbench.workflows.evaluate import train_method
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
 
 Start = Callable[..., subprocess.Popen[str]]
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=0)
@@ -367,7 +367,7 @@ def test_twenty_kills_do_not_change_the_weights(bench: Bench, tmp_path: Path) ->
     data = str(bench.workspace.data_root)
     # A server that has imported everything forks each child, so that 20 starts take seconds.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hdbench.pipeline", "conftest"])
+    context.set_forkserver_preload(["hdbench.workflows.evaluate", "conftest"])
 
     def start(root: Path, minutes: float = 60):
         arguments = (str(root), data, str(long), minutes)

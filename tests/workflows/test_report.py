@@ -17,13 +17,19 @@ import torch
 from conftest import MACHINE, constant_judge, trainable, write_perceptual, write_tiny
 from PIL import Image
 
-from hdbench.bench import Bench, open_bench
 from hdbench.errors import HdbenchError, LibraryError
-from hdbench.pipeline import evaluate, open_second, score_methods, stored_results, train_method
 from hdbench.schema.benchmark import SecondSegmenter
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.workflows.evaluate import (
+    evaluate,
+    open_second,
+    score_methods,
+    stored_results,
+    train_method,
+)
 from hdbench.workflows.report import report_on
-from hdbench.workspace import Workspace
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
 
 CPU = torch.device("cpu")
 ROAD, SKY = 3, 0  # train ids of CamVid

@@ -10,7 +10,7 @@ from hdbench.errors import UsageError
 from hdbench.evaluation.confusion import scores_of
 from hdbench.library import Library
 from hdbench.provenance import differing_fields
-from hdbench.results import load_result
+from hdbench.workspace.results import load_result
 
 
 def image_scores(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hdbench.significance import LEVEL, Interval
+from hdbench.evaluation.significance import LEVEL, Interval
 from hdbench.study.analysis.statistics import codes
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hdbench.significance import LEVEL, Interval
+from hdbench.evaluation.significance import LEVEL, Interval
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from hdbench.evaluation.significance import LEVEL, holm
 from hdbench.provenance import versions
-from hdbench.significance import LEVEL, holm
 from hdbench.study.analysis.ranking import bradley_terry, trend_over_time
 from hdbench.study.analysis.statistics import (
     Share,

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from hdbench.bench import Bench
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_scene
 from hdbench.data.scene import Scene
 from hdbench.errors import UsageError, suggestion
 from hdbench.schema.study import Region
+from hdbench.workspace.bench import Bench
 
 #: Left, top, right and bottom edge in pixels of the image; right and bottom are the first outside.
 Box = tuple[int, int, int, int]

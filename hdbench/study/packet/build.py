@@ -15,7 +15,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from hdbench.bench import Bench
 from hdbench.errors import DataError, HdbenchError, UsageError, counted, listing
 from hdbench.inert import neutralised
 from hdbench.provenance import canonical_json, differing_fields, digest, file_digest, versions
@@ -44,6 +43,7 @@ from hdbench.study.packet.rendering import (
     trial_rows,
 )
 from hdbench.study.packet.verify import require_sound
+from hdbench.workspace.bench import Bench
 
 #: More of a pair's scenes than this share with identical images make no comparison.
 _MOST_IDENTICAL = 0.01

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from hdbench.bench import Bench
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.errors import DataError, HdbenchError, LibraryError, UsageError, counted, listing
 from hdbench.schema.method import Oracle, Pix2PixHD
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.design.regions import Box, Skipped, largest_objects, require_regions
 from hdbench.study.design.trials import controls_needed
+from hdbench.workspace.bench import Bench
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import torch
 from PIL import ImageFilter
 from torch import Tensor
 
-from hdbench.bench import Bench
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_photograph, read_scene
 from hdbench.data.scene import resize_photograph
 from hdbench.data.sheets import png_bytes, to_pil
 from hdbench.errors import DataError
 from hdbench.provenance import derived_seed
+from hdbench.workspace.bench import Bench
 
 #: The standard deviation of the blur of checks, as a share of the image's width.
 _BLUR = 1 / 40

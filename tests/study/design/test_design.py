@@ -13,9 +13,9 @@ from packets import designed, named, protocol_with
 
 from hdbench.library import Library
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.design import trials as designs
 from hdbench.study.design.balance import balance
 from hdbench.study.design.trials import Trial, design_hash, pairs_of
+from hdbench.study.design.trials import trials as designs
 
 
 @st.composite

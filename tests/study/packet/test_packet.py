@@ -16,16 +16,16 @@ from conftest import add_images, save_pixels
 from packets import protocol_with, rows_of, study_of
 from PIL import Image
 
-from hdbench.bench import Bench, open_bench
 from hdbench.data.loading import read_photograph, read_scene
 from hdbench.data.scene import resize_photograph
 from hdbench.errors import DataError, HdbenchError, StorageError, UsageError
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.design.regions import largest_objects
-from hdbench.study.packet import build as packets
 from hdbench.study.packet.build import Built, Flags, build
+from hdbench.study.packet.build import build as packets
 from hdbench.study.packet.gathering import Material, gather
-from hdbench.workspace import Workspace
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
 
 Cli = Callable[..., Result]
 PILOT = ("study", "build", "--study", "pilot", "--methods", "alpha,beta")

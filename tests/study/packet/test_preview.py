@@ -10,7 +10,7 @@ from click.testing import Result
 from packets import study_of
 from playwright.sync_api import Dialog, Page
 
-from hdbench.bench import Bench
+from hdbench.workspace.bench import Bench
 
 Cli = Callable[..., Result]
 HTML = "<img src=x onerror=alert(1)>"

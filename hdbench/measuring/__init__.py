@@ -1,1 +1,0 @@
-"""Measures beyond segmentation scores, and galleries: of methods on a benchmark."""

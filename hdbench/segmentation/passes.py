@@ -1,0 +1,277 @@
+"""From images and label maps to matrices: each image decoded once, seen once for each view.
+
+Three stages overlap: threads decode ahead of the segmenter, and count behind it. Each holds as many
+images as there are threads, so that memory does not grow with the dataset.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from torch import Tensor
+
+from hdbench.data.labels import LabelSpace
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.loading import read_label, read_photograph, read_scene
+from hdbench.data.scene import edge_band, resize_nearest, resize_photograph
+from hdbench.errors import DataError, HdbenchError
+from hdbench.evaluation.confusion import Matrix, confusion_matrix
+from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.scoring import Labels, Scoring, SegmenterInput, parse_size
+from hdbench.segmentation.prediction import predict, require_fitting, seen_size
+from hdbench.segmentation.segmenter import Segmenter
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class View:
+    """What the segmenter sees and how large it answers: conventions that share it share a pass."""
+
+    policy: SegmenterInput
+    label_size: str
+    label_resize: str
+
+
+def view_of(scoring: Scoring) -> View:
+    """Return the view of a convention."""
+    return View(scoring.segmenter, scoring.labels.size, scoring.labels.resize)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One image's matrices."""
+
+    #: Its number among the scenes.
+    index: int
+    #: SHA-256 of the bytes that were decoded.
+    image: str
+    #: int64 (K+1) x K, one for each convention.
+    matrices: list[Matrix]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A scene's labels as one convention counts them."""
+
+    #: uint8 H x W train ids.
+    train_ids: Tensor
+    #: bool H x W: which pixels are counted; None where all are.
+    counted: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    index: int
+    image: str
+    #: uint8 3 x h x w for each view, as the segmenter sees it.
+    seen: list[Tensor]
+    #: For each convention.
+    truths: list[Truth]
+
+
+def count_images(
+    segmenter: Segmenter,
+    scenes: Sequence[SceneFiles],
+    images: Sequence[Path],
+    chosen: Sequence[int],
+    space: LabelSpace,
+    benchmark: Benchmark,
+    scorings: Sequence[Scoring],
+    *,
+    photographs: bool,
+    native: bool = False,
+    workers: int,
+) -> Generator[Counted]:
+    """Yield the matrices of images, in the order of ``chosen``; close it to end its threads.
+
+    Args:
+        segmenter: the judge.
+        scenes: the labels, N of them.
+        images: the image of each scene.
+        chosen: which of the N are counted.
+        space: what label ids mean.
+        benchmark: the size of images.
+        scorings: the conventions.
+        photographs: whether the images are the dataset's own, resized here.
+        native: leave photographs at their own size, which must be their label map's.
+        workers: threads that decode ahead and count behind; no number of them changes a matrix.
+
+    Raises:
+        DataError: an image or a label map is damaged or of another size.
+        UsageError: a label map's size asks the segmenter for another than it was trained at.
+    """
+    views: list[View] = []
+    for scoring in scorings:
+        if view_of(scoring) not in views:
+            views.append(view_of(scoring))
+    view_numbers = [views.index(view_of(scoring)) for scoring in scorings]
+    fitting: set[tuple[int, ...]] = set()
+
+    def decoded(n: int) -> _Decoded:
+        content = _content(images[n])
+        image = read_photograph(images[n], content)
+        truths, own_size = read_truths(scenes[n], space, [scoring.labels for scoring in scorings])
+        if not native:
+            image = at_benchmark_size(image, images[n], benchmark, photographs)
+        elif image.shape[-2:] != own_size:
+            raise DataError(
+                f"{images[n]}: {image.shape[2]}x{image.shape[1]}, its label map "
+                f"{scenes[n].label} is {own_size[1]}x{own_size[0]}; expected one size"
+            )
+        if own_size not in fitting:  # a dataset's label maps mostly share a size
+            for scoring in scorings:
+                require_fitting(segmenter, space, benchmark.size, scoring, own_size)
+            fitting.add(own_size)
+        seen = [as_seen(image, view.policy, benchmark, own_size) for view in views]
+        return _Decoded(n, hashlib.sha256(content).hexdigest(), seen, truths)
+
+    def judged(ones: Iterable[_Decoded]) -> Iterator[tuple[_Decoded, list[Tensor]]]:
+        for one in ones:
+            answers = []
+            for number, (view, image) in enumerate(zip(views, one.seen, strict=True)):
+                height, width = one.truths[view_numbers.index(number)].train_ids.shape
+                try:
+                    answers.append(predict(segmenter, image, height, width, view.policy))
+                except HdbenchError as error:
+                    raise type(error)(f"{images[one.index]}: {error}") from None
+            yield one, answers
+
+    def counted(pair: tuple[_Decoded, list[Tensor]]) -> Counted:
+        one, answers = pair
+        matrices = [
+            matrix_of(truth, answers[view_numbers[n]], len(space.scored))
+            for n, truth in enumerate(one.truths)
+        ]
+        return Counted(one.index, one.image, matrices)
+
+    ahead = overlapped(decoded, chosen, workers)
+    with contextlib.closing(ahead):
+        behind = overlapped(counted, judged(ahead), workers)
+        with contextlib.closing(behind):
+            yield from behind
+
+
+def overlapped(
+    function: Callable[[Item], Made], items: Iterable[Item], workers: int
+) -> Generator[Made]:
+    """Yield ``function`` of each item, in order, computed by threads while others are consumed.
+
+    At most ``workers + 1`` of them are under way or wait; with 0 workers, each is computed when it
+    is asked for.
+    """
+    if workers == 0:
+        yield from map(function, items)
+        return
+    pending: collections.deque[Future[Made]] = collections.deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def prepared_image(path: Path, benchmark: Benchmark, photograph: bool) -> Tensor:
+    """Return an image as uint8 3 x H x W at the benchmark's size.
+
+    Raises:
+        DataError: the file is damaged, or a method's image has another size.
+    """
+    return at_benchmark_size(read_photograph(path), path, benchmark, photograph)
+
+
+def at_benchmark_size(image: Tensor, path: Path, benchmark: Benchmark, photograph: bool) -> Tensor:
+    """Return a uint8 3 x h x w image at the benchmark's size.
+
+    Photographs are resized; a method's images must have the size already.
+
+    Raises:
+        DataError: they have another.
+    """
+    size = benchmark.size
+    if photograph:
+        return resize_photograph(image, size.height, size.width)
+    if image.shape[-2:] != (size.height, size.width):
+        raise DataError(
+            f"{path}: {image.shape[2]}x{image.shape[1]}; "
+            f"benchmark '{benchmark.name}' scores images of {size.width}x{size.height}"
+        )
+    return image
+
+
+def as_seen(
+    image: Tensor, policy: SegmenterInput, benchmark: Benchmark, native: tuple[int, int]
+) -> Tensor:
+    """Return a uint8 3 x H x W image of the benchmark's size as the segmenter sees it at scale 1.
+
+    Args:
+        image: the image.
+        policy: the convention's.
+        benchmark: its size.
+        native: height and width of the scene's label map on disk.
+    """
+    height, width = seen_size(policy, benchmark.size, native)
+    return resize_photograph(image, height, width, policy.image_resize)
+
+
+def read_truths(
+    files: SceneFiles, space: LabelSpace, conventions: Sequence[Labels]
+) -> tuple[list[Truth], tuple[int, int]]:
+    """Return a scene's labels as each convention counts them, and the size of its map on disk.
+
+    Args:
+        files: the scene; its instance map is read only if a convention asks for edges.
+        space: what label ids mean.
+        conventions: the ground truth of each.
+
+    Raises:
+        DataError: a map is damaged, or their sizes differ.
+    """
+    if any(labels.edge_band for labels in conventions):
+        scene = read_scene(files, space, photograph=False)
+        label, regions = scene.label, scene.regions
+    else:
+        label = regions = read_label(files.label, space)
+    train_ids = space.to_train_ids(label)
+    truths = []
+    for labels in conventions:
+        size = train_ids.shape if labels.size == "native" else parse_size(labels.size)
+        band = None
+        if labels.edge_band:
+            band = edge_band(_at(regions, *size), labels.edge_band)
+        truths.append(Truth(_at(train_ids, *size), band))
+    height, width = label.shape
+    return truths, (height, width)
+
+
+def matrix_of(truth: Truth, answer: Tensor, classes: int) -> Matrix:
+    """Return int64 (K+1) x K: one image's matrix, from uint8 H x W train ids of the answer."""
+    if truth.counted is None:
+        return confusion_matrix(truth.train_ids.numpy(), answer.numpy(), classes)
+    counted = truth.counted
+    return confusion_matrix(truth.train_ids[counted].numpy(), answer[counted].numpy(), classes)
+
+
+def _at(ids: Tensor, height: int, width: int) -> Tensor:
+    return ids if ids.shape == (height, width) else resize_nearest(ids, height, width)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None

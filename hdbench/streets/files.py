@@ -1,0 +1,163 @@
+"""Streets as files: the built-in scenes in Cityscapes' official layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.scene import Scene
+from hdbench.data.sheets import encode_png, png_bytes
+from hdbench.errors import DataError, UsageError, suggestion
+from hdbench.schema.streets import require_streets_size
+from hdbench.storage import write_atomically
+from hdbench.streets.scene import VERSION, draw_scene, scene_name
+
+MARKER_FILE = "streets.json"
+
+
+@dataclass(frozen=True)
+class StreetsSplit:
+    """One split of Streets."""
+
+    #: All of its scenes are drawn from this seed.
+    seed: int
+    #: Number of its scenes.
+    scenes: int
+
+
+SPLITS = {
+    "train": StreetsSplit(seed=1, scenes=600),
+    "val": StreetsSplit(seed=2, scenes=100),
+    "judge": StreetsSplit(seed=3, scenes=3000),  # what the segmenters that ship learnt from
+    "perceptual": StreetsSplit(seed=4, scenes=1000),  # what the perceptual network learnt from
+}
+
+
+def folder_name(width: int, height: int) -> str:
+    """Return the name of a folder of Streets, which says version and size."""
+    return f"streets-v{VERSION}-{width}x{height}"
+
+
+def require_drawable(splits: Iterable[str], count: int | None, width: int, height: int) -> None:
+    """Check that scenes of some splits can be drawn, before any file is written.
+
+    Args:
+        splits: names in ``SPLITS``.
+        count: how many scenes of each, or None for all.
+        width: of the scenes, in pixels.
+        height: of the scenes, in pixels.
+
+    Raises:
+        UsageError: there is no such split, it has fewer scenes, or none can have this size.
+    """
+    try:
+        require_streets_size(width, height)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    for split in splits:
+        if split not in SPLITS:
+            raise UsageError(f"Streets has no split '{split}'{suggestion(split, SPLITS)}")
+        most = SPLITS[split].scenes
+        if count is not None and count > most:
+            raise UsageError(f"Streets' split '{split}' has {most} scenes; {count} are asked for")
+
+
+def write_streets(root: Path, split: str, count: int | None, width: int, height: int) -> int:
+    """Draw the first scenes of a split into files, those that are missing, and return their number.
+
+    Each file is whole or not there, and a scene that an earlier call left half done is completed,
+    so a call that was stopped, however it was, is repeated and goes on.
+
+    Args:
+        root: the dataset's folder; made if it does not exist.
+        split: a name in ``SPLITS``.
+        count: how many scenes, or None for all of the split.
+        width: of the scenes, in pixels; twice the height.
+        height: of the scenes, in pixels, at least 32.
+
+    Raises:
+        UsageError: there is no such split, it has fewer scenes, or none can have this size.
+        DataError: the folder holds something else, or Streets of another version or size.
+        StorageError: a file cannot be written.
+    """
+    require_drawable([split], count, width, height)
+    spec = SPLITS[split]
+    count = spec.scenes if count is None else count
+    _claim(root, width, height)
+    files = [_files(root, split, index) for index in range(spec.scenes)]
+    found = [sum(path.is_file() for path in paths) for paths in files]
+    missing = [
+        index
+        for index, number in enumerate(found)
+        if number < len(files[index]) and (index < count or number > 0)
+    ]
+    title = f"drawing streets/{split}"
+    for index in tqdm(missing, desc=title, unit="scene", disable=not missing):
+        contents = _contents(draw_scene(spec.seed, index, width, height))
+        for path, content in zip(files[index], contents, strict=True):
+            if not path.is_file():
+                write_atomically(path, content)
+    return count
+
+
+def _claim(root: Path, width: int, height: int) -> None:
+    """Mark a new or empty folder as Streets of this version and size, or check its marker."""
+    marker = root / MARKER_FILE
+    ours = {"version": VERSION, "width": width, "height": height}
+    if not root.exists() or (root.is_dir() and not any(_visible(root))):
+        write_atomically(marker, (json.dumps(ours) + "\n").encode())
+        return
+    if not marker.is_file():
+        raise DataError(
+            f"{root}: holds something else than Streets (there is no {MARKER_FILE}); "
+            "choose a new or empty folder"
+        )
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        theirs = "version {version} at {width}x{height}".format(**found)
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{marker}: not readable; delete {root}, and its scenes are drawn anew"
+        ) from None
+    if found != ours:
+        raise DataError(
+            f"{root}: holds Streets {theirs}, not version {VERSION} at {width}x{height}; "
+            "choose another folder, or delete this one"
+        )
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _files(root: Path, split: str, index: int) -> list[Path]:
+    """Return where photograph, label, instance and colour map of a scene lie.
+
+    The split's seed stands where Cityscapes has the sequence, so no name is in two splits.
+    """
+    stem = scene_name(SPLITS[split].seed, index)
+    images, maps = (root / folder / split / "streets" for folder in ("leftImg8bit", "gtFine"))
+    kinds = ("labelIds", "instanceIds", "color")
+    return [
+        images / f"{stem}_leftImg8bit.png",
+        *(maps / f"{stem}_gtFine_{kind}.png" for kind in kinds),
+    ]
+
+
+def _contents(scene: Scene) -> list[bytes]:
+    """Return the contents of a scene's files, in the order of ``_files``."""
+    assert scene.image is not None
+    assert scene.instance is not None
+    return [
+        png_bytes(scene.image),
+        encode_png(Image.fromarray(scene.label.numpy())),
+        encode_png(Image.fromarray(scene.instance.numpy().astype(np.uint16))),
+        png_bytes(LABEL_SPACES["cityscapes"].paint(scene.label)),
+    ]

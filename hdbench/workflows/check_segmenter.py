@@ -1,0 +1,167 @@
+"""Whether a segmenter can be trusted to judge: oracle, declared scores, and two controls."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.sheets import png_bytes
+from hdbench.errors import HdbenchError, listing
+from hdbench.segmentation.segmenter import Segmenter
+from hdbench.storage import write_atomically
+from hdbench.workflows.oracle_gate import obstacle, oracle_gate
+from hdbench.workflows.scoring import measured
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.results import Result
+
+#: Shares of the oracle's mean IoU that images of something else may reach; hdbench's own choice.
+#: On CamVid under a PSPNet noise reaches 3 %, and another scene 47 %, as sky and road lie alike.
+LIMITS = {"noise": 0.3, "another scene": 0.8}
+_SCORES = ("mean_iou", "pixel_accuracy")
+_SCENES = 50  # enough for controls that are far below
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a segmenter made of the benchmark's photographs."""
+
+    oracle: Result
+    #: Noise, and photographs of other scenes, against the labels of some of the scenes.
+    controls: dict[str, Result]
+    #: The oracle's score on the controls' scenes.
+    reference: Result
+    #: What the segmenter's card declares, or None where that does not bind here.
+    declared: dict[str, Any] | None
+    #: Why it does not (``obstacle``), or None where it does.
+    no_gate: str | None
+    #: What its authors declare elsewhere, or None.
+    published: dict[str, Any] | None
+    #: Why it is not to be trusted; empty if nothing speaks against it.
+    problems: list[str]
+
+
+def inspect_segmenter(bench: Bench, segmenter: Segmenter) -> Inspection:
+    """Run a segmenter over a benchmark's photographs, over noise, and over other scenes' ones.
+
+    Everything is computed anew, on the path of every score.
+
+    Raises:
+        DataError: a photograph or label map is missing or damaged.
+        UsageError: the segmenter judges another label space or size.
+    """
+    scenes, images = bench.test_scenes, bench.photographs
+    oracle = measured(bench, segmenter, "oracle", scenes, images)
+    card = segmenter.card
+    no_gate = obstacle(bench, oracle, card)
+    declared = card.oracle if no_gate is None else None
+    problems = []
+    try:
+        oracle_gate(bench, oracle, segmenter)
+    except HdbenchError as error:
+        problems.append(str(error))
+    chosen = np.unique(np.linspace(0, len(scenes) - 1, min(_SCENES, len(scenes))).round())
+    shown = [int(n) for n in chosen]
+    reference, controls = _controls(bench, segmenter, scenes, images, shown)
+    for name, control in controls.items():
+        reached, limit = control.scores["mean_iou"] or 0.0, reference.scores["mean_iou"] or 0.0
+        if reached > LIMITS[name] * limit:
+            problems.append(
+                f"{name} scores a mean IoU of {reached:.4f}, the photographs of the same scenes "
+                f"{limit:.4f}; more than {LIMITS[name]:.0%} of it, so the segmenter hardly looks "
+                "at the images"
+            )
+    return Inspection(oracle, controls, reference, declared, no_gate, card.published, problems)
+
+
+def _controls(
+    bench: Bench,
+    segmenter: Segmenter,
+    scenes: Sequence[SceneFiles],
+    images: Sequence[Path],
+    shown: Sequence[int],
+) -> tuple[Result, dict[str, Result]]:
+    """Return the oracle's result on some scenes, and the controls' by name."""
+    some = [scenes[n] for n in shown]
+    reference = measured(bench, segmenter, "oracle", some, [images[n] for n in shown])
+    controls: dict[str, Result] = {}
+    with tempfile.TemporaryDirectory(prefix="hdbench-") as folder:
+        if segmenter.card.architecture != "predictions":  # nobody predicted noise elsewhere
+            noise = [Path(folder) / f"{n}.png" for n in shown]
+            random = torch.Generator().manual_seed(0)
+            size = (3, bench.benchmark.size.height, bench.benchmark.size.width)
+            for path in noise:
+                pixels = torch.randint(0, 256, size, dtype=torch.uint8, generator=random)
+                write_atomically(path, png_bytes(pixels))
+            controls["noise"] = measured(bench, segmenter, "noise", some, noise)
+    if len(scenes) > 1:  # half the split away, so not the next frame of the same drive
+        others = [images[(n + max(1, len(scenes) // 2)) % len(scenes)] for n in shown]
+        controls["another scene"] = measured(bench, segmenter, "another scene", some, others)
+    return reference, controls
+
+
+def require_sound(inspection: Inspection) -> None:
+    """Check that nothing speaks against a segmenter.
+
+    Raises:
+        HdbenchError: something does; all of it is listed.
+    """
+    if inspection.problems:
+        raise HdbenchError(
+            f"this segmenter cannot be trusted here:\n{listing(inspection.problems)}"
+        )
+
+
+def as_record(inspection: Inspection) -> dict[str, Any]:
+    """Return an inspection as JSON values."""
+    return {
+        "oracle": inspection.oracle.scores,
+        "declared": inspection.declared,
+        "no_gate": inspection.no_gate,
+        "published": inspection.published,
+        "controls": {
+            name: {key: control.scores[key] for key in ("pixel_accuracy", "mean_iou")}
+            for name, control in inspection.controls.items()
+        },
+        "problems": inspection.problems,
+    }
+
+
+def lines(inspection: Inspection) -> list[str]:
+    """Return an inspection as lines of text: classes, totals, controls."""
+    oracle, declared = inspection.oracle.scores, inspection.declared or {}
+    classes: dict[str, float | None] = declared.get("class_iou") or {}
+    rows = [
+        (f"IoU {name}", value, classes.get(name)) for name, value in oracle["class_iou"].items()
+    ]
+    rows += [
+        (title, oracle[name], declared.get(name))
+        for title, name in (("mean IoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy"))
+    ]
+    width = max(len(title) for title, _, _ in rows)
+    found = [f"{'photographs':{width}}  measured  declared"]
+    found += [
+        f"{title:{width}}  {_cell(here):>8}  {_cell(there):>8}" for title, here, there in rows
+    ]
+    found += ["", f"{'controls':{width}}  mean IoU  pixel accuracy"]
+    results = {"the photographs": inspection.reference, **inspection.controls}
+    for title, result in results.items():
+        scores = result.scores
+        accuracy = _cell(scores["pixel_accuracy"])
+        found.append(f"{title:{width}}  {_cell(scores['mean_iou']):>8}  {accuracy:>14}")
+    if inspection.published:
+        facts = inspection.published
+        numbers = ", ".join(f"{key} {facts[key]}" for key in _SCORES if key in facts)
+        where = "{}x{}".format(*facts["size"])
+        found += ["", f"its authors declare {numbers} at {where} ({facts['how']})"]
+    return found
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

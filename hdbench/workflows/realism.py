@@ -1,0 +1,242 @@
+"""FID, KID and LPIPS of methods beside the floors; the diversity of styles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.loading import photograph_digest
+from hdbench.data.matching import match_names
+from hdbench.errors import DataError, UsageError, counted, listing
+from hdbench.evaluation.realism import (
+    FEATURES,
+    KID_SUBSETS,
+    frechet_distance,
+    inception_features,
+    kernel_distance,
+    load_inception,
+    load_lpips,
+    lpips_distance,
+    lpips_diversity,
+)
+from hdbench.provenance import digest, file_digest, versions
+from hdbench.schema.method import Oracle
+from hdbench.segmentation.passes import prepared_image
+from hdbench.workflows.subjects import known_measure, with_others
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.imports import scenes_of
+from hdbench.workspace.measures import Measure, images_digest, measure_path, save_measure
+from hdbench.workspace.runs import seed_of, synthesize_method
+
+
+def measure_realism(
+    bench: Bench,
+    methods: Sequence[str],
+    seed: int,
+    *,
+    inception: Path | None,
+    lpips: Path | None,
+    reference: str,
+    device: torch.device,
+) -> list[Measure]:
+    """Measure methods and floors against photographs, and store it.
+
+    Images and photographs are at the benchmark's size. The oracle would be compared with itself,
+    so it has no row. A measure whose choices and images have not changed is not computed again.
+
+    Args:
+        bench: the benchmark.
+        methods: names or paths of methods; images that are missing are synthesized.
+        seed: the runs' seed.
+        inception: torch-fidelity's Inception weights for FID and KID, or None to leave them out.
+        lpips: torchvision's AlexNet weights for LPIPS to each scene's own photograph, or None.
+        reference: the photographs that FID and KID compare with: ``test`` or ``train``.
+        device: where networks compute.
+
+    Returns:
+        The measures, methods first.
+
+    Raises:
+        UsageError: no weights are given, there are too few images, or the oracle is asked for.
+        CheckpointError: a weights file is missing or another, or a method is not trained.
+    """
+    if inception is None and lpips is None:
+        raise UsageError(
+            "neither --inception-weights (FID, KID) nor --lpips-weights (LPIPS) is given, and "
+            "nothing is downloaded.\nNext: 'hdbench measure realism --help' names both files"
+        )
+    chosen = list(with_others(bench, methods).values())
+    if any(isinstance(method, Oracle) for method in chosen):
+        raise UsageError("the oracle's images are the photographs: all distances would be 0")
+    bench = scenes_of(bench, chosen)
+    judge = _Judge(bench, inception, lpips, reference, device)
+    measures: list[Measure] = []
+    for method in chosen:
+        its_seed = seed_of(method, seed)
+        images = synthesize_method(bench, method, its_seed, device)
+        hashes = images_digest(bench.file_digests.of(images))
+        path = measure_path(bench, "realism", method.name, its_seed)
+        known = known_measure(path)
+        if known is None or known.choices != judge.choices or known.images != hashes:
+            scores, distances = judge.compare(images, method.name)
+            known = Measure(
+                kind="realism",
+                method=method.name,
+                benchmark=bench.benchmark.name,
+                seed=its_seed,
+                choices=judge.choices,
+                images=hashes,
+                scores=scores,
+                per_image=distances,
+                provenance={"versions": versions(), "device": str(device)},
+            )
+            save_measure(path, known)
+        measures.append(known)
+    return measures
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Networks and photographs that images are compared with; read when they are needed."""
+
+    bench: Bench
+    inception: Path | None
+    lpips: Path | None
+    reference: str
+    device: torch.device
+
+    @cached_property
+    def choices(self) -> dict[str, Any]:
+        """Every choice that changes a number, networks and photographs included."""
+        benchmark = self.bench.benchmark
+        chosen: dict[str, Any] = {
+            "kind": "realism",
+            "dataset": benchmark.data.layout,
+            "scenes": digest([entry.name for entry in self.bench.test_scenes]),
+            "images": len(self.bench.test_scenes),
+            "image_size": [benchmark.size.width, benchmark.size.height],
+            "photograph_resize": "bicubic, antialias, 8 bit",
+        }
+        if self.inception is not None:
+            chosen["inception"] = {
+                "network": "torch-fidelity inception-v3-compat",
+                "weights": file_digest(self.inception),
+                "features": FEATURES,
+                "reference": getattr(benchmark.data, self.reference),
+                "reference_images": len(self._compared),
+                "reference_photographs": self._digest(self._compared),
+                "kid": f"cubic kernel, unbiased, {KID_SUBSETS} subsets of at most half",
+            }
+        if self.lpips is not None:
+            chosen["lpips"] = {
+                "network": "lpips 0.1, alex",
+                "weights": file_digest(self.lpips),
+                "photographs": self._digest(self.bench.test_scenes),
+            }
+        return chosen
+
+    def compare(self, images: Sequence[Path], title: str) -> tuple[dict[str, Any], list[float]]:
+        """Return the scores of images, and the LPIPS distance of each if it was asked for."""
+        scores: dict[str, Any] = {"images": len(images)}
+        distances: list[float] = []
+        if self.inception is not None:
+            features = self._features(self._read(images), len(images), title)
+            scores |= {
+                "reference_images": len(self._compared),
+                "fid": frechet_distance(features, self._reference_features),
+                **kernel_distance(features, self._reference_features),
+            }
+        if self.lpips is not None:
+            pairs = zip(self._read(images), self._photographs(self.bench.test_scenes), strict=True)
+            distances = [lpips_distance(self._lpips, *pair, self.device) for pair in pairs]
+            scores["lpips"] = sum(distances) / len(distances)
+        return scores, distances
+
+    @cached_property
+    def _compared(self) -> list[SceneFiles]:
+        return self.bench.test_scenes if self.reference == "test" else self.bench.train_scenes
+
+    @cached_property
+    def _extractor(self) -> nn.Module:
+        assert self.inception is not None
+        return load_inception(self.inception, self.device)
+
+    @cached_property
+    def _lpips(self) -> nn.Module:
+        assert self.lpips is not None
+        return load_lpips(self.lpips, self.device)
+
+    @cached_property
+    def _reference_features(self) -> Tensor:
+        photographs = self._photographs(self._compared)
+        return self._features(photographs, len(self._compared), "photographs")
+
+    def _features(self, images: Iterator[Tensor], count: int, title: str) -> Tensor:
+        return inception_features(self._extractor, images, count, self.device, title)
+
+    def _read(self, images: Sequence[Path]) -> Iterator[Tensor]:
+        return (prepared_image(path, self.bench.benchmark, photograph=False) for path in images)
+
+    def _photographs(self, scenes: Sequence[SceneFiles]) -> Iterator[Tensor]:
+        benchmark = self.bench.benchmark
+        return (prepared_image(entry.image, benchmark, photograph=True) for entry in scenes)
+
+    def _digest(self, scenes: Sequence[SceneFiles]) -> str:
+        paths = [entry.image for entry in scenes]
+        return digest(self.bench.file_digests.of(paths, photograph_digest))
+
+
+def measure_diversity(
+    bench: Bench, folders: Sequence[Path], lpips: Path, device: torch.device
+) -> dict[str, Any]:
+    """Return the LPIPS diversity of several folders of images of the same scenes.
+
+    The mean over test scenes of the mean distance between all pairs of a scene's images (Zhu et
+    al., "Toward multimodal image-to-image translation", NeurIPS 2017).
+
+    Args:
+        bench: whose test scenes the images are of, at its size.
+        folders: at least two, each with one image of every scene, named like imported ones.
+        lpips: torchvision's AlexNet weights.
+        device: where the network computes.
+
+    Raises:
+        UsageError: fewer than two folders, or no such folder.
+        DataError: a scene has no image in a folder or several, or an image has another size.
+    """
+    if len(folders) < 2:
+        raise UsageError("diversity is between images of one scene; give at least two folders")
+    names = [entry.name for entry in bench.test_scenes]
+    found: list[dict[str, Path]] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder")
+        matching = match_names(folder, names)
+        lacking = [name for name in names if name not in matching.files]
+        if lacking:
+            raise DataError(
+                f"{folder}: {len(lacking)} of {counted(len(names), 'scene')} have no image, or "
+                f"several:\n{listing(lacking)}"
+            )
+        found.append(matching.files)
+    network = load_lpips(lpips, device)
+    styles = (
+        [prepared_image(files[name], bench.benchmark, photograph=False) for files in found]
+        for name in names
+    )
+    distances = list(lpips_diversity(network, styles, device))
+    return {
+        "lpips_diversity": sum(distances) / len(distances),
+        "scenes": len(names),
+        "styles": len(folders),
+        "network": "lpips 0.1, alex",
+        "weights": file_digest(lpips),
+        "per_scene": dict(zip(names, distances, strict=True)),
+    }

@@ -1,0 +1,112 @@
+"""Synthesized images as training data: a segmenter learns from them and is scored on real ones.
+
+The paper's introduction names this use. The same recipe also learns from the photographs, at the
+same size, so that the two numbers differ by the images alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hdbench.data.loading import ids_digest, photograph_digest
+from hdbench.errors import UsageError
+from hdbench.runtime.devices import Machine
+from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
+from hdbench.segmentation.segmenter import load_segmenter
+from hdbench.segmentation.training import Lessons, train_segmenter
+from hdbench.workflows.scoring import score_photographs
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.results import ORACLE, Result
+from hdbench.workspace.runs import synthesize_method
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A segmenter that learnt from a method's images."""
+
+    #: The method; ``oracle`` for the photographs.
+    method: str
+    folder: Path
+    #: Its score on the real photographs of the test split.
+    result: Result
+
+
+def train_on(
+    bench: Bench,
+    method: Method,
+    seed: int,
+    machine: Machine,
+    restart: bool = False,
+    encoder_weights: Path | None = None,
+) -> list[Taught]:
+    """Train the benchmark's segmenter on the photographs and on a method's images, and score both.
+
+    Both learn from the training split of methods with its real label maps, at the benchmark's size,
+    by the recipe of ``[segmenter]`` with seed 0. What is trained already is not trained again.
+
+    Args:
+        bench: the benchmark.
+        method: its training images are synthesized where they are missing.
+        seed: of the method's run.
+        machine: device, decoding workers, time between checkpoints.
+        restart: move the method's segmenter aside first.
+        encoder_weights: torchvision's file, where the recipe starts from ImageNet weights.
+
+    Returns:
+        The segmenter of the photographs, then the method's unless it is the oracle itself.
+
+    Raises:
+        UsageError: the method cannot make images of the training split.
+        CheckpointError: its run is not trained to its end, or a folder holds another job.
+        Interrupted: the user stopped it; everything is saved.
+    """
+    _require_images_of_its_own(method)
+    if isinstance(method, Pix2PixHD):  # before minutes are spent on the photographs
+        synthesize_method(bench, method, seed, machine.device, training=True)
+    oracle = bench.library.method(ORACLE)
+    chosen = [(oracle, 0), (method, seed)] if method.name != ORACLE else [(method, 0)]
+    taught = []
+    for one, its_seed in chosen:
+        lessons = lessons_of(bench, one, its_seed, machine)
+        folder = bench.segmenter_folder().parent / f"on-{one.name}" / f"seed{its_seed}"
+        anew = restart and one.name == method.name
+        recipe = bench.benchmark.segmenter.model_copy(update={"split": bench.benchmark.data.train})
+        benchmark = bench.benchmark.with_recipe(recipe)
+        train_segmenter(benchmark, 0, lessons, folder, machine, anew, encoder_weights)
+        segmenter = load_segmenter(folder, machine.device)
+        taught.append(Taught(one.name, folder, score_photographs(bench, segmenter)))
+    return taught
+
+
+def lessons_of(bench: Bench, method: Method, seed: int, machine: Machine) -> Lessons:
+    """Return a method's images of the training split with the real label maps."""
+    paths = synthesize_method(bench, method, seed, machine.device, training=True)
+    files = [
+        replace(entry, image=path, instance=None)
+        for entry, path in zip(bench.train_scenes, paths, strict=True)
+    ]
+    images = bench.file_digests.of(paths, photograph_digest)
+    labels = bench.file_digests.of((entry.label for entry in files), ids_digest)
+    names = [entry.name for entry in files]
+    data = [list(row) for row in zip(names, images, labels, strict=True)]
+    split = f"{bench.benchmark.name}/{bench.benchmark.data.train}"
+    return Lessons(files, data, f"{split} as '{method.name}' shows it", {"method": method.name})
+
+
+def _require_images_of_its_own(method: Method) -> None:
+    """Check that a method makes images of the training split that are not copies of it."""
+    if isinstance(method, Oracle) and method.size == "native":
+        raise UsageError(
+            f"--on {method.name}: segmenters learn at the benchmark's size; use --on {ORACLE}"
+        )
+    if isinstance(method, Floor) and method.floor != "mean-colour":
+        raise UsageError(
+            f"--on {method.name}: this floor puts the training split's own photographs together, "
+            "so on that split it returns them unchanged; use --on oracle"
+        )
+    if not isinstance(method, Oracle | Floor | Pix2PixHD):
+        raise UsageError(
+            f"--on {method.name}: only its images of the test split are here, and no segmenter "
+            "learns from those; use a method that hdbench trains, or oracle"
+        )

@@ -1,0 +1,184 @@
+"""What was imported, as the workspace remembers it, and the images of each scene."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hdbench.data.loading import photograph_digest
+from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
+from hdbench.provenance import digest
+from hdbench.schema.method import Images, Method
+from hdbench.synthesis import image_paths
+from hdbench.workspace.bench import Bench
+
+#: What a run's folder says about images that were imported.
+MANIFEST_FILE = "import.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ImportedImage:
+    """One image and where it comes from."""
+
+    scene: str
+    #: The file's path below the folder that it was imported from.
+    source: str
+    #: SHA-256 of that file's bytes.
+    file: str
+    #: SHA-256 of the decoded pixels (``photograph_digest``).
+    pixels: str
+    format: str
+    #: Whether the format loses something.
+    lossy: bool
+
+
+@dataclass(frozen=True)
+class Import:
+    """The images of one method for one benchmark: what ``import.json`` says."""
+
+    method: str
+    benchmark: str
+    split: str
+    #: Width and height in pixels.
+    size: list[int]
+    #: The folder and template that were given.
+    source: str
+    template: str | None
+    #: How many scenes the split has; with fewer images, only their scenes are scored.
+    scenes_of_split: int
+    images: list[ImportedImage]
+    #: What was noticed and not refused.
+    warnings: list[str]
+
+    @property
+    def subset(self) -> bool:
+        """Whether some scenes of the split have no image."""
+        return len(self.images) < self.scenes_of_split
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the scores depend on: each scene's pixels."""
+        pixels = [[image.scene, image.pixels] for image in self.images]
+        return {"kind": "images", "version": 1, "images": digest(pixels)}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a result records beside its fingerprint."""
+        return {
+            "formats": dict(Counter(image.format for image in self.images)),
+            "lossy": sum(image.lossy for image in self.images),
+            "scenes": len(self.images),
+            "scenes_of_split": self.scenes_of_split,
+            "warnings": self.warnings,
+        }
+
+
+def load_import(bench: Bench, method: Images) -> Import:
+    """Return what was imported as a method for a benchmark.
+
+    Raises:
+        CheckpointError: nothing was, or its record is damaged or of another size.
+    """
+    path = bench.run_folder(method.name, 0) / MANIFEST_FILE
+    command = f"'hdbench import-images {method.name} PATH'"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path.parent}: '{method.name}' has no images for '{bench.benchmark.name}' yet.\n"
+            f"Next: {command}"
+        )
+    try:
+        record = read_record(path)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: not readable ({error}).\nNext: {command} --restart"
+        ) from None
+    size = [bench.benchmark.size.width, bench.benchmark.size.height]
+    if record.size != size:
+        raise CheckpointError(
+            "{}: images of {}x{}, ".format(path, *record.size)
+            + "benchmark '{}' is of {}x{} now.\n".format(bench.benchmark.name, *size)
+            + f"Next: {command} --restart"
+        )
+    return record
+
+
+def scenes_of(bench: Bench, methods: Sequence[Method]) -> Bench:
+    """Return the benchmark with the scenes that all of the methods have images of.
+
+    Only methods that were imported with ``allow_subset`` narrow it; everything that is scored
+    beside them, oracle and floors included, is scored on the same scenes.
+
+    Raises:
+        CheckpointError: a method's images were never imported.
+        UsageError: two methods have images of different parts of the split.
+    """
+    records = [load_import(bench, method) for method in methods if isinstance(method, Images)]
+    subsets = {
+        record.method: tuple(image.scene for image in record.images)
+        for record in records
+        if record.subset
+    }
+    if len(set(subsets.values())) > 1:
+        counts = ", ".join(f"'{name}' {len(scenes)}" for name, scenes in subsets.items())
+        raise UsageError(
+            f"these methods have images of different scenes ({counts}), so their scores cannot "
+            "stand in one table; evaluate them one by one"
+        )
+    subset = next(iter(subsets.values()), bench.subset)
+    return bench if subset == bench.subset else replace(bench, subset=subset)
+
+
+def imported_paths(bench: Bench, method: Images) -> list[Path]:
+    """Return the imported image of each test scene, its pixels checked against the record.
+
+    Raises:
+        CheckpointError: as ``load_import``.
+        DataError: images are missing, or are not those that were imported.
+    """
+    record = load_import(bench, method)
+    expected = {image.scene: image.pixels for image in record.images}
+    again = f"Next: 'hdbench import-images {method.name} PATH --restart'"
+    scenes = bench.test_scenes
+    paths = image_paths(bench.image_folder(method.name, 0), scenes)
+    lost = [
+        entry.name
+        for entry, path in zip(scenes, paths, strict=True)
+        if entry.name not in expected or not path.is_file()
+    ]
+    if lost:
+        raise DataError(
+            f"'{method.name}' has no images of {len(lost)} of {counted(len(scenes), 'scene')} of "
+            f"'{bench.benchmark.name}':\n{listing(lost)}\n{again}"
+        )
+    found = bench.file_digests.of(paths, photograph_digest)
+    changed = [
+        str(path)
+        for entry, path, pixels in zip(scenes, paths, found, strict=True)
+        if expected[entry.name] != pixels
+    ]
+    if changed:
+        raise DataError(
+            f"{counted(len(changed), 'image')} of '{method.name}' changed after the import:\n"
+            f"{listing(changed)}\n{again}"
+        )
+    return paths
+
+
+def image_facts(bench: Bench, method: str, seed: int) -> dict[str, Any]:
+    """Return what a method's result records about its image files; nothing if hdbench made them."""
+    path = bench.run_folder(method, seed) / MANIFEST_FILE
+    return {"imported": read_record(path).facts} if path.is_file() else {}
+
+
+def read_record(path: Path) -> Import:
+    """Return what a manifest says; raises OSError, ValueError, TypeError or KeyError if damaged."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record.pop("schema") != SCHEMA:
+        raise ValueError("of another version of hdbench")
+    images = [ImportedImage(**image) for image in record.pop("images")]
+    return Import(images=images, **record)

@@ -1,0 +1,235 @@
+"""A method's run on a benchmark: what its images depend on, whether it is trained, its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from hdbench.data.layouts import SceneFiles
+from hdbench.errors import CheckpointError
+from hdbench.library import GENERATORS, Library
+from hdbench.perceptual.choice import perceptual_of
+from hdbench.provenance import digest
+from hdbench.runtime.checkpoint import require_weights
+from hdbench.runtime.job import IDENTITY_FILE, require_identity
+from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
+from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
+from hdbench.synthesis import (
+    Synthesizer,
+    floor_synthesizer,
+    generator_synthesizer,
+    image_paths,
+    write_images,
+)
+from hdbench.training.loop import run_identity
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.imports import imported_paths, load_import
+
+
+def seed_of(method: Method, seed: int) -> int:
+    """Return the seed of a method's run: only what is trained has another than 0."""
+    return seed if isinstance(method, Pix2PixHD) else 0
+
+
+def synthesize_method(
+    bench: Bench, method: Method, seed: int, device: torch.device, training: bool = False
+) -> list[Path]:
+    """Make the images of a method that are missing and return the paths of all.
+
+    The oracle's are the dataset's own photographs, an imported method's what was imported.
+
+    Args:
+        bench: the benchmark.
+        method: the resolved method.
+        seed: of its run.
+        device: where its generator computes.
+        training: of the training split, which nobody imports images of, instead of the test split.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+        DataError: imported images are missing, or are not those that were imported.
+    """
+    scenes = bench.train_scenes if training else bench.test_scenes
+    if isinstance(method, Oracle):
+        return [entry.image for entry in scenes]
+    if isinstance(method, Images):
+        assert not training
+        return imported_paths(bench, method)
+    made_by = [digest(images_identity(bench, method, seed))]
+    if isinstance(method, Pix2PixHD):
+        made_by += bench.file_digests.of([trained_generator(bench, method, seed)])
+    digests = bench.train_map_digests if training else bench.test_map_digests
+    return write_images(
+        lambda: _synthesizer(bench, method, seed, device),
+        scenes,
+        bench.space,
+        bench.benchmark,
+        bench.image_folder(method.name, seed, training),
+        sources=[digest([*made_by, *maps]) for maps in digests],
+        title=f"synthesizing {method.name}",
+    )
+
+
+def image_files(bench: Bench, method: Method, seed: int) -> list[Path]:
+    """Return where the test images of a method lie, made or not."""
+    if isinstance(method, Oracle):
+        return bench.photographs
+    return image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
+
+
+def synthesize_again(
+    bench: Bench,
+    method: Method,
+    seed: int,
+    device: torch.device,
+    scenes: Sequence[SceneFiles],
+    folder: Path,
+) -> list[Path]:
+    """Make the images of some test scenes anew, into a folder of their own; return their paths.
+
+    The oracle's are the dataset's own photographs; what was imported cannot be made here, so the
+    stored files are taken.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+        DataError: imported images are missing, or are not those that were imported.
+    """
+    if isinstance(method, Oracle):
+        return [scene.image for scene in scenes]
+    if isinstance(method, Images):
+        imported_paths(bench, method)
+        return image_paths(bench.image_folder(method.name, seed), scenes)
+    return write_images(
+        lambda: _synthesizer(bench, method, seed, device),
+        scenes,
+        bench.space,
+        bench.benchmark,
+        folder,
+        sources=[scene.name for scene in scenes],
+        title=f"synthesizing {method.name} again",
+    )
+
+
+def _synthesizer(
+    bench: Bench, method: Pix2PixHD | Floor, seed: int, device: torch.device
+) -> Synthesizer:
+    if isinstance(method, Floor):
+        return floor_synthesizer(method, bench.training_set)
+    weights = trained_generator(bench, method, seed)
+    return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
+
+
+def trained_generator(bench: Bench, method: Pix2PixHD, seed: int) -> Path:
+    """Return the weights of a method that is trained to its end, as it is configured now.
+
+    The workspace's own run comes first; where it has none that is finished, a generator that ships
+    serves, if the identity on its card is that of this run.
+
+    Raises:
+        CheckpointError: there is neither; the message names the command.
+    """
+    folder = bench.run_folder(method.name, seed)
+    identity = images_identity(bench, method, seed)
+    begun = (folder / IDENTITY_FILE).is_file()
+    if begun:
+        require_identity(folder, identity)
+        if (folder / GENERATOR_WEIGHTS).is_file():
+            return folder / GENERATOR_WEIGHTS
+    shipped = shipped_generator(bench.library, identity)
+    if shipped is not None:
+        return shipped / GENERATOR_WEIGHTS
+    command = f"'hdbench train {method.name}" + (f" --seed {seed}'" if seed else "'")
+    if begun:
+        raise CheckpointError(
+            f"{folder}: training of '{method.name}' has not reached its end.\n"
+            f"Next: {command} goes on where it stopped"
+        )
+    raise CheckpointError(
+        f"{folder}: '{method.name}' is not trained on '{bench.benchmark.name}' yet.\n"
+        f"Next: {command}"
+    )
+
+
+def shipped_generator(library: Library, identity: dict[str, Any]) -> Path | None:
+    """Return the folder of the generator that ships for a run's identity, or None.
+
+    Raises:
+        CheckpointError: a card is damaged, or the weights are not those that it names.
+    """
+    for folder in library.shipped[GENERATORS].values():
+        card = read_generator_card(folder)
+        if card.identity == identity:
+            require_weights(folder / GENERATOR_WEIGHTS, card.weights)
+            return folder
+    return None
+
+
+def read_generator_card(folder: Path) -> GeneratorCard:
+    """Return the card of a trained generator's folder.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    path = folder / GENERATOR_CARD
+    try:
+        return GeneratorCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path}: not a generator's card ({str(error).splitlines()[0]}).\n"
+            "Next: install hdbench again, or train it again with 'hdbench train'"
+        ) from None
+
+
+def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> dict[str, Any]:
+    """Return what a method's result records about its training; nothing if none was trained.
+
+    Args:
+        bench: the benchmark.
+        method: its name.
+        seed: of its run.
+        run: digest of the run's identity.
+
+    Raises:
+        CheckpointError: a card is damaged.
+    """
+    here = bench.run_folder(method, seed)
+    for folder in (here, *bench.library.shipped[GENERATORS].values()):
+        if not (folder / GENERATOR_WEIGHTS).is_file():
+            continue
+        card = read_generator_card(folder)
+        if digest(card.identity) == run:
+            facts: dict[str, Any] = {
+                "steps": card.steps,
+                "perceptual": card.identity["perceptual"],
+                "weights": card.weights,
+            }
+            return {"training": facts if folder == here else {**facts, "ships": folder.name}}
+    return {}
+
+
+def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int) -> dict[str, Any]:
+    """Return everything that a method's images depend on but weights and labels."""
+    if isinstance(method, Images):
+        return load_import(bench, method).identity
+    if isinstance(method, Pix2PixHD):
+        choice = perceptual_of(bench, method)
+        return run_identity(method, bench.benchmark, seed, bench.train_data, choice)
+    return {
+        "kind": "floor",
+        "version": 2,
+        "floor": method.floor,
+        "data": bench.benchmark.data.model_dump(),
+        "size": bench.benchmark.size.model_dump(),
+        "scenes_digest": digest(bench.train_data),
+    }
+
+
+def run_digest(bench: Bench, method: Method, seed: int) -> str | None:
+    """Return the digest of ``images_identity``; None for the oracle, whose images nobody made."""
+    if isinstance(method, Oracle):
+        return None
+    return digest(images_identity(bench, method, seed))

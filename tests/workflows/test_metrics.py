@@ -1,0 +1,211 @@
+"""Measures beyond segmentation: computed, stored, shown, and never mixed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from conftest import constant_judge
+from hdbench.measuring import realism
+from torch import nn
+
+from hdbench.data.loading import read_label
+from hdbench.errors import DataError, HdbenchError, UsageError
+from hdbench.evaluation.boundaries import edge_counts, f_scores
+from hdbench.reporting.measures import measure_tables
+from hdbench.workflows.boundaries import measure_boundaries
+from hdbench.workflows.evaluate import evaluate
+from hdbench.workflows.realism import measure_diversity, measure_realism
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.measures import load_measure, measure_path, measures_of
+
+Cli = Callable[..., Result]
+CPU = torch.device("cpu")
+FLOORS = ["floor-patchwork", "floor-nearest", "floor-mean-colour"]
+
+
+class Means(nn.Module):
+    """Stands in for Inception: 12 mean colours of an image's quarters."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+        quarters = nn.functional.adaptive_avg_pool2d(images.float() / 255, 2)
+        return (quarters.flatten(1),)
+
+
+class Difference(nn.Module):
+    """Stands in for LPIPS."""
+
+    def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return (one - other).abs().mean()
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Files and light networks in the place of Inception and AlexNet."""
+    for name in ("inception.pth", "alexnet.pth"):
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(realism, "load_inception", lambda path, device: Means())
+    monkeypatch.setattr(realism, "load_lpips", lambda path, device: Difference())
+    return {
+        "inception": tmp_path / "inception.pth",
+        "lpips": tmp_path / "alexnet.pth",
+        "reference": "train",
+        "device": CPU,
+    }
+
+
+def with_more_scenes(bench: Bench) -> Bench:
+    """The bench with 5 test scenes: KID wants 4."""
+    for folder in ("val", "valannot"):
+        for n in (1, 2):
+            source = bench.data_root("val") / folder / f"val_0{n}.png"
+            shutil.copy(source, source.with_name(f"more_{n}.png"))
+    return open_bench(bench.workspace)
+
+
+def test_realism_is_measured_once_and_says_what_it_compares(
+    bench: Bench, weights: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = with_more_scenes(bench)
+    found = measure_realism(bench, [], 0, **weights)
+    assert [one.method for one in found] == FLOORS
+    assert len({one.fingerprint for one in found}) == 1
+    choices = found[0].choices
+    assert (choices["images"], choices["inception"]["reference_images"]) == (5, 8)
+    assert found[0].scores["kid_subset_size"] == 2
+    assert len(found[0].per_image) == 5
+    assert found[0].scores["lpips"] == pytest.approx(np.mean(found[0].per_image))
+    assert all(one.scores["fid"] > 0 for one in found)
+    monkeypatch.setattr(realism, "load_inception", None)  # nothing is computed again
+    assert measure_realism(bench, [], 0, **weights) == found
+    table = measure_tables(found)[0]
+    assert list(table.table.columns) == ["FID", "KID x 1000", "LPIPS"]
+    assert "between 5 images and 8 photographs of 'train'" in table.notes[0]
+    assert "KID over 100 subsets of 2" in table.notes[0]
+    assert "5 images cannot fill" in table.notes[1]
+
+
+def test_other_weights_or_references_stand_in_tables_of_their_own(
+    bench: Bench, weights: dict[str, Any], tmp_path: Path
+) -> None:
+    bench = with_more_scenes(bench)
+    first = measure_realism(bench, [], 0, **weights)
+    (tmp_path / "inception.pth").write_text("others")
+    second = measure_realism(bench, [], 0, **weights)
+    third = measure_realism(bench, [], 0, **{**weights, "reference": "test"})
+    fourth = measure_realism(bench, [], 0, **{**weights, "inception": None})
+    assert len({one.fingerprint for one in (*first, *second, *third, *fourth)}) == 4
+    assert len(measure_tables([*first, *second])) == 2
+    assert list(measure_tables(fourth)[0].table.columns) == ["LPIPS"]
+
+
+def test_realism_of_nothing_or_of_the_oracle_is_refused(
+    bench: Bench, weights: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match="neither --inception-weights"):
+        measure_realism(bench, [], 0, **{**weights, "inception": None, "lpips": None})
+    with pytest.raises(UsageError, match="all distances would be 0"):
+        measure_realism(bench, ["oracle"], 0, **weights)
+    with pytest.raises(UsageError, match="KID needs at least 4 images"):
+        measure_realism(bench, [], 0, **weights)
+
+
+def test_diversity_is_between_folders(
+    bench: Bench, weights: dict[str, Any], tmp_path: Path
+) -> None:
+    evaluate(bench, [], 0, constant_judge(3, bench.space, 64, 48), CPU)
+    folders = [bench.image_folder(name, 0) for name in FLOORS]
+    found = measure_diversity(bench, folders, weights["lpips"], CPU)
+    assert (found["styles"], found["scenes"]) == (3, 3)
+    assert found["lpips_diversity"] == pytest.approx(np.mean(list(found["per_scene"].values())))
+    with pytest.raises(UsageError, match="at least two folders"):
+        measure_diversity(bench, folders[:1], weights["lpips"], CPU)
+    short = Path(shutil.copytree(folders[0], tmp_path / "short"))
+    (short / "val_01.png").unlink()
+    with pytest.raises(DataError, match="1 of 3 scenes have no image"):
+        measure_diversity(bench, [folders[0], short], weights["lpips"], CPU)
+    with pytest.raises(UsageError, match="no such folder"):
+        measure_diversity(bench, [folders[0], tmp_path / "nowhere"], weights["lpips"], CPU)
+
+
+def test_boundaries_of_scored_methods_beside_oracle_and_floors(bench: Bench) -> None:
+    judge = constant_judge(3, bench.space, 64, 48)
+    with pytest.raises(HdbenchError, match="is not scored on 'tiny'"):
+        measure_boundaries(bench, [], 0, judge, CPU)
+    results = evaluate(bench, [], 0, judge, CPU)
+    found = measure_boundaries(bench, [], 0, judge, CPU)
+    assert [one.method for one in found] == ["oracle", *FLOORS]
+    assert len({one.fingerprint for one in found}) == 1
+    assert found[0].fingerprint != results[0].fingerprint
+    # A segmenter that sees one class everywhere sees no edge at all.
+    truths = [bench.space.to_train_ids(read_label(e.label, bench.space)) for e in bench.test_scenes]
+    expected = [edge_counts(one, torch.full_like(one, 3), 11, 1) for one in truths]
+    assert found[0].per_image == np.stack(expected).tolist()
+    scores = f_scores(np.stack(expected))
+    assert np.nanmax(scores) == 0.0
+    assert found[0].scores["boundary_f"] == 0.0
+    mark = bench.foreign_judge(judge.card.weights)
+    assert measures_of(bench, results, mark) == found
+    table = measure_tables(found)[0].table
+    assert table.index[0] == "mean"
+    assert list(table.columns) == ["oracle", *FLOORS]
+
+
+def test_a_measure_of_other_images_is_not_shown_and_a_damaged_one_named(bench: Bench) -> None:
+    judge = constant_judge(3, bench.space, 64, 48)
+    results = evaluate(bench, [], 0, judge, CPU)
+    measure_boundaries(bench, [], 0, judge, CPU)
+    mark = bench.foreign_judge(judge.card.weights)
+    path = measure_path(bench, "boundaries", "oracle", 0, mark)
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "images": "others"}))
+    assert [one.method for one in measures_of(bench, results, mark)] == FLOORS
+    path.write_text(json.dumps({**record, "choices": {}}))
+    with pytest.raises(HdbenchError, match="not those that it was written with"):
+        load_measure(path)
+    path.write_text("{")
+    with pytest.raises(HdbenchError, match="not a readable measure"):
+        measures_of(bench, results, mark)
+    assert len(measure_boundaries(bench, [], 0, judge, CPU)) == 4  # made again
+
+
+@pytest.mark.slow
+def test_verbs_print_and_reports_show_them(
+    cli: Cli, trained: Bench, weights: dict[str, Any]
+) -> None:
+    with_more_scenes(trained)
+    judge_card = trained.segmenter_folder() / "segmenter.json"
+    card = json.loads(judge_card.read_text())
+    judge_card.write_text(json.dumps({**card, "oracle": None}))  # the test split has changed
+    assert cli("evaluate").exit_code == 0
+    files = ("--inception-weights", weights["inception"], "--lpips-weights", weights["lpips"])
+    printed = cli("measure", "realism", *files)
+    assert printed.exit_code == 0, printed.stderr
+    assert printed.stdout.splitlines()[2].startswith("floor-patchwork")
+    records = json.loads(cli("measure", "boundaries", "--json").stdout)
+    assert [record["method"] for record in records] == ["oracle", *FLOORS]
+    folders = [trained.image_folder(name, 0) for name in FLOORS[:2]]
+    told = cli("measure", "diversity", *folders, "--lpips-weights", weights["lpips"])
+    assert told.stdout.startswith("LPIPS diversity 0.")
+    assert (
+        json.loads(
+            cli(
+                "measure", "diversity", *folders, "--lpips-weights", weights["lpips"], "--json"
+            ).stdout
+        )["styles"]
+        == 2
+    )
+    text = cli("report", "table1").stdout
+    assert "\nRealism\n" in text
+    assert "\nBoundary F-score\n" in text
+    page = (trained.workspace.reports() / "table1.tiny.html").read_text()
+    assert "<h2>Realism</h2>" in page
+    assert "<h2>Boundary F-score</h2>" in page
+    assert "Realism" not in (trained.workspace.reports() / "table1.tiny.csv").read_text()

@@ -1,0 +1,264 @@
+"""The oracle of photographs at their own size: what it sees, where it stands, when it is absent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from conftest import constant_judge
+from PIL import Image
+from sklearn.metrics import confusion_matrix as sklearn_confusion
+from test_judging import Killed, killed_at
+
+from hdbench.data.labels import LABEL_SPACES
+from hdbench.errors import DataError
+from hdbench.evaluation import passes, scoring
+from hdbench.library import SCORINGS, Library
+from hdbench.segmentation.segmenter import Segmenter
+from hdbench.workflows.evaluate import stored_native, table_methods
+from hdbench.workflows.recheck import recheck, require_reproduced
+from hdbench.workflows.scoring import choices_under, score_native, score_photographs, why_no_native
+from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.paths import Workspace
+from hdbench.workspace.results import NATIVE_ORACLE, load_result
+
+SPACE = LABEL_SPACES["camvid"]
+CPU = torch.device("cpu")
+Cli = Callable[..., Result]
+
+
+class _Colours(torch.nn.Module):
+    """Minus the squared distance to each class's colour, pixel by pixel; remembers what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        colours = torch.tensor([entry.colour for entry in SPACE.scored]) / 255
+        self.register_buffer("colours", colours)
+        self.seen: list[tuple[int, int]] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen.append((images.shape[-1], images.shape[-2]))
+        colours = self.get_buffer("colours")
+        return -(images[:, None] - colours[None, :, :, None, None]).square().sum(dim=2)
+
+
+@pytest.fixture
+def network() -> _Colours:
+    return _Colours()
+
+
+@pytest.fixture
+def judge(network: _Colours) -> Segmenter:
+    card = constant_judge(0, SPACE, 64, 48).card
+    return Segmenter(network, replace(card, weights="colours-by-distance"), CPU)
+
+
+def nearest_colours(photograph: Path, label: Path) -> np.ndarray:
+    """A matrix by NumPy and scikit-learn, from files that nothing has resized."""
+    pixels = np.array(Image.open(photograph)).astype(np.int64)
+    colours = np.array([entry.colour for entry in SPACE.scored])
+    guess = np.square(pixels[:, :, None] - colours).sum(axis=-1).argmin(axis=-1)
+    truth = np.array(Image.open(label))
+    return sklearn_confusion(truth.ravel(), guess.ravel(), labels=range(12))[:, :11]
+
+
+# -- what it sees ---------------------------------------------------------------------------------
+
+
+def test_it_is_the_photograph_as_it_is_on_disk(
+    bench: Bench, judge: Segmenter, network: _Colours
+) -> None:
+    [native] = score_native(bench, [bench.scoring], judge)
+    assert native is not None
+    for n, scene in enumerate(bench.test_scenes):
+        assert np.array_equal(native.matrices[n], nearest_colours(scene.image, scene.label))
+    assert set(network.seen) == {(64, 48)}  # windows of 96x72, never more than it was trained at
+    oracle = score_photographs(bench, judge)
+    assert native.scores["mean_iou"] > oracle.scores["mean_iou"]
+
+
+def test_it_has_a_fingerprint_of_its_own_and_is_stored_like_any_result(
+    bench: Bench, judge: Segmenter
+) -> None:
+    oracle = score_photographs(bench, judge)
+    [native] = score_native(bench, [bench.scoring], judge)
+    assert native is not None
+    assert (native.method, native.scoring) == (NATIVE_ORACLE, oracle.scoring)
+    assert native.fingerprint != oracle.fingerprint
+    assert native.choices["image_size"] == [96, 72]
+    assert native.choices["scoring"]["counting"] == oracle.choices["scoring"]["counting"]
+    assert native.choices["labels"] == oracle.choices["labels"]
+    path = bench.result_path(NATIVE_ORACLE, 0, bench.foreign_judge(judge.card.weights))
+    assert load_result(path).fingerprint == native.fingerprint
+    stored = stored_native(bench, judge)
+    assert stored is not None
+    assert stored.scores == native.scores
+
+
+def test_it_is_not_computed_twice_and_goes_on_where_it_was_killed(
+    bench: Bench, judge: Segmenter, network: _Colours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(passes, "predict", killed_at(2, passes.predict))
+        with pytest.raises(Killed):
+            score_native(bench, [bench.scoring], judge, workers=0)
+    network.seen.clear()
+    [first] = score_native(bench, [bench.scoring], judge)
+    assert first is not None
+    assert len(network.seen) == 4  # the third photograph: 96x72 in windows of 64x48, 2 x 2
+    assert not list(bench.workspace.root.rglob("*.parts"))
+    monkeypatch.delattr(scoring, "count_images")
+    [again] = score_native(bench, [bench.scoring], judge)
+    assert again is not None
+    assert again.scores == first.scores
+
+
+def test_photographs_of_several_sizes_keep_theirs(bench: Bench, judge: Segmenter) -> None:
+    scene = bench.test_scenes[1]
+    for path in (scene.image, scene.label):
+        Image.open(path).crop((0, 0, 88, 56)).save(path)
+    [native] = score_native(bench, [bench.scoring], judge)
+    assert native is not None
+    assert native.choices["image_size"] == [[88, 56], [96, 72]]
+    assert native.matrices.sum(axis=(1, 2)).tolist() == [96 * 72, 88 * 56, 96 * 72]
+    expected = nearest_colours(scene.image, scene.label)
+    assert np.array_equal(native.matrices[1], expected)
+
+
+def test_a_photograph_of_another_size_than_its_labels_is_named(
+    bench: Bench, judge: Segmenter
+) -> None:
+    scene = bench.test_scenes[2]
+    Image.open(scene.image).resize((80, 60)).save(scene.image)
+    with pytest.raises(DataError, match=r"val_02\.png: 80x60, its label map .* is 96x72"):
+        score_native(bench, [bench.scoring], judge)
+
+
+def test_photographs_scored_again_give_their_stored_matrices(
+    bench: Bench, judge: Segmenter
+) -> None:
+    [native] = score_native(bench, [bench.scoring], judge)
+    adapted = bench.scoring.at_native_size()
+    assert native is not None
+    assert adapted is not None
+    method = bench.library.method(NATIVE_ORACLE)
+    require_reproduced(native, recheck(bench, method, native, adapted, 3, judge, CPU))
+
+
+# -- what conventions say of it -------------------------------------------------------------------
+
+
+def test_conventions_keep_their_counting_and_what_windows_they_name() -> None:
+    library = Library()
+    for name in library.files[SCORINGS]:
+        convention = library.scoring(name)
+        adapted = convention.at_native_size()
+        if name == "spade-512x256-v1":
+            assert adapted is None
+            continue
+        assert adapted is not None
+        seen = adapted.segmenter
+        assert (seen.image_size, seen.window, seen.stride) == ("native", "training", "2/3")
+        kept = {"labels", "counting", "readings", "name"}
+        assert adapted.model_dump(include=kept) == convention.model_dump(include=kept)
+        if convention.segmenter.image_size == "native":  # Table 1's shows every image so
+            assert adapted == convention
+
+
+def test_a_window_of_a_stated_size_stays(bench: Bench) -> None:
+    seen = bench.scoring.segmenter.model_copy(update={"window": "64x48", "stride": "1/2"})
+    adapted = bench.scoring.model_copy(update={"segmenter": seen}).at_native_size()
+    assert adapted is not None
+    assert adapted.segmenter == seen.model_copy(update={"image_size": "native"})
+
+
+def test_where_there_is_none_the_reason_is_said(
+    bench: Bench, city: Workspace, judge: Segmenter
+) -> None:
+    assert why_no_native(bench, bench.scoring, judge) is None
+    fixed = bench.scoring.segmenter.model_copy(update={"image_size": "64x48"})
+    convention = bench.scoring.model_copy(update={"segmenter": fixed})
+    reason = why_no_native(bench, convention, judge)
+    assert reason == "scoring 'camvid-std-v1' shows the segmenter everything at 64x48"
+    assert score_native(bench, [convention], judge) == [None]
+    elsewhere = Segmenter(judge.network, replace(judge.card, architecture="predictions"), CPU)
+    assert "predictions made elsewhere" in (why_no_native(bench, bench.scoring, elsewhere) or "")
+    same_size = open_bench(city)  # photographs of 24x16, as the generator's images
+    eye = constant_judge(0, same_size.space, 24, 16)
+    reason = why_no_native(same_size, same_size.scoring, eye)
+    assert reason == "no photograph is larger than the generator's images, 24x16"
+    assert score_native(same_size, [same_size.scoring], eye) == [None]
+    assert not (same_size.workspace.root / "results").exists()
+
+
+def test_the_oracle_of_the_table_keeps_its_choices(bench: Bench, judge: Segmenter) -> None:
+    choices = choices_under(bench, bench.scoring, judge)
+    assert choices["image_size"] == [64, 48]
+    assert choices["photographs"] == "resized to image_size first, as a generator's images are"
+
+
+# -- where it stands ------------------------------------------------------------------------------
+
+
+def test_it_stands_below_tables_and_never_in_them(cli: Cli, trained: Bench) -> None:
+    record = json.loads(cli("evaluate", "--json").stdout)
+    assert NATIVE_ORACLE not in [entry["method"] for entry in record]
+    [native] = [entry["native_oracle"] for entry in record if "native_oracle" in entry]
+    assert record[0]["method"] == "oracle"
+    assert record[0]["native_oracle"] == native
+    assert native["method"] == NATIVE_ORACLE
+    assert native["what"].startswith("Photographs of 96x72, never resized to the generator's 64x48")
+    assert native["fingerprint"] != record[0]["fingerprint"]
+    text = cli("evaluate", "--method", NATIVE_ORACLE)  # named, and still no row
+    assert text.exit_code == 0, text.output
+    assert "no oracle gate" not in text.stderr
+    [line] = [line for line in text.stdout.splitlines() if "native" in line]
+    assert line.startswith("oracle at native size: pixel acc. % ")
+    assert f"mean IoU {native['mean_iou']:.4f} [" in line
+    assert f"fingerprint {native['fingerprint'][:16]} is another than the table's" in line
+    assert line in cli("report").stdout
+    reports = {path.suffix: path.read_text() for path in trained.workspace.reports().iterdir()}
+    assert line in reports[".md"]
+    assert "oracle at native size" in reports[".html"]
+    assert "native" not in reports[".csv"]
+
+
+def test_explain_and_compare_say_what_it_is(cli: Cli, trained: Bench) -> None:
+    explained = cli("evaluate", "--explain")
+    assert "oracle at native size, beside the table: fingerprint" in explained.stdout
+    assert "  size of the images that are scored, in pixels: 96x72\n" in explained.stdout
+    assert "at their own size, never resized to the generator's" in explained.stdout
+    record = json.loads(cli("evaluate", "--explain", "--json").stdout)
+    score_native(trained, [trained.scoring], judge_of(trained))
+    found = load_result(trained.result_path(NATIVE_ORACLE, 0))
+    assert record["native_oracle"]["fingerprint"] == found.fingerprint
+    compared = cli("compare", "oracle", NATIVE_ORACLE).stdout
+    assert "may not be ranked" in compared
+    assert "size of the images that are scored, in pixels: 64x48 in A, 96x72 in B" in compared
+
+
+def judge_of(bench: Bench) -> Segmenter:
+    from hdbench.workflows.evaluate import open_segmenter
+
+    return open_segmenter(bench, None, CPU)
+
+
+def test_verbs_that_rank_or_draw_refuse_it(cli: Cli, trained: Bench, tmp_path: Path) -> None:
+    assert table_methods(trained, ["oracle", NATIVE_ORACLE]) == ["oracle"]
+    drawn = cli("gallery", NATIVE_ORACLE)
+    assert drawn.exit_code == 2
+    assert "stands beside tables, not in them" in drawn.stderr
+    taught = cli("segmenter", "train", "--on", NATIVE_ORACLE)
+    assert taught.exit_code == 2
+    assert "use --on oracle" in taught.stderr
+    text = 'name = "small"\nextends = "camvid-std-v1"\n[segmenter]\nimage_size = "64x48"\n'
+    (tmp_path / "small.toml").write_text(text)
+    forced = cli("evaluate", "--method", NATIVE_ORACLE, "--scoring", "small.toml")
+    assert forced.exit_code == 2
+    assert "has no score here: scoring 'small' shows the segmenter everything" in forced.stderr

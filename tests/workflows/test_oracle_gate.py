@@ -1,0 +1,183 @@
+"""Where a card's declared score binds: the same scenes, size and counting under any name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result as CliResult
+from conftest import constant_judge, made_result
+
+from hdbench.errors import HdbenchError
+from hdbench.evaluation.scoring import choices_of
+from hdbench.library import Library
+from hdbench.segmentation.segmenter import Segmenter, write_card
+from hdbench.workflows.evaluate import evaluate, open_segmenter
+from hdbench.workflows.oracle_gate import gate_notes, measured_on, obstacle, oracle_gate
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.paths import Workspace
+from hdbench.workspace.results import Result
+
+LIBRARY = Library()
+CPU = torch.device("cpu")
+
+
+def bench_of(name: str, folder: Path) -> Bench:
+    return Bench(LIBRARY, Workspace(folder, None, name), LIBRARY.benchmark(name))
+
+
+def judge_with(bench: Bench, oracle: dict[str, Any] | None) -> Segmenter:
+    size = bench.benchmark.size
+    judge = constant_judge(0, bench.space, size.width, size.height)
+    judge.card = replace(judge.card, oracle=oracle)
+    return judge
+
+
+def oracle_on(bench: Bench, scoring: str = "", score: float = 0.7, names: str = "val") -> Result:
+    """An oracle's result with the choices of a benchmark, whose scenes are only named."""
+    convention = LIBRARY.scoring(scoring or bench.benchmark.scoring)
+    scenes = [f"{names}_{n}" for n in range(3)]
+    labels = [[name, "a" * 64] for name in scenes]
+    choices = choices_of(bench.benchmark, convention, bench.space, judge_with(bench, None), labels)
+    result = made_result("oracle", np.ones((3, 4, 3), np.int64))
+    scores = {**result.scores, "pixel_accuracy": score, "mean_iou": score}
+    return replace(
+        result,
+        benchmark=bench.benchmark.name,
+        scoring=convention.name,
+        choices=choices,
+        scenes=scenes,
+        scores=scores,
+    )
+
+
+#: What cards said before they said what they were measured on.
+def named(benchmark: str, scoring: str) -> dict[str, Any]:
+    return {
+        "benchmark": benchmark,
+        "scoring": scoring,
+        "fingerprint": "0" * 64,
+        "pixel_accuracy": 0.7,
+        "mean_iou": 0.7,
+    }
+
+
+STREETS = named("streets", "streets-std-v1")
+
+
+@pytest.mark.parametrize("name", ["streets", "streets-quick"])
+@pytest.mark.parametrize("scoring", ["streets-std-v1", "cityscapes-std-v1"])
+def test_a_card_that_names_streets_binds_wherever_the_same_is_measured(
+    tmp_path: Path, name: str, scoring: str
+) -> None:
+    bench = bench_of(name, tmp_path)
+    judge = judge_with(bench, STREETS)
+    assert obstacle(bench, oracle_on(bench, scoring), judge.card) is None
+    oracle_gate(bench, oracle_on(bench, scoring, 0.6901), judge)
+    with pytest.raises(HdbenchError, match=r"pixel_accuracy is 0\.6899, .* declares 0\.7000"):
+        oracle_gate(bench, oracle_on(bench, scoring, 0.6899), judge)
+
+
+def test_the_card_that_ships_holds_the_quick_benchmark(tmp_path: Path) -> None:
+    bench = bench_of("streets-quick", tmp_path)
+    card = json.loads((LIBRARY.segmenter(bench.benchmark.judge) / "segmenter.json").read_text())
+    judge = judge_with(bench, card["oracle"])
+    assert obstacle(bench, oracle_on(bench), judge.card) is None
+    with pytest.raises(HdbenchError, match="no score here can be trusted"):
+        oracle_gate(bench, oracle_on(bench, score=0.5), judge)
+
+
+@pytest.mark.parametrize(
+    ("name", "scoring", "declared", "words"),
+    [
+        ("streets-smoke", "", STREETS, "split: val in the card, val[:4] in this benchmark"),
+        ("streets-large", "", STREETS, "256x128 in the card, 512x256 in this benchmark"),
+        ("streets", "streets-edges-v1", STREETS, "pixels that count: every pixel in the card"),
+        ("cityscapes", "", STREETS, "dataset: streets in the card, cityscapes in this"),
+        ("streets", "", named("mine", "streets-std-v1"), "not both in the library"),
+        ("streets", "p2phd-table1-v1", named("streets", "mine"), "not both in the library"),
+        (
+            "camvid-quick",
+            "",
+            named("camvid", "camvid-std-v1"),
+            "does not say on which scenes of layout 'camvid'",
+        ),
+        ("streets", "", None, "the segmenter's card declares no oracle"),
+    ],
+)
+def test_where_it_does_not_bind_the_reason_is_said(
+    tmp_path: Path, name: str, scoring: str, declared: dict[str, Any] | None, words: str
+) -> None:
+    bench = bench_of(name, tmp_path)
+    judge, result = judge_with(bench, declared), oracle_on(bench, scoring, score=0.1)
+    oracle_gate(bench, result, judge)
+    notes = gate_notes(bench, [result], judge)
+    assert words in notes[0]
+    assert notes[0].startswith(f"no oracle gate on '{name}' under {result.scoring}: ")
+    assert len(notes) == (2 if declared is None else 1)
+
+
+def test_one_fingerprint_is_enough(tmp_path: Path) -> None:
+    bench = bench_of("camvid-quick", tmp_path)
+    result = oracle_on(bench)
+    declared = {**named("camvid", "camvid-std-v1"), "fingerprint": result.fingerprint}
+    assert obstacle(bench, result, judge_with(bench, declared).card) is None
+
+
+def test_some_scenes_of_the_split_are_not_all(tmp_path: Path) -> None:
+    bench = replace(bench_of("streets", tmp_path), subset=("val_0", "val_1", "val_2"))
+    found = obstacle(bench, oracle_on(bench), judge_with(bench, STREETS).card)
+    assert found == "only 3 scenes of the split are scored"
+
+
+def test_a_card_that_says_what_it_was_measured_on_needs_no_name(tmp_path: Path) -> None:
+    bench = bench_of("camvid", tmp_path)
+    first = oracle_on(bench)
+    declared = {**named("gone", "gone-v1"), "measured_on": measured_on(first)}
+    declared = json.loads(json.dumps(declared))
+    for name in ("camvid", "camvid-quick"):
+        other = bench_of(name, tmp_path)
+        assert obstacle(other, oracle_on(other), judge_with(other, declared).card) is None
+    others = oracle_on(bench, names="frame")
+    assert "names of the scenes" in (
+        obstacle(bench, others, judge_with(bench, declared).card) or ""
+    )
+    table1 = oracle_on(bench, "camvid-table1-v1")
+    notes = gate_notes(bench, [first, table1], judge_with(bench, declared))
+    assert len(notes) == 1  # the gate held the first
+    assert "under camvid-table1-v1: " in notes[0]
+    assert "void pixels in pixel accuracy: left out in the card, counted as errors" in notes[0]
+
+
+# -- on the way of every score --------------------------------------------------------------------
+
+
+def test_a_benchmark_of_another_name_is_held_and_nothing_is_stored(trained: Bench) -> None:
+    judge = open_segmenter(trained, None, CPU)
+    assert judge.card.oracle is not None
+    folder = trained.segmenter_folder()
+    better = {**judge.card.oracle, "mean_iou": judge.card.oracle["mean_iou"] + 0.011}
+    write_card(folder, replace(judge.card, oracle=better))
+    renamed = {"name": "tiny-again", "judge": str(folder)}
+    benchmark = trained.benchmark.model_copy(update=renamed)
+    bench = Bench(trained.library, trained.workspace, benchmark)
+    with pytest.raises(HdbenchError, match="the oracle's mean_iou is"):
+        evaluate(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
+    assert not bench.result_path("oracle", 0).exists()
+
+
+def test_evaluate_says_once_that_there_is_no_gate(
+    cli: Callable[..., CliResult], trained: Bench, tmp_path: Path
+) -> None:
+    text = 'name = "edges"\nextends = "camvid-std-v1"\n[labels]\nedge_band = 2\n'
+    (tmp_path / "edges.toml").write_text(text)
+    result = cli("evaluate", "--scoring", "edges.toml", "--json")
+    assert result.stderr.count("no oracle gate on 'tiny' under edges: ") == 1
+    assert "only the 2 pixels on each side of an edge in this benchmark" in result.stderr
+    json.loads(result.stdout)
