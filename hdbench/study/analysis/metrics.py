@@ -1,4 +1,4 @@
-"""Scores of single images, from stored results, to be held against people's preferences."""
+"""Scores of single images, from stored results, to be compared with people's preferences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hdbench.errors import UsageError
 from hdbench.evaluation.confusion import scores_of
-from hdbench.library import Library
+from hdbench.evaluation.recounting import counting_of
 from hdbench.provenance import differing_fields
 from hdbench.workspace.results import load_result
 
@@ -18,7 +18,9 @@ def image_scores(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return pixel accuracy and mean IoU of each image, by metric, method and scene.
 
-    A single image holds few classes, so its mean IoU is over those alone that it holds.
+    Pixels are counted as the result's own convention says, which the result states, so a scoring
+    file of the user's own need not be found again. A single image holds few classes; its mean IoU
+    is over the classes that it holds.
 
     Args:
         files: stored results (JSON), one to a method; all must share their choices.
@@ -27,9 +29,8 @@ def image_scores(
     Raises:
         UsageError: a result is of a method outside the study or of one that another file has, or
             two were scored under different choices.
-        HdbenchError: a file is missing or damaged.
+        HdbenchError: a file is missing or damaged, or counts by policies that are not known.
     """
-    library = Library()
     found: dict[str, dict[str, dict[str, float]]] = {"pixel accuracy": {}, "mean IoU": {}}
     first = None
     for path in files:
@@ -49,7 +50,7 @@ def image_scores(
                 f"{path}: scored under other choices than {files[0]}:\n{lines}\n"
                 "Next: 'hdbench evaluate' scores both alike"
             )
-        counting = library.scoring(result.scoring).counting
+        counting = counting_of(result)
         accuracy = found["pixel accuracy"].setdefault(result.method, {})
         mean_iou = found["mean IoU"].setdefault(result.method, {})
         for scene, matrix in zip(result.scenes, result.matrices, strict=True):

@@ -1,56 +1,27 @@
-"""Answers as venues hand them over: own rows, Mechanical Turk's results CSV, Turkle's."""
+"""Submissions as they arrive: own files, and the results CSV of Mechanical Turk or Turkle."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
+import hmac
 import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ValidationError
 
 from hdbench.errors import DataError, UsageError
-from hdbench.schema.judgment import PageRow, Submission
-from hdbench.study.analysis.records import StudyRecord
+from hdbench.schema.judgment import Attempt, Source, Submission
+from hdbench.schema.packet import StudyRecord
+from hdbench.schema.record import first_problem
 
-Source = Literal["own", "mturk", "turkle", "simulated"]
 #: The one form field that the participant's page fills.
 ANSWER = "Answer.judgments"
 _TURKLE_MARK = "Turkle.Username"
 _NEEDED = ("AssignmentId", "WorkerId", ANSWER)
-#: What the requester site writes before Input.* and Answer.*; Turkle writes eleven of these.
-MTURK_COLUMNS = (
-    "HITId",
-    "HITTypeId",
-    "Title",
-    "Description",
-    "Keywords",
-    "Reward",
-    "CreationTime",
-    "MaxAssignments",
-    "RequesterAnnotation",
-    "AssignmentDurationInSeconds",
-    "AutoApprovalDelayInSeconds",
-    "Expiration",
-    "NumberOfSimilarHITs",
-    "LifetimeInSeconds",
-    "AssignmentId",
-    "WorkerId",
-    "AssignmentStatus",
-    "AcceptTime",
-    "SubmitTime",
-    "AutoApprovalTime",
-    "ApprovalTime",
-    "RejectionTime",
-    "RequesterFeedback",
-    "WorkTimeInSeconds",
-    "LifetimeApprovalRate",
-    "Last30DaysApprovalRate",
-    "Last7DaysApprovalRate",
-)
 #: The requester site heads two columns for the requester to fill in, and ends its rows before them.
 _TO_FILL_IN = ["Approve", "Reject"]
 _SPREADSHEET_CELL = 32_767  # the longest text that a cell of a spreadsheet holds
@@ -68,8 +39,7 @@ class Received:
     #: Keyed hash; no venue's own name for a person goes further than this module.
     participant: str
     session: str
-    packet: str
-    rows: list[PageRow]
+    rows: list[Attempt]
 
     @property
     def simulated(self) -> bool:
@@ -82,8 +52,12 @@ class Blank:
     """A submission without answers: missing, never 'left'."""
 
     where: str
-    source: Source
-    participant: str
+
+
+def hashed_participant(study: StudyRecord, venue: str, name: str) -> str:
+    """Return the keyed hash (16 hex digits) that stands for a person of a venue."""
+    text = f"participant/{venue}/{name}".encode()
+    return hmac.new(bytes.fromhex(study.key), text, hashlib.sha256).hexdigest()[:16]
 
 
 def read_answers(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
@@ -116,33 +90,25 @@ def read_answers(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
 
 def _own(path: Path) -> Iterator[Received]:
     for number, line in enumerate(_text(path).split("\n"), 1):
-        where = f"{path} line {number}"
-        if not line.strip():
-            continue
-        submission = _submission(line, where)
-        if submission.participant is None:
-            raise DataError(f"{where}: no participant; expected the keyed hash of one")
-        yield _received(where, submission, submission.participant)
+        if line.strip():
+            where = f"{path} line {number}"
+            submission = _submission(line, where)
+            if submission.participant is None:
+                raise DataError(f"{where}: no participant; expected the keyed hash of one")
+            yield _received(where, submission, submission.participant)
 
 
 def _saved(path: Path, study: StudyRecord) -> Iterator[Received]:
     """Yield what one person saved; it names nobody, so the session stands for the person."""
     submission = _submission(_text(path), str(path))
-    yield _received(str(path), submission, study.participant("own", submission.session))
+    yield _received(str(path), submission, hashed_participant(study, "own", submission.session))
 
 
 def _received(where: str, submission: Submission, participant: str) -> Received:
-    marks = {submission.simulated, *(row.simulated for row in submission.rows)}
-    if len(marks) > 1:
+    if any(row.simulated != submission.simulated for row in submission.rows):
         raise DataError(f"{where}: simulated rows and people's rows in one submission")
-    return Received(
-        where,
-        "simulated" if submission.simulated else "own",
-        participant,
-        submission.session,
-        submission.packet,
-        submission.rows,
-    )
+    source: Source = "simulated" if submission.simulated else "own"
+    return Received(where, source, participant, submission.session, submission.rows)
 
 
 def _table(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
@@ -166,10 +132,9 @@ def _table(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
         worker = row[place["WorkerId"]].strip()
         if not worker:
             raise DataError(f"{where}: WorkerId is blank; download the results again")
-        participant = study.participant(source, worker)
         answer = row[place[ANSWER]].strip()
         if answer in ("", "{}"):
-            yield Blank(where, source, participant)
+            yield Blank(where)
             continue
         if len(answer) >= _SPREADSHEET_CELL and not answer.endswith("}"):
             raise DataError(
@@ -179,14 +144,8 @@ def _table(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
         submission = _submission(answer, f"{where}, {ANSWER}")
         if submission.simulated or any(row.simulated for row in submission.rows):
             raise DataError(f"{where}: simulated rows in a venue's results")
-        yield Received(
-            where,
-            source,
-            participant,
-            submission.session,
-            submission.packet,
-            submission.rows,
-        )
+        participant = hashed_participant(study, source, worker)
+        yield Received(where, source, participant, submission.session, submission.rows)
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -237,22 +196,11 @@ def _submission(text: str, where: str) -> Submission:
     try:
         return Submission.model_validate_json(text)
     except ValidationError as error:
-        problem = error.errors()[0]
-    if problem["type"] == "json_invalid":
-        quoted = " with a spreadsheet's quotation marks" if "\u201c" in text else ""
-        raise DataError(
-            f"{where}: truncated or mangled: no JSON{quoted} "
-            f"({problem['ctx']['error']}). Take the file from where it came again"  # pyright: ignore
-        )
-    place = "".join(
-        f"row {part + 1} " if isinstance(part, int) else "" if part == "rows" else f"{part} "
-        for part in problem["loc"]
-    )
-    shown = repr(problem["input"])
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    named = f"{place}= " if place else "the answers are "
+        problem = first_problem(error)
+        broken = error.errors()[0]["type"] == "json_invalid"
+    quotes = ", with a spreadsheet's quotation marks" if broken and "\u201c" in text else ""
     raise DataError(
-        f"{where}: {named}{shown}: {problem['msg']}; the answers were edited. "
+        f"{where}: {problem}{quotes}; the answers were {'cut or mangled' if broken else 'edited'}. "
         "Take the file from where it came again"
     )
 

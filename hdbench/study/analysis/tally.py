@@ -12,39 +12,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from hdbench.errors import DataError, UsageError, counted
-from hdbench.schema.judgment import PageRow
+from hdbench.schema.judgment import COLUMNS, Attempt, Judgment
+from hdbench.schema.packet import StudyRecord, TrialRecord
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.analysis.records import JUDGMENTS_FILE, SIMULATED_FILE, StudyRecord
 from hdbench.study.analysis.submissions import Blank, Received, read_answers
-from hdbench.study.packet.files import RESULTS_FOLDER
+from hdbench.study.packet.files import JUDGMENTS_FILE, RESULTS_FOLDER, SIMULATED_FILE, Packet
 
-COLUMNS = (
-    "study",
-    "source",
-    "simulated",
-    "participant",
-    "session",
-    "packet",
-    "trial",
-    "attempt",
-    "kind",
-    "pass",
-    "a",
-    "b",
-    "scene",
-    "left",
-    "right",
-    "choice",
-    "chosen",
-    "expected",
-    "duration_ms",
-    "shown_ms",
-    "frames_planned",
-    "frames_shown",
-    "response_ms",
-    "void",
-    "at",
-)
 #: Columns that name a session.
 _SESSION = ["participant", "session"]
 
@@ -68,7 +41,7 @@ class Exclusion:
 class Tally:
     """The judgments table and what was done to it."""
 
-    study: StudyRecord
+    packet: Packet
     #: One row for each attempt at each trial, columns as in ``COLUMNS``.
     table: pd.DataFrame = field(repr=False)
     exclusions: list[Exclusion]
@@ -76,6 +49,11 @@ class Tally:
     duplicates: int
     #: Where submissions without any answer stand.
     blanks: list[str]
+
+    @property
+    def study(self) -> StudyRecord:
+        """What was fixed when the packet was built."""
+        return self.packet.study
 
     @property
     def simulated(self) -> bool:
@@ -104,8 +82,8 @@ class Tally:
         judged = answered(judgment_rows(self.table))
         sessions = self.table.drop_duplicates(_SESSION)
         planned = {
-            packet: sum(trial["kind"] == "judgment" for trial in trials)
-            for packet, trials in self.study.by_packet.items()
+            packet: sum(trial.kind == "judgment" for trial in trials)
+            for packet, trials in self.packet.by_packet.items()
         }
         return sum(planned[packet] for packet in sessions["packet"]) - len(judged)
 
@@ -120,7 +98,7 @@ class Tally:
             )
             if tuple(who) not in out
         }
-        return sorted(set(self.study.by_packet) - done)
+        return sorted(set(self.packet.by_packet) - done)
 
 
 def answered(rows: pd.DataFrame) -> pd.DataFrame:
@@ -139,13 +117,13 @@ def where(rows: pd.DataFrame, mask: Any) -> pd.DataFrame:
     return cast("pd.DataFrame", rows[mask])
 
 
-def answer_files(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> list[Path]:
+def answer_files(packet: Packet, files: Sequence[Path], *, simulated: bool) -> list[Path]:
     """Return the files to tally: those given, those in folders given, and the packet's own rows.
 
     Raises:
         UsageError: there are none, or simulated answers are asked for beside others.
     """
-    results = study.folder / RESULTS_FOLDER
+    results = packet.folder / RESULTS_FOLDER
     own, invented = results / JUDGMENTS_FILE, results / SIMULATED_FILE
     if simulated:
         if files:
@@ -154,14 +132,14 @@ def answer_files(study: StudyRecord, files: Sequence[Path], *, simulated: bool) 
             )
         if not invented.is_file():
             raise UsageError(
-                f"{invented}: no such file.\nNext: 'hdbench study simulate {study.folder}'"
+                f"{invented}: no such file.\nNext: 'hdbench study simulate {packet.folder}'"
             )
         return [invented]
     found = [*([own] if own.is_file() else []), *_in_folders(files)]
     if found:
         return list(dict.fromkeys(path.resolve() for path in found))
     hint = (
-        f"only simulated ones: 'hdbench study tally {study.folder} --simulated' tallies them"
+        f"only simulated ones: 'hdbench study tally {packet.folder} --simulated' tallies them"
         if invented.is_file()
         else "a packet's own rows lie there; results CSVs, or the folder of what participants "
         "saved, are given as arguments"
@@ -188,11 +166,11 @@ def _in_folders(paths: Sequence[Path]) -> Iterator[Path]:
         yield from inside
 
 
-def tally(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> Tally:
+def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
     """Return the judgments of some files, as one table.
 
     Args:
-        study: the packet.
+        packet: the packet that was answered.
         files: results CSVs and own rows.
         simulated: whether simulated answers are asked for; they and people's are never mixed.
 
@@ -204,7 +182,7 @@ def tally(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> Tall
     received: list[Received] = []
     blanks: list[str] = []
     for path in files:
-        for entry in read_answers(path, study):
+        for entry in read_answers(path, packet.study):
             if isinstance(entry, Blank):
                 blanks.append(entry.where)
             else:
@@ -220,19 +198,19 @@ def tally(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> Tall
             )
             + ". Move them to another file"
         )
-    records: list[list[Any]] = []
+    judgments: list[Judgment] = []
     # Without the participant: a session is random, so the same one under two names, such as in the
     # files of two venues, is the same answers handed over twice.
-    seen: dict[tuple[str, str, int], tuple[PageRow, str]] = {}
+    seen: dict[tuple[str, str, int], tuple[Attempt, str]] = {}
     duplicates = 0
     for entry in tqdm(received, desc="reading", unit="session", delay=2):
-        packet = None
+        number = None
         for row in entry.rows:
-            trial = _trial(study, entry, row)
-            packet = trial["packet"] if packet is None else packet
-            if trial["packet"] != packet:
+            trial = _trial(packet, entry, row)
+            number = trial.packet if number is None else number
+            if trial.packet != number:
                 raise DataError(
-                    f"{entry.where}: trials of packets {packet} and {trial['packet']} in one "
+                    f"{entry.where}: trials of packets {number} and {trial.packet} in one "
                     "submission; the answers were edited"
                 )
             key = (entry.session, row.trial, row.attempt)
@@ -245,60 +223,61 @@ def tally(study: StudyRecord, files: Sequence[Path], *, simulated: bool) -> Tall
                     )
                 duplicates += 1
                 continue
-            records.append(_record(study, entry, row, trial))
-    table = pd.DataFrame(records, columns=pd.Index(COLUMNS))
+            judgments.append(_judgment(packet.study, entry, row, trial))
+    rows = [[value for _, value in judgment] for judgment in judgments]
+    table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
     if table.empty:
         listed = ", ".join(str(path) for path in files)
         empty = f" ({counted(len(blanks), 'blank submission')})" if blanks else ""
         raise UsageError(
             f"{listed}: no answers{empty}; nothing can be tallied yet.\n"
             f"Next: wait for participants, or give other files: 'hdbench study tally "
-            f"{study.folder} RESULTS.csv'"
+            f"{packet.folder} RESULTS.csv'"
         )
-    return Tally(study, table, _exclusions(study, table), duplicates, blanks)
+    return Tally(packet, table, _exclusions(packet, table), duplicates, blanks)
 
 
-def _trial(study: StudyRecord, entry: Received, row: PageRow) -> dict[str, Any]:
-    trial = study.trials.get(row.trial)
+def _trial(packet: Packet, entry: Received, row: Attempt) -> TrialRecord:
+    trial = packet.by_id.get(row.trial)
     if trial is None:
         raise DataError(
-            f"{entry.where}: trial {row.trial} is not in {study.folder}; these answers belong to "
+            f"{entry.where}: trial {row.trial} is not in {packet.folder}; these answers belong to "
             "another packet"
         )
     return trial
 
 
-def _record(study: StudyRecord, entry: Received, row: PageRow, trial: dict[str, Any]) -> list[Any]:
-    return [
-        study.name,
-        entry.source,
-        entry.simulated,
-        entry.participant,
-        entry.session,
-        trial["packet"],
-        row.trial,
-        row.attempt,
-        trial["kind"],
-        trial["pass"],
-        trial["a"],
-        trial["b"],
-        trial["scene"],
-        trial["left"],
-        trial["right"],
-        row.choice,
-        trial[row.choice] if row.choice else None,
-        trial["expected"],
-        trial["duration_ms"],
-        row.shown_ms,
-        row.frames_planned,
-        row.frames_shown,
-        row.response_ms,
-        row.void,
-        row.at,
-    ]
+def _judgment(study: StudyRecord, entry: Received, row: Attempt, trial: TrialRecord) -> Judgment:
+    return Judgment(
+        study=study.name,
+        source=entry.source,
+        simulated=entry.simulated,
+        participant=entry.participant,
+        session=entry.session,
+        packet=trial.packet,
+        trial=row.trial,
+        attempt=row.attempt,
+        kind=trial.kind,
+        pass_number=trial.pass_number,
+        a=trial.a,
+        b=trial.b,
+        scene=trial.scene,
+        left=trial.left,
+        right=trial.right,
+        choice=row.choice,
+        chosen=getattr(trial, row.choice) if row.choice else None,
+        expected=trial.expected,
+        duration_ms=trial.duration_ms,
+        shown_ms=row.shown_ms,
+        frames_planned=row.frames_planned,
+        frames_shown=row.frames_shown,
+        response_ms=row.response_ms,
+        void=row.void,
+        at=row.at,
+    )
 
 
-def _exclusions(study: StudyRecord, table: pd.DataFrame) -> list[Exclusion]:
+def _exclusions(packet: Packet, table: pd.DataFrame) -> list[Exclusion]:
     """Return the sessions that do not count, with reasons, in order of time."""
     timed = table.assign(began=pd.to_datetime(table["at"], format="ISO8601", utc=True))
     sessions = [
@@ -310,33 +289,29 @@ def _exclusions(study: StudyRecord, table: pd.DataFrame) -> list[Exclusion]:
     taken: dict[str, list[set[int]]] = {}
     for participant, session, rows in sessions:
         before = taken.setdefault(participant, [])
-        packet = int(rows["packet"].iloc[0])
-        passes = {trial["pass"] for trial in study.by_packet[packet] if trial["kind"] == "judgment"}
-        repeat = len(before) >= study.protocol.design.passes or any(
+        number = int(rows["packet"].iloc[0])
+        passes = {
+            trial.pass_number for trial in packet.by_packet[number] if trial.kind == "judgment"
+        }
+        repeat = len(before) >= packet.study.protocol.design.passes or any(
             passes & other for other in before
         )
         if repeat:
             kind, reasons = "repeat", ["a further packet of this participant; the first is kept"]
         else:
             before.append(passes)
-            kind, reasons = "quality", broken_rules(rows, study)
+            kind, reasons = "quality", _broken_rules(rows, packet)
         if reasons:
             judged = len(answered(judgment_rows(rows)))
-            found.append(Exclusion(participant, session, packet, kind, reasons, judged))
+            found.append(Exclusion(participant, session, number, kind, reasons, judged))
     return found
 
 
-def broken_rules(rows: pd.DataFrame, study: StudyRecord) -> list[str]:
-    """Return the quality rules that a session breaks, in words.
-
-    Args:
-        rows: all rows of one session.
-        study: whose protocol states the rules.
-    """
-    quality, valid = study.protocol.quality, answered(rows)
+def _broken_rules(rows: pd.DataFrame, packet: Packet) -> list[str]:
+    """Return the quality rules that one session, of these rows, breaks, in words."""
+    quality, valid = packet.study.protocol.quality, answered(rows)
     reasons = []
-    packet = study.by_packet[int(rows["packet"].iloc[0])]
-    asked = sum(trial["kind"] == "check" for trial in packet)
+    asked = sum(trial.kind == "check" for trial in packet.by_packet[int(rows["packet"].iloc[0])])
     right = (valid["kind"] == "check") & (valid["choice"] == valid["expected"])
     passed = int(np.count_nonzero(right))
     if asked and passed < min(quality.checks_passed, asked):
@@ -356,7 +331,7 @@ def broken_rules(rows: pd.DataFrame, study: StudyRecord) -> list[str]:
         reasons.append(
             f"{100 * share:.0f} % of answers {side}, more than {100 * quality.one_side_share:g} %"
         )
-    within = within_one_frame(judged, study.protocol)
+    within = within_one_frame(judged, packet.study.protocol)
     if within is not None and within < quality.timed_within_one_frame:
         reasons.append(
             f"{100 * within:.0f} % of trials within one frame of the plan, less than "

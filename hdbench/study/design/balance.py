@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from hdbench.errors import counted
+from hdbench.schema.packet import TrialRecord
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.design.trials import check_segments
 
-Row = Mapping[str, Any]
 Pair = tuple[str, str]
 Group = tuple[Any, ...]
 
@@ -29,7 +30,10 @@ class Finding:
 
 
 def balance(
-    rows: Sequence[Row], pairs: Sequence[Pair], scenes: Sequence[str], protocol: StudyProtocol
+    rows: Sequence[TrialRecord],
+    pairs: Sequence[Pair],
+    scenes: Sequence[str],
+    protocol: StudyProtocol,
 ) -> list[Finding]:
     """Return what the design promises, counted.
 
@@ -39,7 +43,7 @@ def balance(
         scenes: the names of all scenes.
         protocol: the study.
     """
-    judged = [row for row in rows if row["kind"] == "judgment"]
+    judged = [row for row in rows if row.kind == "judgment"]
     return [
         _whole(judged, pairs, scenes),
         *(
@@ -47,8 +51,8 @@ def balance(
             if protocol.design.mode == "unlimited"
             else _timed(judged, pairs, scenes, protocol)
         ),
-        _scene_once(judged, "packet"),
-        _scene_once(judged, "pass"),
+        _scene_once(judged, "packet", "packet"),
+        _scene_once(judged, "pass", "pass_number"),
         _mirrors(judged, len(pairs), protocol),
         _lengths(judged, protocol),
         _order(rows),
@@ -56,7 +60,7 @@ def balance(
     ]
 
 
-def side_counts(rows: Iterable[Row], key: tuple[str, ...]) -> dict[Group, tuple[int, int]]:
+def side_counts(rows: Iterable[TrialRecord], key: tuple[str, ...]) -> dict[Group, tuple[int, int]]:
     """Return, for each group of judgments, how often the pair's first method was left and right.
 
     Args:
@@ -65,20 +69,20 @@ def side_counts(rows: Iterable[Row], key: tuple[str, ...]) -> dict[Group, tuple[
     """
     counts: dict[Group, list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
-        counts[tuple(row[name] for name in key)][row["left"] != row["a"]] += 1
+        counts[tuple(getattr(row, name) for name in key)][row.left != row.a] += 1
     return {group: (left, right) for group, (left, right) in counts.items()}
 
 
-def _whole(judged: Sequence[Row], pairs: Sequence[Pair], scenes: Sequence[str]) -> Finding:
+def _whole(judged: Sequence[TrialRecord], pairs: Sequence[Pair], scenes: Sequence[str]) -> Finding:
     """Check that judgments are of these pairs and scenes, each with both methods shown."""
     known_pairs, known_scenes = set(pairs), set(scenes)
     wrong = [
-        f"{_where(row)}: {row['left']} against {row['right']} on {row['scene']} is no judgment of "
-        f"{row['a']} and {row['b']}"
+        f"{_where(row)}: {row.left} against {row.right} on {row.scene} is no judgment of "
+        f"{row.a} and {row.b}"
         for row in judged
-        if (row["a"], row["b"]) not in known_pairs
-        or row["scene"] not in known_scenes
-        or {row["left"], row["right"]} != {row["a"], row["b"]}
+        if (row.a, row.b) not in known_pairs
+        or row.scene not in known_scenes
+        or {row.left, row.right} != {row.a, row.b}
     ]
     return Finding(
         "each judgment shows both methods of its pair on one scene",
@@ -89,25 +93,28 @@ def _whole(judged: Sequence[Row], pairs: Sequence[Pair], scenes: Sequence[str]) 
 
 
 def _unlimited(
-    judged: Sequence[Row], pairs: Sequence[Pair], scenes: Sequence[str], protocol: StudyProtocol
+    judged: Sequence[TrialRecord],
+    pairs: Sequence[Pair],
+    scenes: Sequence[str],
+    protocol: StudyProtocol,
 ) -> list[Finding]:
-    wanted = protocol.design.judgments_per_pair
+    each = protocol.design.judgments_per_pair
     cells = side_counts(judged, ("a", "b", "scene"))
     uneven = []
     for a, b in pairs:
         for scene in scenes:
             left, right = cells.get((a, b, scene), (0, 0))
-            if left != wanted // 2 or right != wanted // 2:
+            if left != each // 2 or right != each // 2:
                 uneven.append(
                     f"{a} against {b} on {scene}: {left} with {a} left, {right} with {a} right; "
-                    f"expected {wanted // 2} and {wanted // 2}"
+                    f"expected {each // 2} and {each // 2}"
                 )
     packets = _differences(side_counts(judged, ("packet",)))
     within = _differences(side_counts(judged, ("packet", "a", "b")))
     return [
         Finding(
-            f"each pair is judged {wanted} times on each scene, half of them with each side",
-            f"{wanted // 2} + {wanted // 2} for each of {len(cells)}",
+            f"each pair is judged {each} times on each scene, half of them with each side",
+            f"{each // 2} + {each // 2} for each of {len(cells)}",
             uneven,
         ),
         _at_most(1, "sides differ by at most 1 in each packet", packets, "packet {0}"),
@@ -118,11 +125,14 @@ def _unlimited(
 
 
 def _timed(
-    judged: Sequence[Row], pairs: Sequence[Pair], scenes: Sequence[str], protocol: StudyProtocol
+    judged: Sequence[TrialRecord],
+    pairs: Sequence[Pair],
+    scenes: Sequence[str],
+    protocol: StudyProtocol,
 ) -> list[Finding]:
-    wanted = protocol.design.judgments_per_pair
+    each = protocol.design.judgments_per_pair
     durations = protocol.design.durations_ms
-    shown = Counter((row["a"], row["b"], row["scene"]) for row in judged)
+    shown = Counter((row.a, row.b, row.scene) for row in judged)
     cells = side_counts(judged, ("a", "b", "duration_ms"))
     every_cell = [(a, b, duration) for a, b in pairs for duration in durations]
     sizes = {cell: sum(cells.get(cell, (0, 0))) for cell in every_cell}
@@ -135,13 +145,13 @@ def _timed(
     }
     findings = [
         Finding(
-            f"each pair is judged {wanted} times on each scene",
+            f"each pair is judged {each} times on each scene",
             f"{counted(len(judged), 'judgment')}",
             [
-                f"{a} against {b} on {scene}: {shown[a, b, scene]} times; expected {wanted}"
+                f"{a} against {b} on {scene}: {shown[a, b, scene]} times; expected {each}"
                 for a, b in pairs
                 for scene in scenes
-                if shown[a, b, scene] != wanted
+                if shown[a, b, scene] != each
             ],
         ),
         Finding(
@@ -170,7 +180,7 @@ def _timed(
             ],
         ),
     ]
-    if wanted % (2 * len(durations)) == 0:
+    if each % (2 * len(durations)) == 0:
         findings.append(
             _at_most(
                 0,
@@ -182,11 +192,12 @@ def _timed(
     return findings
 
 
-def _scene_once(judged: Sequence[Row], unit: str) -> Finding:
-    seen = Counter((row[unit], row["scene"]) for row in judged)
+def _scene_once(judged: Sequence[TrialRecord], unit: str, field: str) -> Finding:
+    of_unit = attrgetter(field)
+    seen = Counter((of_unit(row), row.scene) for row in judged)
     return Finding(
         f"no scene comes twice in a {unit}",
-        f"none in {len({row[unit] for row in judged})}",
+        f"none in {len({of_unit(row) for row in judged})}",
         [
             f"{unit} {number}: {scene} comes {count} times"
             for (number, scene), count in seen.items()
@@ -195,13 +206,13 @@ def _scene_once(judged: Sequence[Row], unit: str) -> Finding:
     )
 
 
-def _mirrors(judged: Sequence[Row], pairs: int, protocol: StudyProtocol) -> Finding:
+def _mirrors(judged: Sequence[TrialRecord], pairs: int, protocol: StudyProtocol) -> Finding:
     """Check that passes 2k and 2k + 1 hold the same pairs and scenes with the sides exchanged."""
     rounds = protocol.design.judgments_per_pair
     mirrored = (rounds - rounds % 2) * pairs
-    shown: dict[int, dict[Group, str]] = defaultdict(dict)
+    shown: dict[int, dict[Group, str | None]] = defaultdict(dict)
     for row in judged:
-        shown[row["pass"]][row["a"], row["b"], row["scene"]] = row["left"]
+        shown[row.pass_number][row.a, row.b, row.scene] = row.left
     wrong = []
     for first in range(0, mirrored, 2):
         ours, theirs = shown[first], shown[first + 1]
@@ -218,8 +229,8 @@ def _mirrors(judged: Sequence[Row], pairs: int, protocol: StudyProtocol) -> Find
     )
 
 
-def _lengths(judged: Sequence[Row], protocol: StudyProtocol) -> Finding:
-    lengths = Counter(row["packet"] for row in judged)
+def _lengths(judged: Sequence[TrialRecord], protocol: StudyProtocol) -> Finding:
+    lengths = Counter(row.packet for row in judged)
     least, most = min(lengths.values()), max(lengths.values())
     wrong = _spread_over("judgments of a packet", lengths.values())
     if most > protocol.design.packet_length:
@@ -235,17 +246,17 @@ def _lengths(judged: Sequence[Row], protocol: StudyProtocol) -> Finding:
     )
 
 
-def _order(rows: Sequence[Row]) -> Finding:
+def _order(rows: Sequence[TrialRecord]) -> Finding:
     wrong = []
     last = (-1, -1)
     for row in rows:
-        packet, position = row["packet"], row["position"]
+        packet, position = row.packet, row.position
         if (packet, position) not in ((last[0], last[1] + 1), (last[0] + 1, 0)):
             wrong.append(f"{_where(row)}: comes after packet {last[0]}, position {last[1]}")
         last = (packet, position)
     wrong += [
         f"trial {name}: comes {count} times"
-        for name, count in Counter(row["trial"] for row in rows).items()
+        for name, count in Counter(row.trial for row in rows).items()
         if count > 1
     ]
     return Finding(
@@ -255,31 +266,31 @@ def _order(rows: Sequence[Row]) -> Finding:
     )
 
 
-def _controls(rows: Sequence[Row], protocol: StudyProtocol) -> list[Finding]:
-    packets: dict[int, list[Row]] = defaultdict(list)
+def _controls(rows: Sequence[TrialRecord], protocol: StudyProtocol) -> list[Finding]:
+    packets: dict[int, list[TrialRecord]] = defaultdict(list)
     for row in rows:
-        packets[row["packet"]].append(row)
+        packets[row.packet].append(row)
     practice, checks = protocol.practice.count, protocol.checks.count
     first, spread, even = [], [], []
     for number, members in packets.items():
-        kinds = [row["kind"] for row in members]
+        kinds = [row.kind for row in members]
         if kinds.count("practice") != practice or set(kinds[:practice]) - {"practice"}:
             first.append(f"packet {number}: does not begin with its {practice} practice trials")
-        body = [row for row in members if row["kind"] != "practice"]
-        places = [n for n, row in enumerate(body) if row["kind"] == "check"]
+        body = [row for row in members if row.kind != "practice"]
+        places = [n for n, row in enumerate(body) if row.kind == "check"]
         segments = check_segments(len(body), checks)
         if len(places) != checks or any(
             place not in segment for place, segment in zip(places, segments, strict=False)
         ):
             spread.append(f"packet {number}: checks at {places}; expected one in each {checks}th")
-        images = {row[side] for row in body for side in ("left_image", "right_image")}
+        images = {image for row in body for image in (row.left_image, row.right_image)}
         if len(images) != 2 * len(body):
             spread.append(f"packet {number}: an image comes twice")
     for kind in ("practice", "check"):
-        sides: dict[int, Counter[str]] = defaultdict(Counter)
+        sides: dict[int, Counter[str | None]] = defaultdict(Counter)
         for row in rows:
-            if row["kind"] == kind:
-                sides[row["packet"]][row["expected"]] += 1
+            if row.kind == kind:
+                sides[row.packet][row.expected] += 1
         for number, counts in [*sides.items(), ("all", sum(sides.values(), Counter()))]:
             if abs(counts["left"] - counts["right"]) > 1:
                 even.append(
@@ -320,5 +331,5 @@ def _against(cell: Group) -> str:
     return f"{a} against {b} at {duration} ms"
 
 
-def _where(row: Row) -> str:
-    return f"packet {row['packet']}, position {row['position']}"
+def _where(row: TrialRecord) -> str:
+    return f"packet {row.packet}, position {row.position}"

@@ -1,4 +1,4 @@
-"""How many judgments a difference needs, what they cost, and what a design leaves unbalanced."""
+"""How many judgments detect a difference, what they cost, what a design leaves unbalanced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def normal_judgments(preference: float, power: float, alpha: float) -> int:
 
     Args:
         preference: share of judgments for the better method, in (0.5, 1).
-        power: probability of finding it, in (0, 1).
+        power: probability of detecting it, in (0, 1).
         alpha: level of the two-sided test against one half.
     """
     from scipy.stats import norm
@@ -45,20 +45,20 @@ def exact_power(n: int | np.ndarray, preference: float, alpha: float) -> np.ndar
 
 
 def exact_judgments(preference: float, power: float, alpha: float) -> int:
-    """Return the number of independent judgments from which on the exact test has the power.
+    """Return how many independent judgments the exact test needs.
 
-    The exact test's power rises in saw teeth, because k is a whole number; this is the smallest n
-    such that no larger one falls short.
+    The power of the exact test does not rise steadily with n, because k is a whole number: this is
+    the smallest n from which on the power is never too small.
 
     Raises:
-        UsageError: the difference is too small to be found with two million judgments.
+        UsageError: the difference is too small to be detected with a million judgments.
     """
     about = normal_judgments(preference, power, alpha)
     top = 2 * about + 200
     if top > _LARGEST:
         raise UsageError(
             f"a preference of {100 * preference:g} % needs more than {_LARGEST // 2} judgments; "
-            "expected one further from 50"
+            "choose one further from 50"
         )
     enough = exact_power(np.arange(1, top), preference, alpha) >= power
     short = np.flatnonzero(~enough)
@@ -67,7 +67,7 @@ def exact_judgments(preference: float, power: float, alpha: float) -> int:
 
 @dataclass(frozen=True)
 class Heterogeneity:
-    """How much judgments resemble each other, as correlations of yes-or-no answers."""
+    """Correlations between judgments of the same participant, and of the same image."""
 
     #: Between two judgments of one participant, of a pair of methods.
     within_participant: float
@@ -121,16 +121,15 @@ def heterogeneity(preference: float, worker_sd: float, image_sd: float) -> Heter
 def judgments_on_images(
     independent: int, images: int, per_participant: float, likeness: Heterogeneity
 ) -> int | None:
-    """Return how many judgments of a pair are worth as much as independent ones.
+    """Return how many judgments of a pair are worth as much as some independent ones.
 
-    More judgments of the same images say ever less about other images, so that there may be no
-    number that suffices.
+    More judgments of the same images say little about other images, so no number may suffice.
 
     Args:
         independent: judgments that a test of independent ones needs.
         images: images shown.
         per_participant: judgments of the pair by one participant.
-        likeness: how judgments resemble each other.
+        likeness: correlations between judgments.
 
     Returns:
         The number, or None if only more images would do.
@@ -143,7 +142,7 @@ def judgments_on_images(
 
 
 def images_needed(independent: int, likeness: Heterogeneity) -> int:
-    """Return how many images are the fewest with which any number of judgments suffices."""
+    """Return the fewest images with which some number of judgments suffices."""
     return math.floor(independent * likeness.within_image) + 1
 
 
@@ -186,8 +185,13 @@ def cost_of(
     return Cost(judgments, sessions, trials, hours, hours * hourly_wage * (1 + fee))
 
 
+def times(number: int) -> str:
+    """Return ``once``, ``2 times`` and the like."""
+    return "once" if number == 1 else f"{number} times"
+
+
 def balance_notes(scenes: int, judgments: int, durations: int) -> list[str]:
-    """Return in sentences what R judgments of a pair leave balanced and unbalanced.
+    """Return, in sentences, what is balanced and what is not with R judgments of a pair.
 
     Args:
         scenes: images of the test split in the study.
@@ -198,26 +202,26 @@ def balance_notes(scenes: int, judgments: int, durations: int) -> list[str]:
         if judgments % 2 == 0:
             return [
                 f"sides: each pair of images is judged {judgments} times, "
-                f"{judgments // 2} with each method on the left; nothing is left unbalanced"
+                f"{times(judgments // 2)} with each method on the left; all is balanced"
             ]
         near = f"{judgments - 1} or {judgments + 1}" if judgments > 1 else "2"
         return [
-            f"sides: R = {judgments} is odd, so each pair of images has one side once more than "
-            f"the other, and 'study build' refuses it; use {near}"
+            f"sides: R = {judgments} is odd, so no pair of images can show both methods equally "
+            f"often on the left; 'study build' refuses it, use {near}"
         ]
     cells = 2 * durations
     whole, rest = divmod(judgments, cells)
     notes = []
     if rest == 0:
         notes.append(
-            f"crossing: each image is shown {whole} times at each of {durations} durations and "
+            f"crossing: each image is shown {times(whole)} at each of {durations} durations and on "
             "each side; the crossing is complete"
         )
     else:
-        shown = f"each {whole} times and {rest} of them once more" if whole else f"{rest} of them"
+        more = f"each {times(whole)} and {rest} of them once more" if whole else f"{rest} of them"
         notes.append(
             f"crossing: an image has {cells} combinations of {durations} durations and 2 sides; "
-            f"R = {judgments} shows {shown}, not the same for all images; complete at R = "
+            f"R = {judgments} shows {more}, not the same for all images; complete at R = "
             + (f"{whole * cells} or " if whole else "")
             + f"{(whole + 1) * cells}"
         )

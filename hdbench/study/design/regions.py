@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
@@ -12,23 +11,9 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_scene
 from hdbench.data.scene import Scene
 from hdbench.errors import UsageError, suggestion
+from hdbench.schema.packet import Box, SkippedObject
 from hdbench.schema.study import Region
 from hdbench.workspace.bench import Bench
-
-#: Left, top, right and bottom edge in pixels of the image; right and bottom are the first outside.
-Box = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An object, or a scene without any, that is not shown."""
-
-    scene: str
-    #: Its id in the instance map, or None for the whole scene.
-    instance: int | None
-    #: Its share of the image's area, or None for the whole scene.
-    area: float | None
-    reason: str
 
 
 def require_regions(bench: Bench, region: Region) -> None:
@@ -53,7 +38,7 @@ def require_regions(bench: Bench, region: Region) -> None:
 
 def largest_objects(
     bench: Bench, scenes: Sequence[SceneFiles], region: Region
-) -> tuple[dict[str, Box], list[Skipped]]:
+) -> tuple[dict[str, Box], list[SkippedObject]]:
     """Return the box of the largest object of each scene, and what is skipped.
 
     Scenes without an object of at least ``region.minimum_area`` have no box. Boxes are of the maps
@@ -66,19 +51,22 @@ def largest_objects(
     size = bench.benchmark.size
     class_id = next(entry.id for entry in bench.space.classes if entry.name == region.label)
     boxes: dict[str, Box] = {}
-    skipped: list[Skipped] = []
+    skipped: list[SkippedObject] = []
     for entry in tqdm(scenes, desc="finding objects", unit="scene", delay=2):
         scene = read_scene(entry, bench.space, photograph=False)
         objects = _objects(scene.resized(size.height, size.width), class_id)
         best: tuple[float, Box] | None = None
         for instance, area, box in objects:
             if area < region.minimum_area:
-                skipped.append(Skipped(entry.name, instance, area, "below the minimum area"))
+                reason = "below the minimum area"
+                skipped.append(
+                    SkippedObject(scene=entry.name, instance=instance, area=area, reason=reason)
+                )
             elif best is None or area > best[0]:
                 best = (area, box)
         if best is None:
             reason = f"no '{region.label}' of at least {region.minimum_area:.2%} of the image"
-            skipped.append(Skipped(entry.name, None, None, reason))
+            skipped.append(SkippedObject(scene=entry.name, instance=None, area=None, reason=reason))
         else:
             boxes[entry.name] = best[1]
     return boxes, skipped

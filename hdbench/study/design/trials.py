@@ -26,14 +26,13 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import pairwise
 from math import gcd
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from hdbench.provenance import derived_seed, digest
+from hdbench.schema.packet import Kind
 from hdbench.schema.study import StudyProtocol
-
-Kind = Literal["practice", "check", "judgment"]
 
 #: Patterns that cover images; a packet uses them in turn.
 MASKS = 8
@@ -48,7 +47,7 @@ class Trial(NamedTuple):
     #: From 0, practice included.
     position: int
     #: Number of the pass.
-    sheet: int
+    pass_number: int
     kind: Kind
     #: Index of the pair; -1 for practice and checks.
     pair: int
@@ -125,7 +124,7 @@ class _Stream:
 class _View(NamedTuple):
     """A pair on a scene for a duration, in a pass; not yet in a packet, not yet with sides."""
 
-    sheet: int
+    pass_number: int
     pair: int
     scene: int
     duration: int
@@ -140,16 +139,16 @@ def _judgments(pairs: int, scenes: int, protocol: StudyProtocol, seed: int) -> l
     shown = []
     for turn in range(rounds):
         for shift in range(pairs):
-            sheet = _sheet(turn, shift, rounds, pairs)
+            number = _pass_of(turn, shift, rounds, pairs)
             for n, scene in enumerate(order):
                 # Contiguous parts, so that each pair meets all durations within a pass.
                 pair = (n * pairs // scenes + shift) % pairs
                 duration = durations[(n + offsets[turn]) % len(durations)]
-                shown.append(_View(sheet, pair, scene, duration))
-    return sorted(shown, key=lambda view: view.sheet)
+                shown.append(_View(number, pair, scene, duration))
+    return sorted(shown, key=lambda view: view.pass_number)
 
 
-def _sheet(turn: int, shift: int, rounds: int, pairs: int) -> int:
+def _pass_of(turn: int, shift: int, rounds: int, pairs: int) -> int:
     """Return the number of a pass: rounds 2k and 2k + 1 take turns, so that mirrors are next."""
     if turn == rounds - 1 and rounds % 2:
         return turn * pairs + shift
@@ -178,10 +177,10 @@ def _dealt(
     """
     packets = [0] * len(shown)
     keys = draws.numbers(len(shown))
-    for sheet, members in _grouped(view.sheet for view in shown).items():
+    for number, members in _grouped(view.pass_number for view in shown).items():
         members.sort(key=lambda n: (strata[n], keys[n], n))
         for rank, n in enumerate(members):
-            packets[n] = sheet * parts + rank % parts
+            packets[n] = number * parts + rank % parts
     return packets
 
 
@@ -191,7 +190,7 @@ _Levels = Sequence[Sequence[Hashable]]
 
 def _by_scene(shown: Sequence[_View]) -> _Levels:
     return (
-        [(view.pair, view.scene, view.sheet // 2) for view in shown],  # a view and its mirror
+        [(view.pair, view.scene, view.pass_number // 2) for view in shown],  # a view and its mirror
         [(view.pair, view.scene) for view in shown],
     )
 
@@ -200,14 +199,14 @@ def _by_packet(shown: Sequence[_View], packets: Sequence[int]) -> _Levels:
     return (
         [(packet, view.pair) for packet, view in zip(packets, shown, strict=True)],
         packets,
-        [view.sheet for view in shown],
+        [view.pass_number for view in shown],
     )
 
 
 def _by_duration(shown: Sequence[_View]) -> _Levels:
     return (
         [(view.pair, view.duration, view.scene) for view in shown],  # both sides, where R allows
-        [(view.pair, view.duration, "pass", view.sheet) for view in shown],
+        [(view.pair, view.duration, "pass", view.pass_number) for view in shown],
         [(view.pair, view.duration) for view in shown],
         [view.pair for view in shown],
     )
@@ -227,11 +226,11 @@ def _sides(shown: Sequence[_View], levels: _Levels, coins: _Stream) -> list[bool
         if done[start]:
             continue
         component = _alternating(start, matchings)
-        lean = sum(surplus[shown[n].sheet] * (1 if side else -1) for n, side in component)
+        lean = sum(surplus[shown[n].pass_number] * (1 if side else -1) for n, side in component)
         swap = bool(heads[start] >> 63) if lean == 0 else lean > 0
         for n, side in component:
             left[n], done[n] = side != swap, True
-            surplus[shown[n].sheet] += 1 if left[n] else -1
+            surplus[shown[n].pass_number] += 1 if left[n] else -1
     return left
 
 
@@ -299,10 +298,10 @@ def _ordered(
                 n = shuffled[place - used]
                 view = shown[n]
                 sequence.append(("judgment", view.pair, view.scene, sides[n], view.duration))
-        sheet = shown[members[0]].sheet
+        number = shown[members[0]].pass_number
         for position, (kind, pair, scene, left, duration) in enumerate(sequence):
             mask = position % MASKS if protocol.design.mask else -1
-            result.append(Trial(packet, position, sheet, kind, pair, scene, left, duration, mask))
+            result.append(Trial(packet, position, number, kind, pair, scene, left, duration, mask))
     return result
 
 

@@ -5,43 +5,47 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from hdbench.errors import DataError, HdbenchError, UsageError, counted, listing
 from hdbench.inert import neutralised
-from hdbench.provenance import canonical_json, differing_fields, digest, file_digest, versions
+from hdbench.provenance import differing_fields, digest, versions
+from hdbench.schema.packet import (
+    PACKET_SCHEMA,
+    BuildInputs,
+    DisplayedSize,
+    PacketImage,
+    StudyRecord,
+)
 from hdbench.schema.study import StudyProtocol
 from hdbench.storage import folder_atomically
-from hdbench.study.design.trials import MASKS, design, design_hash, pairs_of
+from hdbench.study.design.trials import MASKS, Trial, design, design_hash, pairs_of
 from hdbench.study.packet.files import (
     PREVIEW_FILE,
     RESULTS_FOLDER,
     STUDY_FILE,
-    SUMS_FILE,
     TRIALS_FILE,
+    Packet,
+    canonical_bytes,
     packet_files,
+    read_study,
+    study_bytes,
+    sums_of,
+    trials_bytes,
+    write_sums,
 )
 from hdbench.study.packet.gathering import Material
 from hdbench.study.packet.mturk import write_mturk
 from hdbench.study.packet.page import participant_page
 from hdbench.study.packet.pictures import control_png, mask_pngs, method_png, photograph_png
 from hdbench.study.packet.preview import preview_page
-from hdbench.study.packet.rendering import (
-    SCHEMA,
-    by_packet,
-    hex_name,
-    image_names,
-    public_packet,
-    trial_rows,
-)
+from hdbench.study.packet.rendering import hex_name, image_names, public_packet, trial_rows
 from hdbench.study.packet.verify import require_sound
 from hdbench.workspace.bench import Bench
 
@@ -68,8 +72,7 @@ class Built:
     """What ``build`` did."""
 
     folder: Path
-    #: What ``study.json`` says.
-    study: dict[str, Any]
+    study: StudyRecord
     #: Whether the packet was written; False if it was there already.
     written: bool
     warnings: list[str]
@@ -88,7 +91,7 @@ def build(
     Args:
         bench: the benchmark.
         protocol: the study.
-        material: what is shown (``hdbench.study.gathering.gather``).
+        material: what is shown (``hdbench.study.packet.gathering.gather``).
         reference: the method that others are compared with, or None.
         flags: seeds and what may be left out.
         folder: the packet's place.
@@ -100,36 +103,34 @@ def build(
         StorageError: the folder cannot be written.
     """
     page = participant_page().encode()
-    inputs, key = _inputs(bench, protocol, material, reference, flags, page)
+    inputs = _inputs(bench, protocol, material, reference, flags, page)
     known = _known(folder, inputs)
     if known is not None:
         _require_whole(folder)
         return Built(folder, known, False, _warnings(known))
     pairs = pairs_of(material.methods)
     trials = design(len(pairs), len(material.scenes), len(material.controls), protocol, flags.seed)
-    study = _study(bench, protocol, material, reference, flags, key, inputs)
-    study["design_hash"] = design_hash(trials)
-    study["packets"] = trials[-1].packet + 1
-    study["packet_ids"] = [hex_name(key, "packet", n) for n in range(study["packets"])]
-    rows = trial_rows(trials, study)
+    study = _study(material, inputs, trials)
+    packet = Packet(folder, study, trial_rows(trials, study))
     with folder_atomically(folder) as staging:
         hashes = _write_images(staging, bench, material, study)
-        study["identical"] = _identical(study, hashes)
-        for packet in by_packet(rows).values():
-            public = canonical_json(public_packet(study, protocol, packet))
-            name = f"{study['packet_ids'][packet[0]['packet']]}.json"
-            _write(staging / "web" / "packets" / name, public.encode())
+        study = study.model_copy(update={"identical": _identical(study, hashes)})
+        for rows in packet.by_packet.values():
+            public = public_packet(study, rows)
+            place = staging / "web" / "packets" / f"{public.packet}.json"
+            _write(place, canonical_bytes(public))
         _write(staging / "web" / "index.html", page)
         _write(staging / "manifest.csv", _manifest(study, hashes))
-        lines = "".join(f"{canonical_json(row)}\n" for row in rows)
-        _write(staging / TRIALS_FILE, lines.encode())
-        _write(staging / STUDY_FILE, json.dumps(study, indent=1, ensure_ascii=False).encode())
+        _write(staging / TRIALS_FILE, trials_bytes(packet.trials))
+        _write(staging / STUDY_FILE, study_bytes(study))
         write_mturk(staging)
         (staging / RESULTS_FOLDER).mkdir()
-        _add_sums(staging, packet_files(staging))
+        sums = sums_of(staging, packet_files(staging))
+        write_sums(staging, sums)
         findings = require_sound(staging)
-        _write(staging / PREVIEW_FILE, preview_page(study, protocol, rows, findings).encode())
-        _add_sums(staging, [staging / PREVIEW_FILE])
+        preview = staging / PREVIEW_FILE
+        _write(preview, preview_page(Packet(staging, study, packet.trials), findings).encode())
+        write_sums(staging, sums | sums_of(staging, [preview]))
     return Built(folder, study, True, _warnings(study))
 
 
@@ -140,12 +141,8 @@ def _inputs(
     reference: str | None,
     flags: Flags,
     page: bytes,
-) -> tuple[dict[str, Any], str]:
-    """Return everything that a packet depends on, and the key of its names.
-
-    The key depends on seeds, protocol and the shown files, not on what methods are called:
-    another name for a method changes the names of its images alone.
-    """
+) -> BuildInputs:
+    """Return everything that a packet depends on."""
     digests = bench.file_digests
     controls = [
         path
@@ -153,29 +150,24 @@ def _inputs(
         for path in (entry.image, entry.label, entry.instance)
         if path is not None
     ]
-    pixels = {
-        "images": digest(digests.of(material.images.values())),
-        "controls": digest(digests.of(controls)),
-    }
     size = bench.benchmark.size
-    inputs = {
-        "schema": SCHEMA,
-        "protocol": protocol.model_dump(mode="json"),
-        "benchmark": bench.benchmark.name,
-        "size": [size.width, size.height],
-        "methods": material.methods,
-        "reference": reference,
-        "scenes": [entry.name for entry in material.scenes],
-        "regions": {name: list(box) for name, box in sorted(material.regions.items())},
+    return BuildInputs(
+        version=PACKET_SCHEMA,
+        protocol=protocol,
+        benchmark=bench.benchmark.name,
+        size=(size.width, size.height),
+        methods=material.methods,
+        reference=reference,
+        scenes=[entry.name for entry in material.scenes],
+        regions=dict(sorted(material.regions.items())),
         **asdict(flags),
-        **pixels,
-        "page": hashlib.sha256(page).hexdigest(),
-    }
-    key = digest(["hdbench study", flags.seed, inputs["protocol"], pixels])
-    return inputs, key
+        images=digest(digests.of(material.images.values())),
+        controls=digest(digests.of(controls)),
+        page=hashlib.sha256(page).hexdigest(),
+    )
 
 
-def _known(folder: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+def _known(folder: Path, inputs: BuildInputs) -> StudyRecord | None:
     """Return what the packet in a folder says if it was made from the same, None if none is there.
 
     Raises:
@@ -184,13 +176,16 @@ def _known(folder: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
-        study = json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))
-        known = study["inputs"]
-    except (OSError, ValueError, KeyError, TypeError):
+        study = read_study(folder)
+    except HdbenchError as error:
+        reason = str(error).partition("\n")[0]
         raise UsageError(
-            f"{folder}: is there already, and is no packet; choose another --output"
+            f"{folder}: is there already, and is no packet ({reason}); choose another --output"
         ) from None
-    differing = differing_fields(known, json.loads(canonical_json(inputs)))
+    differing = differing_fields(
+        study.inputs.model_dump(mode="json", by_alias=True),
+        inputs.model_dump(mode="json", by_alias=True),
+    )
     if differing:
         raise UsageError(
             f"{folder}: holds a packet made from something else, and packets are never changed\n"
@@ -212,89 +207,89 @@ def _require_whole(folder: Path) -> None:
         ) from None
 
 
-def _study(
-    bench: Bench,
-    protocol: StudyProtocol,
-    material: Material,
-    reference: str | None,
-    flags: Flags,
-    key: str,
-    inputs: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return what ``study.json`` says, but for what follows from the design and the images."""
+def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> StudyRecord:
+    """Return what ``study.json`` says, but for what follows from the images' content.
+
+    The key of all names depends on seed, protocol and the shown files, not on what methods are
+    called: another name for a method changes the names of its images alone.
+    """
+    protocol = inputs.protocol
     content = protocol.model_dump(mode="json")
-    size = bench.benchmark.size
-    width, height = protocol.display.fit(size.width, size.height)
-    study = {
-        "schema": SCHEMA,
-        "study": protocol.name,
-        "protocol": content,
-        "protocol_hash": digest(content),
-        "benchmark": bench.benchmark.name,
-        "size": [size.width, size.height],
-        "display": {"width": width, "height": height},
-        "methods": material.methods,
-        "reference": reference if reference is None else material.methods[-1],
-        "pairs": [list(pair) for pair in pairs_of(material.methods)],
-        "scenes": [entry.name for entry in material.scenes],
-        "controls": [entry.name for entry in material.controls],
-        "regions": {name: list(box) for name, box in material.regions.items()},
-        "skipped": [asdict(entry) for entry in material.skipped],
-        "subset": flags.most_scenes is not None,
-        "intersect": flags.intersect,
-        "left_out": material.left_out,
-        "seed": flags.seed,
-        "run_seed": flags.run_seed,
-        "quality": content["quality"],
-        "key": key,
-        "inputs": inputs,
-        "created_with": versions(),
-    }
+    pixels = {"images": inputs.images, "controls": inputs.controls}
+    key = digest(["hdbench study", inputs.seed, content, pixels])
+    width, height = protocol.display.fit(*inputs.size)
+    packets = trials[-1].packet + 1
+    study = StudyRecord(
+        version=PACKET_SCHEMA,
+        name=protocol.name,
+        protocol=protocol,
+        protocol_hash=digest(content),
+        benchmark=inputs.benchmark,
+        size=inputs.size,
+        display=DisplayedSize(width=width, height=height),
+        methods=material.methods,
+        reference=inputs.reference if inputs.reference is None else material.methods[-1],
+        pairs=pairs_of(material.methods),
+        scenes=inputs.scenes,
+        controls=[entry.name for entry in material.controls],
+        regions=material.regions,
+        skipped=material.skipped,
+        subset=inputs.most_scenes is not None,
+        intersect=inputs.intersect,
+        left_out=material.left_out,
+        seed=inputs.seed,
+        run_seed=inputs.run_seed,
+        quality=protocol.quality,
+        key=key,
+        inputs=inputs,
+        created_with=versions(),
+        images={},
+        design_hash=design_hash(trials),
+        packets=packets,
+        packet_ids=[hex_name(key, "packet", n) for n in range(packets)],
+        identical={},
+    )
     named = image_names(study)
-    sources = _sources(material, named)
-    study["images"] = {name: {**named[name], "source": sources[name]} for name in sorted(named)}
     expected = len(material.images) + 2 * len(material.controls)
     assert len(named) == expected + MASKS * protocol.design.mask  # no two share a name
-    return study
+    images = {
+        name: named[name].model_copy(update={"source": _source(material, named[name])})
+        for name in sorted(named)
+    }
+    return study.model_copy(update={"images": images})
 
 
-def _sources(material: Material, named: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
-    """Return the name of the file that each image comes from, None for patterns."""
-    controls = {entry.name: entry for entry in material.controls}
-    sources: dict[str, str | None] = {}
-    for name, content in named.items():
-        match content["role"]:
-            case "method":
-                sources[name] = material.images[content["method"], content["scene"]].name
-            case "control":
-                entry = controls[content["scene"]]
-                path = entry.label if content["shows"] == "label" else entry.image
-                sources[name] = path.name
-            case _:
-                sources[name] = None
-    return sources
+def _source(material: Material, image: PacketImage) -> str | None:
+    """Return the name of the file that an image comes from, None for patterns."""
+    if image.role == "mask" or image.scene is None:
+        return None
+    if image.method is not None:
+        return material.images[image.method, image.scene].name
+    entry = next(entry for entry in material.controls if entry.name == image.scene)
+    return (entry.label if image.shows == "label" else entry.image).name
 
 
 def _write_images(
-    staging: Path, bench: Bench, material: Material, study: Mapping[str, Any]
+    staging: Path, bench: Bench, material: Material, study: StudyRecord
 ) -> dict[str, str]:
     """Write every image and return the SHA-256 of each file by its hexadecimal name."""
     size = bench.benchmark.size
     controls = {entry.name: entry for entry in material.controls}
-    masks = iter(mask_pngs(bench, MASKS, study["seed"]) if _masked(study) else [])
+    masked = study.protocol.design.mask
+    masks = iter(mask_pngs(bench, MASKS, study.seed) if masked else [])
     (staging / "images").mkdir()
     (staging / "web" / "images").mkdir(parents=True)
     hashes = {}
-    for name, content in tqdm(study["images"].items(), desc="images", unit="image", delay=2):
-        method, scene = content["method"], content["scene"]
-        if content["role"] == "mask":
+    for name, image in tqdm(study.images.items(), desc="images", unit="image", delay=2):
+        if image.role == "mask" or image.scene is None:
             png = next(masks)
-        elif content["role"] == "control":
-            png = control_png(bench, controls[scene], content["shows"])
-        elif method in material.photographic:
-            png = photograph_png(material.images[method, scene], size.height, size.width)
+        elif image.method is None:
+            png = control_png(bench, controls[image.scene], str(image.shows))
+        elif image.method in material.photographic:
+            path = material.images[image.method, image.scene]
+            png = photograph_png(path, size.height, size.width)
         else:
-            png = method_png(material.images[method, scene])
+            png = method_png(material.images[image.method, image.scene])
         path = staging / "images" / f"{name}.png"
         _write(path, png)
         _link(path, staging / "web" / "images" / path.name)
@@ -302,27 +297,23 @@ def _write_images(
     return hashes
 
 
-def _masked(study: Mapping[str, Any]) -> bool:
-    return study["protocol"]["design"]["mask"]
-
-
-def _identical(study: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, int]:
+def _identical(study: StudyRecord, hashes: Mapping[str, str]) -> dict[str, int]:
     """Return how many scenes have identical images, by pair, of the pairs that have any.
 
     Raises:
         DataError: a pair has more of them than chance explains.
     """
     by_content = {
-        (content["method"], content["scene"]): hashes[name]
-        for name, content in study["images"].items()
-        if content["role"] == "method"
+        (image.method, image.scene): hashes[name]
+        for name, image in study.images.items()
+        if image.role == "method"
     }
     found = {}
-    for a, b in study["pairs"]:
-        alike = [s for s in study["scenes"] if by_content[a, s] == by_content[b, s]]
-        if len(alike) > _MOST_IDENTICAL * len(study["scenes"]):
+    for a, b in study.pairs:
+        alike = [scene for scene in study.scenes if by_content[a, scene] == by_content[b, scene]]
+        if len(alike) > _MOST_IDENTICAL * len(study.scenes):
             raise DataError(
-                f"{a} and {b}: {counted(len(alike), 'scene')} of {len(study['scenes'])} with "
+                f"{a} and {b}: {counted(len(alike), 'scene')} of {len(study.scenes)} with "
                 f"identical images; more than {_MOST_IDENTICAL:.0%} cannot be chance\n"
                 f"{listing(alike)}\n"
                 "Next: look where both come from; one may be a copy of the other"
@@ -332,19 +323,19 @@ def _identical(study: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str,
     return found
 
 
-def _warnings(study: Mapping[str, Any]) -> list[str]:
+def _warnings(study: StudyRecord) -> list[str]:
     warnings = [
         f"{pair}: {counted(count, 'scene')} with identical images; answers on them are guesses"
-        for pair, count in study["identical"].items()
+        for pair, count in study.identical.items()
     ]
-    if study["left_out"]:
+    if study.left_out:
         warnings.append(
-            f"{counted(len(study['left_out']), 'scene')} left out because a method lacks them "
+            f"{counted(len(study.left_out), 'scene')} left out because a method lacks them "
             "(--intersect)"
         )
-    if study["skipped"]:
-        scenes = sum(entry["instance"] is None for entry in study["skipped"])
-        objects = len(study["skipped"]) - scenes
+    if study.skipped:
+        scenes = sum(entry.instance is None for entry in study.skipped)
+        objects = len(study.skipped) - scenes
         warnings.append(
             f"{counted(objects, 'object')} and {counted(scenes, 'scene')} skipped for their size; "
             f"{STUDY_FILE} lists them"
@@ -352,15 +343,14 @@ def _warnings(study: Mapping[str, Any]) -> list[str]:
     return warnings
 
 
-def _manifest(study: Mapping[str, Any], hashes: Mapping[str, str]) -> bytes:
+def _manifest(study: StudyRecord, hashes: Mapping[str, str]) -> bytes:
     """Return the private table of images, safe to open in a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "role", "method", "scene", "shows", "source", "sha256"])
-    for name, content in study["images"].items():
-        cells = [content[column] for column in ("role", "method", "scene", "shows", "source")]
-        cells = [neutralised("" if cell is None else cell) for cell in cells]
-        writer.writerow([f"{name}.png", *cells, hashes[name]])
+    for name, image in study.images.items():
+        cells = (image.role, image.method, image.scene, image.shows, image.source)
+        writer.writerow([f"{name}.png", *(neutralised(cell or "") for cell in cells), hashes[name]])
     return text.getvalue().encode()
 
 
@@ -375,10 +365,3 @@ def _link(path: Path, second: Path) -> None:
         os.link(path, second)
     except OSError:
         shutil.copyfile(path, second)
-
-
-def _add_sums(folder: Path, paths: Iterable[Path]) -> None:
-    """Add the SHA-256 of files to the list, as ``sha256sum --check`` reads it."""
-    with (folder / SUMS_FILE).open("a", encoding="utf-8") as sums:
-        for path in paths:
-            sums.write(f"{file_digest(path)}  {path.relative_to(folder).as_posix()}\n")

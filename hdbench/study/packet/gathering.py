@@ -11,8 +11,9 @@ from PIL import Image, UnidentifiedImageError
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.errors import DataError, HdbenchError, LibraryError, UsageError, counted, listing
 from hdbench.schema.method import Oracle, Pix2PixHD
+from hdbench.schema.packet import Box, SkippedObject
 from hdbench.schema.study import StudyProtocol
-from hdbench.study.design.regions import Box, Skipped, largest_objects, require_regions
+from hdbench.study.design.regions import largest_objects, require_regions
 from hdbench.study.design.trials import controls_needed
 from hdbench.workspace.bench import Bench
 
@@ -34,7 +35,7 @@ class Material:
     #: The outlined box of each scene and control scene; empty without regions.
     regions: dict[str, Box]
     #: Scenes and objects that regions leave out, and why.
-    skipped: list[Skipped]
+    skipped: list[SkippedObject]
     #: Scenes that some method lacks and ``intersect`` left out.
     left_out: list[str]
 
@@ -77,7 +78,7 @@ def gather(
         )
     chosen = scenes if most_scenes is None else spread(scenes, most_scenes)
     regions: dict[str, Box] = {}
-    skipped: list[Skipped] = []
+    skipped: list[SkippedObject] = []
     if protocol.region.enabled:
         require_regions(bench, protocol.region)
         regions, skipped = largest_objects(bench, chosen, protocol.region)

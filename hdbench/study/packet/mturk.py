@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from hdbench.errors import DataError, UsageError, counted, listing
-from hdbench.provenance import file_digest
+from hdbench.provenance import canonical_json
+from hdbench.schema.packet import PACKET_SCHEMA, DisplayedSize, PublicPacket
 from hdbench.storage import write_atomically
+from hdbench.study.packet.files import (
+    SUMS_FILE,
+    public_packets,
+    read_sums,
+    require_packet,
+    sums_of,
+    write_sums,
+)
 from hdbench.study.packet.page import SUBMIT_HOSTS, page_fragment
 from hdbench.study.packet.venues import venues_readme
 
@@ -32,10 +39,8 @@ MOST_BYTES = 65_535
 NO_ADDRESS = "https://example.org/replace-this-address/"
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~-]+)*/?")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+#: What differs from packet to packet of a study; all else must be the same.
 _COLUMNS: tuple[str, ...] = ("packet", "images", "trials")
-_TRIAL_KEYS = {"trial", "left", "right", "mask", "duration_ms", "region", "feedback"}
-_TEXT_KEYS = {"schema", "study", "question", "left_label", "right_label", "instructions", "mode"}
-_PACKET_KEYS = {*_TEXT_KEYS, "packet", "display", "images", "trials"}
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,8 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
         StorageError: the folder cannot be written.
     """
     where = _checked_address(address or NO_ADDRESS)
-    _require_packet(packet)
-    packets = _read_packets(packet)
+    require_packet(packet)
+    packets = _packets_of_one_study(packet)
     rows = [_row(content, where) for content in packets]
     layout = page_fragment(packets[0])
     _check_variables(layout)
@@ -102,8 +107,8 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
             )
     files["README.md"] = venues_readme(
         rows=len(rows),
-        trials=max(len(content["trials"]) for content in packets),
-        timed=packets[0]["mode"] == "timed",
+        trials=max(len(content.trials) for content in packets),
+        timed=packets[0].mode == "timed",
         address=where,
         known=address is not None,
         question_bytes=largest if "question.xml" in files else None,
@@ -123,7 +128,20 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
 
 def standing_text() -> str:
     """Return what stands in ``mturk/`` for every study, whatever is compared."""
-    layout = page_fragment(dict.fromkeys(_PACKET_KEYS))
+    nothing = PublicPacket.model_construct(
+        version=PACKET_SCHEMA,
+        study="",
+        packet="",
+        question="",
+        left_label="",
+        right_label="",
+        instructions=[],
+        mode="unlimited",
+        display=DisplayedSize(width=0, height=0),
+        images="",
+        trials=[],
+    )
+    layout = page_fragment(nothing)
     readmes = [
         venues_readme(
             rows=0, trials=0, timed=True, address=NO_ADDRESS, known=False,
@@ -208,17 +226,18 @@ def _external_question(url: str) -> str:
     )
 
 
-def _row(packet: Mapping[str, Any], address: str) -> dict[str, str]:
+def _row(packet: PublicPacket, address: str) -> dict[str, str]:
+    trials = packet.model_dump(mode="json", by_alias=True)["trials"]
     row = {
-        "packet": packet["packet"],
-        "images": f"{address}{packet['images']}",
-        "trials": json.dumps(packet["trials"], separators=(",", ":"), allow_nan=False),
+        "packet": packet.packet,
+        "images": f"{address}{packet.images}",
+        "trials": canonical_json(trials),
     }
     # Nothing here may be taken for a formula, nor end the attribute or element it is put into.
     if wild := [
         name for name, cell in row.items() if cell[0] in "=+-@\t\r" or set(cell) & set("<>&")
     ]:
-        raise DataError(f"packet {packet['packet']}: {', '.join(wild)} cannot stand in batch.csv")
+        raise DataError(f"packet {packet.packet}: {', '.join(wild)} cannot stand in batch.csv")
     return row
 
 
@@ -251,59 +270,30 @@ def _checked_address(address: str) -> str:
     return address if address.endswith("/") else f"{address}/"
 
 
-def _require_packet(packet: Path) -> None:
-    path = packet / "study.json"
-    if not path.is_file():
-        raise UsageError(
-            f"{packet}: no study.json; expected the folder of a packet. Next: 'hdbench study build'"
-        )
-    _read_json(path)
-
-
-def _read_packets(packet: Path) -> list[dict[str, Any]]:
-    paths = sorted((packet / "web" / "packets").glob("*.json"))
-    if not paths:
-        raise DataError(
-            f"{packet / 'web' / 'packets'}: no packet; expected one JSON file for each. "
-            "Next: 'hdbench study build'"
-        )
-    packets = [_read_json(path) for path in paths]
+def _packets_of_one_study(packet: Path) -> list[PublicPacket]:
+    found = public_packets(packet)
+    first = next(iter(found))
+    shared = found[first].model_dump(exclude=set(_COLUMNS))
     problems = []
-    for path, content in zip(paths, packets, strict=True):
-        if missing := _PACKET_KEYS - set(content):
-            problems.append(f"{path.name}: lacks {', '.join(sorted(missing))}")
-        elif content["packet"] != path.stem:
-            problems.append(f"{path.name}: says that it is packet {content['packet']}")
-        elif not content["trials"] or any(set(one) != _TRIAL_KEYS for one in content["trials"]):
-            problems.append(f"{path.name}: expected trials with {', '.join(sorted(_TRIAL_KEYS))}")
-        elif differing := [
-            key for key in sorted(_TEXT_KEYS) if content[key] != packets[0].get(key)
-        ]:
-            problems.append(f"{path.name}: {', '.join(differing)} differ from {paths[0].name}")
+    for path, content in found.items():
+        own = content.model_dump(exclude=set(_COLUMNS))
+        differing = [key for key in sorted(shared) if own[key] != shared[key]]
+        if content.packet != path.stem:
+            problems.append(f"{path.name}: says that it is packet {content.packet}")
+        elif differing:
+            problems.append(f"{path.name}: {', '.join(differing)} differ from {first.name}")
     if problems:
         raise DataError(
             f"{packet}: {counted(len(problems), 'damaged packet')}\n{listing(problems)}\n"
             "Next: 'hdbench study verify', then build the packet again"
         )
-    return packets
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
+    return list(found.values())
 
 
 def _renew_sums(packet: Path) -> None:
-    path = packet / "SHA256SUMS"
-    if not path.is_file():
+    if not (packet / SUMS_FILE).is_file():
         return
-    kept = [line for line in path.read_text().splitlines() if "  mturk/" not in line]
-    files = sorted((packet / "mturk").iterdir())
-    lines = [*kept, *(f"{file_digest(file)}  mturk/{file.name}" for file in files)]
-    lines.sort(key=lambda line: line.split("  ", 1)[-1])
-    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+    sums = read_sums(packet).items()
+    kept = {name: value for name, value in sums if not name.startswith("mturk/")}
+    kept |= sums_of(packet, (packet / "mturk").iterdir())
+    write_sums(packet, dict(sorted(kept.items())))

@@ -11,9 +11,10 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from hdbench.schema.packet import PublicPacket
 
 _FILE = Path(__file__).parent / "pages" / "participant.html"
 _NO_PACKET = '<script type="application/json" id="hd-packet">null</script>'
@@ -26,16 +27,16 @@ def participant_page() -> str:
     return _FILE.read_text(encoding="utf-8")
 
 
-def page_with(packet: Mapping[str, Any]) -> str:
+def page_with(packet: PublicPacket) -> str:
     """Return the page with one packet inside: a file that needs nothing but the images.
 
     Args:
         packet: the content of ``web/packets/<id>.json``; texts are shown as text, never as HTML.
     """
-    return _filled(participant_page(), packet)
+    return _filled(participant_page(), packet.model_dump(mode="json", by_alias=True))
 
 
-def page_fragment(packet: Mapping[str, Any]) -> str:
+def page_fragment(packet: PublicPacket) -> str:
     """Return the page without ``html``, ``head`` and ``body``, for the form of another site.
 
     The packet's id, the prefix of its images and its trials are the variables ``${packet}``,
@@ -48,8 +49,9 @@ def page_fragment(packet: Mapping[str, Any]) -> str:
     page = participant_page()
     style = _between(page, "<style>", "</style>")
     body = _between(page, "<body>", "</body>").removeprefix("<body>\n").removesuffix("</body>")
+    content = packet.model_dump(mode="json", by_alias=True)
     varying = {"packet": "", "images": "", "trials": None}
-    fragment = f"{style}\n{_filled(body, {**packet, **varying})}"
+    fragment = f"{style}\n{_filled(body, {**content, **varying})}"
     for empty, variable in (
         ('data-packet=""', 'data-packet="${packet}"'),
         ('data-images=""', 'data-images="${images}"'),
@@ -83,13 +85,13 @@ def content_security_policy() -> str:
 
 def inert_json(value: Any) -> str:
     """Return JSON that cannot end a script or a CDATA section, nor begin a ``${variable}``."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text.replace("${", "$\\u007b")
 
 
-def _filled(page: str, packet: Mapping[str, Any]) -> str:
+def _filled(page: str, packet: dict[str, Any]) -> str:
     assert page.count(_NO_PACKET) == 1, f"{_FILE.name} must hold {_NO_PACKET} once"
     return page.replace(_NO_PACKET, _NO_PACKET.replace("null", inert_json(packet)))
 

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import re
 import struct
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hdbench.errors import HdbenchError, UsageError, counted
-from hdbench.provenance import canonical_json, digest
-from hdbench.schema.study import StudyProtocol
+from hdbench.errors import DataError, HdbenchError, counted
 from hdbench.study.design.balance import Finding, balance
 from hdbench.study.design.trials import design, design_hash, pairs_of
 from hdbench.study.packet.files import (
     STUDY_FILE,
     SUMS_FILE,
     TRIALS_FILE,
+    Packet,
+    canonical_bytes,
+    changed_rules,
     packet_files,
     read_packet,
+    read_sums,
+    require_packet,
+    sums_of,
 )
 from hdbench.study.packet.mturk import standing_text
 from hdbench.study.packet.page import participant_page
-from hdbench.study.packet.rendering import by_packet, image_names, public_packet, trial_rows
+from hdbench.study.packet.rendering import image_names, public_packet, trial_rows
 
 #: What participants and venues get; everything else of a packet is private.
 _SERVED = ("web", "mturk")
-_HEX_PNG = re.compile(r"[0-9a-f]{16}\.png")
 #: The chunks that hold pixels; any other may hold text, times or names.
 _PIXEL_CHUNKS = (b"IHDR", b"IDAT", b"IEND")
 
@@ -44,37 +46,25 @@ def verify(folder: Path) -> list[Finding]:
     Raises:
         UsageError: the folder holds no packet.
     """
-    if not (folder / STUDY_FILE).is_file():
-        raise UsageError(
-            f"{folder}: no {STUDY_FILE} here; expected a packet that 'hdbench study build' wrote.\n"
-            "Next: 'hdbench study build --help'"
-        )
-    hashes = {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in packet_files(folder)
-    }
-    findings = [_sums(folder, hashes)]
+    require_packet(folder)
+    hashes = sums_of(folder, packet_files(folder))
+    sums = _sums(hashes, read_sums(folder))
     try:
-        study, protocol, rows = read_packet(folder)
-    except HdbenchError as error:
-        return [*findings, Finding("study and trials can be read", "", [str(error)])]
-    proofs: list[Callable[[], Iterable[Finding]]] = [
-        lambda: [_identity(study, protocol)],
-        lambda: [_repeated(study, protocol, rows)],
-        lambda: balance(rows, [(a, b) for a, b in study["pairs"]], study["scenes"], protocol),
-        lambda: [_controls(study, rows)],
-        lambda: [_images(study, hashes)],
-        lambda: [_chunks(folder, hashes)],
-        lambda: [_public(folder, study, protocol, rows, hashes)],
-        lambda: _anonymous(folder, study, protocol, hashes),
+        packet = read_packet(folder)
+    except DataError as error:  # nothing else can be counted
+        return [sums, Finding("study and trials can be read", "", [str(error)])]
+    study = packet.study
+    return [
+        sums,
+        _rules(packet),
+        _repeated(packet),
+        *balance(packet.trials, study.pairs, study.scenes, study.protocol),
+        _controls(packet),
+        _images(packet, hashes),
+        _chunks(folder, hashes),
+        _public(packet, hashes),
+        *_anonymous(packet, hashes),
     ]
-    for prove in proofs:
-        try:
-            findings += prove()
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            problem = f"{STUDY_FILE} or {TRIALS_FILE}: {type(error).__name__}: {error}"
-            findings.append(Finding("study and trials fit together", "", [problem]))
-    return findings
 
 
 def require_sound(folder: Path) -> list[Finding]:
@@ -92,13 +82,8 @@ def require_sound(folder: Path) -> list[Finding]:
     return findings
 
 
-def _sums(folder: Path, hashes: Mapping[str, str]) -> Finding:
+def _sums(hashes: Mapping[str, str], listed: Mapping[str, str]) -> Finding:
     wrong = []
-    listed = {}
-    path = folder / SUMS_FILE
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        value, _, name = line.partition("  ")
-        listed[name] = value
     for name in sorted({*hashes, *listed}):
         if name not in hashes:
             wrong.append(f"{name}: is listed in {SUMS_FILE} and missing")
@@ -109,85 +94,78 @@ def _sums(folder: Path, hashes: Mapping[str, str]) -> Finding:
     return Finding("every file is as it was built", counted(len(hashes), "file"), wrong)
 
 
-def _identity(study: Mapping[str, Any], protocol: StudyProtocol) -> Finding:
-    wrong = []
-    if study["protocol_hash"] != digest(study["protocol"]):
-        wrong.append(f"{STUDY_FILE}: protocol_hash is not the hash of the protocol")
-    if study["quality"] != protocol.quality.model_dump(mode="json"):
-        wrong.append(f"{STUDY_FILE}: quality differs from the protocol's")
-    if [tuple(pair) for pair in study["pairs"]] != pairs_of(study["methods"]):
+def _rules(packet: Packet) -> Finding:
+    study = packet.study
+    wrong = changed_rules(study)
+    if study.pairs != pairs_of(study.methods):
         wrong.append(f"{STUDY_FILE}: pairs are not all pairs of its methods, in their order")
     return Finding(
         "the protocol and its quality rules are those of the build",
-        f"{study['study']}, version {protocol.version}, {study['protocol_hash'][:16]}",
+        f"{study.name}, version {study.protocol.version}, {study.protocol_hash[:16]}",
         wrong,
     )
 
 
-def _repeated(
-    study: Mapping[str, Any], protocol: StudyProtocol, rows: Sequence[Mapping[str, Any]]
-) -> Finding:
+def _repeated(packet: Packet) -> Finding:
     """Make the design again from its seed and compare every row."""
-    trials = design(
-        len(study["pairs"]),
-        len(study["scenes"]),
-        len(study["controls"]),
-        protocol,
-        study["seed"],
-    )
+    study, rows = packet.study, packet.trials
+    sizes = len(study.pairs), len(study.scenes), len(study.controls)
+    trials = design(*sizes, study.protocol, study.seed)
     wrong = []
-    if design_hash(trials) != study["design_hash"]:
-        wrong.append(f"{STUDY_FILE}: design_hash is not that of seed {study['seed']}")
+    if design_hash(trials) != study.design_hash:
+        wrong.append(f"{STUDY_FILE}: design_hash is not that of seed {study.seed}")
     expected = trial_rows(trials, study)
     if len(expected) != len(rows):
         wrong.append(f"{TRIALS_FILE}: {len(rows)} trials; the seed makes {len(expected)}")
     for number, (row, other) in enumerate(zip(rows, expected, strict=False), start=1):
         if row != other:
-            fields = [name for name in other if row.get(name) != other[name]]
-            said = ", ".join(f"{name} is {row.get(name)!r}, not {other[name]!r}" for name in fields)
-            wrong.append(f"{TRIALS_FILE} line {number}: {said or 'has fields of its own'}")
+            found, made = row.model_dump(by_alias=True), other.model_dump(by_alias=True)
+            said = [
+                f"{name} is {found[name]!r}, not {value!r}"
+                for name, value in made.items()
+                if found[name] != value
+            ]
+            wrong.append(f"{TRIALS_FILE} line {number}: {', '.join(said)}")
     return Finding(
         "the trials are those of the seed",
-        f"seed {study['seed']}, design {study['design_hash'][:16]}",
+        f"seed {study.seed}, design {study.design_hash[:16]}",
         wrong,
     )
 
 
-def _controls(study: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Finding:
-    shown = {
-        content["scene"] for content in study["images"].values() if content["role"] == "method"
-    }
+def _controls(packet: Packet) -> Finding:
+    study = packet.study
     wrong = [
         f"{scene}: is a scene of the study and of its checks"
-        for scene in study["controls"]
-        if scene in shown or scene in study["scenes"]
+        for scene in study.controls
+        if scene in study.scenes
     ]
-    for row in rows:
-        if row["kind"] == "judgment":
+    for row in packet.trials:
+        if row.kind == "judgment":
             continue
-        for side in ("left_image", "right_image"):
-            content = study["images"].get(row[side].removesuffix(".png"))
-            if content is None or content["role"] != "control":
-                wrong.append(f"trial {row['trial']}: {row[side]} is no control image")
+        for name in (row.left_image, row.right_image):
+            image = study.images.get(name.removesuffix(".png"))
+            if image is None or image.role != "control":
+                wrong.append(f"trial {row.trial}: {name} is no control image")
     return Finding(
         "practice and checks use no method and no scene under comparison",
-        f"{counted(len(study['controls']), 'training scene')}",
+        f"{counted(len(study.controls), 'training scene')}",
         wrong,
     )
 
 
-def _images(study: Mapping[str, Any], hashes: Mapping[str, str]) -> Finding:
+def _images(packet: Packet, hashes: Mapping[str, str]) -> Finding:
     """Check that names are the keyed hash of what is shown, and both folders hold the same."""
-    named = image_names(study)
-    wrong = [
-        f"images/{name}.png: {STUDY_FILE} says it is {study['images'].get(name)}, its name {said}"
-        for name, said in named.items()
-        if {key: study["images"].get(name, {}).get(key) for key in said} != said
-    ]
+    named, listed = image_names(packet.study), packet.study.images
+    wrong = []
+    for name, content in named.items():
+        said = listed.get(name)
+        if said is None:
+            wrong.append(f"images/{name}.png: {STUDY_FILE} does not list it")
+        elif said.model_copy(update={"source": None}) != content:
+            wrong.append(f"images/{name}.png: {STUDY_FILE} says it is {said}, its name {content}")
     wrong += [
-        f"images/{name}.png: is the keyed hash of nothing"
-        for name in study["images"]
-        if name not in named
+        f"images/{name}.png: is the keyed hash of nothing" for name in listed if name not in named
     ]
     for place in ("images", "web/images"):
         found = {Path(name).name for name in hashes if str(Path(name).parent) == place}
@@ -235,26 +213,20 @@ def _beyond_pixels(content: bytes) -> str:
     return ""
 
 
-def _public(
-    folder: Path,
-    study: Mapping[str, Any],
-    protocol: StudyProtocol,
-    rows: Sequence[Mapping[str, Any]],
-    hashes: Mapping[str, str],
-) -> Finding:
+def _public(packet: Packet, hashes: Mapping[str, str]) -> Finding:
     """Check that public packets are the private trials without what is private."""
     expected = {"web/index.html"}
     wrong = []
-    packets = by_packet(rows)
-    if len(packets) != study["packets"]:
-        wrong.append(f"{STUDY_FILE}: {study['packets']} packets; {TRIALS_FILE} has {len(packets)}")
+    study, packets = packet.study, packet.by_packet
+    if len(packets) != study.packets:
+        wrong.append(f"{STUDY_FILE}: {study.packets} packets; {TRIALS_FILE} has {len(packets)}")
     for members in packets.values():
-        public = public_packet(study, protocol, members)
-        name = f"web/packets/{public['packet']}.json"
+        public = public_packet(study, members)
+        name = f"web/packets/{public.packet}.json"
         expected.add(name)
         if name not in hashes:
             wrong.append(f"{name}: is missing")
-        elif (folder / name).read_bytes() != canonical_json(public).encode():
+        elif (packet.folder / name).read_bytes() != canonical_bytes(public):
             wrong.append(f"{name}: is not what the trials say")
     wrong += [
         f"{name}: does not belong there"
@@ -268,23 +240,22 @@ def _public(
     )
 
 
-def _anonymous(
-    folder: Path, study: Mapping[str, Any], protocol: StudyProtocol, hashes: Mapping[str, str]
-) -> Iterator[Finding]:
+def _anonymous(packet: Packet, hashes: Mapping[str, str]) -> Iterator[Finding]:
     """Look for names in everything that is served.
 
-    Packets are looked at string by string: whatever is no hexadecimal name or one of the protocol's
-    texts is wrong, and the texts may name no method. Other files are searched for whole words. A
-    name that is also a word that stands in them for every study, or a short number, cannot be
-    searched for; it is stated.
+    In public packets, every text must be a hexadecimal name or one of the protocol's texts, and
+    those may name no method. Other files are searched for whole words. A name that also stands in
+    the files of every study as an ordinary word, or that is a short number, cannot be searched
+    for; the finding counts such names.
     """
-    secrets = {name: f"method '{name}'" for name in study["methods"]}
-    sources = (content["source"] for content in study["images"].values())
+    study = packet.study
+    secrets = {name: f"method '{name}'" for name in study.methods}
+    sources = (image.source for image in study.images.values())
     others = {Path(source).stem: f"file '{source}'" for source in sources if source}
-    others |= {name: f"scene '{name}'" for name in (*study["scenes"], *study["controls"])}
+    others |= {name: f"scene '{name}'" for name in (*study.scenes, *study.controls)}
     own_page = participant_page().encode()
     usual = f"{own_page.decode()}\n{standing_text()}".lower()
-    question = protocol.question
+    question = study.protocol.question
     texts = [question.text, question.left_label, question.right_label, *question.instructions]
     spoken = "\n".join(texts).lower()
     wrong = [
@@ -296,9 +267,16 @@ def _anonymous(
     allowed = {*texts, "unlimited", "timed", "images/", "left", "right"}
     names = [name for name in hashes if name.startswith("web/packets/")]
     for name in names:
-        for text in _strings(json.loads((folder / name).read_bytes())):
-            if text not in allowed and not re.fullmatch(r"[0-9a-f]{16}(\.png)?", text):
-                wrong.append(f"{name}: holds {text!r}, which is no hexadecimal name")
+        try:
+            content = json.loads((packet.folder / name).read_bytes())
+        except ValueError as error:
+            wrong.append(f"{name}: not readable as JSON ({error})")
+            continue
+        wrong += [
+            f"{name}: holds {text!r}, which is no hexadecimal name"
+            for text in _strings(content)
+            if text not in allowed and not re.fullmatch(r"[0-9a-f]{16}(\.png)?", text)
+        ]
     yield Finding("public packets name no method, scene or file", f"{len(names)} of them", wrong)
 
     every = others | secrets
@@ -317,7 +295,7 @@ def _anonymous(
     ]
     leaks = []
     for name in files:
-        content = (folder / name).read_bytes()
+        content = (packet.folder / name).read_bytes()
         if name == "web/index.html" and content == own_page:
             continue  # the same for every study
         text = f"{name}\n{content.decode(errors='replace')}".lower()
@@ -353,7 +331,7 @@ def _holds(text: str, name: str) -> bool:
     return False
 
 
-def _strings(value: Any) -> Iterable[str]:
+def _strings(value: Any) -> Iterator[str]:
     """Yield every text in a JSON value but the keys of its objects."""
     if isinstance(value, str):
         yield value

@@ -7,13 +7,13 @@ from small_packet import protocol_of, submission, write_own, write_packet
 
 from hdbench.inert import escaped
 from hdbench.study.analysis.prose import joined, methods_paragraph, p_text
-from hdbench.study.analysis.records import open_study
 from hdbench.study.analysis.summary import analyse
 from hdbench.study.analysis.tally import tally
+from hdbench.study.packet.files import open_packet
 
 
 def paragraph(folder: Path, entries: list) -> str:
-    found = tally(open_study(folder), [write_own(folder, entries)], simulated=False)
+    found = tally(open_packet(folder), [write_own(folder, entries)], simulated=False)
     return methods_paragraph(found, analyse(found, {}))
 
 

@@ -20,9 +20,10 @@ from small_packet import (
 )
 
 from hdbench.errors import DataError, HdbenchError, UsageError
+from hdbench.schema.judgment import COLUMNS
 from hdbench.study.analysis.export import judgments_csv
-from hdbench.study.analysis.records import open_study
-from hdbench.study.analysis.tally import COLUMNS, Tally, answer_files, tally
+from hdbench.study.analysis.tally import Tally, answer_files, tally
+from hdbench.study.packet.files import open_packet
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def packet(tmp_path: Path) -> Path:
 
 def counted(packet: Path, submissions: list[dict[str, Any]]) -> Tally:
     path = write_own(packet, submissions)
-    return tally(open_study(packet), [path], simulated=False)
+    return tally(open_packet(packet), [path], simulated=False)
 
 
 def message(packet: Path, submissions: list[dict[str, Any]]) -> str:
@@ -51,17 +52,17 @@ def test_a_folder_of_saved_answers_is_tallied(packet: Path, tmp_path: Path) -> N
     saved.mkdir()
     for n in range(3):
         (saved / f"judgments-{n}.json").write_text(json.dumps(submission(packet, n, n)) + "\n")
-    study = open_study(packet)
-    found = tally(study, answer_files(study, [saved], simulated=False), simulated=False)
+    opened = open_packet(packet)
+    found = tally(opened, answer_files(opened, [saved], simulated=False), simulated=False)
     own = counted(packet, [submission(packet, n, n) for n in range(3)])
     assert found.table["chosen"].tolist() == own.table["chosen"].tolist()
     assert set(found.table["source"]) == {"own"}
     assert len(set(found.table["participant"])) == 3
     (saved / "judgments-1.json").write_text('{"schema": 1, "stu')
-    with pytest.raises(DataError, match=r"judgments-1\.json: truncated or mangled"):
-        tally(study, answer_files(study, [saved], simulated=False), simulated=False)
-    with pytest.raises(UsageError, match=r"no \.json that a participant saved"):
-        answer_files(study, [packet / "results"], simulated=False)
+    with pytest.raises(DataError, match=r"judgments-1\.json: not JSON"):
+        tally(opened, answer_files(opened, [saved], simulated=False), simulated=False)
+    with pytest.raises(UsageError, match="results: "):
+        answer_files(opened, [packet / "results"], simulated=False)
 
 
 def test_what_was_chosen_is_what_is_in_the_table(packet: Path) -> None:
@@ -96,7 +97,7 @@ def test_conflicting_answers_are_an_error_with_both_lines(packet: Path) -> None:
     rows[-1]["choice"] = {"left": "right", "right": "left"}[rows[-1]["choice"]]
     said = message(packet, [submission(packet, 1, 1), one, {**one, "rows": rows}])
     assert "judgments.jsonl line 2 and" in said
-    assert "judgments.jsonl line 3: two different answers to trial" in said
+    assert f"judgments.jsonl line 3: two different answers to trial {rows[-1]['trial']}" in said
 
 
 def test_a_void_attempt_is_replaced_by_the_second(packet: Path) -> None:
@@ -213,13 +214,14 @@ def test_timed_trials_must_be_within_a_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda line: line[:200], "line 1: truncated or mangled: no JSON"),
+        (lambda line: line[:200], "line 1: not JSON"),
         (lambda line: line.replace('"left"', '"lft"', 1), "choice = 'lft'"),
         (lambda line: line.replace('"attempt": 1', '"attempt": 3', 1), "attempt = 3"),
         (lambda line: line.replace("900.0", '"900"', 1), "response_ms = '900'"),
         (lambda line: line.replace("900.0", "NaN", 1), "line 1"),
         (lambda line: line.replace("2030-01-02T", "02.01.2030 ", 1), "at = '02.01.2030"),
-        (lambda line: line.replace('"participant"', '"worker"'), "no participant"),
+        (lambda line: line.replace('"participant"', '"worker"'), "key 'worker' is unknown"),
+        (lambda line: line.replace(f'"participant": "{"0" * 16}", ', ""), "no participant"),
         (lambda line: line.replace(f'"{"0" * 16}"', '"A3WORKER"', 1), "participant = 'A3WORKER'"),
         (lambda line: line.replace('"schema": 1', '"schema": 2'), "schema = 2"),
     ],
@@ -228,7 +230,7 @@ def test_a_mangled_line_is_an_error_with_its_number(packet: Path, change, text: 
     path = write_own(packet, [submission(packet, 0, 0)])
     path.write_text(change(path.read_text()))
     with pytest.raises(DataError) as error:
-        tally(open_study(packet), [path], simulated=False)
+        tally(open_packet(packet), [path], simulated=False)
     assert "judgments.jsonl line 1" in str(error.value)
     assert text in str(error.value)
 
@@ -248,8 +250,8 @@ def test_a_venues_csv_gives_the_same_judgments_as_own_rows(packet: Path, turkle:
     answers = [json.dumps(submission(packet, n, n)) for n in range(3)]
     path = packet / "results.csv"
     path.write_bytes(csv_text(["A1", "B2", "C3"], answers, turkle=turkle).encode())
-    study = open_study(packet)
-    found = tally(study, [path], simulated=False)
+    opened = open_packet(packet)
+    found = tally(opened, [path], simulated=False)
     own = counted(packet, [submission(packet, n, n) for n in range(3)])
     same = [name for name in COLUMNS if name not in ("source", "participant")]
     assert found.judgments()[same].equals(own.judgments()[same])
@@ -257,7 +259,7 @@ def test_a_venues_csv_gives_the_same_judgments_as_own_rows(packet: Path, turkle:
     assert len(set(found.table["participant"])) == 3
     text = judgments_csv(found.table).decode()
     assert "A1" not in text  # a venue's name for a person goes nowhere
-    both = tally(study, [path, packet / "results" / "judgments.jsonl"], simulated=False)
+    both = tally(opened, [path, packet / "results" / "judgments.jsonl"], simulated=False)
     assert (len(both.table), both.duplicates) == (75, 75)  # the same sessions under other names
 
 
@@ -265,37 +267,37 @@ def test_blank_answers_of_a_csv_are_listed_not_counted(packet: Path) -> None:
     path = packet / "results.csv"
     answers = [json.dumps(submission(packet, 0, 0)), "", "{}"]
     path.write_bytes(csv_text(["A", "B", "C"], answers).encode())
-    found = tally(open_study(packet), [path], simulated=False)
+    found = tally(open_packet(packet), [path], simulated=False)
     assert len(found.blanks) == 2
     assert len(set(found.table["participant"])) == 1
     path.write_bytes(csv_text(["A"], [""]).encode())
     with pytest.raises(UsageError, match=r"results.csv: no answers \(1 blank submission\)"):
-        tally(open_study(packet), [path], simulated=False)
+        tally(open_packet(packet), [path], simulated=False)
 
 
 def spoilt(text: str) -> list[tuple[str, bytes, str]]:
     lines = text.split("\r\n")
     return [
-        ("cut inside a cell", text[: len(text) * 2 // 3].encode(), "not readable as CSV"),
+        ("cut inside a cell", text[: len(text) * 2 // 3].encode(), "results.csv line 2: "),
         ("cut between cells", (lines[0] + '\r\n"a","b"\r\n').encode(), "line 2: 2 cells"),
-        ("a cell too many", (text.rstrip() + ',"x"\r\n').encode(), "cells, the header has"),
-        ("empty", b"", "the file is empty"),
-        ("semicolons", lines[0].replace('","', ";").encode(), "not separated by commas"),
+        ("a cell too many", (text.rstrip() + ',"x"\r\n').encode(), "cells"),
+        ("empty", b"", "results.csv: "),
+        ("semicolons", lines[0].replace('","', ";").encode(), "results.csv line 1: "),
         ("not UTF-8", text.replace("A0", "\u00e4").encode("latin-1"), "line 2: not UTF-8"),
         ("no answers", text.replace("Answer.judgments", "Answer.x").encode(), "Answer.judgments"),
         ("a column twice", text.replace("Answer.comment", "Input.packet").encode(), "comes twice"),
-        ("curly quotes", text.replace('""', "\u201c").encode(), "a spreadsheet's quotation marks"),
+        ("curly quotes", text.replace('""', "\u201c").encode(), "quotation marks"),
         ("no worker", text.replace('"W"', '""').encode(), "WorkerId is blank"),
     ]
 
 
 def test_a_spoilt_csv_is_an_error_that_names_the_line(packet: Path) -> None:
     sound = csv_text(["W"], [json.dumps(submission(packet, 0, 0))])
-    study, path = open_study(packet), packet / "results.csv"
+    opened, path = open_packet(packet), packet / "results.csv"
     for name, content, text in spoilt(sound):
         path.write_bytes(content)
         with pytest.raises(HdbenchError) as error:
-            tally(study, [path], simulated=False)
+            tally(opened, [path], simulated=False)
         assert text in str(error.value), name
         assert "results.csv" in str(error.value)
 
@@ -304,8 +306,8 @@ def test_a_cell_that_a_spreadsheet_cut_is_recognised(packet: Path) -> None:
     answer = json.dumps(submission(packet, 0, 0) | {"padding": "x" * 40_000})[:32_767]
     path = packet / "results.csv"
     path.write_bytes(csv_text(["W"], [answer]).encode())
-    with pytest.raises(DataError, match=r"stops after 32,767 characters; a spreadsheet cut it"):
-        tally(open_study(packet), [path], simulated=False)
+    with pytest.raises(DataError, match="32,767 characters"):
+        tally(open_packet(packet), [path], simulated=False)
 
 
 def test_line_numbers_count_lines_inside_cells(packet: Path) -> None:
@@ -313,20 +315,20 @@ def test_line_numbers_count_lines_inside_cells(packet: Path) -> None:
     good = json.dumps(submission(packet, 0, 0))
     path = packet / "results.csv"
     path.write_bytes(csv_text(["A", "B", "C"], [good, "", "{broken"]).encode())
-    with pytest.raises(DataError, match=r"results.csv line 6, Answer.judgments: truncated"):
-        tally(open_study(packet), [path], simulated=False)
+    with pytest.raises(DataError, match=r"results\.csv line 6, Answer\.judgments: not JSON"):
+        tally(open_packet(packet), [path], simulated=False)
 
 
 @given(st.data())
 @settings(max_examples=6, deadline=None)
 def test_the_order_of_submissions_changes_nothing(built: Path, data: st.DataObject) -> None:
     packets = data.draw(st.permutations(range(6)))
-    study = open_study(built)
+    opened = open_packet(built)
     entries = [submission(built, n, n, participant=f"{n:016x}") for n in packets]
     path = write_own(built, entries)
-    found = tally(study, [path], simulated=False).judgments().sort_values(["packet", "trial"])
+    found = tally(opened, [path], simulated=False).judgments().sort_values(["packet", "trial"])
     ordered = write_own(built, sorted(entries, key=lambda entry: entry["packet"]))
-    again = tally(study, [ordered], simulated=False).judgments().sort_values(["packet", "trial"])
+    again = tally(opened, [ordered], simulated=False).judgments().sort_values(["packet", "trial"])
     assert found.reset_index(drop=True).equals(again.reset_index(drop=True))
 
 
@@ -334,17 +336,17 @@ def test_the_order_of_submissions_changes_nothing(built: Path, data: st.DataObje
 
 
 def test_a_folder_that_is_no_packet(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no packet of a study; expected a folder with study.jso"):
-        open_study(tmp_path)
+    with pytest.raises(UsageError, match=r"study\.json"):
+        open_packet(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda record: record.pop("pairs"), "no 'pairs'"),
-        (lambda record: record.update(schema=9), "schema 9; this hdbench reads 1"),
-        (lambda record: record["quality"].update(checks_passed=0), "quality rules are not those"),
-        (lambda record: record["protocol"]["design"].pop("mode"), "not a readable study"),
+        (lambda record: record.pop("pairs"), "key 'pairs' is missing"),
+        (lambda record: record.update(schema=9), "schema = 9"),
+        (lambda record: record["quality"].update(checks_passed=0), "quality"),
+        (lambda record: record["protocol"]["design"].pop("mode"), "protocol design key 'mode'"),
     ],
 )
 def test_a_damaged_packet_is_named(packet: Path, change, text: str) -> None:
@@ -353,33 +355,33 @@ def test_a_damaged_packet_is_named(packet: Path, change, text: str) -> None:
     change(record)
     path.write_text(json.dumps(record))
     with pytest.raises(DataError) as error:
-        open_study(packet)
+        open_packet(packet)
     assert text in str(error.value)
 
 
 def test_rules_cannot_be_moved_after_the_packet_is_built(packet: Path) -> None:
     (packet / "SHA256SUMS").write_text(f"{'0' * 64}  study.json\n")
-    with pytest.raises(DataError, match=r"study.json: not the file that was built"):
-        open_study(packet)
+    with pytest.raises(DataError, match=r"study\.json: "):
+        open_packet(packet)
 
 
 def test_a_trials_file_that_was_cut_names_the_line(packet: Path) -> None:
     path = packet / "trials.jsonl"
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(DataError, match=r"trials.jsonl line 300: no trial"):
-        open_study(packet)
+    with pytest.raises(DataError, match=r"trials\.jsonl line 300: not JSON"):
+        open_packet(packet)
 
 
 def test_files_to_tally(packet: Path) -> None:
-    study = open_study(packet)
-    with pytest.raises(UsageError, match="no answers yet; a packet's own rows lie there"):
-        answer_files(study, [], simulated=False)
+    opened = open_packet(packet)
+    with pytest.raises(UsageError, match=r"judgments\.jsonl: "):
+        answer_files(opened, [], simulated=False)
     with pytest.raises(UsageError, match="hdbench study simulate"):
-        answer_files(study, [], simulated=True)
+        answer_files(opened, [], simulated=True)
     own = write_own(packet, [submission(packet, 0, 0)])
-    assert answer_files(study, [own], simulated=False) == [own.resolve()]
-    with pytest.raises(UsageError, match="no such file; expected a results CSV"):
-        tally(study, [packet / "none.csv"], simulated=False)
+    assert answer_files(opened, [own], simulated=False) == [own.resolve()]
+    with pytest.raises(UsageError, match=r"none\.csv: no such file"):
+        tally(opened, [packet / "none.csv"], simulated=False)
 
 
 # -- exports ------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from packets import designed, named, protocol_with
 
 from hdbench.library import Library
 from hdbench.schema.study import StudyProtocol
+from hdbench.study.design import trials as designs
 from hdbench.study.design.balance import balance
 from hdbench.study.design.trials import Trial, design_hash, pairs_of
-from hdbench.study.design.trials import trials as designs
 
 
 @st.composite
@@ -110,7 +110,7 @@ def test_no_scene_comes_twice_in_a_packet_or_pass_and_packets_are_alike(
     size: tuple[int, int], protocol: StudyProtocol, seed: int
 ) -> None:
     trials = designed(*size, protocol, seed)
-    for unit in ("packet", "sheet"):
+    for unit in ("packet", "pass_number"):
         seen = Counter((getattr(trial, unit), trial.scene) for trial in judgments(trials))
         assert set(seen.values()) == {1}
     lengths = Counter(trial.packet for trial in judgments(trials)).values()
@@ -131,7 +131,7 @@ def test_each_odd_pass_mirrors_the_one_before(
     rounds = protocol.design.judgments_per_pair
     passes: dict[int, dict[tuple[int, int], bool]] = defaultdict(dict)
     for trial in judgments(designed(methods, scenes, protocol, seed)):
-        passes[trial.sheet][trial.pair, trial.scene] = trial.first_left
+        passes[trial.pass_number][trial.pair, trial.scene] = trial.first_left
     pairs = methods * (methods - 1) // 2
     assert sorted(passes) == list(range(rounds * pairs))
     for first in range(0, rounds // 2 * 2 * pairs, 2):
@@ -176,8 +176,10 @@ def test_the_proof_finds_nothing_in_any_design(
     study, rows = named(methods, scenes, protocol, seed)
     findings = balance(rows, pairs_of(methods), scenes, protocol)
     assert [line for finding in findings for line in finding.violations] == []
-    assert len({row["trial"] for row in rows}) == len(rows)
-    assert len(study["images"]) == len(set(study["images"]))
+    assert len({row.trial for row in rows}) == len(rows)
+    assert len(study.images) == len(methods) * len(scenes) + 2 * len(study.controls) + 8 * (
+        protocol.design.mask
+    )
 
 
 @settings(max_examples=8, deadline=None)
@@ -213,13 +215,10 @@ def test_renaming_methods_only_renames() -> None:
     _, before = named(["a", "b", "c"], scenes, protocol, 3)
     _, after = named(["zebra", "b", "a"], scenes, protocol, 3)
     new = {"a": "zebra", "b": "b", "c": "a", None: None}
-    images = ("left_image", "right_image")
+    images = {"left_image", "right_image"}
     for row, other in zip(before, after, strict=True):
-        renamed = {key: new[row[key]] for key in ("a", "b", "left", "right")}
-        expected = {**row, **renamed}
-        assert {key: value for key, value in expected.items() if key not in images} == {
-            key: value for key, value in other.items() if key not in images
-        }
+        renamed = {key: new[getattr(row, key)] for key in ("a", "b", "left", "right")}
+        assert {**row.model_dump(exclude=images), **renamed} == other.model_dump(exclude=images)
 
 
 @pytest.mark.parametrize("name", ["unlimited", "limited"])
@@ -251,7 +250,7 @@ def test_order_and_side_come_from_streams_of_their_own(monkeypatch: pytest.Monke
     before = with_other()
 
     def side_of(trials: list[Trial]) -> dict[tuple[int, ...], bool]:
-        return {(t.sheet, t.packet, t.pair, t.scene): t.first_left for t in trials}
+        return {(t.pass_number, t.packet, t.pair, t.scene): t.first_left for t in trials}
 
     def place_of(trials: list[Trial]) -> list[tuple[int, ...]]:
         return [(t.packet, t.position, t.pair, t.scene) for t in trials]
@@ -268,4 +267,4 @@ def test_order_and_side_come_from_streams_of_their_own(monkeypatch: pytest.Monke
 def test_first_passes_are_as_balanced_as_can_be(name: str) -> None:
     """Also what is collected first, before its mirror, is fair to each side."""
     trials = designed(3, 101, Library().study(name), 2)
-    assert max(abs(left - right) for left, right in sides(trials, "sheet").values()) <= 5
+    assert max(abs(left - right) for left, right in sides(trials, "pass_number").values()) <= 5

@@ -50,7 +50,7 @@ def test_exact_power_is_the_sum_over_all_outcomes_that_scipy_rejects(n: int, alp
 
 
 def test_a_difference_too_small_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"50.05 % needs more than 1000000 judgments"):
+    with pytest.raises(UsageError, match=r"50\.05 %"):
         exact_judgments(0.5005, 0.8, 0.05)
 
 
@@ -87,12 +87,15 @@ def test_more_judgments_of_the_same_images_run_out_of_worth() -> None:
 @pytest.mark.parametrize(
     ("judgments", "durations", "text"),
     [
-        (10, 0, "5 with each method on the left; nothing is left unbalanced"),
+        (10, 0, "5 times with each method"),
+        (2, 0, "once with each method"),
         (7, 0, "R = 7 is odd"),
-        (1, 0, "refuses it; use 2"),
-        (14, 7, "1 times at each of 7 durations and each side; the crossing is complete"),
-        (10, 7, "R = 10 shows 10 of them, not the same for all images; complete at R = 14"),
-        (30, 7, "R = 30 shows each 2 times and 2 of them once more"),
+        (1, 0, "use 2"),
+        (14, 7, "shown once at each of 7 durations"),
+        (28, 7, "shown 2 times at each of 7 durations"),
+        (10, 7, "complete at R = 14"),
+        (20, 7, "each once and 6 of them once more"),
+        (30, 7, "each 2 times and 2 of them once more"),
     ],
 )
 def test_the_plan_says_what_stays_unbalanced(judgments: int, durations: int, text: str) -> None:
@@ -102,7 +105,8 @@ def test_the_plan_says_what_stays_unbalanced(judgments: int, durations: int, tex
 def test_500_scenes_and_7_durations_do_not_divide() -> None:
     notes = balance_notes(500, 10, 7)
     assert "714 or 715 (2 of 7 durations)" in notes[1]
-    assert "the sides differ by at most one" in notes[2]
+    assert len(notes) == 3
+    assert notes[2].startswith("sides: ")
 
 
 def test_cost_by_hand() -> None:
@@ -128,9 +132,10 @@ def test_a_plan_in_words() -> None:
     assert "783" in text
     assert plan["power_of_this_plan"] > 0.9
     few = planned(protocol_of(), scenes=50, judgments=40, **choices, **sds)
-    assert "no number of judgments on 50 scenes suffices" in described(few)
+    assert few["judgments_needed_per_pair"] is None
+    assert f"{few['scenes_needed']} scenes" in described(few)
     given: dict[str, Any] = {"worker_sd": 0.6, "image_sd": 1.0, "design_effect": 4.0}
     known = planned(protocol_of("limited"), scenes=500, judgments=10, **choices, **given)
     assert known["judgments_needed_per_pair"] == 3280
-    assert "(given)" in described(known)
+    assert known["design_effect"] == 4
     assert "complete at R = 14" in described(known)

@@ -11,6 +11,7 @@ import pytest
 from handmade import PACKET, Server, handmade_packet, served
 from playwright.sync_api import Browser, Page
 
+from hdbench.schema.packet import PublicPacket
 from hdbench.study.packet.mturk import write_mturk
 from hdbench.study.packet.page import page_with
 
@@ -386,7 +387,7 @@ def test_html_in_texts_is_shown_as_text(page: Page, server: Server, tmp_path: Pa
     page.wait_for_function(READY)
     assert page.inner_text("#hd-question") == HOSTILE
     assert page.inner_text("#hd-left button span") == HOSTILE
-    (tmp_path / "web" / "inline.html").write_text(page_with(content))
+    (tmp_path / "web" / "inline.html").write_text(page_with(PublicPacket.model_validate(content)))
     page.goto(f"{server.url}inline.html")  # with the packet inside, without the policy's hash
     assert page.locator("img[src=x]").count() == 0
 

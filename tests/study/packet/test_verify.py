@@ -148,7 +148,12 @@ def test_balance_is_counted_from_the_rows_alone(packet: Path) -> None:
             lambda rows: rows[0].update(left_image=judgment(rows)["left_image"]),
             "is no control image",
         ),
-        (lambda rows: rows[0].pop("kind"), "KeyError: 'kind'"),
+        (lambda rows: rows[0].pop("kind"), "trials.jsonl line 1: key 'kind' is missing"),
+        (lambda rows: rows[0].update(sheet=1), "trials.jsonl line 1: key 'sheet' is unknown"),
+        (lambda rows: rows[1].update(packet="0"), "trials.jsonl line 2: packet = '0'"),
+        (lambda rows: rows[0].update(packet=6), "trials.jsonl line 1: packet 6"),
+        (lambda rows: judgment(rows).update(a=None), "a judgment has a, b"),
+        (lambda rows: rows.clear(), "trials.jsonl: no judgment"),
     ],
 )
 def test_a_changed_trial_is_found(
@@ -162,7 +167,7 @@ def test_a_broken_line_is_named(packet: Path) -> None:
     lines = (packet / "trials.jsonl").read_text().splitlines()
     lines[4] = lines[4][:30]
     (packet / "trials.jsonl").write_text("\n".join(lines))
-    assert any(line.startswith("trials.jsonl line 5: not JSON") for line in problems(packet))
+    assert any("trials.jsonl line 5: not JSON" in line for line in problems(packet))
 
 
 def test_rules_that_were_changed_after_the_build_are_found(packet: Path) -> None:
@@ -260,6 +265,39 @@ def test_names_in_public_packets_are_found(packet: Path) -> None:
 def test_what_is_no_packet_is_said_to_be_none(cli: Cli, tmp_path: Path) -> None:
     result = cli("study", "verify", tmp_path)
     assert result.exit_code == 2
-    assert "no study.json here" in result.stderr
+    assert "no study.json" in result.stderr
     (tmp_path / "study.json").write_text("{")
-    assert "not readable as a packet" in cli("study", "verify", tmp_path).stderr
+    assert "study.json: not JSON" in cli("study", "verify", tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"packets": 99}, "packets = 99"),
+        ({"packet_ids": []}, "0 packet_ids"),
+        ({"pairs": []}, "pairs = []"),
+        ({"pairs": [["alpha", "gamma"]]}, "pairs are not all pairs"),
+        ({"scenes": []}, "scenes = []"),
+        ({"controls": []}, "0 controls"),
+        ({"images": {}}, "does not list it"),
+        ({"key": "key"}, "key = 'key'"),
+        ({"seed": "0"}, "seed = '0'"),
+        ({"size": [64]}, "size"),
+        ({"regions": {"val_00": [1, 2]}}, "regions val_00"),
+        ({"schema": 2}, "schema = 2"),
+        ({"protocol": {}}, "protocol key 'name' is missing"),
+        ({"colour": "red"}, "key 'colour' is unknown"),
+    ],
+)
+def test_whatever_is_wrong_with_the_study_is_said(
+    packet: Path, changes: dict[str, Any], message: str
+) -> None:
+    rewrite_study(packet, **changes)
+    assert any("study.json" in line and message in line for line in problems(packet))
+
+
+def test_a_public_packet_that_is_cut_is_named(packet: Path) -> None:
+    path = next((packet / "web" / "packets").iterdir())
+    path.write_text(path.read_text()[:50])
+    sign(packet)
+    assert any(f"web/packets/{path.name}: not readable" in line for line in problems(packet))
