@@ -132,6 +132,8 @@ def plan(
       hdbench study plan --study limited --judgments 10
       hdbench study plan --preference 60 --power 0.9 --design-effect 4
     """
+    from dataclasses import asdict
+
     from hdbench.library import Library
     from hdbench.study.design.planning import described, planned
 
@@ -148,7 +150,7 @@ def plan(
         design_effect=design_effect,
         fee=fee,
     )
-    click.echo(json.dumps(outcome, indent=2) if as_json else described(outcome))
+    click.echo(json.dumps(asdict(outcome), indent=2) if as_json else described(outcome))
 
 
 @click.command()

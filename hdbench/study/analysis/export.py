@@ -1,4 +1,4 @@
-"""A tally's files: the anonymous judgments, the analysis, and their way back into reports."""
+"""A tally's files: the anonymous judgments, the summary, and reading it for reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tally_folder(packet: Path, *, simulated: bool) -> Path:
 def judgments_csv(table: pd.DataFrame) -> bytes:
     """Return the judgments as CSV (RFC 4180), safe to open in a spreadsheet.
 
-    Participants are keyed hashes already; the key stays in the packet.
+    Participants are keyed hashes; the key stays in the packet.
     """
     safe = table.copy()
     for name in safe.columns:
@@ -45,7 +45,7 @@ def write_tally(
 ) -> dict[str, Path]:
     """Write a tally's files and return their paths by kind.
 
-    The analysis carries the digest of the judgments that it was made from, and is written last.
+    The summary is written last, with the digest of the judgments that it was computed from.
     """
     rows = judgments_csv(table)
     content = {**analysis, "judgments_sha256": hashlib.sha256(rows).hexdigest()}

@@ -1,4 +1,4 @@
-"""A methods paragraph for a paper, from protocol and counts alone."""
+"""A methods paragraph for a paper, from the protocol and the analysis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from hdbench.errors import counted
 from hdbench.inert import escaped
 from hdbench.study.analysis.tally import Tally
+from hdbench.study.design.power import times
 
 SIMULATED_MARK = (
     "SIMULATED: no person gave these answers; they are random numbers of 'hdbench study simulate' "
@@ -16,7 +17,7 @@ SIMULATED_MARK = (
 
 
 def methods_paragraph(tally: Tally, analysis: dict[str, Any]) -> str:
-    """Return how the study was done and what it found, as Markdown that a paper can take over.
+    """Return how the study was done and what it found, as Markdown for a paper.
 
     Names are escaped, so that a method called ``<b>`` stays text.
 
@@ -69,13 +70,12 @@ def _asked(tally: Tally, analysis: dict[str, Any]) -> str:
             "place."
         )
     if design.mode == "timed":
-        times = joined([f"{value:,}" for value in design.durations_ms])
+        durations = joined([f"{value:,}" for value in design.durations_ms])
         covered = " and were then covered by a mask" if design.mask else ""
-        sentences.append(f"The images were shown for {times} ms{covered}.")
+        sentences.append(f"The images were shown for {durations} ms{covered}.")
     else:
         sentences.append("The time was not limited.")
     every = "The pair" if pairs == 1 else f"Each of the {pairs} pairs of methods"
-    times = "once" if design.judgments_per_pair == 1 else f"{design.judgments_per_pair} times"
     sides = (
         f", {design.judgments_per_pair // 2} times with each method on the left"
         if design.judgments_per_pair > 2 and design.judgments_per_pair % 2 == 0
@@ -84,8 +84,8 @@ def _asked(tally: Tally, analysis: dict[str, Any]) -> str:
     if design.mode == "timed":
         sides = ", with durations and sides balanced"
     sentences.append(
-        f"{every} was to be judged {times} on each of {counted(len(study.scenes), 'scene')}"
-        f"{sides}; the order of trials was random."
+        f"{every} was to be judged {times(design.judgments_per_pair)} on each of "
+        f"{counted(len(study.scenes), 'scene')}{sides}; the order of trials was random."
     )
     sessions = [
         f"{counted(protocol.practice.count, 'practice trial')} with feedback"

@@ -1,9 +1,9 @@
-"""Shares with honest intervals: exact tests, and errors that are clustered by person and image.
+"""Shares with intervals: exact tests, and standard errors clustered by participant and image.
 
-A judgment is one person's choice on one image, so judgments of a person, and judgments of an
-image, resemble each other. An interval that takes them for independent is too narrow: with a worker
-SD of 0.6 and an image SD of 1 on the logit scale a nominal 95 % covers 50 to 70 %
-(``tests/performance/coverage.py``). The headline interval therefore clusters two ways.
+Judgments of the same participant are correlated, and so are judgments of the same image. An
+interval that assumes independence is too narrow: with a worker SD of 0.6 and an image SD of 1 on
+the logit scale, a nominal 95 % covers 50 to 70 % (``tests/performance/coverage.py``). The headline
+interval is therefore clustered two ways.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def cluster_variance(
     Args:
         chosen: N values, 0 or 1.
         first: N group numbers from 0, at least two different ones.
-        second: the like for the other grouping.
+        second: the same for the other grouping.
     """
     residual = chosen - chosen.mean()
     both = first * (int(second.max()) + 1) + second
@@ -172,8 +172,8 @@ def codes(names: ArrayLike) -> NDArray[np.int64]:
 def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float | None:
     """Return Krippendorff's alpha for nominal values: 1 is agreement, 0 is what chance gives.
 
-    Krippendorff, Content Analysis, 2004, Sec. 11.3. A low value is no fault of a study: people may
-    differ in taste, and images that differ little split them. It is reported, never a gate.
+    Krippendorff, Content Analysis, 2004, Sec. 11.3. A low value does not make a study invalid:
+    participants differ in taste, above all where images differ little. It excludes nothing.
 
     Args:
         units: N names of what was judged.
@@ -199,7 +199,7 @@ def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float | None:
 
 @dataclass(frozen=True)
 class Correlation:
-    """How a metric's differences go with people's preferences, image by image."""
+    """Correlation, over images, of a metric's differences with preferences."""
 
     images: int
     #: Spearman's rank correlation, and its two-sided p-value.
@@ -211,7 +211,9 @@ class Correlation:
 
 
 def correlate(differences: ArrayLike, preferences: ArrayLike) -> Correlation | None:
-    """Return how score differences go with preferences, or None below four images or no variation.
+    """Return how score differences correlate with preferences.
+
+    None with fewer than four images, or where either does not vary.
 
     Args:
         differences: N, an image's score under one method minus that under the other.

@@ -1,4 +1,4 @@
-"""Everything that a tally says in numbers, as one JSON value."""
+"""The numbers of a tally, as one JSON value (``summary.json``)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def analyse(tally: Tally, metrics: Mapping[str, Scores]) -> dict[str, Any]:
 
     Args:
         tally: its judgments.
-        metrics: by a metric's name, scores of images to hold against preferences.
+        metrics: by a metric's name, scores of images to compare with preferences.
 
     Returns:
         JSON values; shares are in [0, 1], a rate of a pair is how often its ``a`` was preferred.
@@ -159,7 +159,7 @@ def _trends(pairs: Sequence[tuple[str, str]], judged: pd.DataFrame) -> list[dict
 def _metric(
     pairs: Sequence[tuple[str, str]], judged: pd.DataFrame, name: str, scores: Scores
 ) -> list[dict[str, Any]]:
-    """Return, for each pair that a metric has scored, how its differences go with preferences."""
+    """Return, for each scored pair, the correlation of a metric's differences with preferences."""
     rows = []
     for a, b in pairs:
         if a not in scores or b not in scores:

@@ -1,4 +1,4 @@
-"""From submissions to one table of judgments, and whose of them count."""
+"""From submissions to one table of judgments, and which sessions count."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SESSION = ["participant", "session"]
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A session that stays in the data and does not count."""
+    """A session that is kept in the data, but does not count."""
 
     participant: str
     session: str
     packet: int
-    #: ``repeat``: a person's further packet, never counted. ``quality``: a rule fixed at build
-    #: time; results are also given with these sessions.
+    #: ``repeat``: a further packet of the same person; it never counts. ``quality``: the session
+    #: breaks a rule that was fixed at build time; rates with these sessions are given as well.
     kind: str
     reasons: list[str]
     #: Its answered judgments.
@@ -39,7 +39,7 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Tally:
-    """The judgments table and what was done to it."""
+    """The judgments table and what was left out."""
 
     packet: Packet
     #: One row for each attempt at each trial, columns as in ``COLUMNS``.
@@ -47,7 +47,7 @@ class Tally:
     exclusions: list[Exclusion]
     #: Identical rows that came more than once and were dropped.
     duplicates: int
-    #: Where submissions without any answer stand.
+    #: File and line of each submission without any answer.
     blanks: list[str]
 
     @property
@@ -88,7 +88,7 @@ class Tally:
         return sum(planned[packet] for packet in sessions["packet"]) - len(judged)
 
     def packets_to_ask(self) -> list[int]:
-        """Return the packets without a session that counts: to be given to somebody else."""
+        """Return the packets without a session that counts; they need another participant."""
         out = {(exclusion.participant, exclusion.session) for exclusion in self.exclusions}
         sessions = self.table.drop_duplicates(_SESSION)
         done = {
@@ -113,7 +113,7 @@ def judgment_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def where(rows: pd.DataFrame, mask: Any) -> pd.DataFrame:
-    """Return the rows where a mask is true; pandas' types leave open what indexing returns."""
+    """Return the rows where a mask is true, for pyright, as a frame."""
     return cast("pd.DataFrame", rows[mask])
 
 
@@ -128,7 +128,7 @@ def answer_files(packet: Packet, files: Sequence[Path], *, simulated: bool) -> l
     if simulated:
         if files:
             raise UsageError(
-                "--simulated tallies the packet's simulated answers alone; leave the files out"
+                "--simulated takes the packet's own simulated answers alone; leave the files out"
             )
         if not invented.is_file():
             raise UsageError(
@@ -139,10 +139,10 @@ def answer_files(packet: Packet, files: Sequence[Path], *, simulated: bool) -> l
     if found:
         return list(dict.fromkeys(path.resolve() for path in found))
     hint = (
-        f"only simulated ones: 'hdbench study tally {packet.folder} --simulated' tallies them"
+        f"only simulated ones.\nNext: 'hdbench study tally {packet.folder} --simulated'"
         if invented.is_file()
-        else "a packet's own rows lie there; results CSVs, or the folder of what participants "
-        "saved, are given as arguments"
+        else "expected the packet's own answers there, or as arguments results CSVs or a folder of "
+        "what participants saved"
     )
     raise UsageError(f"{own}: no answers yet; {hint}")
 
@@ -194,9 +194,9 @@ def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
             + (
                 "a person's answers among simulated ones"
                 if simulated
-                else "simulated answers among people's; they are never tallied together"
+                else "simulated answers among people's"
             )
-            + ". Move them to another file"
+            + "; they are never tallied together. Move them to another file"
         )
     judgments: list[Judgment] = []
     # Without the participant: a session is random, so the same one under two names, such as in the
@@ -211,7 +211,7 @@ def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
             if trial.packet != number:
                 raise DataError(
                     f"{entry.where}: trials of packets {number} and {trial.packet} in one "
-                    "submission; the answers were edited"
+                    "submission, so the answers were edited. Take the file from its source again"
                 )
             key = (entry.session, row.trial, row.attempt)
             before = seen.setdefault(key, (row, entry.where))

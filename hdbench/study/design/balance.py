@@ -1,6 +1,6 @@
-"""Counts the trials of a packet and says whether they are what a fair design promises.
+"""Whether the trials of a packet are balanced.
 
-Nothing here knows how a design is made: every claim is counted from the rows of ``trials.jsonl``.
+Every claim is counted from the rows of ``trials.jsonl``, independently of how a design is made.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Group = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim about a packet, what was counted, and everything that speaks against it."""
+    """One claim about a packet, what was counted, and what violates it."""
 
     claim: str
     measured: str
@@ -35,7 +35,7 @@ def balance(
     scenes: Sequence[str],
     protocol: StudyProtocol,
 ) -> list[Finding]:
-    """Return what the design promises, counted.
+    """Return what a fair design promises, as counted in the trials.
 
     Args:
         rows: all trials, as in ``trials.jsonl``.
@@ -74,7 +74,7 @@ def side_counts(rows: Iterable[TrialRecord], key: tuple[str, ...]) -> dict[Group
 
 
 def _whole(judged: Sequence[TrialRecord], pairs: Sequence[Pair], scenes: Sequence[str]) -> Finding:
-    """Check that judgments are of these pairs and scenes, each with both methods shown."""
+    """Check that judgments are of these pairs and scenes and show both methods."""
     known_pairs, known_scenes = set(pairs), set(scenes)
     wrong = [
         f"{_where(row)}: {row.left} against {row.right} on {row.scene} is no judgment of "

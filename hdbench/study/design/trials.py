@@ -1,23 +1,22 @@
-"""Who sees what: a pure function of how many pairs and scenes there are, the protocol and the seed.
+"""Who sees what: a pure function of the numbers of pairs and scenes, the protocol and the seed.
 
-With R judgments of each pair on each scene, a *round* of a pair shows it once on every scene, and
-a *pass* shows every scene once: it takes each pair on its own part of the scenes. P pairs make
-R x P passes. Passes 2k and 2k + 1 hold the same pairs on the same scenes with the sides exchanged
-(with an odd R, which only timed studies allow, the last P passes have no mirror).
+Each of P pairs is judged R times on each of S scenes. A *round* of a pair shows it once on every
+scene. A *pass* shows every scene once, each pair on its own part of the scenes; there are R x P
+passes. Passes 2k and 2k + 1 show the same pairs on the same scenes with the sides exchanged. (With
+an odd R, which only timed studies allow, the last P passes have no such mirror.)
 
-A pass of S scenes is dealt to ceil(S / packet_length) packets whose lengths differ by at most one;
-this is the remainder rule, and no packet has more judgments than ``packet_length``.
+A pass is divided among ceil(S / packet_length) packets, whose lengths differ by at most one.
 
-In timed studies round r shows the i-th scene for the duration number (i + c_r) mod D. The offsets
-c_r are chosen so that what does not divide by D is laid end to end: after any number of rounds the
-D durations of a pair were used equally often, give or take one, and no scene returns to a duration
-before it was shown for all of them. So a mirrored pass keeps pair and scene and shows another
-duration; with the same one, cells could not be equal.
+In timed studies with D durations, round r shows the i-th scene for duration number (i + c_r) mod D.
+The offsets c_r are chosen so that after any number of rounds each pair has used all durations
+equally often, give or take one, and no scene returns to a duration before it was shown for all of
+them. A mirrored pass therefore keeps pair and scene, but shows another duration.
 
-Sides are a two-colouring. Views are matched twice: by scene (each with its mirror), and by packet
-(in timed studies by duration), innermost groups first, what is left over further out. Any two
-matchings form paths and even cycles, so colours can alternate along both, and no group that was
-matched inside itself has more than one view more on one side than on the other.
+Sides are a two-colouring. Every view (a pair on a scene, in a pass) is matched with another one
+twice: with one of the same scene, its mirror if possible, and with one of the same packet (in
+timed studies: of the same duration). Smaller groups are matched first, and what remains is matched
+within larger ones. Two matchings together form paths and even cycles, so sides can alternate along
+both; in a group that is matched within itself the sides then differ by at most one.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ from hdbench.provenance import derived_seed, digest
 from hdbench.schema.packet import Kind
 from hdbench.schema.study import StudyProtocol
 
-#: Patterns that cover images; a packet uses them in turn.
+#: How many patterns cover images; a packet uses them in turn.
 MASKS = 8
-#: Check scenes for each check of a packet, so that somebody who takes several sees others.
+#: Check scenes for each check of a packet, so that other packets have other checks.
 _CHECK_SCENES = 4
 
 
 class Trial(NamedTuple):
-    """One trial by numbers alone; names come in when the packet is written."""
+    """One trial, without any names: they are added when the packet is written."""
 
     packet: int
     #: From 0, practice included.
@@ -85,7 +84,7 @@ def design(
         scenes: S, the number of scenes, from 1 upwards.
         controls: scenes for practice and checks, at least what ``controls_needed`` says.
         protocol: the study.
-        seed: of all randomness; scenes, packets, order and sides draw from streams of their own.
+        seed: of all randomness; scenes, packets, order and sides use independent streams.
     """
     assert min(pairs, scenes) >= 1
     assert controls >= controls_needed(protocol)[0]
@@ -122,7 +121,7 @@ class _Stream:
 
 
 class _View(NamedTuple):
-    """A pair on a scene for a duration, in a pass; not yet in a packet, not yet with sides."""
+    """A pair on a scene for a duration, in a pass, before packet and side are chosen."""
 
     pass_number: int
     pair: int
@@ -158,9 +157,9 @@ def _pass_of(turn: int, shift: int, rounds: int, pairs: int) -> int:
 def _offsets(scenes: int, durations: int, rounds: int) -> list[int]:
     """Return c_r for every round, modulo the number of durations.
 
-    A round leaves ``over`` durations with one scene more. Steps of ``over`` lay these end to end;
-    where they come back to their start too early, one further step gives every scene another
-    duration, which harms no balance because just then all durations are equal.
+    A round shows ``over`` durations once more than the others. Steps of ``over`` let each round
+    continue where the one before ended. Where these steps return to their start too early, all
+    durations have been used equally often, and one further step gives every scene another duration.
     """
     over = scenes % durations
     common = gcd(over, durations)
@@ -171,9 +170,9 @@ def _offsets(scenes: int, durations: int, rounds: int) -> list[int]:
 def _dealt(
     shown: Sequence[_View], strata: Sequence[tuple[int, ...]], parts: int, draws: _Stream
 ) -> list[int]:
-    """Return each view's packet: a pass is dealt in turn, so that each gets its share of a stratum.
+    """Return each view's packet: each packet of a pass gets its share of every stratum.
 
-    Give or take one, that is, of the strata and of whatever leads in their tuples.
+    Shares differ by at most one, also of the groups that the first entries of a stratum make.
     """
     packets = [0] * len(shown)
     keys = draws.numbers(len(shown))
@@ -213,9 +212,10 @@ def _by_duration(shown: Sequence[_View]) -> _Levels:
 
 
 def _sides(shown: Sequence[_View], levels: _Levels, coins: _Stream) -> list[bool]:
-    """Return whether the first method is on the left: colours that alternate along both matchings.
+    """Return whether the first method is on the left; sides alternate along both matchings.
 
-    What is free then evens out the passes; what is free after that, a coin decides.
+    A path or cycle can still be swapped as a whole: this evens out the passes, and is random where
+    they are even.
     """
     matchings = (_matched(_by_scene(shown)), _matched(levels))
     left = [False] * len(shown)
@@ -235,7 +235,7 @@ def _sides(shown: Sequence[_View], levels: _Levels, coins: _Stream) -> list[bool
 
 
 def _matched(levels: _Levels) -> list[int]:
-    """Return the partner of each view, or -1: within its innermost group, else further out."""
+    """Return the partner of each view, or -1: from its smallest group that has one left."""
     partner = [-1] * len(levels[0])
     waiting = list(range(len(levels[0])))
     for groups in levels:
@@ -284,7 +284,7 @@ def _ordered(
             ("practice", -1, n, left, _practice_duration(n, protocol))
             for n, left in enumerate(_balanced(practice, packet, coins))
         ]
-        members.sort(key=lambda n: shown[n].scene)  # how they were dealt leaves no trace
+        members.sort(key=lambda n: shown[n].scene)  # the order does not tell how they were chosen
         shuffled = [members[n] for n in order.shuffled(len(members))]
         places = _check_places(len(members) + checks, checks, order)
         control_sides = _balanced(checks, packet, coins)
@@ -318,7 +318,7 @@ def _balanced(count: int, packet: int, draws: _Stream) -> list[bool]:
 
 
 def check_segments(length: int, checks: int) -> list[range]:
-    """Return the stretches of a packet (practice left out) of which each holds one check."""
+    """Return the parts of a packet, without practice, that hold one check each."""
     edges = [n * length // checks for n in range(checks + 1)] if checks else []
     return [range(*edge) for edge in pairwise(edges)]
 

@@ -1,4 +1,4 @@
-"""``study build``: a packet of images, trials and pages, whole or not there, always the same."""
+"""``study build``: writes a packet of images, trials and pages; the same inputs, the same bytes."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ from hdbench.study.packet.rendering import hex_name, image_names, public_packet,
 from hdbench.study.packet.verify import require_sound
 from hdbench.workspace.bench import Bench
 
-#: More of a pair's scenes than this share with identical images make no comparison.
+#: The largest share of a pair's scenes that may have identical images.
 _MOST_IDENTICAL = 0.01
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What was asked for beside methods and protocol."""
+    """The options of a build beside methods and protocol."""
 
     #: Seed of the design.
     seed: int
@@ -86,7 +86,7 @@ def build(
     flags: Flags,
     folder: Path,
 ) -> Built:
-    """Write a packet, or find it there already; either way it is proved before it takes its name.
+    """Write a packet, or find it written before; ``verify`` must find it sound either way.
 
     Args:
         bench: the benchmark.
@@ -99,7 +99,7 @@ def build(
     Raises:
         UsageError: the folder holds another packet, or something else.
         DataError: an image is damaged, or too many pairs of images are identical.
-        HdbenchError: the packet is not what it should be, such as a text that names a method.
+        HdbenchError: the packet is not sound, such as a text that names a method.
         StorageError: the folder cannot be written.
     """
     page = participant_page().encode()
@@ -168,7 +168,7 @@ def _inputs(
 
 
 def _known(folder: Path, inputs: BuildInputs) -> StudyRecord | None:
-    """Return what the packet in a folder says if it was made from the same, None if none is there.
+    """Return what the packet in a folder says if it has the same inputs, None for an empty place.
 
     Raises:
         UsageError: something else is there.
@@ -180,7 +180,7 @@ def _known(folder: Path, inputs: BuildInputs) -> StudyRecord | None:
     except HdbenchError as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(
-            f"{folder}: is there already, and is no packet ({reason}); choose another --output"
+            f"{folder}: exists and is not a packet ({reason}); choose another --output"
         ) from None
     differing = differing_fields(
         study.inputs.model_dump(mode="json", by_alias=True),
@@ -188,7 +188,7 @@ def _known(folder: Path, inputs: BuildInputs) -> StudyRecord | None:
     )
     if differing:
         raise UsageError(
-            f"{folder}: holds a packet made from something else, and packets are never changed\n"
+            f"{folder}: holds a packet of other inputs, and packets are never changed\n"
             f"{listing(differing)}\n"
             "Next: choose another --output, or move this one away"
         )
@@ -196,7 +196,7 @@ def _known(folder: Path, inputs: BuildInputs) -> StudyRecord | None:
 
 
 def _require_whole(folder: Path) -> None:
-    """Check that a packet that was found is still as it was built."""
+    """Check that an existing packet is still as it was built."""
     try:
         require_sound(folder)
     except HdbenchError as error:
@@ -208,10 +208,10 @@ def _require_whole(folder: Path) -> None:
 
 
 def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> StudyRecord:
-    """Return what ``study.json`` says, but for what follows from the images' content.
+    """Return what ``study.json`` says, all but the count of identical images.
 
-    The key of all names depends on seed, protocol and the shown files, not on what methods are
-    called: another name for a method changes the names of its images alone.
+    The key of all hexadecimal names depends on seed, protocol and files, not on the methods' names:
+    renaming a method renames its images only.
     """
     protocol = inputs.protocol
     content = protocol.model_dump(mode="json")
@@ -301,7 +301,7 @@ def _identical(study: StudyRecord, hashes: Mapping[str, str]) -> dict[str, int]:
     """Return how many scenes have identical images, by pair, of the pairs that have any.
 
     Raises:
-        DataError: a pair has more of them than chance explains.
+        DataError: a pair has too many of them.
     """
     by_content = {
         (image.method, image.scene): hashes[name]
@@ -314,9 +314,9 @@ def _identical(study: StudyRecord, hashes: Mapping[str, str]) -> dict[str, int]:
         if len(alike) > _MOST_IDENTICAL * len(study.scenes):
             raise DataError(
                 f"{a} and {b}: {counted(len(alike), 'scene')} of {len(study.scenes)} with "
-                f"identical images; more than {_MOST_IDENTICAL:.0%} cannot be chance\n"
+                f"identical images; at most {_MOST_IDENTICAL:.0%} may be\n"
                 f"{listing(alike)}\n"
-                "Next: look where both come from; one may be a copy of the other"
+                "Next: check where both come from; one may be a copy of the other"
             )
         if alike:
             found[f"{a} and {b}"] = len(alike)
@@ -360,7 +360,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _link(path: Path, second: Path) -> None:
-    """Give a file a second place, without its bytes where the file system can."""
+    """Link a file at a second place, or copy it where the file system has no links."""
     try:
         os.link(path, second)
     except OSError:

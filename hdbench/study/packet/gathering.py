@@ -49,7 +49,7 @@ def gather(
     intersect: bool,
     most_scenes: int | None,
 ) -> Material:
-    """Return what a study shows, checked as far as no pixel is needed.
+    """Return what a study shows; everything is checked that needs no pixels.
 
     Args:
         bench: the benchmark whose test scenes are shown.
@@ -58,11 +58,11 @@ def gather(
         reference: one more that everything is compared with, usually ``oracle``, or None.
         run_seed: the runs' seed.
         intersect: leave out scenes that a method lacks, instead of refusing.
-        most_scenes: show so many scenes, spread over the split; None for all.
+        most_scenes: how many scenes to show, spread over the split; None for all.
 
     Raises:
-        UsageError: fewer than two methods, one named twice or with a name that no page can show,
-            more scenes than there are, or regions that cannot be had.
+        UsageError: fewer than two methods, a method named twice or with an unprintable name, more
+            scenes than there are, or regions on a benchmark without them.
         LibraryError: a method is neither in the library nor in the workspace.
         DataError: images are missing, damaged or of another size; all are listed.
     """
@@ -74,7 +74,7 @@ def gather(
     if most_scenes is not None and most_scenes > len(scenes):
         raise UsageError(
             f"--scenes {most_scenes}: there are {len(scenes)} that every method has an image of; "
-            "expected so many or fewer.\nNext: leave --scenes out to show all"
+            "expected at most that.\nNext: leave --scenes out to show all"
         )
     chosen = scenes if most_scenes is None else spread(scenes, most_scenes)
     regions: dict[str, Box] = {}
@@ -113,12 +113,12 @@ def _require_several(names: Sequence[str]) -> None:
     unseen = [repr(name) for name in names if not name.isprintable()]
     if unseen:
         raise UsageError(
-            f"{', '.join(unseen)}: holds a character that cannot be printed, so no table or page "
-            "could show this name; rename the method's folder in the workspace"
+            f"{', '.join(unseen)}: holds a character that cannot be printed; expected a name that "
+            "tables and pages can show.\nNext: rename the method's folder in the workspace"
         )
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise UsageError(f"{', '.join(doubled)}: named twice; a method is compared with others")
+        raise UsageError(f"{', '.join(doubled)}: named twice; expected different methods")
 
 
 def _images(
@@ -182,7 +182,7 @@ def _complete(
         )
     complete = [entry for entry in scenes if all(entry.name in found[name] for name in names)]
     if not complete:
-        raise DataError(f"{', '.join(names)}: no scene of which all of them have an image")
+        raise DataError(f"{', '.join(names)}: no scene has an image of each of them")
     kept = {entry.name for entry in complete}
     return complete, [entry.name for entry in scenes if entry.name not in kept]
 
@@ -202,11 +202,11 @@ def _require_size(bench: Bench, images: Mapping[tuple[str, str], Path]) -> None:
             wrong.append(f"{method}: {scene}: {size[0]}x{size[1]}")
     if wrong:
         raise DataError(
-            f"{counted(len(wrong), 'image')} cannot stand beside the others; all must be "
+            f"{counted(len(wrong), 'image')} of another size or unreadable; expected "
             f"{width}x{height}, the size of benchmark '{bench.benchmark.name}'\n"
             f"{listing(wrong, limit=100)}\n"
-            "Next: bring them in again at this size; images are never resized for a study, as "
-            "participants would judge the resizing"
+            "Next: import them at this size; images are not resized for a study, because "
+            "participants would see the resizing"
         )
 
 
@@ -218,7 +218,7 @@ def _controls(bench: Bench, protocol: StudyProtocol) -> tuple[list[SceneFiles], 
     tested = {entry.name for entry in bench.test_scenes}
     candidates = [entry for entry in bench.train_scenes if entry.name not in tested]
     regions: dict[str, Box] = {}
-    if protocol.region.enabled:  # a check must look like a judgment, outline included
+    if protocol.region.enabled:  # a check must look like a judgment, with an outline
         few = spread(candidates, 4 * useful)
         regions, _ = largest_objects(bench, few, protocol.region)
         candidates = [entry for entry in few if entry.name in regions]

@@ -68,7 +68,7 @@ def control_png(bench: Bench, entry: SceneFiles, shows: str) -> bytes:
 def mask_pngs(bench: Bench, count: int, seed: int) -> list[bytes]:
     """Return patterns as PNG at the benchmark's size: tiles of training photographs, shuffled.
 
-    They have the colours and edges of the images that they cover, and show nothing.
+    They have the colours and edges of photographs, but show no object.
 
     Raises:
         DataError: a photograph is damaged.

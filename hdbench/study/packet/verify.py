@@ -1,4 +1,4 @@
-"""``study verify``: proves a packet from its files alone."""
+"""``study verify``: whether a packet is sound, from its own files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PIXEL_CHUNKS = (b"IHDR", b"IDAT", b"IEND")
 
 
 def verify(folder: Path) -> list[Finding]:
-    """Return every claim about a packet, with all that speaks against it.
+    """Return every claim about a packet, with all violations.
 
     Args:
         folder: the packet; it is only read.

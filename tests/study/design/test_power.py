@@ -130,12 +130,12 @@ def test_a_plan_in_words() -> None:
     assert "3 pairs, 500 scenes, R = 10: 5,000 judgments of each pair" in text
     assert "820" in text
     assert "783" in text
-    assert plan["power_of_this_plan"] > 0.9
+    assert plan.power_of_this_plan > 0.9
     few = planned(protocol_of(), scenes=50, judgments=40, **choices, **sds)
-    assert few["judgments_needed_per_pair"] is None
-    assert f"{few['scenes_needed']} scenes" in described(few)
+    assert few.judgments_needed_per_pair is None
+    assert f"{few.scenes_needed} scenes" in described(few)
     given: dict[str, Any] = {"worker_sd": 0.6, "image_sd": 1.0, "design_effect": 4.0}
     known = planned(protocol_of("limited"), scenes=500, judgments=10, **choices, **given)
-    assert known["judgments_needed_per_pair"] == 3280
-    assert known["design_effect"] == 4
+    assert known.judgments_needed_per_pair == 3280
+    assert known.design_effect == 4
     assert "complete at R = 14" in described(known)
