@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_scene
+from hdbench.runtime.progress import progress
 
 
 class TrainingSet:
@@ -30,7 +30,7 @@ class TrainingSet:
     def __init__(self, files: list[SceneFiles], space: LabelSpace, height: int, width: int) -> None:
         """Decode every scene once."""
         labels, images = [], []
-        for entry in tqdm(files, desc="reading training scenes", unit="scene"):
+        for entry in progress(files, desc="reading training scenes", unit="scene"):
             scene = read_scene(entry, space).resized(height, width)
             assert scene.image is not None
             labels.append(scene.label)

@@ -6,15 +6,12 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from hdbench import __version__
-from hdbench.storage import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -112,50 +109,3 @@ def _commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-class FileDigests:
-    """Digests of files, remembered between calls by path, size and modification time.
-
-    Args:
-        memory: JSON file that keeps them; it is only a cache and may be deleted.
-    """
-
-    def __init__(self, memory: Path) -> None:
-        """Open the memory, or begin an empty one."""
-        self._memory = memory
-        self._known: dict[str, list[Any]] = {}
-        if memory.is_file():
-            try:
-                self._known = json.loads(memory.read_text())
-            except ValueError:  # a damaged cache costs time, nothing else
-                self._known = {}
-
-    def of(self, paths: Iterable[Path], compute: Callable[[Path], str] = file_digest) -> list[str]:
-        """Return the digest of each file, reading only those that changed.
-
-        Args:
-            paths: the files.
-            compute: a module's function from a file to its digest; each function's digests are
-                remembered under its own name.
-
-        Raises:
-            Exception: whatever ``compute`` does; the digests before it are remembered.
-        """
-        digests: list[str] = []
-        changed = False
-        try:
-            for path in tqdm(list(paths), desc="hashing", unit="file", delay=2):
-                stat = path.stat()
-                key = f"{compute.__name__} {path.resolve()}"
-                stamp = [stat.st_size, stat.st_mtime_ns]
-                known = self._known.get(key)
-                if known is None or known[:2] != stamp:
-                    known = [*stamp, compute(path)]
-                    self._known[key] = known
-                    changed = True
-                digests.append(known[2])
-        finally:
-            if changed:
-                write_atomically(self._memory, json.dumps(self._known).encode())
-        return digests

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
@@ -18,6 +17,7 @@ from hdbench.data.sheets import png_bytes
 from hdbench.floors import FLOORS, TrainingSet
 from hdbench.networks.builder import build_generator, conditioning
 from hdbench.runtime.checkpoint import load_weights
+from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Floor, Pix2PixHD
 from hdbench.storage import write_atomically
@@ -93,7 +93,7 @@ def write_images(
     missing = [pair for pair in zip(files, paths, strict=True) if not pair[1].is_file()]
     if missing:
         synthesize = make()
-        for entry, path in tqdm(missing, desc=title, unit="image"):
+        for entry, path in progress(missing, desc=title, unit="image"):
             scene = read_scene(entry, space, photograph=False)
             scene = scene.resized(benchmark.size.height, benchmark.size.width)
             write_atomically(path, png_bytes(synthesize(scene)))

@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,17 +24,19 @@ from hdbench.evaluation.recounting import rescored_many
 from hdbench.library import Library
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.perceptual.files import save_perceptual
-from hdbench.perceptual.training import train_perceptual
 from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
 from hdbench.schema.perceptual import PerceptualCard
+from hdbench.schema.result import Provenance, ScoreRecord
+from hdbench.schema.result import Result as Scored
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.study.packet.build import Flags, build
 from hdbench.study.packet.gathering import gather
-from hdbench.workflows.evaluate import train_judge, train_method
-from hdbench.workspace import results
+from hdbench.workflows.evaluate import evaluate
+from hdbench.workflows.train import train_method, train_own_perceptual
+from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
 
@@ -236,7 +239,7 @@ def constant_judge(train_id: int, space: LabelSpace, width: int, height: int) ->
     return Segmenter(_Constant(train_id, len(space.scored)), card, torch.device("cpu"))
 
 
-def made_result(method: str, matrices: np.ndarray, **counting: str) -> results.Result:
+def made_result(method: str, matrices: np.ndarray, **counting: str) -> Scored:
     """A result of made-up matrices N x (K+1) x K; policies are the standard's or those given."""
     scoring = Library().scoring("camvid-std-v1")
     policy = scoring.counting.model_copy(update=counting)
@@ -245,7 +248,7 @@ def made_result(method: str, matrices: np.ndarray, **counting: str) -> results.R
     once = np.ones((1, images), dtype=np.int64)
     accuracy, mean_iou, *class_iou = rescored_many(matrices, policy, once)[0].tolist()
     defined = [None if np.isnan(value) else value for value in (accuracy, mean_iou, *class_iou)]
-    return results.Result(
+    return Scored(
         method=method,
         benchmark="tiny",
         seed=0,
@@ -264,14 +267,44 @@ def made_result(method: str, matrices: np.ndarray, **counting: str) -> results.R
         scenes=[f"scene {n}" for n in range(images)],
         images=[f"{method} {n}" for n in range(images)],
         classes=classes,
-        scores={
-            "pixel_accuracy": defined[0],
-            "mean_iou": defined[1],
-            "class_iou": dict(zip(classes, defined[2:], strict=True)),
-        },
-        provenance={"versions": {"hdbench": "0"}, "device": "cpu"},
+        scores=ScoreRecord(
+            pixel_accuracy=defined[0],
+            mean_iou=defined[1],
+            class_iou=dict(zip(classes, defined[2:], strict=True)),
+        ),
+        provenance=Provenance(versions={"hdbench": "0"}, device="cpu", ranks=1),
         matrices=matrices,
     )
+
+
+def evaluated(
+    bench: Bench,
+    methods: Sequence[str],
+    seed: int,
+    segmenter: Segmenter,
+    device: torch.device,
+    **options: Any,
+) -> list[Scored]:
+    """The results of methods, oracle and floors under the benchmark's own convention."""
+    [found] = evaluate(bench, methods, seed, segmenter, device, **options)
+    return found.results
+
+
+def changed(result: Scored, **values: Any) -> Scored:
+    """A result with other values."""
+    return result.model_copy(update=values)
+
+
+def accuracy_of(result: Scored) -> float:
+    """The pixel accuracy of a result that has one."""
+    assert result.scores.pixel_accuracy is not None
+    return result.scores.pixel_accuracy
+
+
+def mean_iou_of(result: Scored) -> float:
+    """The mean IoU of a result that has one."""
+    assert result.scores.mean_iou is not None
+    return result.scores.mean_iou
 
 
 def write_tiny(folder: Path, **budget: int) -> Path:
@@ -308,7 +341,7 @@ def trained_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A workspace with a judge and a trained ``ours-no-vgg``; tests get copies."""
     folder = tmp_path_factory.mktemp("trained")
     bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
-    train_judge(bench, MACHINE)
+    train_own_segmenter(bench, MACHINE)
     train_method(bench, trainable(bench), 0, MACHINE)
     return folder / "ws"
 
@@ -325,7 +358,7 @@ def perceptual_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A workspace with the small benchmark's own perceptual network; tests get copies."""
     folder = tmp_path_factory.mktemp("perceptual")
     bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
-    train_perceptual(bench, MACHINE, restart=False)
+    train_own_perceptual(bench, MACHINE, restart=False)
     return folder / "ws"
 
 
@@ -442,7 +475,7 @@ def add_images(bench: Bench, name: str, seed: int, size: tuple[int, int] | None 
     """Put images of noise into the workspace, as another program would."""
     folder = bench.image_folder(name, 0)
     width, height = size or (bench.benchmark.size.width, bench.benchmark.size.height)
-    for n, entry in enumerate(bench.test_scenes):
+    for n, entry in enumerate(bench.dataset.test_scenes):
         random = np.random.default_rng([seed, n])
         pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
         save_pixels(folder / f"{entry.name}.png", pixels)

@@ -15,32 +15,21 @@ ROOMS = (
     "storage",
     "inert",
     "provenance",
-    "significance",
     "schema",
     "library",
-    "workspace",
-    "results",
     "runtime",
     "data",
+    "streets",
     "networks",
+    "evaluation",
     "training",
     "floors",
     "synthesis",
-    "bench",
-    "perceptual",
-    "imports",
-    "measures",
-    "runs",
     "segmentation",
-    "evaluation",
-    "judging",
-    "recheck",
+    "perceptual",
+    "workspace",
     "study",
     "reporting",
-    "pipeline",
-    "measuring",
-    "inspecting",
-    "synthetic_training",
     "workflows",
     "cli",
 )
@@ -52,18 +41,25 @@ def room_of(module: str) -> str | None:
     return parts[1] if parts[0] == "hdbench" and len(parts) > 1 else None
 
 
-def imported_rooms(path: Path) -> set[str]:
-    rooms: set[str] = set()
+def path_of(module: str) -> Path:
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The modules of hdbench that a file imports, at its top or in a function."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, "relative imports hide their direction"
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        rooms |= {room for name in names if (room := room_of(name)) in ROOMS}
-    return rooms
+            names |= {alias.name for alias in node.names}
+    return {name for name in names if room_of(name) and path_of(name).is_file()}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    return {room for name in imported_modules(path) if (room := room_of(name)) in ROOMS}
 
 
 def test_every_room_is_in_the_list() -> None:
@@ -80,9 +76,20 @@ def test_imports_point_upwards_only(path: Path) -> None:
     assert imported_rooms(path) <= allowed
 
 
-def test_scoring_knows_no_model_that_made_the_images() -> None:
-    for path in (PACKAGE / "evaluation").glob("*.py"):
-        assert not imported_rooms(path) & {"training", "synthesis", "floors"}
+def test_evaluation_reaches_no_model_no_dataset_on_disk_and_no_workspace() -> None:
+    """Not through other modules either: whatever it imports is followed to the end."""
+    reached: set[str] = set()
+    waiting = [f"hdbench.evaluation.{path.stem}" for path in (PACKAGE / "evaluation").glob("*.py")]
+    while waiting:
+        module = waiting.pop()
+        if module in reached:
+            continue
+        reached.add(module)
+        waiting += imported_modules(path_of(module))
+    rooms = {room_of(module) for module in reached}
+    assert not rooms & {"networks", "training", "segmentation", "perceptual", "workspace"}
+    assert not rooms & {"streets", "floors", "synthesis", "study", "reporting", "workflows", "cli"}
+    assert not reached & {"hdbench.data.layouts", "hdbench.data.loading", "hdbench.data.pictures"}
 
 
 def test_files_stay_short_enough_to_open() -> None:

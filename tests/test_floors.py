@@ -10,7 +10,7 @@ from hdbench.workspace.bench import Bench
 
 @pytest.fixture
 def training(bench: Bench) -> TrainingSet:
-    return TrainingSet(bench.train_scenes, bench.space, 48, 64)
+    return TrainingSet(bench.dataset.train_scenes, bench.space, 48, 64)
 
 
 def test_mean_colours_are_the_means(training: TrainingSet) -> None:
@@ -41,7 +41,7 @@ def test_every_patchwork_pixel_is_a_training_pixel_of_its_label_or_a_mean(
 ) -> None:
     from hdbench.data.loading import read_scene
 
-    scene = read_scene(bench.test_scenes[0], bench.space).resized(48, 64)
+    scene = read_scene(bench.dataset.test_scenes[0], bench.space).resized(48, 64)
     image = patchwork(scene.label, training)
     same_place = (training.images == image).all(dim=1) & (training.labels == scene.label)
     mean = (mean_colour(scene.label, training) == image).all(dim=0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
+from conftest import changed
 
 from hdbench.cli.main import cli
 from hdbench.evaluation.confusion import scores_of
@@ -18,7 +18,8 @@ from hdbench.reporting.build import build_table
 from hdbench.reporting.tables import render, row_beside, with_rows
 from hdbench.schema.method import Pix2PixHD
 from hdbench.schema.report import Report
-from hdbench.workspace.results import Result, load_result
+from hdbench.schema.result import Result
+from hdbench.workspace.results import load_result
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -43,7 +44,7 @@ def table_of(name: str, report: Report) -> str:
                 if isinstance(library.method(method), Pix2PixHD):
                     row = row_beside(library.method(method), benchmark.beside)
                     assert row.method is not None
-                    table[row.method] = replace(result, method=row.method)
+                    table[row.method] = changed(result, method=row.method)
                     report = with_rows(report, [row])
     results, second = tables
     return render(build_table(report, benchmark, results, second=second), "markdown")
@@ -57,8 +58,8 @@ def test_there_are_committed_results() -> None:
 def test_committed_scores_follow_from_their_matrices(path: Path) -> None:
     result = load_result(path)
     scores = scores_of(result.matrices.sum(axis=0), Library().scoring(result.scoring).counting)
-    assert result.scores["pixel_accuracy"] == scores.pixel_accuracy
-    assert result.scores["mean_iou"] == scores.mean_iou
+    assert result.scores.pixel_accuracy == scores.pixel_accuracy
+    assert result.scores.mean_iou == scores.mean_iou
     assert len(result.matrices) == len(result.scenes) == len(result.images)
     assert np.all(result.matrices >= 0)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from hdbench.library import BENCHMARKS, GENERATORS, PERCEPTUALS, WEIGHTS, Library
-from hdbench.perceptual.choice import perceptual_of
 from hdbench.perceptual.files import load_perceptual, read_perceptual_card
 from hdbench.runtime.checkpoint import require_weights
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
-from hdbench.training.loop import run_identity
+from hdbench.training.config import RunConfig, run_identity
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
+from hdbench.workspace.perceptual import perceptual_of
 from hdbench.workspace.runs import read_generator_card, trained_generator
 
 #: Megabytes that a folder may take.
@@ -58,8 +58,8 @@ def test_a_generator_is_of_a_run_as_it_is_configured_now(folder: Path, tmp_path:
     card = read_generator_card(folder)
     require_weights(folder / GENERATOR_WEIGHTS, card.weights)
     bench, method = bench_of(card.benchmark, tmp_path), method_of(card.method)
-    choice = perceptual_of(bench, method)
-    expected = run_identity(method, bench.benchmark, card.seed, [], choice)
+    config = RunConfig(method, bench.benchmark, card.seed, perceptual_of(bench, method))
+    expected = run_identity(config, [])
     drawn = {"scenes", "scenes_digest"}  # the scenes are drawn in the test below
     assert {key: value for key, value in card.identity.items() if key not in drawn} == {
         key: value for key, value in expected.items() if key not in drawn

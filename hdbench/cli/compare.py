@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hdbench.cli.options import bench_options, seed_option
-from hdbench.errors import HdbenchError, UsageError
+from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
     from hdbench.evaluation.comparing import Comparison
+    from hdbench.schema.result import Result
     from hdbench.workspace.bench import Bench
-    from hdbench.workspace.results import Result
 
 
 @click.command()
@@ -42,6 +42,7 @@ def compare(results: tuple[str, ...], bench: Bench, seed: int, as_json: bool) ->
     """
     from hdbench.evaluation.comparing import compare as compare_two
     from hdbench.evaluation.comparing import compare_all
+    from hdbench.schema.result import NATIVE_ORACLE
     from hdbench.workspace.imports import scenes_of
     from hdbench.workspace.results import load_result
 
@@ -51,9 +52,11 @@ def compare(results: tuple[str, ...], bench: Bench, seed: int, as_json: bool) ->
             "Next: 'hdbench compare A B' with methods that 'hdbench evaluate' has scored, or files"
         )
     named = [words for words in results if not _is_file(words)]
-    bench = scenes_of(bench, [bench.library.method(words.partition(":")[0]) for words in named])
+    names = [words.partition(":")[0] for words in named]
+    methods = [bench.library.method(name) for name in names if name != NATIVE_ORACLE]
+    bench = scenes_of(bench, methods)
     found = [
-        load_result(Path(words) if _is_file(words) else _located(bench, words, seed))
+        load_result(Path(words)) if _is_file(words) else _loaded(bench, words, seed)
         for words in results
     ]
     letters = [_letter(n) for n in range(len(found))]
@@ -83,21 +86,39 @@ def _is_file(words: str) -> bool:
     return words.endswith(".json")
 
 
-def _located(bench: Bench, words: str, seed: int) -> Path:
-    """Return the result file of METHOD or METHOD:SCORING."""
-    from hdbench.workspace.runs import seed_of
+def _loaded(bench: Bench, words: str, seed: int) -> Result:
+    """Return the current result of METHOD, METHOD:SCORING or the oracle at native size.
 
-    name, _, scoring = words.partition(":")
-    method = bench.library.method(name)
-    judged = bench.scored_under(scoring) if scoring else bench
-    path = judged.result_path(method.name, seed_of(method, seed))
-    if not path.is_file():
-        under = f" --scoring {scoring}" if scoring else ""
-        raise HdbenchError(
-            f"{path}: '{name}' is not measured under '{judged.scoring.name}' yet.\n"
-            f"Next: 'hdbench evaluate --method {name}{under}'"
-        )
-    return path
+    Raises:
+        HdbenchError: it is not scored, or its result is stale.
+    """
+    from hdbench.schema.result import NATIVE_ORACLE, ORACLE, Result
+    from hdbench.workspace.fingerprint import native_scoring
+    from hdbench.workspace.results import load_if_current, result_path
+    from hdbench.workspace.runs import seed_of
+    from hdbench.workspace.segmenters import segmenter_card
+    from hdbench.workspace.stale import Stale
+
+    name, _, under = words.partition(":")
+    native = name == NATIVE_ORACLE
+    method = bench.library.method(ORACLE if native else name)
+    scoring = bench.require_scoring(under or None)
+    command = "hdbench evaluate" + ("" if native else f" --method {name}")
+    command += f" --scoring {under}" if under else ""
+    recorded = NATIVE_ORACLE if native else method.name
+    path = result_path(bench, recorded, seed_of(method, seed), scoring.name)
+    if not path.is_file():  # before its segmenter is asked for
+        raise Stale(path).error(command)
+    card = segmenter_card(bench)
+    if native:
+        adapted = native_scoring(bench, scoring, card)
+        if isinstance(adapted, str):
+            raise UsageError(f"'{NATIVE_ORACLE}' has no score here: {adapted}")
+        scoring = adapted
+    found = load_if_current(bench, method, seed, scoring, card)
+    if isinstance(found, Result):
+        return found
+    raise found.error(command)
 
 
 def _letter(n: int) -> str:
@@ -114,7 +135,7 @@ def _print_json(letters: list[str], results: list[Result], more: dict[str, Any])
             "seed": result.seed,
             "scoring": result.scoring,
             "fingerprint": result.fingerprint,
-            **result.scores,
+            **result.scores.model_dump(),
             "intervals": interval_records(intervals_of([result]), result.method),
         }
         for letter, result in zip(letters, results, strict=True)

@@ -40,7 +40,7 @@ def check(bench: Bench) -> None:
     if second is not None and second.name == OWN:
         learnt.append(second.training.split)
     learnt = list(dict.fromkeys(learnt))
-    roots = {split: bench.data_root(split) for split in (*learnt, spec.test)}
+    roots = {split: bench.dataset.root(split) for split in (*learnt, spec.test)}
     reports = [check_split(bench.benchmark, root, split) for split, root in roots.items()]
     for found in reports:
         click.echo(found.text())
@@ -83,7 +83,7 @@ def preview(bench: Bench, split: str | None, count: int, output: Path | None) ->
     except ValueError as error:
         raise UsageError(f"--split: {error}") from None
     path = output or bench.workspace.root / "previews" / f"{bench.benchmark.name}-{name}.png"
-    write_sheet(preview_sheet(bench.benchmark, bench.data_root(split), split, count), path)
+    write_sheet(preview_sheet(bench.benchmark, bench.dataset.root(split), split, count), path)
     click.echo(path)
 
 

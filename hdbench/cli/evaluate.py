@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from hdbench.schema.scoring import Scoring
     from hdbench.segmentation.segmenter import Segmenter
+    from hdbench.workflows.evaluate import Evaluation
     from hdbench.workspace.bench import Bench
-    from hdbench.workspace.results import Result
 
 
 @click.command()
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     "segmenters",
     multiple=True,
     metavar="DIR",
-    help="Another segmenter than the benchmark's judge; several are compared. 'own' is the "
-    "benchmark's judge, 'second' its second segmenter, './own' a folder of that name.",
+    help="Another segmenter than the benchmark's own; several are compared. 'own' is the "
+    "benchmark's, 'second' its second one, './own' a folder of that name.",
 )
 @click.option(
     "--scoring",
@@ -118,11 +118,11 @@ def evaluate(
     from hdbench.cli import scores
     from hdbench.runtime.devices import choose_device
     from hdbench.runtime.ranks import joined_ranks
-    from hdbench.workflows import evaluate as pipeline
+    from hdbench.schema.result import ORACLE
+    from hdbench.workflows.evaluate import evaluate as run
     from hdbench.workflows.oracle_gate import gate_notes
-    from hdbench.workflows.scoring import native_scoring, score_native
     from hdbench.workspace.imports import scenes_of
-    from hdbench.workspace.results import ORACLE
+    from hdbench.workspace.segmenters import open_segmenter
 
     given = segmenters or (OWN_SEGMENTER,)
     if len(given) > 1 and (policies or recheck is not None or len(scorings) > 1):
@@ -137,51 +137,32 @@ def evaluate(
             if scorings:
                 bench = bench.scored_under(scorings[0])
             bench = scenes_of(bench, [bench.library.method(name) for name in methods])
-            opened = [
-                pipeline.open_segmenter(bench, named_segmenter(name), chosen, trust)
-                for name in given
-            ]
-        names = _judge_names(given, opened)
-        rows = pipeline.table_methods(bench, methods)
-        if len(rows) < len(methods):  # asked for by name, so its absence is no matter of course
-            for judge in opened:
-                pipeline.require_native(bench, conventions, judge)
+            opened = [open_segmenter(bench, named_segmenter(name), chosen, trust) for name in given]
+        names = _segmenter_names(given, opened)
         if explain:
             if ranks.rank == 0:
                 scores.print_choices(bench, conventions, names, opened, as_json)
             return
         found = [
-            pipeline.evaluate_under(bench, conventions, rows, seed, judge, chosen, ranks, workers)
-            for judge in opened
+            run(bench, methods, seed, segmenter, chosen, conventions, ranks, workers)
+            for segmenter in opened
         ]
-        beside = [score_native(bench, conventions, judge, ranks, workers) for judge in opened]
         if ranks.rank > 0:
             return
-        tables = found[0]
-        for judge, its_tables in zip(opened, found, strict=True):
-            oracles = [one for table in its_tables for one in table if one.method == ORACLE]
-            for note in gate_notes(bench, oracles, judge):
+        for segmenter, evaluations in zip(opened, found, strict=True):
+            rows = [row for one in evaluations for row in one.results]
+            oracles = [row for row in rows if row.method == ORACLE]
+            for note in gate_notes(bench, oracles, segmenter):
                 click.echo(note, err=True)
         if recheck is not None:
-            _recheck(bench, conventions, rows, tables, recheck, opened[0], chosen, as_json)
-            for scoring, native in zip(conventions, beside[0], strict=True):
-                if native is not None:
-                    adapted = native_scoring(bench, scoring, opened[0])
-                    assert adapted is not None
-                    _recheck(bench, [adapted], [], [[native]], recheck, opened[0], chosen, as_json)
+            _recheck(bench, methods, found[0], recheck, opened[0], chosen, as_json)
     if len(opened) > 1:
-        scores.print_judgments(
-            bench,
-            names,
-            opened,
-            [first for first, *_ in found],
-            [one[0] for one in beside],
-            as_json,
-        )
+        first = [evaluations[0] for evaluations in found]
+        scores.print_segmenters(bench, names, opened, first, as_json)
     elif policies:
-        scores.print_policies(bench, conventions, rows, tables, as_json)
+        scores.print_policies(bench, methods, found[0], as_json)
     else:
-        scores.print_results(bench, tables, beside[0], as_json)
+        scores.print_results(bench, found[0], as_json)
 
 
 def _conventions(bench: Bench, names: tuple[str, ...]) -> list[Scoring]:
@@ -193,7 +174,7 @@ def _conventions(bench: Bench, names: tuple[str, ...]) -> list[Scoring]:
     return conventions
 
 
-def _judge_names(given: Sequence[str], opened: Sequence[Segmenter]) -> list[str]:
+def _segmenter_names(given: Sequence[str], opened: Sequence[Segmenter]) -> list[str]:
     """Return what each segmenter is called in tables: its folder's name and its weights.
 
     Raises:
@@ -201,8 +182,8 @@ def _judge_names(given: Sequence[str], opened: Sequence[Segmenter]) -> list[str]
     """
     first: dict[str, str] = {}
     names = []
-    for name, judge in zip(given, opened, strict=True):
-        weights = judge.card.weights
+    for name, segmenter in zip(given, opened, strict=True):
+        weights = segmenter.card.weights
         if weights in first:
             raise UsageError(
                 f"--segmenter {name}: the same weights as --segmenter {first[weights]}; "
@@ -216,21 +197,29 @@ def _judge_names(given: Sequence[str], opened: Sequence[Segmenter]) -> list[str]
 
 def _recheck(
     bench: Bench,
-    conventions: list[Scoring],
     methods: Sequence[str],
-    tables: list[list[Result]],
+    evaluations: Sequence[Evaluation],
     count: int,
     segmenter: Segmenter,
     device: torch.device,
     as_json: bool,
 ) -> None:
     """Print what was made again; on stderr where stdout is for JSON."""
+    from hdbench.schema.result import ORACLE
     from hdbench.workflows.recheck import recheck, require_reproduced
+    from hdbench.workspace.fingerprint import native_scoring
 
     given = [bench.library.method(name) for name in methods]
-    for scoring, results in zip(conventions, tables, strict=True):
-        for n, result in enumerate(results):
-            method = given[n] if n < len(given) else bench.library.method(result.method)
+    for one in evaluations:
+        stored = [
+            (given[n] if n < len(given) else bench.library.method(result.method), result)
+            for n, result in enumerate(one.results)
+        ]
+        pairs = [(method, result, one.scoring) for method, result in stored]
+        native = native_scoring(bench, one.scoring, segmenter.card)
+        if one.native is not None and not isinstance(native, str):
+            pairs.append((bench.library.method(ORACLE), one.native, native))
+        for method, result, scoring in pairs:
             found = recheck(bench, method, result, scoring, count, segmenter, device)
             require_reproduced(result, found)
             click.echo(

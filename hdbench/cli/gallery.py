@@ -49,8 +49,8 @@ def gallery(
       hdbench gallery ours-no-vgg
     """
     from hdbench.runtime.devices import choose_device
-    from hdbench.workflows.evaluate import open_segmenter
     from hdbench.workflows.gallery import draw_gallery
+    from hdbench.workspace.segmenters import open_segmenter
 
     if scoring is not None:
         bench = bench.scored_under(scoring)

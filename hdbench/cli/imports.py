@@ -70,10 +70,10 @@ def import_images(
     for warning in record.warnings:
         click.echo(f"warning: {warning}", err=True)
     if as_json:
-        facts = {"method": name, "benchmark": bench.benchmark.name, **record.facts}
+        facts = {"method": name, "benchmark": bench.benchmark.name, **record.facts.model_dump()}
         click.echo(json.dumps(facts, indent=2))
     else:
-        formats = ", ".join(f"{count} {form}" for form, count in record.facts["formats"].items())
+        formats = ", ".join(f"{count} {form}" for form, count in record.facts.formats.items())
         click.echo(
             f"{name}: {len(record.images)} of {record.scenes_of_split} scenes ({formats}) in "
             f"{bench.image_folder(name, 0)}"

@@ -17,8 +17,8 @@ from hdbench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from hdbench.schema.metric import Measure
     from hdbench.workspace.bench import Bench
-    from hdbench.workspace.measures import Measure
 
 _methods = click.option(
     "--method",
@@ -64,7 +64,7 @@ def boundaries(
     """
     from hdbench.runtime.devices import choose_device
     from hdbench.workflows.boundaries import measure_boundaries
-    from hdbench.workflows.evaluate import open_segmenter
+    from hdbench.workspace.segmenters import open_segmenter
 
     chosen = choose_device(device)
     segmenter = open_segmenter(bench, which, chosen, trust)

@@ -34,7 +34,7 @@ SECOND_SEGMENTER: Literal["second"] = "second"  # hdbench.schema.benchmark.SECON
 
 
 def named_segmenter(name: str) -> Path | Literal["second"] | None:
-    """Return what ``hdbench.workflows.evaluate.open_segmenter`` opens for a value of ``--segmenter``."""
+    """Return what ``open_segmenter`` opens for a value of ``--segmenter``."""
     if name == OWN_SEGMENTER:
         return None
     return SECOND_SEGMENTER if name == SECOND_SEGMENTER else Path(name)
@@ -46,7 +46,7 @@ segmenter_option = click.option(
     default=OWN_SEGMENTER,
     metavar="DIR",
     callback=lambda _, __, name: named_segmenter(name),
-    help="Another segmenter than the benchmark's judge; 'second' is the benchmark's second one.",
+    help="Another segmenter than the benchmark's own; 'second' is the benchmark's second one.",
 )
 restart_option = click.option(
     "--restart", is_flag=True, help="Move what is there aside and begin anew."

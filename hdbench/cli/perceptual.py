@@ -36,10 +36,10 @@ def train(bench: Bench, machine: Machine, restart: bool) -> None:
       hdbench perceptual train --benchmark camvid --data-root ~/data/camvid
     """
     from hdbench.perceptual.files import read_perceptual_card
-    from hdbench.perceptual.training import train_perceptual
     from hdbench.schema.benchmark import OWN
+    from hdbench.workflows.train import train_own_perceptual
 
-    folder = train_perceptual(bench, machine, restart)
+    folder = train_own_perceptual(bench, machine, restart)
     card = read_perceptual_card(folder)
     click.echo(f"trained: {folder}")
     click.echo(

@@ -93,8 +93,8 @@ def report(
         option = "--packet" if packets else "--simulated"
         raise UsageError(f"{option}: report '{name}' shows scores, not what people preferred")
     from hdbench.runtime.devices import choose_device
-    from hdbench.workflows.evaluate import open_second, open_segmenter
     from hdbench.workflows.report import report_on
+    from hdbench.workspace.segmenters import open_second, open_segmenter
 
     computing_on = choose_device(device)
     segmenter = open_segmenter(bench, None, computing_on)

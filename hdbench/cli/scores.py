@@ -1,4 +1,4 @@
-"""How ``evaluate`` prints scores, choices, policies and judges."""
+"""How ``evaluate`` prints scores, choices, policies and segmenters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import click
 
 if TYPE_CHECKING:
     from hdbench.evaluation.uncertainty import Intervals
+    from hdbench.schema.result import Result
     from hdbench.schema.scoring import Scoring
     from hdbench.segmentation.segmenter import Segmenter
+    from hdbench.workflows.evaluate import Evaluation
     from hdbench.workspace.bench import Bench
-    from hdbench.workspace.results import Result
 
 
 def print_choices(
@@ -27,16 +28,17 @@ def print_choices(
     from hdbench.evaluation.explain import differences, explain
     from hdbench.provenance import digest
     from hdbench.reporting.footnotes import NATIVE_TITLE
-    from hdbench.workflows.scoring import choices_under, native_scoring, why_no_native
+    from hdbench.workspace.fingerprint import choices_under, native_scoring
 
     records = []
     for scoring in conventions:
-        for name, judge in zip(names, opened, strict=True):
-            choices = choices_under(bench, scoring, judge)
-            native: dict[str, Any] = {"absent": why_no_native(bench, scoring, judge)}
-            adapted = native_scoring(bench, scoring, judge)
-            if adapted is not None:
-                beside = choices_under(bench, adapted, judge, native=True)
+        for name, segmenter in zip(names, opened, strict=True):
+            choices = choices_under(bench, scoring, segmenter.card)
+            adapted = native_scoring(bench, scoring, segmenter.card)
+            if isinstance(adapted, str):
+                native: dict[str, Any] = {"absent": adapted}
+            else:
+                beside = choices_under(bench, adapted, segmenter.card)
                 others = differences(choices, beside)
                 native = {
                     "fingerprint": digest(beside),
@@ -74,31 +76,19 @@ def print_choices(
             click.echo(f"  {sentence}")
 
 
-def print_results(
-    bench: Bench,
-    tables: Sequence[Sequence[Result]],
-    natives: Sequence[Result | None],
-    as_json: bool,
-) -> None:
-    """Print the scores under each convention, with their intervals.
-
-    Args:
-        bench: the benchmark.
-        tables: for each convention, results that share a fingerprint.
-        natives: for each convention, the oracle at native size or None.
-        as_json: print JSON.
-    """
+def print_results(bench: Bench, evaluations: Sequence[Evaluation], as_json: bool) -> None:
+    """Print the scores under each convention, with their intervals."""
     from hdbench.evaluation.uncertainty import NOTE, intervals_of
     from hdbench.reporting.footnotes import footnotes, native_line
     from hdbench.reporting.readings import readings_table
     from hdbench.reporting.tables import render, score_tables
 
     if as_json:
-        pairs = zip(tables, natives, strict=True)
-        records = [entry for one, native in pairs for entry in _records(bench, one, native)]
+        records = [record for one in evaluations for record in _records(bench, one)]
         click.echo(json.dumps(records, indent=2))
         return
-    for n, (results, native) in enumerate(zip(tables, natives, strict=True)):
+    for n, evaluation in enumerate(evaluations):
+        results, native = evaluation.results, evaluation.native
         if n:
             click.echo("")
         intervals = intervals_of(results)
@@ -121,26 +111,23 @@ def print_results(
 
 
 def print_policies(
-    bench: Bench,
-    conventions: Sequence[Scoring],
-    methods: Sequence[str],
-    tables: Sequence[Sequence[Result]],
-    as_json: bool,
+    bench: Bench, methods: Sequence[str], evaluations: Sequence[Evaluation], as_json: bool
 ) -> None:
     """Print the effect of counting policies on the methods that were named and on the oracle."""
     from hdbench.evaluation.policies import variants
     from hdbench.library import SCORINGS
     from hdbench.reporting.readings import policy_record, policy_table
     from hdbench.reporting.tables import render
-    from hdbench.workspace.results import ORACLE
+    from hdbench.schema.result import ORACLE
 
     known = [bench.library.scoring(name) for name in bench.library.files[SCORINGS]]
     others = [one for one in known if one.label_space == bench.space.name]
     records = []
-    for scoring, results in zip(conventions, tables, strict=True):
+    named = {bench.library.method(name).name for name in methods} | {ORACLE}
+    for evaluation in evaluations:
+        scoring = evaluation.scoring
         ways = variants(scoring, others)
-        named = {bench.library.method(name).name for name in methods} | {ORACLE}
-        shown = [result for result in results if result.method in named]
+        shown = [result for result in evaluation.results if result.method in named]
         if as_json:
             records += policy_record(shown, ways)
             continue
@@ -154,12 +141,11 @@ def print_policies(
         click.echo(json.dumps(records, indent=2))
 
 
-def print_judgments(
+def print_segmenters(
     bench: Bench,
     names: Sequence[str],
     opened: Sequence[Segmenter],
-    tables: Sequence[Sequence[Result]],
-    natives: Sequence[Result | None],
+    evaluations: Sequence[Evaluation],
     as_json: bool,
 ) -> None:
     """Print scores and ranks under each segmenter, and how well these agree.
@@ -168,8 +154,7 @@ def print_judgments(
         bench: the benchmark.
         names: what each segmenter is called.
         opened: the segmenters.
-        tables: for each of them, the results.
-        natives: for each of them, the oracle at native size or None.
+        evaluations: what was scored under each of them.
         as_json: print JSON.
     """
     from dataclasses import asdict
@@ -181,8 +166,8 @@ def print_judgments(
     from hdbench.reporting.tables import render
 
     judgments = [
-        Judgment(name, judge.card.weights, list(results))
-        for name, judge, results in zip(names, opened, tables, strict=True)
+        Judgment(name, segmenter.card.weights, one.results)
+        for name, segmenter, one in zip(names, opened, evaluations, strict=True)
     ]
     found = agreements(judgments)
     if as_json:
@@ -190,9 +175,9 @@ def print_judgments(
             {
                 "segmenter": judgment.judge,
                 "weights": judgment.weights,
-                "results": _records(bench, judgment.results, native),
+                "results": _records(bench, one),
             }
-            for judgment, native in zip(judgments, natives, strict=True)
+            for judgment, one in zip(judgments, evaluations, strict=True)
         ]
         record = {"judges": judges, "agreement": [asdict(entry) for entry in found]}
         click.echo(json.dumps(record, indent=2))
@@ -201,9 +186,9 @@ def print_judgments(
     click.echo("")
     click.echo(render(agreement_table(found), "text"))
     click.echo("")
-    for judgment, native in zip(judgments, natives, strict=True):
-        if native is not None:
-            click.echo(f"{judgment.judge}: {native_line(native, bench.benchmark.size)}")
+    for name, one in zip(names, evaluations, strict=True):
+        if one.native is not None:
+            click.echo(f"{name}: {native_line(one.native, bench.benchmark.size)}")
     if intervals_of(judgments[0].results):
         click.echo(NOTE)
     click.echo("The oracle is not ranked, and not in Kendall's tau-b.")
@@ -214,14 +199,13 @@ def print_judgments(
     )
 
 
-def _records(
-    bench: Bench, results: Sequence[Result], native: Result | None
-) -> list[dict[str, Any]]:
+def _records(bench: Bench, evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return results as JSON values; the oracle's holds the one at native size, if there is any."""
     from hdbench.evaluation.uncertainty import intervals_of
     from hdbench.reporting.footnotes import native_words
-    from hdbench.workspace.results import ORACLE
+    from hdbench.schema.result import ORACLE
 
+    results, native = evaluation.results, evaluation.native
     intervals = intervals_of(results)
     records = [_record(result, intervals) for result in results]
     for record in records:
@@ -239,6 +223,6 @@ def _record(result: Result, intervals: Mapping[str, Intervals]) -> dict[str, Any
         "seed": result.seed,
         "scoring": result.scoring,
         "fingerprint": result.fingerprint,
-        **result.scores,
+        **result.scores.model_dump(),
         "intervals": interval_records(intervals, result.method),
     }

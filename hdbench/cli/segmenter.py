@@ -73,11 +73,11 @@ def train(
     """Train the benchmark's segmenter; the same command goes on where it stopped.
 
     At the end it scores the test split's photographs and writes that on its card. Where the
-    benchmark's judge ships with hdbench, this repeats its training; the one that ships goes on
-    judging.
+    benchmark's segmenter ships with hdbench, this repeats its training; the one that ships goes on
+    scoring.
 
-    With --second it trains the segmenter of the table [second_segmenter], under which a score that
-    pleases the judge alone shows: 'hdbench evaluate --segmenter own --segmenter second'.
+    With --second it trains the segmenter of the table [second_segmenter], which shows a score that
+    only the first segmenter gives: 'hdbench evaluate --segmenter own --segmenter second'.
 
     With --on METHOD it asks what METHOD's images are worth as training data: the same recipe learns
     from them (those of the training split, synthesized where missing) and, at the same size, from
@@ -99,10 +99,11 @@ def train(
     if as_json or seed:
         raise UsageError("--json and --seed belong to --on METHOD; the benchmark's seed is 0")
     from hdbench.schema.benchmark import OWN
-    from hdbench.workflows.evaluate import train_judge
+    from hdbench.workflows.train_segmenter import train_own_segmenter
+    from hdbench.workspace.segmenters import segmenter_name
 
-    card = train_judge(bench, machine, restart, encoder_weights, second).card
-    folder, name = bench.segmenter_folder(second), bench.judge_name(second)
+    card = train_own_segmenter(bench, machine, restart, encoder_weights, second).card
+    folder, name = bench.segmenter_folder(second), segmenter_name(bench, second)
     assert card.oracle is not None
     click.echo(f"trained: {folder}")
     click.echo(
@@ -112,8 +113,8 @@ def train(
     )
     if name != OWN:
         click.echo(
-            f"'{bench.benchmark.name}' goes on being judged by '{name}', which "
-            "ships with hdbench.\nTo judge by the one just trained: "
+            f"'{bench.benchmark.name}' is still scored by '{name}', which ships with hdbench.\n"
+            "To score by the one just trained: "
             f"'hdbench evaluate --segmenter {folder}'",
             err=True,
         )
@@ -131,28 +132,26 @@ def _train_on(
     from hdbench.workflows.train_segmenter import train_on
 
     method = bench.library.method(name)
-    taught = train_on(bench, method, seed, machine, restart, encoder_weights)
+    trained = train_on(bench, method, seed, machine, restart, encoder_weights)
     if as_json:
         records = [
-            {"learnt_from": one.method, "folder": str(one.folder), **one.result.scores}
-            for one in taught
+            {"learnt_from": one.method, "folder": str(one.folder), **one.result.scores.model_dump()}
+            for one in trained
         ]
         click.echo(json.dumps(records, indent=2))
         return
-    width = max(len("learnt from"), *(len(one.method) for one in taught))
+    width = max(len("learnt from"), *(len(one.method) for one in trained))
     click.echo(f"{'learnt from':{width}}  pixel acc. %  mean IoU  of the photographs'")
-    real = taught[0].result.scores["mean_iou"]
-    for one in taught:
+    real = trained[0].result.scores.mean_iou
+    for one in trained:
         scores = one.result.scores
-        share = f"{scores['mean_iou'] / real:.3f}" if real else "–"
-        accuracy = 100 * scores["pixel_accuracy"]
-        click.echo(
-            f"{one.method:{width}}  {accuracy:12.2f}  {scores['mean_iou']:8.4f}  {share:>17}"
-        )
+        mean_iou, accuracy = scores.mean_iou or 0.0, 100 * (scores.pixel_accuracy or 0.0)
+        share = f"{mean_iou / real:.3f}" if real else "–"
+        click.echo(f"{one.method:{width}}  {accuracy:12.2f}  {mean_iou:8.4f}  {share:>17}")
+    learnt, scored = len(bench.dataset.train_scenes), len(bench.dataset.test_scenes)
     click.echo(
-        f"the same recipe and seed on {len(bench.train_scenes)} scenes of "
-        f"'{bench.benchmark.data.train}', scored on {len(bench.test_scenes)} photographs of "
-        f"'{bench.benchmark.data.test}'; 'oracle' learnt from photographs"
+        f"the same recipe and seed on {learnt} scenes of '{bench.benchmark.data.train}', scored on "
+        f"{scored} photographs of '{bench.benchmark.data.test}'; 'oracle' learnt from photographs"
     )
 
 
@@ -188,26 +187,32 @@ def check(
       hdbench segmenter check --segmenter hdbench-runs/segmenters/imported/pspnet101 --declare
     """
     from hdbench.runtime.devices import choose_device
-    from hdbench.workflows import check_segmenter as inspecting
-    from hdbench.workflows import evaluate as pipeline
+    from hdbench.workflows.check_segmenter import (
+        as_record,
+        inspect_segmenter,
+        lines,
+        require_sound,
+    )
+    from hdbench.workflows.train_segmenter import declare_oracle
+    from hdbench.workspace.segmenters import open_segmenter, segmenter_folder
 
-    judge = pipeline.open_segmenter(bench, which, choose_device(device), trust)
-    if declare and judge.card.oracle is not None:
+    opened = open_segmenter(bench, which, choose_device(device), trust)
+    if declare and opened.card.oracle is not None:
         raise UsageError("--declare: the segmenter's card declares an oracle already")
-    found = inspecting.inspect_segmenter(bench, judge)
+    found = inspect_segmenter(bench, opened)
     if as_json:
-        click.echo(json.dumps(inspecting.as_record(found), indent=2))
+        click.echo(json.dumps(as_record(found), indent=2))
     else:
-        click.echo("\n".join(inspecting.lines(found)))
-    inspecting.require_sound(found)
+        click.echo("\n".join(lines(found)))
+    require_sound(found)
     if declare:
-        folder = which if isinstance(which, Path) else bench.judge_folder(which is not None)
-        pipeline.declare_oracle(folder, judge, found.oracle)
+        folder = which if isinstance(which, Path) else segmenter_folder(bench, which is not None)
+        declare_oracle(folder, opened, found.oracle)
     elif found.declared is None:
         click.echo(
             f"no oracle gate on '{bench.benchmark.name}' under {bench.scoring.name}: "
             + (found.no_gate or "")
-            + ("; --declare writes these scores on it" if judge.card.oracle is None else ""),
+            + ("; --declare writes these scores on it" if opened.card.oracle is None else ""),
             err=True,
         )
 
@@ -244,7 +249,7 @@ def _size(ctx: click.Context, option: click.Parameter, text: str | None) -> tupl
     "--window",
     callback=_size,
     metavar="WxH",
-    help="Size of the images that it judges; else the benchmark's.",
+    help="Size of the images that it reads; else the benchmark's.",
 )
 @click.option("--mean", callback=_numbers, metavar="R,G,B", help="Subtracted from its input.")
 @click.option("--std", callback=_numbers, metavar="R,G,B", help="Divides its input.")
@@ -270,7 +275,7 @@ def import_segmenter(
     trust: bool,
     **stated: Any,
 ) -> None:
-    """Make a judge of others' weights or predictions, for --segmenter of other verbs.
+    """Import a segmenter, or its predictions, for --segmenter of other verbs.
 
     SOURCE is read once: its tensors are stored as safetensors beside a card that says what they
     expect, and enters every fingerprint.
@@ -291,7 +296,7 @@ def import_segmenter(
       hdbench segmenter import predictions ./predicted --ids train
     """
     from hdbench.segmentation.adoption import Wanted, adopt
-    from hdbench.workflows.scoring import judged_images
+    from hdbench.workflows.scoring import images_as_given
     from hdbench.workspace.runs import image_files, seed_of
 
     if (kind == "predictions") != (ids is not None):
@@ -300,7 +305,7 @@ def import_segmenter(
 
     def images(name: str) -> Iterator[tuple[str, Tensor]]:
         method = bench.library.method(name)
-        return judged_images(bench, image_files(bench, method, seed_of(method, seed)))
+        return images_as_given(bench, image_files(bench, method, seed_of(method, seed)))
 
     wanted = Wanted(
         bench.space,
@@ -313,9 +318,9 @@ def import_segmenter(
     )
     own_name = name or re.sub(r"[^\w.-]", "-", Path(source).name.split(".")[0])
     folder = bench.workspace.root / "segmenters" / "imported" / own_name
-    judge = adopt(kind, source, folder, wanted)
+    imported = adopt(kind, source, folder, wanted)
     click.echo(f"imported: {folder}")
-    width, height = judge.card.window
-    click.echo(f"weights {judge.card.weights[:16]}, judges images of {width}x{height}")
+    width, height = imported.card.window
+    click.echo(f"weights {imported.card.weights[:16]}, for images of {width}x{height}")
     hint = " --trust" if kind == "torchscript" else ""
     click.echo(f"Next: 'hdbench segmenter check --segmenter {folder}{hint}'", err=True)

@@ -53,20 +53,20 @@ def train(
       hdbench train ./my-method.toml --seed 1
     """
     from hdbench.networks.builder import halvings
-    from hdbench.perceptual.choice import perceptual_of
     from hdbench.schema.method import Pix2PixHD
-    from hdbench.training.loop import planned_steps, run_identity
-    from hdbench.workflows.evaluate import train_method
+    from hdbench.training.config import RunConfig, planned_steps, run_identity
+    from hdbench.workflows.train import train_method
+    from hdbench.workspace.perceptual import perceptual_of
 
     resolved = bench.library.method(method)
     if not isinstance(resolved, Pix2PixHD):
         raise UsageError(f"'{method}' is of kind '{resolved.kind}' and learns nothing")
     if dry_run:
         perceptual = perceptual_of(bench, resolved, vgg_weights)
-        data = bench.train_data
-        identity = run_identity(resolved, bench.benchmark, seed, data, perceptual)
+        config = RunConfig(resolved, bench.benchmark, seed, perceptual)
+        identity = run_identity(config, bench.dataset.train_digests)
         plan = {
-            "steps": sum(planned_steps(bench.benchmark, len(bench.train_scenes))),
+            "steps": sum(planned_steps(bench.benchmark, len(bench.dataset.train_scenes))),
             "halvings": halvings(resolved, bench.benchmark.budget),
             "generator_peak_rate": resolved.optimizer.learning_rate
             * bench.benchmark.budget.generator_rate,
@@ -118,8 +118,9 @@ def synthesize(
     from hdbench.data.sheets import write_sheet
     from hdbench.reporting.image_sheet import image_sheet
     from hdbench.runtime.devices import choose_device
+    from hdbench.workflows.synthesize import synthesize_method
     from hdbench.workspace.imports import scenes_of
-    from hdbench.workspace.runs import seed_of, synthesize_method
+    from hdbench.workspace.runs import seed_of
 
     if sheet is not None and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"--sheet {sheet}: expected a name that ends in .png or .jpg")
@@ -132,5 +133,5 @@ def synthesize(
         click.echo(f"{method.name}: {len(paths)} images in {paths[0].parent}")
     if sheet is not None:
         benchmark, space = bench.benchmark, bench.space
-        write_sheet(image_sheet(bench.test_scenes, images, space, benchmark, scenes), sheet)
+        write_sheet(image_sheet(bench.dataset.test_scenes, images, space, benchmark, scenes), sheet)
         click.echo(f"sheet: {sheet}")

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from hdbench.data.labels import LABEL_SPACES, LabelClass, LabelSpace
 from hdbench.data.layouts import SceneFiles, find_scenes, spread, survey_split
@@ -25,6 +24,7 @@ from hdbench.data.loading import (
 from hdbench.data.scene import Scene, boundary_map
 from hdbench.data.sheets import Cell, contact_sheet
 from hdbench.errors import DataError, counted
+from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark
 
 
@@ -64,7 +64,7 @@ def check_split(benchmark: Benchmark, root: Path, split: str) -> SplitReport:
     problems = list(survey.problems)
     sizes: dict[str, int] = {}
     counts = torch.zeros(256, dtype=torch.long)
-    for files in tqdm(survey.scenes, desc=f"checking {split}", unit="scene"):
+    for files in progress(survey.scenes, desc=f"checking {split}", unit="scene"):
         scene = _read_noting_faults(files, space, problems)
         if scene is None:
             continue
@@ -124,7 +124,7 @@ def leaked_photographs(root: Path, layout: str, learnt: Sequence[str], test: str
 def _photographs(layout: str, root: Path, split: str) -> Iterator[tuple[str, Path]]:
     """Yield photographs and the digests of their pixels; damaged ones are ``check_split``'s."""
     scenes = survey_split(layout, root, split).scenes
-    for files in tqdm(scenes, desc=f"comparing {split}", unit="photograph", delay=2):
+    for files in progress(scenes, desc=f"comparing {split}", unit="photograph", delay=2):
         with contextlib.suppress(DataError):
             yield photograph_digest(files.image), files.image
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from scipy.stats import kendalltau, rankdata
 
-from hdbench.evaluation.recounting import OVERALL
-from hdbench.workspace.results import ORACLE, Result
+from hdbench.schema.result import ORACLE, OVERALL, Overall, Result
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,9 @@ class Judgment:
     weights: str
     results: list[Result]
 
-    def scores(self, score: str) -> dict[str, float | None]:
+    def scores(self, score: Overall) -> dict[str, float | None]:
         """Return one score of every method, by method."""
-        return {result.method: result.scores[score] for result in self.results}
+        return {result.method: result.scores.overall(score) for result in self.results}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,12 @@ from hdbench.data.labels import VOID
 
 #: int64 K x 4: predicted edge pixels, those of them that are matched; true ones, those matched.
 EdgeCounts = NDArray[np.int64]
+#: What the numbers depend on beside the choices of the result, in words.
+POLICY = {
+    "edges": "pixels beside another class, 4 neighbours; void has none",
+    "tolerance": "2 pixels at 1024 rows, in proportion, rounded, at least 1; Euclidean",
+    "mean": "over images with an edge of the class, then over classes",
+}
 #: Pixels, where label maps have ``_ROWS`` rows; other sizes in proportion, at least 1.
 _TOLERANCE, _ROWS = 2, 1024
 

@@ -15,11 +15,11 @@ import numpy as np
 from hdbench.errors import HdbenchError, counted
 from hdbench.evaluation import explain
 from hdbench.evaluation.confusion import Matrix
-from hdbench.evaluation.recounting import OVERALL, counting_of, rescored
+from hdbench.evaluation.recounting import counting_of, rescored
 from hdbench.evaluation.significance import holm
 from hdbench.evaluation.uncertainty import Difference, paired_differences
+from hdbench.schema.result import OVERALL, Result
 from hdbench.schema.scoring import Counting
-from hdbench.workspace.results import Result
 
 _COUNTING = "scoring.counting."
 #: Differ between any two conventions that differ at all; by themselves they move no number.
@@ -100,7 +100,9 @@ def compare(ours: Result, theirs: Result, letter: str = "B") -> Comparison:
     steps = list(_steps(ours, counting, other, policies, common if about_scenes else None))
     combined = steps[-1].change if steps else dict.fromkeys(OVERALL, 0.0)
     rest = {
-        score: _minus(_minus(theirs.scores[score], ours.scores[score]), combined[score])
+        score: _minus(
+            _minus(theirs.scores.overall(score), ours.scores.overall(score)), combined[score]
+        )
         for score in OVERALL
     }
     return Comparison(sentences, steps, reasons, rest)

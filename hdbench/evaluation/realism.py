@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from hdbench.errors import CheckpointError, UsageError
+from hdbench.runtime.progress import progress
 
 #: The files that torch-fidelity and torchvision publish.
 INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
@@ -72,7 +72,7 @@ def inception_features(
     """
     rows = []
     with torch.no_grad():
-        for image in tqdm(images, total=count, desc=title, unit="image"):
+        for image in progress(images, total=count, desc=title, unit="image"):
             rows.append(extractor(image[None].to(device))[0].cpu())
     return torch.cat(rows)
 

@@ -13,11 +13,8 @@ from pydantic import ValidationError
 
 from hdbench.errors import HdbenchError
 from hdbench.evaluation.confusion import Matrix, accumulated_scores, scores_of
+from hdbench.schema.result import OVERALL, Result
 from hdbench.schema.scoring import Counting
-from hdbench.workspace.results import Result
-
-#: The scores of a result that are single numbers, in the order in which they are shown.
-OVERALL = ("pixel_accuracy", "mean_iou")
 
 _BLOCK = 1 << 22  # numbers in a block of summed matrices: 32 MiB
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from hdbench.errors import HdbenchError, UsageError
 from hdbench.evaluation.confusion import Matrix
-from hdbench.evaluation.recounting import OVERALL, counting_of, rescored_many
+from hdbench.evaluation.recounting import counting_of, rescored_many
 from hdbench.evaluation.significance import LEVEL, Interval
+from hdbench.schema.result import ORACLE, OVERALL, Result
 from hdbench.schema.scoring import Counting
-from hdbench.workspace.results import ORACLE, Result
 
 #: Resamples of a bootstrap, and sign flips of a permutation test.
 RESAMPLES = 2000

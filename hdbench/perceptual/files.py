@@ -44,14 +44,14 @@ def read_perceptual_card(folder: Path) -> PerceptualCard:
     """Return the card of a perceptual network's folder.
 
     Raises:
-        UsageError: the folder holds a segmenter, which scores images; no method learns from it.
+        UsageError: the folder holds a segmenter; no method may be trained with what scores it.
         CheckpointError: there is no card, or it is damaged.
     """
     path = folder / PERCEPTUAL_CARD
     if not path.is_file() and (folder / CARD_FILE).is_file():
         raise UsageError(
-            f"{folder}: this is a segmenter ({CARD_FILE}), and no perceptual loss reads one: a "
-            "method that learns from the network that scores it scores too high.\n"
+            f"{folder}: this is a segmenter ({CARD_FILE}), which cannot be a perceptual network: "
+            "a method that is trained with the network that scores it scores too high.\n"
             f"Next: name a folder with {PERCEPTUAL_CARD}, or train one: 'hdbench perceptual train'"
         )
     try:
@@ -125,7 +125,7 @@ def fetch_vgg19(output: Path | None = None) -> Path:
         output: where the file goes; None means torchvision's own cache.
 
     Raises:
-        CheckpointError: there is no network, or what is there or came is not the published file.
+        CheckpointError: the network cannot be reached, or the file is not the published one.
         StorageError: the folder cannot be written.
     """
     path = output or default_vgg19_path()
@@ -145,8 +145,8 @@ def fetch_vgg19(output: Path | None = None) -> Path:
         ) from None
     except RuntimeError as error:  # the digest
         raise CheckpointError(
-            f"{address}: what came is not the published file ({error}); nothing was kept.\n"
-            "Next: try again; a proxy may have answered in its place"
+            f"{address}: the download is not the published file ({error}); it was deleted.\n"
+            "Next: try again; a proxy may have sent something else"
         ) from None
     except (ConnectionError, TimeoutError, HTTPException) as error:
         raise CheckpointError(

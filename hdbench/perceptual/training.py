@@ -1,90 +1,70 @@
-"""Training a perceptual network: a VGG-like network learns to segment photographs."""
+"""Training a perceptual network: a VGG-like network is trained to segment photographs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hdbench.data.labels import LABEL_SPACES, VOID
 from hdbench.data.layouts import SceneFiles
-from hdbench.data.loading import ScaleAndCrop, read_scene, steps_per_epoch, training_batches
-from hdbench.data.scene import Batch, to_network_range
+from hdbench.data.loading import read_scene
+from hdbench.data.scene import to_network_range
 from hdbench.errors import UsageError
 from hdbench.networks.perceptual import PerceptualSegmenter
 from hdbench.perceptual.files import save_perceptual
 from hdbench.provenance import derived_seed, digest
-from hdbench.runtime.checkpoint import halve_parameters, require_same_shapes, weights_digest
+from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
-from hdbench.runtime.job import Job, claimed, require_identity
+from hdbench.runtime.job import require_identity
+from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark, PerceptualTraining
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PerceptualCard
+from hdbench.training.data import TrainingData
 from hdbench.training.objective import pixel_cross_entropy
-from hdbench.workspace.bench import Bench
+from hdbench.training.segmentation import (
+    SegmentationTrainer,
+    adamw,
+    one_cycle,
+    recipe_steps,
+    trained,
+)
 
-_WARM_UP = 0.15  # share of the steps in which the one-cycle rate rises
 _SMALLEST_SIDE = 32  # 2 cells at the fifth block
 
 
-class PerceptualTrainer:
-    """A perceptual network with its head, its optimiser and schedule.
+def perceptual_trainer(
+    benchmark: Benchmark, steps: int, seed: int, device: torch.device
+) -> SegmentationTrainer:
+    """Return the trainer of a perceptual network and its head, with initial weights.
 
     Args:
-        benchmark: label space and the ``[perceptual.training]`` table.
+        benchmark: label space and the table ``[perceptual.training]``.
         steps: steps in all, for the schedule.
-        seed: draws the initial weights.
+        seed: of the initial weights.
         device: where to compute.
     """
+    recipe, space = recipe_of(benchmark), LABEL_SPACES[benchmark.data.label_space]
+    torch.manual_seed(derived_seed("perceptual", seed))
+    network = PerceptualSegmenter(recipe.channels, recipe.convolutions, len(space.scored))
+    optimizer = adamw(network.to(device), recipe)
+    schedule = one_cycle(optimizer, recipe, steps)
+    return SegmentationTrainer(
+        network,
+        optimizer,
+        schedule,
+        space,
+        device,
+        prepare=to_network_range,
+        objective=_objective,
+    )
 
-    def __init__(self, benchmark: Benchmark, steps: int, seed: int, device: torch.device) -> None:
-        """Build everything with fresh weights."""
-        spec, self.device = recipe_of(benchmark), device
-        self.space = LABEL_SPACES[benchmark.data.label_space]
-        torch.manual_seed(derived_seed("perceptual", seed))
-        classes = len(self.space.scored)
-        self.network = PerceptualSegmenter(spec.channels, spec.convolutions, classes).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, spec.learning_rate, total_steps=steps + 1, pct_start=_WARM_UP
-        )
 
-    @property
-    def rate(self) -> float:
-        """The learning rate of the next step."""
-        return self.optimizer.param_groups[0]["lr"]
-
-    def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Update the network once and return the cross-entropy."""
-        batch = batch.to(self.device)
-        assert batch.image is not None
-        truth = self.space.train_id_table.to(self.device)[batch.label.long()].long()
-        loss = pixel_cross_entropy(self.network(to_network_range(batch.image)), truth)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.schedule.step()
-        return {"cross_entropy": loss.detach()}
-
-    def state(self) -> dict[str, Any]:
-        """Return the state of network, optimiser and schedule."""
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a state that ``state`` returned; raises CheckpointError if it is of another."""
-        require_same_shapes("checkpoint: network", state["network"], self.network)
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+def _objective(logits: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    loss = pixel_cross_entropy(logits, truth)
+    return loss, {"cross_entropy": loss}
 
 
 def recipe_of(benchmark: Benchmark) -> PerceptualTraining:
@@ -107,7 +87,7 @@ def perceptual_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) 
     Args:
         benchmark: the resolved benchmark.
         seed: of weights, order and augmentation.
-        data: names and digests of its scenes (``Bench.perceptual_data``).
+        data: names and digests of its scenes (``TrainingData.digests``).
     """
     return {
         "kind": "perceptual",
@@ -121,16 +101,23 @@ def perceptual_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) 
     }
 
 
-def train_perceptual(bench: Bench, machine: Machine, restart: bool) -> Path:
-    """Train a benchmark's perceptual network, or go on where an earlier call stopped.
+def train_perceptual(
+    benchmark: Benchmark,
+    data: TrainingData,
+    test_scenes: list[SceneFiles],
+    folder: Path,
+    machine: Machine,
+    restart: bool,
+) -> Path:
+    """Train a benchmark's perceptual network with seed 0, or resume its training.
 
     Args:
-        bench: the benchmark.
+        benchmark: label space, size and the ``[perceptual.training]`` table.
+        data: the scenes of its split.
+        test_scenes: the scenes whose photographs its card tells the accuracy on.
+        folder: where weights and card go.
         machine: device, decoding workers, time between checkpoints.
-        restart: move what the folder holds aside first.
-
-    Returns:
-        The folder of weights and card.
+        restart: move the folder's content aside first.
 
     Raises:
         UsageError: the benchmark states no recipe, or its images are too small.
@@ -138,67 +125,43 @@ def train_perceptual(bench: Bench, machine: Machine, restart: bool) -> Path:
         DivergedError: the loss is not finite.
         Interrupted: the user stopped it; everything is saved.
     """
-    benchmark, seed = bench.benchmark, 0
-    spec, size = recipe_of(benchmark), benchmark.size
+    recipe, size, seed = recipe_of(benchmark), benchmark.size, 0
     if min(size.width, size.height) < _SMALLEST_SIDE:
         raise UsageError(
             f"benchmark '{benchmark.name}': [size] {size.width}x{size.height}; a perceptual "
-            f"network halves images four times and needs sides of at least {_SMALLEST_SIDE}"
+            f"network downsamples images four times and needs sides of at least {_SMALLEST_SIDE}"
         )
-    files, folder = bench.perceptual_scenes, bench.perceptual_folder()
-    identity = perceptual_identity(benchmark, seed, bench.perceptual_data)
+    identity = perceptual_identity(benchmark, seed, data.digests)
     if (folder / PERCEPTUAL_CARD).is_file() and not restart:
         require_identity(folder, identity)
         return folder
-    steps = spec.epochs * steps_per_epoch(len(files), spec.batch_size)
-    trainer = PerceptualTrainer(benchmark, steps, seed, machine.device)
-    void = next(entry.id for entry in trainer.space.classes if entry.train_id is None)
-    augment = ScaleAndCrop(
-        size.height,
-        size.width,
-        spec.scale_min,
-        spec.scale_max,
-        spec.flip,
-        fill=void,
-        jitter=spec.jitter,
-        noise=spec.noise,
-    )
-
-    def batches(start: int, stop: int) -> Iterator[Batch]:
-        return training_batches(
-            files,
-            trainer.space,
-            augment,
-            batch_size=spec.batch_size,
-            seed=seed,
-            start=start,
-            stop=stop,
-            workers=machine.workers,
-        )
-
-    title = f"{benchmark.data.layout}/{spec.split}"
-    with (
-        claimed(folder, identity, restart),
-        Job(folder, f"perceptual network on {title}", steps, machine.checkpoint_minutes) as job,
-    ):
-        job.resume(trainer)
-        for step, batch in job.follow(batches):
-            rate = trainer.rate
-            job.record(step, {"rate": rate}, trainer.step(batch), batch.names)
-
-        accuracy = _pixel_accuracy(trainer, bench.test_scenes, benchmark)
+    trainer = perceptual_trainer(benchmark, recipe_steps(recipe, data), seed, machine.device)
+    with trained(
+        trainer,
+        recipe,
+        data,
+        size,
+        seed,
+        identity=identity,
+        folder=folder,
+        title=f"perceptual network on {data.title}",
+        machine=machine,
+        restart=restart,
+    ) as steps:
+        accuracy = _pixel_accuracy(trainer, test_scenes, benchmark)
+        assert isinstance(trainer.network, PerceptualSegmenter)
         network = trainer.network.cpu().folded()
-        if spec.storage == "fp16":
+        if recipe.storage == "fp16":
             halve_parameters(network)
         card = PerceptualCard(
             architecture="vgg",
-            channels=spec.channels,
-            convolutions=spec.convolutions,
+            channels=recipe.channels,
+            convolutions=recipe.convolutions,
             label_space=benchmark.data.label_space,
             window=[size.width, size.height],
-            trained_on=f"{title}, {len(files)} scenes",
-            scenes_digest=digest(bench.perceptual_data),
-            training={**spec.model_dump(), "seed": seed, "steps": job.step},
+            trained_on=f"{data.title}, {len(data.files)} scenes",
+            scenes_digest=digest(data.digests),
+            training={**recipe.model_dump(), "seed": seed, "steps": steps},
             test_accuracy=accuracy,
             weights=weights_digest(network),
         )
@@ -208,12 +171,12 @@ def train_perceptual(bench: Bench, machine: Machine, restart: bool) -> Path:
 
 @torch.no_grad()
 def _pixel_accuracy(
-    trainer: PerceptualTrainer, scenes: list[SceneFiles], benchmark: Benchmark
+    trainer: SegmentationTrainer, scenes: list[SceneFiles], benchmark: Benchmark
 ) -> float:
-    """Return the share of the test photographs' pixels whose class the network tells."""
+    """Return the share of the test photographs' pixels whose class the network predicts."""
     trainer.network.eval()
     right = counted = 0
-    for entry in tqdm(scenes, desc="test photographs", unit="scene", delay=2):
+    for entry in progress(scenes, desc="test photographs", unit="scene", delay=2):
         scene = read_scene(entry, trainer.space)
         scene = scene.resized(benchmark.size.height, benchmark.size.width)
         assert scene.image is not None

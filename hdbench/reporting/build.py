@@ -27,14 +27,14 @@ from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import Format, render, report_table
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.metric import Measure
 from hdbench.schema.report import Report
+from hdbench.schema.result import Result
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.passes import as_seen, prepared_image
 from hdbench.segmentation.prediction import predict
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import write_atomically
-from hdbench.workspace.measures import Measure
-from hdbench.workspace.results import Result
 
 _SEGMENTER = "{architecture} on {encoder}, weights {weights}"
 
@@ -206,7 +206,7 @@ def _facts(
     first: Result, results: Mapping[str, Result], second: Mapping[str, Result] | None
 ) -> dict[str, str]:
     choices = first.choices
-    versions = first.provenance["versions"]
+    versions = first.provenance.versions
     beside = {}
     if second:
         other = next(iter(second.values())).choices["segmenter"]
@@ -222,7 +222,7 @@ def _facts(
             f"{result.method} ({result.run[:12]})" for result in results.values() if result.run
         ),
         "software": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "device": first.provenance["device"],
+        "device": first.provenance.device,
         "not in these numbers or their intervals": "the variance between training seeds: one seed "
         "per method",
     }

@@ -10,9 +10,13 @@ from hdbench.evaluation.agreement import Agreement, Judgment, ranks
 from hdbench.evaluation.comparing import Comparison, Pair
 from hdbench.evaluation.uncertainty import in_words, intervals_of
 from hdbench.reporting.tables import NOTHING, OVERALL_COLUMNS, number, p_words, score_cell
-from hdbench.workspace.results import Result
+from hdbench.schema.result import Overall, Result
 
-_SCORES = {score: (title, factor, digits) for title, score, factor, digits in OVERALL_COLUMNS[:2]}
+_SCORES: dict[Overall, tuple[str, float, int]] = {
+    score: (title, factor, digits)
+    for title, score, factor, digits in OVERALL_COLUMNS
+    if score != "oracle_ratio"
+}
 
 
 def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:

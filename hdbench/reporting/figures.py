@@ -14,10 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hdbench.evaluation.recounting import OVERALL
 from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import Intervals
-from hdbench.workspace.results import Result
+from hdbench.schema.result import OVERALL, Result
 
 _INK = "#3b4252"
 _COLOURS = ("#2563a8", "#c4561c", "#2f8f5b", "#8a4fa3", "#b59b1d", "#5b6573")
@@ -65,7 +64,7 @@ def class_bars(results: Sequence[Result], intervals: Mapping[str, Intervals] | N
     height = 0.8 / len(results)
     places = np.arange(len(classes))
     for n, (colour, result) in enumerate(zip(cycle(_COLOURS), results, strict=False)):
-        values = [_or_nan(result.scores["class_iou"][name]) for name in classes]
+        values = [_or_nan(result.scores.class_iou[name]) for name in classes]
         axes.barh(places + n * height, values, height=height, color=colour, label=result.method)
         if intervals and result.method in intervals:
             bounds = [intervals[result.method].class_iou[name] for name in classes]
@@ -89,7 +88,7 @@ def score_whiskers(results: Sequence[Result], intervals: Mapping[str, Intervals]
     places = np.arange(len(results))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, score, title in zip(panels, OVERALL, ("pixel accuracy", "mean IoU"), strict=True):
-        values = [_or_nan(result.scores[score]) for result in results]
+        values = [_or_nan(result.scores.overall(score)) for result in results]
         bounds = [
             intervals[result.method].of(score) if result.method in intervals else None
             for result in results

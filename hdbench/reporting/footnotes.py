@@ -8,7 +8,7 @@ from hdbench.evaluation.explain import explain
 from hdbench.evaluation.uncertainty import intervals_of
 from hdbench.reporting.tables import OVERALL_COLUMNS, score_cell
 from hdbench.schema.benchmark import Size
-from hdbench.workspace.results import Result
+from hdbench.schema.result import Result
 
 #: What people read where ``oracle-native`` is meant.
 NATIVE_TITLE = "oracle at native size"
@@ -52,30 +52,29 @@ def footnotes(results: Iterable[Result]) -> list[str]:
 
 
 def _of_training(result: Result) -> list[str]:
-    facts = result.provenance.get("training")
+    facts = result.provenance.training
     if facts is None:
         return []
-    perceptual, ships = facts["perceptual"], facts.get("ships")
     learnt = "no perceptual loss"
-    if perceptual is not None:
-        learnt = f"perceptual network {perceptual['name']} ({perceptual['weights'][:8]})"
-    origin = f"; the generator ships as {ships}" if ships else ""
-    return [f"{result.method}: {facts['steps']:,} steps, {learnt}{origin}."]
+    if facts.perceptual is not None:
+        learnt = f"perceptual network {facts.perceptual.name} ({facts.perceptual.weights[:8]})"
+    origin = f"; the generator ships as {facts.ships}" if facts.ships else ""
+    return [f"{result.method}: {facts.steps:,} steps, {learnt}{origin}."]
 
 
 def _of_imports(result: Result) -> list[str]:
-    facts = result.provenance.get("imported")
+    facts = result.provenance.imported
     if facts is None:
         return []
     notes = []
-    if facts["lossy"]:
+    if facts.lossy:
         notes.append(
-            f"{result.method}: {facts['lossy']} of {facts['scenes']} images came as JPEG, "
+            f"{result.method}: {facts.lossy} of {facts.scenes} images came as JPEG, "
             "which changes what the segmenter sees; all others here are of lossless files."
         )
-    if facts["scenes"] < facts["scenes_of_split"]:
+    if facts.scenes < facts.scenes_of_split:
         notes.append(
-            f"{result.method}: images of {facts['scenes']} of {facts['scenes_of_split']} "
+            f"{result.method}: images of {facts.scenes} of {facts.scenes_of_split} "
             "scenes; all rows are scored on these alone, so no number here compares with one "
             "of the whole split."
         )

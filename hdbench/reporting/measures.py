@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hdbench.reporting.tables import NOTHING
-from hdbench.workspace.measures import Measure
+from hdbench.schema.metric import Measure
 
 
 @dataclass(frozen=True)

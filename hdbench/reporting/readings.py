@@ -12,21 +12,22 @@ from hdbench.evaluation.confusion import accumulated_scores
 from hdbench.evaluation.policies import Variant
 from hdbench.evaluation.recounting import rescored
 from hdbench.reporting.tables import NOTHING
-from hdbench.workspace.results import Result
+from hdbench.schema.result import Overall, Result
 
 _ACCURACY, _IOU = "pixel acc. %", "mean IoU"
+_OVERALL: tuple[tuple[Overall, float, int], ...] = (("pixel_accuracy", 100, 2), ("mean_iou", 1, 4))
 
 
 def readings_table(results: Sequence[Result]) -> pd.DataFrame | None:
     """Return the further numbers of a convention, one method to a line; None where it has none."""
-    names = list(results[0].scores.get("readings", {})) if results else []
+    names = list(results[0].scores.readings) if results else []
     if not names:
         return None
     lines = [
         [
-            _number(result.scores["readings"][name][score], factor, digits)
+            _number(result.scores.readings[name].overall(score), factor, digits)
             for name in names
-            for score, factor, digits in (("pixel_accuracy", 100, 2), ("mean_iou", 1, 4))
+            for score, factor, digits in _OVERALL
         ]
         for result in results
     ]

@@ -12,7 +12,7 @@ from hdbench.evaluation.uncertainty import Intervals, in_words
 from hdbench.inert import escaped, neutralised
 from hdbench.schema.method import Method
 from hdbench.schema.report import Column, Report, Row, Score
-from hdbench.workspace.results import ORACLE, Result, oracle_ratio
+from hdbench.schema.result import ORACLE, Result, oracle_ratio
 
 Format = Literal["text", "markdown", "csv"]
 #: What a cell says where nobody measured or published anything.
@@ -47,7 +47,7 @@ def score_tables(
     classes = pd.DataFrame(
         {
             result.method: {
-                name: number(value, 1, 3) for name, value in result.scores["class_iou"].items()
+                name: number(value, 1, 3) for name, value in result.scores.class_iou.items()
             }
             for result in results
         }
@@ -193,7 +193,7 @@ def _spans(heads: list[tuple[str, str]]) -> list[tuple[int, int, str]]:
 
 def score_cell(
     method: str,
-    score: str,
+    score: Score,
     factor: float,
     digits: int,
     results: Mapping[str, Result],
@@ -207,7 +207,7 @@ def score_cell(
         oracle = results.get(ORACLE)
         value = None if oracle is None else oracle_ratio(result, oracle)
     else:
-        value = result.scores[score]
+        value = result.scores.overall(score)
     return in_words(value, _interval(method, score, intervals), factor, digits) or NOTHING
 
 

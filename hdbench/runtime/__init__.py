@@ -1,1 +1,1 @@
-"""What every long job needs: devices, checkpoints, metrics, progress, a way back in."""
+"""What long jobs need: devices, ranks, checkpoints, metrics, progress, resuming."""

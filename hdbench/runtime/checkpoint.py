@@ -1,4 +1,4 @@
-"""Checkpoints that survive a crash at any moment, and weights that say what they are."""
+"""Checkpoints that survive a crash at any time, and weights files with checked digests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hdbench.errors import CheckpointError, DivergedError, counted, listing
 from hdbench.provenance import tensors_digest
 from hdbench.storage import write_atomically
 
-_KEPT = 2  # the newest, and one more in case the disk damaged it
+_KEPT = 2  # the newest, and one more in case the newest is damaged
 
 
 class Checkpoints:
     """The checkpoints of one job, newest last; older ones are deleted.
 
     Args:
-        folder: where they lie; made when the first one is saved.
+        folder: their folder, which the first save creates.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -102,7 +102,7 @@ def save_weights(path: Path, network: nn.Module, facts: dict[str, str]) -> None:
 
 
 def halve_parameters(network: nn.Module) -> None:
-    """Round parameters to half precision, in place; buffers stay, as variances may not fit it."""
+    """Round parameters to fp16, in place; buffers keep fp32, as variances may overflow fp16."""
     for parameter in network.parameters():
         parameter.data = parameter.data.half()
 
@@ -113,7 +113,7 @@ def weights_digest(network: nn.Module) -> str:
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
-    """Return the like of ``weights_digest`` for a state dict."""
+    """Return what ``weights_digest`` returns, for a state dict."""
     return tensors_digest(
         {
             name: value.float() if value.is_floating_point() else value
@@ -177,7 +177,7 @@ def require_same_shapes(where: str, state: dict[str, Any], network: nn.Module) -
     ]
     if differences:
         raise CheckpointError(
-            f"{where}: weights of another architecture or width than this method on this "
+            f"{where}: weights of another architecture or width than this method has on this "
             f"benchmark ({counted(len(differences), 'difference')})\n{listing(differences, 4)}\n"
             "Next: use the method and benchmark that it was trained with, or train anew."
         )

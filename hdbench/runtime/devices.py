@@ -16,7 +16,7 @@ from hdbench.provenance import versions
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` prefers a GPU, and under torchrun each rank its own.
+    """Return the device of a name; ``auto`` takes a GPU if there is one, one per torchrun rank.
 
     Raises:
         UsageError: the name is unknown, or the device is not present.
@@ -45,7 +45,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def machine_facts(device: torch.device) -> dict[str, Any]:
-    """Return what the last bits of a computed tensor depend on, as JSON values."""
+    """Return what the rounding of a computation depends on, as JSON values."""
     if device.type == "cuda":
         processor = torch.cuda.get_device_name(device)
     else:
@@ -59,7 +59,7 @@ def machine_facts(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Return the processor's name, as far as the system tells."""
+    """Return the processor's name, or its architecture where the system gives no name."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -72,7 +72,7 @@ class Machine:
     """What a training may use; not part of a run's identity."""
 
     device: torch.device
-    #: Processes that decode ahead of the network; 0 decodes in between.
+    #: Processes that decode ahead of the network; 0 decodes in the training process.
     workers: int
     #: Minutes between checkpoints; 0 saves after every step.
     checkpoint_minutes: float

@@ -1,4 +1,4 @@
-"""A long job: resumes where it stopped, saves on ctrl-C, stops on a loss that is not finite."""
+"""A long training: resumes from its checkpoint, saves on ctrl-C, stops if a loss is not finite."""
 
 from __future__ import annotations
 
@@ -10,43 +10,46 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
 from hdbench.errors import CheckpointError, DivergedError, HdbenchError, Interrupted, listing
 from hdbench.provenance import differing_fields, digest
 from hdbench.runtime.checkpoint import Checkpoints
 from hdbench.runtime.metrics import MetricsLog
+from hdbench.runtime.progress import progress
 from hdbench.storage import cannot_write, write_atomically
 
 IDENTITY_FILE = "identity.json"
 Batch = TypeVar("Batch")
+_READ_EVERY = 1.0  # seconds between two readings of the losses from the device
 
 
 class Resumable(Protocol):
-    """Something that learns: everything it needs to go on is in its state."""
+    """A trainer whose state holds everything that it needs to resume."""
 
     def state(self) -> dict[str, Any]:
-        """Return networks and optimisers as nested state dicts."""
+        """Return the networks and optimisers as nested state dicts."""
         ...
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a state that ``state`` returned."""
+        """Load a state that ``state`` returned."""
         ...
 
 
 @contextlib.contextmanager
 def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[None]:
-    """Hold a folder as this job's own: no other process, and only the very same job, works in it.
+    """Reserve a run's folder for this process and this job.
 
     Args:
         folder: the run's folder.
         identity: everything that the outcome depends on, as JSON values.
-        restart: move what the folder holds aside and begin anew.
+        restart: move the folder's content aside and start again.
 
     Raises:
         CheckpointError: another process works there, or the folder belongs to another job and
@@ -65,7 +68,7 @@ def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[N
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep other hdbench processes out of a folder, whether it exists yet or not.
+    """Lock a folder, which need not exist yet, against other hdbench processes.
 
     Raises:
         CheckpointError: another process works there.
@@ -91,7 +94,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def move_aside(folder: Path) -> None:
-    """Give a folder a name that says until when it was the one."""
+    """Rename a folder to ``<name>.before-<time>``."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))
 
@@ -100,7 +103,7 @@ def require_identity(folder: Path, identity: dict[str, Any]) -> None:
     """Check that a folder belongs to a job.
 
     Raises:
-        CheckpointError: it belongs to another one; what differs is listed.
+        CheckpointError: it belongs to another job; the message lists the differences.
     """
     try:
         known = json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8"))
@@ -115,24 +118,43 @@ def require_identity(folder: Path, identity: dict[str, Any]) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Losses:
+    """The losses of one step, still on the device."""
+
+    step: int
+    rates: Mapping[str, float]
+    values: Mapping[str, Tensor]
+    #: The scenes of the step.
+    names: Sequence[str]
+
+
 class Job:
-    """Carries a training loop through crashes and interruptions.
+    """Runs a training loop so that it survives crashes and interruptions.
 
     Usage::
 
         with claimed(folder, identity, restart), Job(folder, title, steps, 5) as job:
-            job.resume(trainee)
+            job.resume(trainer)
             for step, batch in job.follow(batches_from):
                 job.record(step, rates, losses_of(batch), batch.names)
 
     Args:
         folder: the run's folder, held by ``claimed``.
-        title: what the progress bar says.
+        title: the title of the progress bar.
         steps: steps in all.
         checkpoint_minutes: time between checkpoints; 0 saves after every step.
+        clock: seconds from any origin.
     """
 
-    def __init__(self, folder: Path, title: str, steps: int, checkpoint_minutes: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        steps: int,
+        checkpoint_minutes: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Read the folder's identity; nothing is computed yet."""
         self.folder = folder
         self.steps = steps
@@ -140,14 +162,17 @@ class Job:
         self.seconds = 0.0
         self._title = title
         self._interval = 60.0 * checkpoint_minutes
+        self._clock = clock
         self._checkpoints = Checkpoints(folder / "checkpoints")
         self._identity = digest(json.loads((folder / IDENTITY_FILE).read_text()))
-        self._trainee: Resumable | None = None
+        self._trainer: Resumable | None = None
         self._stop: str | None = None
         self._saved_step = 0
+        self._unread: list[_Losses] = []
+        self._last_read = -math.inf  # the first step's losses are read at once
 
     def __enter__(self) -> Self:
-        """Take over ctrl-C and SIGTERM, so that they save before they stop."""
+        """Handle ctrl-C and SIGTERM, so that both save before they stop."""
         self._handlers: dict[signal.Signals, Any] = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -160,17 +185,17 @@ class Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the signals back."""
+        """Restore the signal handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def resume(self, trainee: Resumable) -> None:
-        """Bring a trainee to where the newest checkpoint left it, if there is one.
+    def resume(self, trainer: Resumable) -> None:
+        """Load the newest checkpoint into a trainer, if there is one.
 
         Raises:
             CheckpointError: the checkpoint is of another job or another network.
         """
-        self._trainee = trainee
+        self._trainer = trainer
         state = self._checkpoints.load_latest()
         if state is None:
             return
@@ -179,7 +204,7 @@ class Job:
                 f"{self._checkpoints.folder}: checkpoints of another job than "
                 f"{self.folder / IDENTITY_FILE} describes; --restart moves them aside"
             )
-        trainee.load_state(state["trainee"])
+        trainer.load_state(state["trainee"])
         torch.set_rng_state(state["random"]["cpu"])
         if state["random"]["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["random"]["cuda"])
@@ -187,28 +212,27 @@ class Job:
         self.seconds = state["seconds"]
 
     def follow(self, batches: Callable[[int, int], Iterable[Batch]]) -> Iterator[tuple[int, Batch]]:
-        """Yield (step, batch) for the steps that are left, with progress, log and checkpoints.
+        """Yield (step, batch) for the remaining steps, with progress, metrics and checkpoints.
 
         Args:
             batches: returns the batches of steps ``start`` to ``stop``.
 
         Raises:
+            DivergedError: a loss is not finite; the last good checkpoint stays.
             Interrupted: ctrl-C or SIGTERM; the state is saved.
         """
         self._log = MetricsLog(self.folder / "metrics.jsonl", self.step)
-        self._last_save = time.monotonic()
-        bar = tqdm(
-            total=self.steps, initial=self.step, desc=self._title, unit="step", mininterval=1
-        )
+        self._last_save = self._clock()
+        bar = progress(total=self.steps, initial=self.step, desc=self._title, unit="step")
         with bar, contextlib.closing(self._log):
             self._bar = bar
             for batch in self._saved_on_error(batches(self.step, self.steps)):
-                began = time.monotonic()
+                began = self._clock()
                 yield self.step, batch
                 self.step += 1
-                self.seconds += time.monotonic() - began
+                self.seconds += self._clock() - began
                 bar.update()
-                if self._stop or time.monotonic() - self._last_save >= self._interval:
+                if self._stop or self._clock() - self._last_save >= self._interval:
                     self.save()
                 if self._stop:
                     raise Interrupted(
@@ -218,7 +242,7 @@ class Job:
             self._save_if_ahead()
 
     def _saved_on_error(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield batches; a file that cannot be read costs no step that was done before it."""
+        """Yield batches; if a file cannot be read, save the steps before it first."""
         try:
             yield from batches
         except HdbenchError:
@@ -233,36 +257,61 @@ class Job:
         self,
         step: int,
         rates: Mapping[str, float],
-        losses: Mapping[str, Any],
+        losses: Mapping[str, Tensor],
         names: Sequence[str],
     ) -> None:
         """Log a step's losses.
 
+        Reading a tensor makes the program wait for a GPU, so the losses stay on the device and are
+        read together, once a second and before each checkpoint. Every step gets its line.
+
         Args:
             step: steps completed before this one.
             rates: learning rates and the like.
-            losses: scalar tensors or floats.
+            losses: scalar tensors without gradients.
             names: the scenes of the step, for the message.
 
         Raises:
-            DivergedError: a loss is not finite; the last good checkpoint stays.
+            DivergedError: a loss of this or an earlier unread step is not finite; the last good
+                checkpoint stays.
         """
-        values = {name: float(loss) for name, loss in losses.items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        self._unread.append(_Losses(step, rates, losses, names))
+        if self._clock() - self._last_read >= _READ_EVERY:
+            self._read_losses()
+
+    def _read_losses(self) -> None:
+        """Write the lines of all unread steps, in one transfer from the device."""
+        unread, self._unread = self._unread, []
+        self._last_read = self._clock()
+        if not unread:
+            return
+        scalars = [loss.float() for one in unread for loss in one.values.values()]
+        numbers = iter(torch.stack(scalars).tolist())
+        for one in unread:
+            values = {name: next(numbers) for name in one.values}
+            self._require_finite(one, values)
+            self._log.append({"step": one.step + 1, **one.rates, **values})
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
+
+    def _require_finite(self, one: _Losses, values: Mapping[str, float]) -> None:
+        bad = [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]
         if bad:
             saved = self._checkpoints.paths()
             kept = f"{saved[-1]} is the last good state" if saved else "no checkpoint existed yet"
             raise DivergedError(
-                f"step {step + 1}: loss {', '.join(f'{name} = {values[name]}' for name in bad)} "
-                f"on {', '.join(names)}; stopped, nothing was overwritten ({kept}).\n"
+                f"step {one.step + 1}: loss {', '.join(bad)} on {', '.join(one.names)}; "
+                f"stopped, nothing was overwritten ({kept}).\n"
                 'Next: precision = "fp32" or a lower learning_rate in the benchmark or method.'
             )
-        self._log.append({"step": step + 1, **rates, **values})
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
 
     def save(self) -> None:
-        """Save a checkpoint of the steps completed so far, their metrics before it."""
-        assert self._trainee is not None
+        """Save a checkpoint of the completed steps, after their metrics.
+
+        Raises:
+            DivergedError: a loss or a weight is not finite; nothing is saved.
+        """
+        assert self._trainer is not None
+        self._read_losses()
         self._log.sync()
         self._checkpoints.save(
             self.step,
@@ -273,11 +322,11 @@ class Job:
                     "cpu": torch.get_rng_state(),
                     "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
                 },
-                "trainee": self._trainee.state(),
+                "trainee": self._trainer.state(),
             },
         )
         self._saved_step = self.step
-        self._last_save = time.monotonic()
+        self._last_save = self._clock()
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
         if self._stop:  # asked twice: at once

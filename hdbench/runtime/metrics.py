@@ -1,4 +1,4 @@
-"""Metrics of a job as one JSON object per line, consistent with its checkpoints."""
+"""The metrics of a job: one JSON object per line, never behind its checkpoints."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hdbench.storage import write_atomically
 
 
 class MetricsLog:
-    """Appends one row per step; rows after the step that a job resumes from are dropped.
+    """Appends one row per step; a resumed job drops the rows after its checkpoint.
 
     Args:
         path: the ``.jsonl`` file.
-        step: completed steps of the checkpoint that the job goes on from.
+        step: completed steps of the checkpoint from which the job resumes.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -26,12 +26,12 @@ class MetricsLog:
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, row: dict[str, Any]) -> None:
-        """Write one row, visible to readers at once."""
+        """Write one row, which readers of the file see at once."""
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
 
     def sync(self) -> None:
-        """Bring every row to the disk; no checkpoint is newer than the metrics beside it."""
+        """Flush every row to the disk, before a checkpoint of its step is saved."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -40,7 +40,7 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a metrics file; a last line cut by a crash is left out."""
+    """Return the rows of a metrics file without a last line that a crash cut off."""
     if not path.is_file():
         return []
     rows = []

@@ -1,4 +1,4 @@
-"""Several processes that share one job, as ``torchrun`` starts them."""
+"""The processes of one job that ``torchrun`` starts (ranks)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATIENCE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that share a job; every rank calls the same methods in turn."""
+    """This process among those of a job; all ranks call the same methods in the same order."""
 
     #: 0 to ``count - 1``. The first writes files and prints.
     rank: int
@@ -33,7 +33,7 @@ class Ranks:
         return work[self.rank :: self.count]
 
     def from_first(self, make: Callable[[], Value]) -> Value:
-        """Return what ``make`` returns on the first rank, on all of them."""
+        """Call ``make`` on the first rank alone, and return its value on all ranks."""
         if self.count == 1:
             return make()
         values: list[Any] = [make() if self.rank == 0 else None]
@@ -41,7 +41,7 @@ class Ranks:
         return values[0]
 
     def merged(self, mine: dict[int, Value]) -> dict[int, Value]:
-        """Return the entries of all ranks, on all of them."""
+        """Return the entries of all ranks, on all ranks."""
         if self.count == 1:
             return mine
         parts: list[Any] = [None] * self.count
@@ -50,7 +50,7 @@ class Ranks:
 
     @contextlib.contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Let the first rank go before the others, which then find what it made."""
+        """Run the block on the first rank before the others, which then find what it made."""
         if self.count > 1 and self.rank > 0:
             distributed.barrier()
         yield
@@ -64,7 +64,7 @@ ALONE = Ranks(0, 1)
 
 @contextlib.contextmanager
 def joined_ranks() -> Iterator[Ranks]:
-    """Join the other processes that ``torchrun`` started, if it started this one.
+    """Join the process group of ``torchrun``, if it started this process.
 
     Raises:
         UsageError: the environment names some of torchrun's variables and not all.

@@ -1,4 +1,4 @@
-"""Reading weights that others saved, without running their code unless the user says so."""
+"""Reading weights files of other projects, without running their code unless the user agrees."""
 
 from __future__ import annotations
 

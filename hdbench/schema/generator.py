@@ -17,7 +17,7 @@ class GeneratorCard(Table):
     method: str
     benchmark: str
     seed: int
-    #: Everything that the training depended on (``hdbench.training.loop.run_identity``).
+    #: Everything that the training depended on (``hdbench.training.config.run_identity``).
     identity: dict[str, Any]
     #: SHA-256 over all tensors as fp32, the precision in which images are computed.
     weights: str

@@ -95,10 +95,6 @@ class Oracle(LibraryFile):
     """The dataset's own photographs, scored on the path of every method."""
 
     kind: Literal["oracle"]
-    #: ``generator``: resized to the size of a generator's images, then on as they are: a row of
-    #: every table. ``native``: never resized to it (``Scoring.at_native_size``): a fingerprint of
-    #: its own, so it stands beside the table.
-    size: Literal["generator", "native"]
 
 
 class Images(LibraryFile):

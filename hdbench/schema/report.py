@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hdbench.schema.base import LibraryFile, Table
 
+#: What a column shows: a score over all classes, or the mean IoU over the oracle's.
 Score = Literal["pixel_accuracy", "mean_iou", "oracle_ratio"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,8 +27,8 @@ def parse_size(text: str) -> tuple[int, int]:
 class SegmenterInput(Table):
     """What the segmenter is given and what happens to its answer."""
 
-    #: Images enter at the benchmark's size (``generator``: a method's own, and photographs resized
-    #: to it), and are then resized from there to: nothing further (``generator``), the size of the
+    #: Images enter at the benchmark's size (photographs as the convention's ``photographs`` says),
+    #: and are then resized from there to: nothing further (``generator``), the size of the
     #: label map on disk (``native``), or a size like ``512x256``.
     image_size: str
     #: The operator of every such resize.
@@ -121,6 +121,9 @@ class Scoring(LibraryFile):
 
     #: The label space whose classes are scored.
     label_space: LabelSpaceName
+    #: The size at which photographs enter: that of a generator's images, to which they are resized
+    #: (``generator``), or their own (``native``), under which only the oracle can be scored.
+    photographs: Literal["generator", "native"]
     segmenter: SegmenterInput
     labels: Labels
     #: The headline: what tables and rankings show.
@@ -128,14 +131,21 @@ class Scoring(LibraryFile):
     #: Further numbers of the same matrices, by name; none where the table is left out.
     readings: dict[str, Reading] = Field(default_factory=dict)
 
-    def at_native_size(self) -> Scoring | None:
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What of the convention enters a fingerprint, as JSON values.
+
+        ``photographs`` is stated there in words, beside the size that they have.
+        """
+        return self.model_dump(exclude={"title", "source", "photographs"}, exclude_none=True)
+
+    def with_native_photographs(self) -> Scoring | None:
         """Return the convention for photographs at their own size, or None where it fixes a size.
 
-        They enter at the size of their label map, not at the benchmark's; labels and counting stay.
-        What a method's images show whole is then larger than what the segmenter was trained at, and
-        it accepts no other size: it sees windows of that one, 2/3 of a side apart (Zhao et al.,
-        CVPR 2017, released evaluation). A convention that names windows, or gives the segmenter
-        the label map's size anyway, keeps its own.
+        Labels and counting stay. A photograph shown whole would be larger than what the segmenter
+        was trained at, and it accepts no other size: it sees windows of that one, 2/3 of a side
+        apart (Zhao et al., CVPR 2017, released evaluation). A convention that names windows, or
+        gives the segmenter the label map's size anyway, keeps its own.
         """
         seen = self.segmenter
         if seen.image_size not in ("generator", "native"):
@@ -143,7 +153,8 @@ class Scoring(LibraryFile):
         update = {"image_size": "native"}
         if seen.image_size == "generator" and seen.window == "whole":
             update |= {"window": "training", "stride": _NATIVE_STRIDE}
-        return self.model_copy(update={"segmenter": seen.model_copy(update=update)})
+        segmenter = seen.model_copy(update=update)
+        return self.model_copy(update={"segmenter": segmenter, "photographs": "native"})
 
     def counting_of(self, reading: str) -> Counting:
         """Return all policies of a reading: those of ``[counting]`` with its own laid over them."""

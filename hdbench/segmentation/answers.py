@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
-from tqdm import tqdm
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.evaluation.confusion import Matrix
+from hdbench.evaluation.truth import Truth
+from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Scoring
-from hdbench.segmentation.passes import Truth, as_seen, matrix_of, prepared_image, read_truths
+from hdbench.segmentation.passes import as_seen, prepared_image, read_truths
 from hdbench.segmentation.prediction import predict
 from hdbench.segmentation.segmenter import Segmenter
 
@@ -32,7 +33,7 @@ class Answer:
 
     def matrix(self, classes: int) -> Matrix:
         """Return int64 (K+1) x K: what a result holds of this image."""
-        return matrix_of(self.truth, self.prediction, classes)
+        return self.truth.matrix(self.prediction, classes)
 
 
 def answer(
@@ -47,7 +48,7 @@ def answer(
     """Return the segmenter's answer to one image, on the path of every score.
 
     Args:
-        segmenter: the judge.
+        segmenter: what predicts.
         files: the scene.
         path: its image.
         space: what label ids mean.
@@ -78,5 +79,5 @@ def answers(
 ) -> Iterator[Answer]:
     """Yield the answer to each image, one at a time, with a progress bar called ``title``."""
     pairs = zip(scenes, images, strict=True)
-    for files, path in tqdm(pairs, total=len(scenes), desc=title, unit="image"):
+    for files, path in progress(pairs, total=len(scenes), desc=title, unit="image"):
         yield answer(segmenter, files, path, space, benchmark, scoring, photographs)

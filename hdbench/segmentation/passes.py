@@ -20,11 +20,12 @@ from torch import Tensor
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_label, read_photograph, read_scene
-from hdbench.data.scene import edge_band, resize_nearest, resize_photograph
+from hdbench.data.scene import resize_photograph
 from hdbench.errors import DataError, HdbenchError
-from hdbench.evaluation.confusion import Matrix, confusion_matrix
+from hdbench.evaluation.confusion import Matrix
+from hdbench.evaluation.truth import Truth, truth_of
 from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.scoring import Labels, Scoring, SegmenterInput, parse_size
+from hdbench.schema.scoring import Labels, Scoring, SegmenterInput
 from hdbench.segmentation.prediction import predict, require_fitting, seen_size
 from hdbench.segmentation.segmenter import Segmenter
 
@@ -36,6 +37,7 @@ Made = TypeVar("Made")
 class View:
     """What the segmenter sees and how large it answers: conventions that share it share a pass."""
 
+    photographs: str
     policy: SegmenterInput
     label_size: str
     label_resize: str
@@ -43,7 +45,8 @@ class View:
 
 def view_of(scoring: Scoring) -> View:
     """Return the view of a convention."""
-    return View(scoring.segmenter, scoring.labels.size, scoring.labels.resize)
+    labels = scoring.labels
+    return View(scoring.photographs, scoring.segmenter, labels.size, labels.resize)
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,6 @@ class Counted:
     image: str
     #: int64 (K+1) x K, one for each convention.
     matrices: list[Matrix]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A scene's labels as one convention counts them."""
-
-    #: uint8 H x W train ids.
-    train_ids: Tensor
-    #: bool H x W: which pixels are counted; None where all are.
-    counted: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -88,21 +81,20 @@ def count_images(
     scorings: Sequence[Scoring],
     *,
     photographs: bool,
-    native: bool = False,
     workers: int,
 ) -> Generator[Counted]:
     """Yield the matrices of images, in the order of ``chosen``; close it to end its threads.
 
     Args:
-        segmenter: the judge.
+        segmenter: what predicts.
         scenes: the labels, N of them.
         images: the image of each scene.
         chosen: which of the N are counted.
         space: what label ids mean.
         benchmark: the size of images.
         scorings: the conventions.
-        photographs: whether the images are the dataset's own, resized here.
-        native: leave photographs at their own size, which must be their label map's.
+        photographs: whether the images are the dataset's own; where a convention keeps their
+            size, it must be their label map's.
         workers: threads that decode ahead and count behind; no number of them changes a matrix.
 
     Raises:
@@ -120,21 +112,30 @@ def count_images(
         content = _content(images[n])
         image = read_photograph(images[n], content)
         truths, own_size = read_truths(scenes[n], space, [scoring.labels for scoring in scorings])
-        if not native:
-            image = at_benchmark_size(image, images[n], benchmark, photographs)
-        elif image.shape[-2:] != own_size:
-            raise DataError(
-                f"{images[n]}: {image.shape[2]}x{image.shape[1]}, its label map "
-                f"{scenes[n].label} is {own_size[1]}x{own_size[0]}; expected one size"
-            )
         if own_size not in fitting:  # a dataset's label maps mostly share a size
             for scoring in scorings:
                 require_fitting(segmenter, space, benchmark.size, scoring, own_size)
             fitting.add(own_size)
-        seen = [as_seen(image, view.policy, benchmark, own_size) for view in views]
+        sized = {
+            size: entering(n, image, size, own_size)
+            for size in {view.photographs for view in views}
+        }
+        seen = [
+            as_seen(sized[view.photographs], view.policy, benchmark, own_size) for view in views
+        ]
         return _Decoded(n, hashlib.sha256(content).hexdigest(), seen, truths)
 
-    def judged(ones: Iterable[_Decoded]) -> Iterator[tuple[_Decoded, list[Tensor]]]:
+    def entering(n: int, image: Tensor, size: str, own_size: tuple[int, int]) -> Tensor:
+        if size == "generator":
+            return at_benchmark_size(image, images[n], benchmark, photographs)
+        if image.shape[-2:] != own_size:
+            raise DataError(
+                f"{images[n]}: {image.shape[2]}x{image.shape[1]}, its label map "
+                f"{scenes[n].label} is {own_size[1]}x{own_size[0]}; expected one size"
+            )
+        return image
+
+    def predicted(ones: Iterable[_Decoded]) -> Iterator[tuple[_Decoded, list[Tensor]]]:
         for one in ones:
             answers = []
             for number, (view, image) in enumerate(zip(views, one.seen, strict=True)):
@@ -148,14 +149,14 @@ def count_images(
     def counted(pair: tuple[_Decoded, list[Tensor]]) -> Counted:
         one, answers = pair
         matrices = [
-            matrix_of(truth, answers[view_numbers[n]], len(space.scored))
+            truth.matrix(answers[view_numbers[n]], len(space.scored))
             for n, truth in enumerate(one.truths)
         ]
         return Counted(one.index, one.image, matrices)
 
     ahead = overlapped(decoded, chosen, workers)
     with contextlib.closing(ahead):
-        behind = overlapped(counted, judged(ahead), workers)
+        behind = overlapped(counted, predicted(ahead), workers)
         with contextlib.closing(behind):
             yield from behind
 
@@ -247,27 +248,9 @@ def read_truths(
     else:
         label = regions = read_label(files.label, space)
     train_ids = space.to_train_ids(label)
-    truths = []
-    for labels in conventions:
-        size = train_ids.shape if labels.size == "native" else parse_size(labels.size)
-        band = None
-        if labels.edge_band:
-            band = edge_band(_at(regions, *size), labels.edge_band)
-        truths.append(Truth(_at(train_ids, *size), band))
+    truths = [truth_of(train_ids, regions, labels) for labels in conventions]
     height, width = label.shape
     return truths, (height, width)
-
-
-def matrix_of(truth: Truth, answer: Tensor, classes: int) -> Matrix:
-    """Return int64 (K+1) x K: one image's matrix, from uint8 H x W train ids of the answer."""
-    if truth.counted is None:
-        return confusion_matrix(truth.train_ids.numpy(), answer.numpy(), classes)
-    counted = truth.counted
-    return confusion_matrix(truth.train_ids[counted].numpy(), answer[counted].numpy(), classes)
-
-
-def _at(ids: Tensor, height: int, width: int) -> Tensor:
-    return ids if ids.shape == (height, width) else resize_nearest(ids, height, width)
 
 
 def _content(path: Path) -> bytes:

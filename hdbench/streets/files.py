@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.scene import Scene
 from hdbench.data.sheets import encode_png, png_bytes
 from hdbench.errors import DataError, UsageError, suggestion
+from hdbench.runtime.progress import progress
 from hdbench.schema.streets import require_streets_size
 from hdbench.storage import write_atomically
 from hdbench.streets.scene import VERSION, draw_scene, scene_name
@@ -99,7 +99,7 @@ def write_streets(root: Path, split: str, count: int | None, width: int, height:
         if number < len(files[index]) and (index < count or number > 0)
     ]
     title = f"drawing streets/{split}"
-    for index in tqdm(missing, desc=title, unit="scene", disable=not missing):
+    for index in progress(missing, desc=title, unit="scene", disable=not missing):
         contents = _contents(draw_scene(spec.seed, index, width, height))
         for path, content in zip(files[index], contents, strict=True):
             if not path.is_file():

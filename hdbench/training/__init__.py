@@ -1,1 +1,1 @@
-"""How methods of the pix2pixHD family learn."""
+"""The training loops: pix2pixHD's, and that of networks that label pixels."""

@@ -68,17 +68,3 @@ def pixel_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     """
     total = F.cross_entropy(logits, truth, ignore_index=VOID, reduction="sum")
     return total / (truth != VOID).sum().clamp(min=1)
-
-
-def learning_rate(step: int, constant: int, decay: int, peak: float) -> float:
-    """Return the rate of a step: constant, then linear to 0 after the last step (P App. A).
-
-    Args:
-        step: steps completed before this one.
-        constant: steps at the full rate.
-        decay: steps of decay after them.
-        peak: the full rate.
-    """
-    if step < constant:
-        return peak
-    return peak * (constant + decay - step) / max(1, decay)

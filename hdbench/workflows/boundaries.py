@@ -10,20 +10,16 @@ import torch
 from hdbench.evaluation.boundaries import boundary_summary, edge_counts, tolerance
 from hdbench.provenance import versions
 from hdbench.schema.method import Oracle
+from hdbench.schema.metric import Measure, images_digest
+from hdbench.schema.result import ORACLE
 from hdbench.segmentation.answers import answers
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.workflows.subjects import known_measure, require_results, with_others
+from hdbench.workflows.evaluate import with_floors
+from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import scenes_of
-from hdbench.workspace.measures import Measure, images_digest, measure_path, save_measure
-from hdbench.workspace.results import ORACLE
-from hdbench.workspace.runs import synthesize_method
-
-_POLICY = {
-    "edges": "pixels beside another class, 4 neighbours; void has none",
-    "tolerance": "2 pixels at 1024 rows, in proportion, rounded, at least 1; Euclidean",
-    "mean": "over images with an edge of the class, then over classes",
-}
+from hdbench.workspace.metrics import boundary_choices, load_if_current, metric_path, save_metric
+from hdbench.workspace.results import require_results
 
 
 def measure_boundaries(
@@ -31,39 +27,38 @@ def measure_boundaries(
 ) -> list[Measure]:
     """Measure methods, the oracle and the floors, and store it.
 
-    A measure whose choices and images have not changed is not computed again.
+    A record that is current is not computed again.
 
     Args:
         bench: the benchmark.
         methods: names or paths of methods that are scored.
         seed: the runs' seed.
-        segmenter: the judge.
+        segmenter: what predicts.
         device: where generators compute, if an image must be made again.
 
     Returns:
         The measures, methods first.
 
     Raises:
-        HdbenchError: a method is not scored by this judge, or what was scored has changed.
+        HdbenchError: a method is not scored by this segmenter, or its result is stale.
     """
-    chosen = with_others(bench, methods, ORACLE)
+    chosen = with_floors(bench, methods, ORACLE)
     bench = scenes_of(bench, list(chosen.values()))
-    results = require_results(bench, list(chosen), seed, segmenter)
+    results = require_results(bench, list(chosen), seed, segmenter.card)
     classes = [entry.name for entry in bench.space.scored]
-    judge = bench.foreign_judge(segmenter.card.weights)
     measures: list[Measure] = []
     for name, method in chosen.items():
         result = results[name]
-        choices = {**result.choices, "kind": "boundaries", "boundary": _POLICY}
+        choices = boundary_choices(result)
         hashes = images_digest(result.images)
-        path = measure_path(bench, "boundaries", method.name, result.seed, judge)
-        known = known_measure(path)
-        if known is not None and known.choices == choices and known.images == hashes:
+        path = metric_path(bench, "boundaries", method.name, result.seed, segmenter.card)
+        known = load_if_current(path, hashes, choices)
+        if isinstance(known, Measure):
             measures.append(known)
             continue
         seen = answers(
             segmenter,
-            bench.test_scenes,
+            bench.dataset.test_scenes,
             synthesize_method(bench, method, result.seed, device),
             bench.space,
             bench.benchmark,
@@ -89,6 +84,6 @@ def measure_boundaries(
             per_image=counts.tolist(),
             provenance={"versions": versions(), "device": str(segmenter.device)},
         )
-        save_measure(path, measure)
+        save_metric(path, measure)
         measures.append(measure)
     return measures

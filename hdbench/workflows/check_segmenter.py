@@ -14,12 +14,12 @@ import torch
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.sheets import png_bytes
 from hdbench.errors import HdbenchError, listing
+from hdbench.schema.result import OVERALL, Result
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import write_atomically
 from hdbench.workflows.oracle_gate import obstacle, oracle_gate
-from hdbench.workflows.scoring import measured
+from hdbench.workflows.scoring import score_unstored
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.results import Result
 
 #: Shares of the oracle's mean IoU that images of something else may reach; hdbench's own choice.
 #: On CamVid under a PSPNet noise reaches 3 %, and another scene 47 %, as sky and road lie alike.
@@ -56,8 +56,8 @@ def inspect_segmenter(bench: Bench, segmenter: Segmenter) -> Inspection:
         DataError: a photograph or label map is missing or damaged.
         UsageError: the segmenter judges another label space or size.
     """
-    scenes, images = bench.test_scenes, bench.photographs
-    oracle = measured(bench, segmenter, "oracle", scenes, images)
+    scenes, images = bench.dataset.test_scenes, bench.dataset.photographs
+    oracle = score_unstored(bench, segmenter, "oracle", scenes, images)
     card = segmenter.card
     no_gate = obstacle(bench, oracle, card)
     declared = card.oracle if no_gate is None else None
@@ -70,7 +70,7 @@ def inspect_segmenter(bench: Bench, segmenter: Segmenter) -> Inspection:
     shown = [int(n) for n in chosen]
     reference, controls = _controls(bench, segmenter, scenes, images, shown)
     for name, control in controls.items():
-        reached, limit = control.scores["mean_iou"] or 0.0, reference.scores["mean_iou"] or 0.0
+        reached, limit = control.scores.mean_iou or 0.0, reference.scores.mean_iou or 0.0
         if reached > LIMITS[name] * limit:
             problems.append(
                 f"{name} scores a mean IoU of {reached:.4f}, the photographs of the same scenes "
@@ -89,7 +89,7 @@ def _controls(
 ) -> tuple[Result, dict[str, Result]]:
     """Return the oracle's result on some scenes, and the controls' by name."""
     some = [scenes[n] for n in shown]
-    reference = measured(bench, segmenter, "oracle", some, [images[n] for n in shown])
+    reference = score_unstored(bench, segmenter, "oracle", some, [images[n] for n in shown])
     controls: dict[str, Result] = {}
     with tempfile.TemporaryDirectory(prefix="hdbench-") as folder:
         if segmenter.card.architecture != "predictions":  # nobody predicted noise elsewhere
@@ -99,10 +99,10 @@ def _controls(
             for path in noise:
                 pixels = torch.randint(0, 256, size, dtype=torch.uint8, generator=random)
                 write_atomically(path, png_bytes(pixels))
-            controls["noise"] = measured(bench, segmenter, "noise", some, noise)
+            controls["noise"] = score_unstored(bench, segmenter, "noise", some, noise)
     if len(scenes) > 1:  # half the split away, so not the next frame of the same drive
         others = [images[(n + max(1, len(scenes) // 2)) % len(scenes)] for n in shown]
-        controls["another scene"] = measured(bench, segmenter, "another scene", some, others)
+        controls["another scene"] = score_unstored(bench, segmenter, "another scene", some, others)
     return reference, controls
 
 
@@ -121,12 +121,12 @@ def require_sound(inspection: Inspection) -> None:
 def as_record(inspection: Inspection) -> dict[str, Any]:
     """Return an inspection as JSON values."""
     return {
-        "oracle": inspection.oracle.scores,
+        "oracle": inspection.oracle.scores.model_dump(),
         "declared": inspection.declared,
         "no_gate": inspection.no_gate,
         "published": inspection.published,
         "controls": {
-            name: {key: control.scores[key] for key in ("pixel_accuracy", "mean_iou")}
+            name: {key: control.scores.overall(key) for key in OVERALL}
             for name, control in inspection.controls.items()
         },
         "problems": inspection.problems,
@@ -137,12 +137,10 @@ def lines(inspection: Inspection) -> list[str]:
     """Return an inspection as lines of text: classes, totals, controls."""
     oracle, declared = inspection.oracle.scores, inspection.declared or {}
     classes: dict[str, float | None] = declared.get("class_iou") or {}
-    rows = [
-        (f"IoU {name}", value, classes.get(name)) for name, value in oracle["class_iou"].items()
-    ]
+    rows = [(f"IoU {name}", value, classes.get(name)) for name, value in oracle.class_iou.items()]
     rows += [
-        (title, oracle[name], declared.get(name))
-        for title, name in (("mean IoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy"))
+        ("mean IoU", oracle.mean_iou, declared.get("mean_iou")),
+        ("pixel accuracy", oracle.pixel_accuracy, declared.get("pixel_accuracy")),
     ]
     width = max(len(title) for title, _, _ in rows)
     found = [f"{'photographs':{width}}  measured  declared"]
@@ -153,8 +151,8 @@ def lines(inspection: Inspection) -> list[str]:
     results = {"the photographs": inspection.reference, **inspection.controls}
     for title, result in results.items():
         scores = result.scores
-        accuracy = _cell(scores["pixel_accuracy"])
-        found.append(f"{title:{width}}  {_cell(scores['mean_iou']):>8}  {accuracy:>14}")
+        accuracy = _cell(scores.pixel_accuracy)
+        found.append(f"{title:{width}}  {_cell(scores.mean_iou):>8}  {accuracy:>14}")
     if inspection.published:
         facts = inspection.published
         numbers = ", ".join(f"{key} {facts[key]}" for key in _SCORES if key in facts)

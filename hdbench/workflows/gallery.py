@@ -8,23 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from hdbench.data.labels import VOID
 from hdbench.data.layouts import SceneFiles
 from hdbench.evaluation.confusion import Matrix
-from hdbench.evaluation.scoring import summary
+from hdbench.evaluation.scores import summary
 from hdbench.provenance import digest
 from hdbench.reporting.gallery import Drawing, Entry, error_map, write_gallery
+from hdbench.runtime.progress import progress
 from hdbench.schema.method import Oracle
+from hdbench.schema.result import Result
 from hdbench.segmentation.answers import answer
 from hdbench.segmentation.passes import prepared_image
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.workflows.subjects import require_results
+from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import scenes_of
-from hdbench.workspace.results import Result
-from hdbench.workspace.runs import synthesize_method
+from hdbench.workspace.results import path_under, require_results
 
 _VERSION = 1  # of the pictures; a change of how they are drawn is another
 _CAPTIONS = {
@@ -47,19 +47,19 @@ def draw_gallery(
         bench: the benchmark.
         name: name or path of a method, the oracle included.
         seed: the run's seed.
-        segmenter: the judge.
+        segmenter: what predicts.
         device: where a generator computes, if an image must be made again.
 
     Raises:
-        HdbenchError: the method is not scored by this judge, or what was scored has changed.
+        HdbenchError: the method is not scored by this segmenter, or its result is stale.
     """
     method = bench.library.method(name)
     bench = scenes_of(bench, [method])
-    result = require_results(bench, [name], seed, segmenter)[name]
+    result = require_results(bench, [name], seed, segmenter.card)[name]
     photographs = isinstance(method, Oracle)
     paths = synthesize_method(bench, method, result.seed, device)
     entries: list[Entry] = []
-    bar = tqdm(total=len(paths), desc=f"drawing {method.name}", unit="image", delay=2)
+    bar = progress(total=len(paths), desc=f"drawing {method.name}", unit="image", delay=2)
 
     def draw(files: SceneFiles, path: Path, matrix: Matrix) -> Drawing:
         seen = answer(
@@ -78,24 +78,23 @@ def draw_gallery(
         bar.update()
         return Drawing(pictures, int(moved))
 
-    for n, (files, path) in enumerate(zip(bench.test_scenes, paths, strict=True)):
+    for n, (files, path) in enumerate(zip(bench.dataset.test_scenes, paths, strict=True)):
         matrix = result.matrices[n]
         scores = summary(matrix[None], bench.space, bench.scoring.counting)
         entries.append(
             Entry(
                 name=files.name,
-                mean_iou=scores["mean_iou"],
-                pixel_accuracy=scores["pixel_accuracy"],
-                class_iou=scores["class_iou"],
+                mean_iou=scores.mean_iou,
+                pixel_accuracy=scores.pixel_accuracy,
+                class_iou=scores.class_iou,
                 source=digest([_VERSION, files.name, result.fingerprint, result.images[n]]),
                 draw=partial(draw, files, path, matrix),
             )
         )
-    judge = bench.foreign_judge(segmenter.card.weights)
-    stem = bench.result_path(method.name, result.seed, judge).with_suffix("").name
+    path = path_under(bench, method, seed, bench.scoring, segmenter.card)
     with bar:
         return write_gallery(
-            bench.workspace.reports() / "gallery" / bench.benchmark.name / method.name / stem,
+            bench.workspace.reports() / "gallery" / bench.benchmark.name / method.name / path.stem,
             entries,
             title=f"{method.title}: {bench.benchmark.title}",
             subtitle=f"scoring {result.scoring}, seed {result.seed}",
@@ -110,8 +109,8 @@ def _facts(result: Result) -> dict[str, str]:
         return "undefined" if value is None else f"{100 * value:.2f} %"
 
     return {
-        "the whole": f"pixel accuracy {percent(result.scores['pixel_accuracy'])}, "
-        f"mean IoU {percent(result.scores['mean_iou'])}",
+        "the whole": f"pixel accuracy {percent(result.scores.pixel_accuracy)}, "
+        f"mean IoU {percent(result.scores.mean_iou)}",
         "fingerprint": result.fingerprint,
         "run": result.run or "photographs",
         "pictures": "image and photograph as JPEG for display; what was scored are the files of "

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
-from tqdm import tqdm
 
 from hdbench.data.agreement import (
     explained_variance,
@@ -31,6 +30,7 @@ from hdbench.errors import CheckpointError, DataError, UsageError, counted, list
 from hdbench.library import METHODS
 from hdbench.provenance import file_digest, tensors_digest
 from hdbench.runtime.job import IDENTITY_FILE, held, move_aside
+from hdbench.runtime.progress import progress
 from hdbench.storage import cannot_write, write_atomically
 from hdbench.synthesis import image_paths
 from hdbench.workspace.bench import Bench
@@ -73,7 +73,7 @@ def import_images(
     _require_name(bench, name)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected one with the images of '{name}'")
-    scenes = bench.test_scenes
+    scenes = bench.dataset.test_scenes
     matching = match_names(folder, [entry.name for entry in scenes], template)
     run = bench.run_folder(name, 0)
     scratch = run.with_name(f".{run.name}.importing")
@@ -123,13 +123,13 @@ def _copied(
 ) -> tuple[list[ImportedImage], list[str], list[str]]:
     """Copy all images that are sound; return their records, all problems, and warnings."""
     size = bench.benchmark.size
-    scenes = [entry for entry in bench.test_scenes if entry.name in matching.files]
+    scenes = [entry for entry in bench.dataset.test_scenes if entry.name in matching.files]
     place = scratch / bench.image_folder("", 0).relative_to(bench.run_folder("", 0))
     images: list[ImportedImage] = []
     problems: list[str] = []
     thumbnails: list[Tensor] = []
     for entry, target in zip(
-        tqdm(scenes, desc="importing", unit="image"), image_paths(place, scenes), strict=True
+        progress(scenes, desc="importing", unit="image"), image_paths(place, scenes), strict=True
     ):
         path = matching.files[entry.name]
         try:
@@ -196,7 +196,7 @@ def _refusal(
     problems: Sequence[str],
     missing: Sequence[str],
 ) -> str:
-    scenes = bench.test_scenes
+    scenes = bench.dataset.test_scenes
     size = bench.benchmark.size
     lines = [
         f"{folder}: nothing imported as '{name}' for '{bench.benchmark.name}' "

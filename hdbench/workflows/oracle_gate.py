@@ -1,8 +1,9 @@
-"""The oracle gate: a judge that sees photographs worse than its card declares scores nothing.
+"""The oracle gate: evaluation stops if real images score too far below the segmenter's card.
 
-What a card declares holds wherever the same scenes are scored at the same size and counted in the
-same way, whatever the benchmark is called. Fingerprints are not compared on purpose: a wrong mean,
-class table, photograph or label changes them and is what the gate is for.
+More than one point, that is. What a card declares holds wherever the same scenes are scored at the
+same size and counted in the same way, whatever the benchmark is called. Fingerprints are not
+compared on purpose: a wrong mean, class table, photograph or label changes them and is what the
+gate is for.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any
 from hdbench.errors import HdbenchError, LibraryError
 from hdbench.evaluation.explain import differences
 from hdbench.provenance import digest
+from hdbench.schema.result import OVERALL, Result
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.results import Result
+from hdbench.workspace.segmenters import is_trained_here
 
 _GATE = 0.01  # the oracle may fall this far below what the segmenter's card declares
 #: What of a convention moves a number; its name, title and further readings do not.
@@ -47,7 +49,7 @@ def obstacle(bench: Bench, result: Result, card: SegmenterCard) -> str | None:
     Args:
         bench: where the oracle was scored.
         result: the oracle's.
-        card: the judge's.
+        card: the segmenter's.
     """
     declared = card.oracle
     if declared is None:
@@ -108,7 +110,7 @@ def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
     Args:
         bench: the benchmark.
         result: the oracle's.
-        segmenter: the judge.
+        segmenter: what scored it.
 
     Raises:
         HdbenchError: a score fell more than one point below.
@@ -117,10 +119,10 @@ def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
     if card.oracle is None or obstacle(bench, result, card) is not None:
         return
     anew = ""
-    if bench.trains_judge(card.weights):
+    if is_trained_here(bench, card.weights):
         anew = ", then 'hdbench segmenter train --restart' if the data is meant to have changed"
-    for name in ("pixel_accuracy", "mean_iou"):
-        measured = result.scores[name] or 0.0
+    for name in OVERALL:
+        measured = result.scores.overall(name) or 0.0
         if measured < card.oracle[name] - _GATE:
             raise HdbenchError(
                 f"the oracle's {name} is {measured:.4f}, the segmenter's card declares "
@@ -136,7 +138,7 @@ def gate_notes(bench: Bench, oracles: Sequence[Result], segmenter: Segmenter) ->
     Args:
         bench: the benchmark.
         oracles: one for each convention.
-        segmenter: the judge.
+        segmenter: what scored it.
     """
     notes: dict[str, list[str]] = {}
     for result in oracles:

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from hdbench.errors import UsageError
 from hdbench.library import GENERATORS
-from hdbench.perceptual.choice import perceptual_of
-from hdbench.perceptual.training import train_perceptual
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import Pix2PixHD
+from hdbench.schema.result import ORACLE
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.training.loop import SAMPLES, require_fitting_size
-from hdbench.workflows.evaluate import (
-    evaluate,
-    open_second,
-    open_segmenter,
-    score_methods,
-    train_judge,
-    train_method,
-)
+from hdbench.training.config import require_fitting_size
+from hdbench.training.samples import SAMPLES
+from hdbench.workflows.evaluate import evaluate, score_methods
 from hdbench.workflows.oracle_gate import gate_notes
 from hdbench.workflows.report import report_on
-from hdbench.workflows.scoring import score_native
+from hdbench.workflows.synthesize import synthesize_method
+from hdbench.workflows.train import train_method, train_own_perceptual
+from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.results import ORACLE
-from hdbench.workspace.runs import (
-    images_identity,
-    read_generator_card,
-    shipped_generator,
-    synthesize_method,
-)
+from hdbench.workspace.perceptual import perceptual_of
+from hdbench.workspace.runs import images_identity, read_generator_card, shipped_generator
+from hdbench.workspace.segmenters import open_second, open_segmenter
 
 _SCENES = 8  # on the page
 
@@ -138,12 +128,12 @@ class _Way:
     def find_scenes(self) -> None:
         """Find the scenes of both splits."""
         bench = self.bench
-        scenes = f"{len(bench.train_scenes)} scenes to learn from, {len(bench.test_scenes)}"
-        self.announce(f"  {bench.benchmark.title}: {scenes} to score")
+        train, test = len(bench.dataset.train_scenes), len(bench.dataset.test_scenes)
+        self.announce(f"  {bench.benchmark.title}: {train} scenes to learn from, {test} to score")
 
     def train_segmenter(self) -> None:
         """Train the benchmark's own segmenter."""
-        train_judge(self.bench, self.machine)
+        train_own_segmenter(self.bench, self.machine)
         self._open_segmenters()
 
     def score_shipped(self) -> None:
@@ -157,8 +147,7 @@ class _Way:
             self.announce(f"  none ships for '{self.method.name}' on '{name}' as they are now")
         for segmenter in self.segmenters:
             if ships:
-                scoring = [self.beside.scoring]
-                score_methods(self.beside, scoring, [self.method], 0, segmenter, device)
+                score_methods(self.beside, [self.method], 0, segmenter, device)
             evaluate(self.bench, [], 0, segmenter, device)
         files = self.report([])
         self.announce(f"{files['text'].read_text(encoding='utf-8')}\nThe page: {files['page']}")
@@ -166,7 +155,7 @@ class _Way:
 
     def train_perceptual(self) -> None:
         """Train the benchmark's own perceptual network."""
-        train_perceptual(self.bench, self.machine, restart=False)
+        train_own_perceptual(self.bench, self.machine, restart=False)
 
     def train(self) -> None:
         """Train the method."""
@@ -181,11 +170,10 @@ class _Way:
     def score(self) -> None:
         """Score them under both segmenters."""
         for segmenter in self.segmenters:
-            results = evaluate(self.bench, [self.name], 0, segmenter, self.machine.device)
-            oracles = [result for result in results if result.method == ORACLE]
+            [found] = evaluate(self.bench, [self.name], 0, segmenter, self.machine.device)
+            oracles = [result for result in found.results if result.method == ORACLE]
             for note in gate_notes(self.bench, oracles, segmenter):
                 self.announce(note)
-        score_native(self.bench, [self.bench.scoring], self.segmenters[0])
 
     def write(self) -> None:
         """Write the report and show it."""
@@ -217,5 +205,5 @@ def _beside_with_generator(bench: Bench, method: Pix2PixHD) -> Bench | None:
     for folder in bench.library.shipped[GENERATORS].values():
         card = read_generator_card(folder)
         if (card.method, card.benchmark, card.seed) == (method.name, beside.name, 0):
-            return replace(bench, benchmark=beside)
+            return bench.with_benchmark(beside)
     return None

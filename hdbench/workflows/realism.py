@@ -28,12 +28,15 @@ from hdbench.evaluation.realism import (
 )
 from hdbench.provenance import digest, file_digest, versions
 from hdbench.schema.method import Oracle
+from hdbench.schema.metric import Measure, images_digest
 from hdbench.segmentation.passes import prepared_image
-from hdbench.workflows.subjects import known_measure, with_others
+from hdbench.workflows.evaluate import with_floors
+from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import scenes_of
-from hdbench.workspace.measures import Measure, images_digest, measure_path, save_measure
-from hdbench.workspace.runs import seed_of, synthesize_method
+from hdbench.workspace.metrics import load_if_current, metric_path, save_metric
+from hdbench.workspace.runs import seed_of
+from hdbench.workspace.stale import Stale
 
 
 def measure_realism(
@@ -49,7 +52,7 @@ def measure_realism(
     """Measure methods and floors against photographs, and store it.
 
     Images and photographs are at the benchmark's size. The oracle would be compared with itself,
-    so it has no row. A measure whose choices and images have not changed is not computed again.
+    so it has no row. A record that is current is not computed again.
 
     Args:
         bench: the benchmark.
@@ -72,38 +75,38 @@ def measure_realism(
             "neither --inception-weights (FID, KID) nor --lpips-weights (LPIPS) is given, and "
             "nothing is downloaded.\nNext: 'hdbench measure realism --help' names both files"
         )
-    chosen = list(with_others(bench, methods).values())
+    chosen = list(with_floors(bench, methods).values())
     if any(isinstance(method, Oracle) for method in chosen):
         raise UsageError("the oracle's images are the photographs: all distances would be 0")
     bench = scenes_of(bench, chosen)
-    judge = _Judge(bench, inception, lpips, reference, device)
+    networks = _Networks(bench, inception, lpips, reference, device)
     measures: list[Measure] = []
     for method in chosen:
         its_seed = seed_of(method, seed)
         images = synthesize_method(bench, method, its_seed, device)
         hashes = images_digest(bench.file_digests.of(images))
-        path = measure_path(bench, "realism", method.name, its_seed)
-        known = known_measure(path)
-        if known is None or known.choices != judge.choices or known.images != hashes:
-            scores, distances = judge.compare(images, method.name)
+        path = metric_path(bench, "realism", method.name, its_seed, None)
+        known = load_if_current(path, hashes, networks.choices)
+        if isinstance(known, Stale):
+            scores, distances = networks.compare(images, method.name)
             known = Measure(
                 kind="realism",
                 method=method.name,
                 benchmark=bench.benchmark.name,
                 seed=its_seed,
-                choices=judge.choices,
+                choices=networks.choices,
                 images=hashes,
                 scores=scores,
                 per_image=distances,
                 provenance={"versions": versions(), "device": str(device)},
             )
-            save_measure(path, known)
+            save_metric(path, known)
         measures.append(known)
     return measures
 
 
 @dataclass(frozen=True)
-class _Judge:
+class _Networks:
     """Networks and photographs that images are compared with; read when they are needed."""
 
     bench: Bench
@@ -119,8 +122,8 @@ class _Judge:
         chosen: dict[str, Any] = {
             "kind": "realism",
             "dataset": benchmark.data.layout,
-            "scenes": digest([entry.name for entry in self.bench.test_scenes]),
-            "images": len(self.bench.test_scenes),
+            "scenes": digest([entry.name for entry in self.bench.dataset.test_scenes]),
+            "images": len(self.bench.dataset.test_scenes),
             "image_size": [benchmark.size.width, benchmark.size.height],
             "photograph_resize": "bicubic, antialias, 8 bit",
         }
@@ -138,7 +141,7 @@ class _Judge:
             chosen["lpips"] = {
                 "network": "lpips 0.1, alex",
                 "weights": file_digest(self.lpips),
-                "photographs": self._digest(self.bench.test_scenes),
+                "photographs": self._digest(self.bench.dataset.test_scenes),
             }
         return chosen
 
@@ -154,14 +157,16 @@ class _Judge:
                 **kernel_distance(features, self._reference_features),
             }
         if self.lpips is not None:
-            pairs = zip(self._read(images), self._photographs(self.bench.test_scenes), strict=True)
+            photographs = self._photographs(self.bench.dataset.test_scenes)
+            pairs = zip(self._read(images), photographs, strict=True)
             distances = [lpips_distance(self._lpips, *pair, self.device) for pair in pairs]
             scores["lpips"] = sum(distances) / len(distances)
         return scores, distances
 
     @cached_property
     def _compared(self) -> list[SceneFiles]:
-        return self.bench.test_scenes if self.reference == "test" else self.bench.train_scenes
+        dataset = self.bench.dataset
+        return dataset.test_scenes if self.reference == "test" else dataset.train_scenes
 
     @cached_property
     def _extractor(self) -> nn.Module:
@@ -213,7 +218,7 @@ def measure_diversity(
     """
     if len(folders) < 2:
         raise UsageError("diversity is between images of one scene; give at least two folders")
-    names = [entry.name for entry in bench.test_scenes]
+    names = [entry.name for entry in bench.dataset.test_scenes]
     found: list[dict[str, Path]] = []
     for folder in folders:
         if not folder.is_dir():

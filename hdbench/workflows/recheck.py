@@ -15,12 +15,12 @@ from hdbench.data.layouts import spread
 from hdbench.errors import HdbenchError, listing
 from hdbench.provenance import file_digest
 from hdbench.schema.method import Method, Oracle
+from hdbench.schema.result import Result
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.passes import count_images, read_truths
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.workflows.synthesize import synthesize_again
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.results import Result
-from hdbench.workspace.runs import synthesize_again
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,16 @@ def recheck(
         bench: the benchmark.
         method: whose result it is.
         result: what is stored.
-        scoring: the result's convention; ``native_scoring``, if it is the native oracle's.
+        scoring: the result's convention; that of ``native_scoring``, if it is the native oracle's.
         count: how many scenes, spread evenly over the split.
-        segmenter: the judge.
+        segmenter: what predicts.
         device: where generators compute.
 
     Raises:
         CheckpointError: the run is not trained to its end, or is of another configuration.
         DataError: an image or a label map is damaged.
     """
-    chosen = spread(bench.test_scenes, count)
+    chosen = spread(bench.dataset.test_scenes, count)
     numbers = [result.scenes.index(scene.name) for scene in chosen]
     with tempfile.TemporaryDirectory(prefix="hdbench-recheck-") as scratch:
         images = synthesize_again(bench, method, result.seed, device, chosen, Path(scratch))
@@ -79,7 +79,6 @@ def recheck(
             bench.benchmark,
             [scoring],
             photographs=isinstance(method, Oracle),
-            native=isinstance(method, Oracle) and method.size == "native",
             workers=0,
         )
         found = []

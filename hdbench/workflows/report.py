@@ -12,12 +12,12 @@ from hdbench.reporting.build import Gallery, write_report
 from hdbench.reporting.tables import row_beside, with_rows
 from hdbench.schema.method import Images, Method, Pix2PixHD
 from hdbench.schema.report import Report, Row
+from hdbench.schema.result import Result
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.workflows.evaluate import stored_native, stored_results, table_methods
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import scenes_of
-from hdbench.workspace.measures import measures_of
-from hdbench.workspace.results import Result
+from hdbench.workspace.metrics import current_metrics
+from hdbench.workspace.results import current_native_oracle, current_results
 from hdbench.workspace.runs import image_files, seed_of
 
 #: Methods whose images stand side by side on the page.
@@ -71,8 +71,7 @@ def report_on(
         second: the benchmark's second segmenter, whose scores stand beside; None leaves them out.
 
     Raises:
-        HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is no longer
-            true.
+        HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is stale.
     """
     bench = scenes_of(bench, [bench.library.method(name) for name in methods])
     in_rows = [row.method for row in report.rows if row.method is not None]
@@ -94,7 +93,7 @@ def report_on(
     gallery = None
     if made:
         gallery = Gallery(
-            bench.test_scenes,
+            bench.dataset.test_scenes,
             bench.space,
             bench.benchmark,
             bench.scoring,
@@ -113,8 +112,8 @@ def report_on(
         results,
         {name: entry.run for name, entry in made.items()},
         gallery,
-        measures_of(bench, own, bench.foreign_judge(segmenter.card.weights)),
-        stored_native(bench, segmenter),
+        current_metrics(bench, own, segmenter.card),
+        current_native_oracle(bench, segmenter.card),
         {name: entry.second for name, entry in entries.items() if entry.second is not None},
     )
 
@@ -128,12 +127,12 @@ def _measured(
 ) -> dict[str, Entry]:
     """Return what is measured of some methods and of the library's, by name, in this order."""
     asked: dict[str, str] = {}  # what a method was asked for by, by its own name
-    for name in (*names, *table_methods(bench, list(bench.library.files[METHODS]))):
+    for name in (*names, *bench.library.files[METHODS]):
         asked.setdefault(bench.library.method(name).name, name)
-    found = stored_results(bench, list(asked.values()), seed, segmenter)
+    found = current_results(bench, list(asked.values()), seed, segmenter.card)
     others: dict[str, Result] = {}
     if second is not None:
-        others = stored_results(bench, [asked[name] for name in found], seed, second)
+        others = current_results(bench, [asked[name] for name in found], seed, second.card)
     entries = {}
     for name, result in found.items():
         method = bench.library.method(asked[name])
@@ -155,17 +154,18 @@ def _beside(
     """Return the trained methods that are measured on the benchmark beside this one."""
     if bench.benchmark.beside is None:
         return {}
-    other = replace(bench, benchmark=bench.library.benchmark(bench.benchmark.beside))
+    other = bench.with_benchmark(bench.library.benchmark(bench.benchmark.beside))
     name = other.benchmark.name  # it may be named by a path
     entries = {}
     for entry in _measured(other, [], seed, segmenter, second).values():
         if entry.is_made:
             row = row_beside(entry.method, name)
             assert row.method is not None
+            name_there = {"method": row.method}
             entries[row.method] = replace(
                 entry,
                 row=row,
-                result=replace(entry.result, method=row.method),
-                second=entry.second and replace(entry.second, method=row.method),
+                result=entry.result.model_copy(update=name_there),
+                second=entry.second and entry.second.model_copy(update=name_there),
             )
     return entries

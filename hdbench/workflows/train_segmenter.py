@@ -1,7 +1,8 @@
-"""Synthesized images as training data: a segmenter learns from them and is scored on real ones.
+"""``hdbench segmenter train``: from a benchmark's photographs, or from a method's images.
 
-The paper's introduction names this use. The same recipe also learns from the photographs, at the
-same size, so that the two numbers differ by the images alone.
+The paper's introduction names synthesized images as training data. There, a segmenter learns from a
+method's images and is scored on real photographs; the same recipe also learns from the photographs,
+at the same size, so that the two numbers differ by the images alone.
 """
 
 from __future__ import annotations
@@ -13,16 +14,67 @@ from hdbench.data.loading import ids_digest, photograph_digest
 from hdbench.errors import UsageError
 from hdbench.runtime.devices import Machine
 from hdbench.schema.method import Floor, Method, Oracle, Pix2PixHD
-from hdbench.segmentation.segmenter import load_segmenter
-from hdbench.segmentation.training import Lessons, train_segmenter
-from hdbench.workflows.scoring import score_photographs
+from hdbench.schema.result import ORACLE, OVERALL, Result
+from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
+from hdbench.segmentation.training import train_segmenter
+from hdbench.training.data import TrainingData
+from hdbench.workflows.evaluate import score_photographs
+from hdbench.workflows.oracle_gate import measured_on
+from hdbench.workflows.scoring import require_images
+from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.results import ORACLE, Result
-from hdbench.workspace.runs import synthesize_method
+from hdbench.workspace.segmenters import recipe_of, training_data
+
+
+def train_own_segmenter(
+    bench: Bench,
+    machine: Machine,
+    restart: bool = False,
+    encoder_weights: Path | None = None,
+    second: bool = False,
+) -> Segmenter:
+    """Train a benchmark's segmenter, or go on; measure the oracle and write it on its card.
+
+    Where the benchmark's segmenter ships, this repeats its recipe in the workspace, and the one
+    that ships goes on scoring.
+
+    Args:
+        bench: the benchmark.
+        machine: device, decoding workers, time between checkpoints.
+        restart: move what is there aside first.
+        encoder_weights: torchvision's file, where the benchmark starts from ImageNet weights.
+        second: the second segmenter, not the benchmark's first.
+
+    Raises what ``hdbench.segmentation.training.train_segmenter`` raises, and UsageError where a
+    benchmark without a second segmenter is asked for it.
+    """
+    learner = recipe_of(bench, second)
+    bench.require_scoring()  # what is wrong is found before minutes are spent
+    require_images(bench.dataset.photographs, ORACLE)
+    data, folder = training_data(learner), bench.segmenter_folder(second)
+    train_segmenter(learner.benchmark, 0, data, folder, machine, restart, encoder_weights)
+    segmenter = load_segmenter(folder, machine.device)
+    if segmenter.card.oracle is None:
+        declare_oracle(folder, segmenter, score_photographs(bench, segmenter))
+    return segmenter
+
+
+def declare_oracle(folder: Path, segmenter: Segmenter, oracle: Result) -> None:
+    """Write the oracle's scores on a segmenter's card; the oracle gate holds later ones to them."""
+    declared = {
+        "benchmark": oracle.benchmark,
+        "scoring": oracle.scoring,
+        "fingerprint": oracle.fingerprint,
+        "measured_on": measured_on(oracle),
+        **{score: oracle.scores.overall(score) for score in OVERALL},
+        "class_iou": oracle.scores.class_iou,
+    }
+    segmenter.card = replace(segmenter.card, oracle=declared)
+    write_card(folder, segmenter.card)
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainedOn:
     """A segmenter that learnt from a method's images."""
 
     #: The method; ``oracle`` for the photographs.
@@ -39,7 +91,7 @@ def train_on(
     machine: Machine,
     restart: bool = False,
     encoder_weights: Path | None = None,
-) -> list[Taught]:
+) -> list[TrainedOn]:
     """Train the benchmark's segmenter on the photographs and on a method's images, and score both.
 
     Both learn from the training split of methods with its real label maps, at the benchmark's size,
@@ -68,38 +120,37 @@ def train_on(
     chosen = [(oracle, 0), (method, seed)] if method.name != ORACLE else [(method, 0)]
     taught = []
     for one, its_seed in chosen:
-        lessons = lessons_of(bench, one, its_seed, machine)
+        data = images_as_training_data(bench, one, its_seed, machine)
         folder = bench.segmenter_folder().parent / f"on-{one.name}" / f"seed{its_seed}"
         anew = restart and one.name == method.name
         recipe = bench.benchmark.segmenter.model_copy(update={"split": bench.benchmark.data.train})
         benchmark = bench.benchmark.with_recipe(recipe)
-        train_segmenter(benchmark, 0, lessons, folder, machine, anew, encoder_weights)
+        train_segmenter(benchmark, 0, data, folder, machine, anew, encoder_weights)
         segmenter = load_segmenter(folder, machine.device)
-        taught.append(Taught(one.name, folder, score_photographs(bench, segmenter)))
+        taught.append(TrainedOn(one.name, folder, score_photographs(bench, segmenter)))
     return taught
 
 
-def lessons_of(bench: Bench, method: Method, seed: int, machine: Machine) -> Lessons:
+def images_as_training_data(
+    bench: Bench, method: Method, seed: int, machine: Machine
+) -> TrainingData:
     """Return a method's images of the training split with the real label maps."""
     paths = synthesize_method(bench, method, seed, machine.device, training=True)
     files = [
         replace(entry, image=path, instance=None)
-        for entry, path in zip(bench.train_scenes, paths, strict=True)
+        for entry, path in zip(bench.dataset.train_scenes, paths, strict=True)
     ]
     images = bench.file_digests.of(paths, photograph_digest)
     labels = bench.file_digests.of((entry.label for entry in files), ids_digest)
     names = [entry.name for entry in files]
-    data = [list(row) for row in zip(names, images, labels, strict=True)]
+    digests = [list(row) for row in zip(names, images, labels, strict=True)]
     split = f"{bench.benchmark.name}/{bench.benchmark.data.train}"
-    return Lessons(files, data, f"{split} as '{method.name}' shows it", {"method": method.name})
+    title = f"{split} as '{method.name}' shows it"
+    return TrainingData(files, digests, title, {"method": method.name})
 
 
 def _require_images_of_its_own(method: Method) -> None:
     """Check that a method makes images of the training split that are not copies of it."""
-    if isinstance(method, Oracle) and method.size == "native":
-        raise UsageError(
-            f"--on {method.name}: segmenters learn at the benchmark's size; use --on {ORACLE}"
-        )
     if isinstance(method, Floor) and method.floor != "mean-colour":
         raise UsageError(
             f"--on {method.name}: this floor puts the training split's own photographs together, "

@@ -13,6 +13,7 @@ from hdbench.data.loading import photograph_digest
 from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
 from hdbench.provenance import digest
 from hdbench.schema.method import Images, Method
+from hdbench.schema.result import ImportFacts
 from hdbench.synthesis import image_paths
 from hdbench.workspace.bench import Bench
 
@@ -67,15 +68,15 @@ class Import:
         return {"kind": "images", "version": 1, "images": digest(pixels)}
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ImportFacts:
         """What a result records beside its fingerprint."""
-        return {
-            "formats": dict(Counter(image.format for image in self.images)),
-            "lossy": sum(image.lossy for image in self.images),
-            "scenes": len(self.images),
-            "scenes_of_split": self.scenes_of_split,
-            "warnings": self.warnings,
-        }
+        return ImportFacts(
+            formats=dict(Counter(image.format for image in self.images)),
+            lossy=sum(image.lossy for image in self.images),
+            scenes=len(self.images),
+            scenes_of_split=self.scenes_of_split,
+            warnings=self.warnings,
+        )
 
 
 def load_import(bench: Bench, method: Images) -> Import:
@@ -143,7 +144,7 @@ def imported_paths(bench: Bench, method: Images) -> list[Path]:
     record = load_import(bench, method)
     expected = {image.scene: image.pixels for image in record.images}
     again = f"Next: 'hdbench import-images {method.name} PATH --restart'"
-    scenes = bench.test_scenes
+    scenes = bench.dataset.test_scenes
     paths = image_paths(bench.image_folder(method.name, 0), scenes)
     lost = [
         entry.name
@@ -169,10 +170,10 @@ def imported_paths(bench: Bench, method: Images) -> list[Path]:
     return paths
 
 
-def image_facts(bench: Bench, method: str, seed: int) -> dict[str, Any]:
-    """Return what a method's result records about its image files; nothing if hdbench made them."""
+def import_facts(bench: Bench, method: str, seed: int) -> ImportFacts | None:
+    """Return what a result records of imported images; None if hdbench made them."""
     path = bench.run_folder(method, seed) / MANIFEST_FILE
-    return {"imported": read_record(path).facts} if path.is_file() else {}
+    return read_record(path).facts if path.is_file() else None
 
 
 def read_record(path: Path) -> Import:

@@ -1,4 +1,4 @@
-"""The result record: one run's images scored under one convention, and its fingerprint."""
+"""Results on disk: one JSON file each, its matrices beside it, and whether it is current."""
 
 from __future__ import annotations
 
@@ -7,53 +7,164 @@ import io
 import json
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from hdbench.errors import HdbenchError
-from hdbench.provenance import digest
+from hdbench.provenance import differing_fields
+from hdbench.schema.method import Method, Oracle
+from hdbench.schema.result import NATIVE_ORACLE, SCHEMA, Result
+from hdbench.schema.scoring import Scoring
+from hdbench.segmentation.segmenter import SegmenterCard
 from hdbench.storage import write_atomically
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.fingerprint import choices_under, native_scoring
+from hdbench.workspace.runs import image_files, run_digest, seed_of
+from hdbench.workspace.segmenters import foreign_segmenter
+from hdbench.workspace.stale import Stale
 
-SCHEMA = 1
-#: The method whose images are the dataset's own photographs.
-ORACLE = "oracle"
-#: The same at their own size: a result beside the table, under a fingerprint of its own.
-NATIVE_ORACLE = "oracle-native"
+
+def recorded_name(method: Method, scoring: Scoring) -> str:
+    """Return what a result calls its method."""
+    native = isinstance(method, Oracle) and scoring.photographs == "native"
+    return NATIVE_ORACLE if native else method.name
 
 
-@dataclass(frozen=True)
-class Result:
-    """Scores with everything they can be recomputed from and compared by.
+def result_path(
+    bench: Bench, method: str, seed: int, scoring: str | None = None, foreign: str | None = None
+) -> Path:
+    """Return where a result lies.
 
-    ``matrices`` is int64 N x (K+1) x K, one confusion matrix per image: truth in rows, the last
-    of them void; prediction in columns.
+    Args:
+        bench: the benchmark.
+        method: what the result calls its method (``recorded_name``).
+        seed: the run's.
+        scoring: name of a convention; None means the benchmark's own.
+        foreign: short name of another segmenter than the benchmark's (``foreign_segmenter``).
     """
+    name = scoring or bench.scoring.name
+    if foreign is not None:
+        name += f".judge-{foreign}"
+    return bench.record_path(method, seed, name)
 
-    method: str
-    benchmark: str
-    seed: int
-    scoring: str
-    #: Every choice that changes the number; its digest is the fingerprint.
-    choices: dict[str, Any]
-    #: Digest of the identity of the run that made the images; None for photographs.
-    run: str | None
-    scenes: list[str]
-    #: SHA-256 of each image file, in the order of ``scenes``.
-    images: list[str]
-    classes: list[str]
-    #: ``pixel_accuracy``, ``mean_iou`` and ``class_iou`` (by name; None where undefined).
-    scores: dict[str, Any]
-    provenance: dict[str, Any]
-    matrices: NDArray[np.int64] = field(repr=False)
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the choices; only results that share it may be ranked."""
-        return digest(self.choices)
+def path_under(
+    bench: Bench, method: Method, seed: int, scoring: Scoring, card: SegmenterCard
+) -> Path:
+    """Return where the result of a method under a convention and a segmenter lies."""
+    name, foreign = recorded_name(method, scoring), foreign_segmenter(bench, card.weights)
+    return result_path(bench, name, seed_of(method, seed), scoring.name, foreign)
+
+
+def load_if_current(
+    bench: Bench, method: Method, seed: int, scoring: Scoring, card: SegmenterCard
+) -> Result | Stale:
+    """Return the stored result of a method if it is of today's choices, run and images.
+
+    Args:
+        bench: the benchmark.
+        method: the resolved method.
+        seed: the runs' seed.
+        scoring: the convention.
+        card: the segmenter's.
+
+    Raises:
+        CheckpointError: imported images have no readable record.
+        DataError: a label map or photograph is damaged.
+    """
+    path = path_under(bench, method, seed, scoring, card)
+    if not path.is_file():
+        return Stale(path)
+    try:
+        result = load_result(path)
+    except HdbenchError as error:
+        return Stale(path, (str(error),))
+    reasons = differing_fields(result.choices, choices_under(bench, scoring, card))
+    seed = seed_of(method, seed)
+    if result.run != run_digest(bench, method, seed):
+        reasons.append(f"the run of '{method.name}', seed {seed}, is another")
+    images = image_files(bench, method, seed)
+    missing = sum(not image.is_file() for image in images)
+    if missing:
+        reasons.append(f"{missing} of {len(images)} images are gone from {images[0].parent}")
+    elif bench.file_digests.of(images) != result.images:
+        reasons.append(f"the images in {images[0].parent} are others")
+    return Stale(path, tuple(reasons)) if reasons else result
+
+
+def current_results(
+    bench: Bench, methods: Sequence[str], seed: int, card: SegmenterCard
+) -> dict[str, Result]:
+    """Return the results that exist under the benchmark's convention, by method.
+
+    Results of one table so share every choice, and with it their fingerprint.
+
+    Args:
+        bench: the benchmark.
+        methods: names or paths of methods.
+        seed: the runs' seed.
+        card: the segmenter's.
+
+    Raises:
+        HdbenchError: a result is stale.
+    """
+    found: dict[str, Result] = {}
+    for name in methods:
+        method = bench.library.method(name)
+        loaded = load_if_current(bench, method, seed, bench.scoring, card)
+        if isinstance(loaded, Result):
+            found[method.name] = loaded
+        elif not loaded.missing:
+            raise loaded.error(evaluate_command(bench, name))
+    return found
+
+
+def require_results(
+    bench: Bench, methods: Sequence[str], seed: int, card: SegmenterCard
+) -> dict[str, Result]:
+    """Return ``current_results`` by what the methods are asked for by.
+
+    Raises:
+        HdbenchError: one was not scored, or its result is stale.
+    """
+    found = current_results(bench, methods, seed, card)
+    results: dict[str, Result] = {}
+    for name in methods:
+        method = bench.library.method(name)
+        if method.name not in found:
+            raise HdbenchError(
+                f"'{name}' is not scored on '{bench.benchmark.name}' by this segmenter under "
+                f"'{bench.scoring.name}' yet.\nNext: '{evaluate_command(bench, name)}'"
+            )
+        results[name] = found[method.name]
+    return results
+
+
+def current_native_oracle(bench: Bench, card: SegmenterCard) -> Result | None:
+    """Return the oracle at native size under the benchmark's convention, or None if not scored.
+
+    Raises:
+        HdbenchError: its result is stale.
+    """
+    scoring = native_scoring(bench, bench.scoring, card)
+    if isinstance(scoring, str):
+        return None
+    loaded = load_if_current(bench, bench.library.method("oracle"), 0, scoring, card)
+    if isinstance(loaded, Result):
+        return loaded
+    if loaded.missing:
+        return None
+    raise loaded.error(evaluate_command(bench))
+
+
+def evaluate_command(bench: Bench, method: str | None = None) -> str:
+    """Return the command that scores a method, or the oracle and the floors alone."""
+    here = Path(bench.workspace.benchmark).stem  # the option may name a file
+    where = "" if here == bench.benchmark.name else f" --benchmark {bench.benchmark.name}"
+    return f"hdbench evaluate{where}" + ("" if method is None else f" --method {method}")
 
 
 def matrices_path(path: Path) -> Path:
@@ -66,13 +177,11 @@ def save_result(path: Path, result: Result) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, matrices=result.matrices)
     write_atomically(matrices_path(path), buffer.getvalue())
-    record = asdict(result)
-    del record["matrices"]
     record = {
         "schema": SCHEMA,
         "fingerprint": result.fingerprint,
         "matrices": hashlib.sha256(buffer.getvalue()).hexdigest(),
-        **record,
+        **result.model_dump(),
     }
     write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
 
@@ -94,6 +203,7 @@ def load_result(path: Path) -> Result:
     except FileNotFoundError as error:
         raise HdbenchError(f"{error.filename}: no such result; run 'hdbench evaluate'") from None
     except (
+        ValidationError,
         ValueError,
         KeyError,
         TypeError,
@@ -112,11 +222,3 @@ def load_result(path: Path) -> Result:
             "delete it and run 'hdbench evaluate' again"
         )
     return result
-
-
-def oracle_ratio(result: Result, oracle: Result) -> float | None:
-    """Return a result's mean IoU over the oracle's, or None if they may not be compared."""
-    if result.fingerprint != oracle.fingerprint or not oracle.scores["mean_iou"]:
-        return None
-    value = result.scores["mean_iou"]
-    return None if value is None else value / oracle.scores["mean_iou"]

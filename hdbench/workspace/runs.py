@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
-from hdbench.data.layouts import SceneFiles
 from hdbench.errors import CheckpointError
 from hdbench.library import GENERATORS, Library
-from hdbench.perceptual.choice import perceptual_of
 from hdbench.provenance import digest
 from hdbench.runtime.checkpoint import require_weights
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
 from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
-from hdbench.synthesis import (
-    Synthesizer,
-    floor_synthesizer,
-    generator_synthesizer,
-    image_paths,
-    write_images,
-)
-from hdbench.training.loop import run_identity
+from hdbench.schema.result import PerceptualFacts, TrainingFacts
+from hdbench.synthesis import image_paths
+from hdbench.training.config import RunConfig, run_identity
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.imports import imported_paths, load_import
+from hdbench.workspace.imports import load_import
+from hdbench.workspace.perceptual import perceptual_of
 
 
 def seed_of(method: Method, seed: int) -> int:
@@ -35,92 +27,11 @@ def seed_of(method: Method, seed: int) -> int:
     return seed if isinstance(method, Pix2PixHD) else 0
 
 
-def synthesize_method(
-    bench: Bench, method: Method, seed: int, device: torch.device, training: bool = False
-) -> list[Path]:
-    """Make the images of a method that are missing and return the paths of all.
-
-    The oracle's are the dataset's own photographs, an imported method's what was imported.
-
-    Args:
-        bench: the benchmark.
-        method: the resolved method.
-        seed: of its run.
-        device: where its generator computes.
-        training: of the training split, which nobody imports images of, instead of the test split.
-
-    Raises:
-        CheckpointError: the run is not trained to its end, or is of another configuration.
-        DataError: imported images are missing, or are not those that were imported.
-    """
-    scenes = bench.train_scenes if training else bench.test_scenes
-    if isinstance(method, Oracle):
-        return [entry.image for entry in scenes]
-    if isinstance(method, Images):
-        assert not training
-        return imported_paths(bench, method)
-    made_by = [digest(images_identity(bench, method, seed))]
-    if isinstance(method, Pix2PixHD):
-        made_by += bench.file_digests.of([trained_generator(bench, method, seed)])
-    digests = bench.train_map_digests if training else bench.test_map_digests
-    return write_images(
-        lambda: _synthesizer(bench, method, seed, device),
-        scenes,
-        bench.space,
-        bench.benchmark,
-        bench.image_folder(method.name, seed, training),
-        sources=[digest([*made_by, *maps]) for maps in digests],
-        title=f"synthesizing {method.name}",
-    )
-
-
 def image_files(bench: Bench, method: Method, seed: int) -> list[Path]:
     """Return where the test images of a method lie, made or not."""
     if isinstance(method, Oracle):
-        return bench.photographs
-    return image_paths(bench.image_folder(method.name, seed), bench.test_scenes)
-
-
-def synthesize_again(
-    bench: Bench,
-    method: Method,
-    seed: int,
-    device: torch.device,
-    scenes: Sequence[SceneFiles],
-    folder: Path,
-) -> list[Path]:
-    """Make the images of some test scenes anew, into a folder of their own; return their paths.
-
-    The oracle's are the dataset's own photographs; what was imported cannot be made here, so the
-    stored files are taken.
-
-    Raises:
-        CheckpointError: the run is not trained to its end, or is of another configuration.
-        DataError: imported images are missing, or are not those that were imported.
-    """
-    if isinstance(method, Oracle):
-        return [scene.image for scene in scenes]
-    if isinstance(method, Images):
-        imported_paths(bench, method)
-        return image_paths(bench.image_folder(method.name, seed), scenes)
-    return write_images(
-        lambda: _synthesizer(bench, method, seed, device),
-        scenes,
-        bench.space,
-        bench.benchmark,
-        folder,
-        sources=[scene.name for scene in scenes],
-        title=f"synthesizing {method.name} again",
-    )
-
-
-def _synthesizer(
-    bench: Bench, method: Pix2PixHD | Floor, seed: int, device: torch.device
-) -> Synthesizer:
-    if isinstance(method, Floor):
-        return floor_synthesizer(method, bench.training_set)
-    weights = trained_generator(bench, method, seed)
-    return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
+        return bench.dataset.photographs
+    return image_paths(bench.image_folder(method.name, seed), bench.dataset.test_scenes)
 
 
 def trained_generator(bench: Bench, method: Pix2PixHD, seed: int) -> Path:
@@ -184,8 +95,8 @@ def read_generator_card(folder: Path) -> GeneratorCard:
         ) from None
 
 
-def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> dict[str, Any]:
-    """Return what a method's result records about its training; nothing if none was trained.
+def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> TrainingFacts | None:
+    """Return what a method's result records about its training; None if none was trained.
 
     Args:
         bench: the benchmark.
@@ -202,13 +113,14 @@ def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> dic
             continue
         card = read_generator_card(folder)
         if digest(card.identity) == run:
-            facts: dict[str, Any] = {
-                "steps": card.steps,
-                "perceptual": card.identity["perceptual"],
-                "weights": card.weights,
-            }
-            return {"training": facts if folder == here else {**facts, "ships": folder.name}}
-    return {}
+            perceptual = card.identity["perceptual"]
+            return TrainingFacts(
+                steps=card.steps,
+                perceptual=None if perceptual is None else PerceptualFacts(**perceptual),
+                weights=card.weights,
+                ships=None if folder == here else folder.name,
+            )
+    return None
 
 
 def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int) -> dict[str, Any]:
@@ -216,15 +128,15 @@ def images_identity(bench: Bench, method: Pix2PixHD | Floor | Images, seed: int)
     if isinstance(method, Images):
         return load_import(bench, method).identity
     if isinstance(method, Pix2PixHD):
-        choice = perceptual_of(bench, method)
-        return run_identity(method, bench.benchmark, seed, bench.train_data, choice)
+        config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method))
+        return run_identity(config, bench.dataset.train_digests)
     return {
         "kind": "floor",
         "version": 2,
         "floor": method.floor,
         "data": bench.benchmark.data.model_dump(),
         "size": bench.benchmark.size.model_dump(),
-        "scenes_digest": digest(bench.train_data),
+        "scenes_digest": digest(bench.dataset.train_digests),
     }
 
 

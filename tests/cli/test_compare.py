@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
-from conftest import made_result
+from conftest import accuracy_of, changed, made_result, mean_iou_of
 
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.provenance import digest
 from hdbench.segmentation.segmenter import SegmenterCard, save_segmenter, weights_digest
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.results import load_result, save_result
+from hdbench.workspace.results import load_result, result_path, save_result
 
 Cli = Callable[..., Result]
 METHOD = "ours-no-vgg"
@@ -73,7 +73,7 @@ def test_across_fingerprints_nothing_is_ranked_and_the_policy_is_priced(
     assert result.exit_code == 0
     assert "may not be ranked" in result.stdout
     assert "void pixels in pixel accuracy: left out in A, counted as errors in B" in result.stdout
-    ours, theirs = (load_result(Path(files[n])).scores["pixel_accuracy"] for n in (0, 2))
+    ours, theirs = (accuracy_of(load_result(Path(files[n]))) for n in (0, 2))
     assert re.search(
         rf"void pixels in pixel accuracy +{100 * (theirs - ours):+.2f} +\+0\.0000", result.stdout
     )
@@ -93,7 +93,7 @@ def test_what_matrices_cannot_tell_is_listed(
     bare_cli: Cli, files: list[str], tmp_path: Path
 ) -> None:
     result = load_result(Path(files[0]))
-    larger = replace(result, choices={**result.choices, "image_size": [128, 96]})
+    larger = changed(result, choices={**result.choices, "image_size": [128, 96]})
     save_result(tmp_path / "larger.json", larger)
     text = bare_cli("compare", files[0], tmp_path / "larger.json").stdout
     assert "What the stored matrices cannot tell" in text
@@ -128,9 +128,10 @@ def test_methods_of_the_workspace_are_found_by_name_and_convention(
     assert cli("evaluate", "--scoring", "void-v1.toml").exit_code == 0
     pairs = json.loads(cli("compare", "oracle", "floor-nearest", "--json").stdout)["pairs"]
     oracle, floor = (
-        load_result(trained.result_path(name, 0)).scores for name in ("oracle", "floor-nearest")
+        mean_iou_of(load_result(result_path(trained, name, 0)))
+        for name in ("oracle", "floor-nearest")
     )
-    expected = oracle["mean_iou"] - floor["mean_iou"]
+    expected = oracle - floor
     assert pairs[1]["difference"]["value"] == pytest.approx(expected, abs=1e-12)
     priced = cli("compare", "oracle", "oracle:void-v1.toml").stdout
     assert re.search(r"what is left between A and B +\+0\.00 +\+0\.0000", priced)
@@ -142,14 +143,14 @@ def test_methods_of_the_workspace_are_found_by_name_and_convention(
 def test_explain_prints_the_fingerprint_that_a_score_would_have_and_scores_nothing(
     cli: Cli, trained: Bench
 ) -> None:
-    known = load_result(trained.result_path("oracle", 0))
-    trained.result_path("oracle", 0).unlink()
+    known = load_result(result_path(trained, "oracle", 0))
+    result_path(trained, "oracle", 0).unlink()
     result = cli("evaluate", "--explain")
     assert result.exit_code == 0
     assert f"fingerprint {known.fingerprint}" in result.stdout
     assert "  void pixels in pixel accuracy: left out" in result.stdout
     assert "Device, time, library versions" in result.stdout
-    assert not trained.result_path("oracle", 0).exists()
+    assert not result_path(trained, "oracle", 0).exists()
     record = json.loads(cli("evaluate", "--explain", "--json").stdout)
     assert record["fingerprint"] == known.fingerprint == digest(record["choices"])
     assert len(record["words"]) > 20
@@ -187,8 +188,10 @@ def test_several_judges_rank_the_same_images(cli: Cli, trained: Bench, tmp_path:
     assert f"other {record['judges'][1]['weights'][:8]}" in text
     assert "Kendall's tau" in text
     assert "The oracle is not ranked" in text
-    stored = load_result(trained.result_path("oracle", 0, record["judges"][1]["weights"][:8]))
-    assert stored.scores["mean_iou"] == record["judges"][1]["results"][0]["mean_iou"]
+    stored = load_result(
+        result_path(trained, "oracle", 0, foreign=record["judges"][1]["weights"][:8])
+    )
+    assert stored.scores.mean_iou == record["judges"][1]["results"][0]["mean_iou"]
     explained = json.loads(cli(*words, "--explain", "--json").stdout)
     assert [entry["fingerprint"] for entry in explained] == [
         entry["results"][0]["fingerprint"] for entry in record["judges"]

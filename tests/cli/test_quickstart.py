@@ -24,15 +24,14 @@ from conftest import (
 
 from hdbench import synthesis
 from hdbench.cli import quickstart as verb
-from hdbench.evaluation import passes, scoring
 from hdbench.library import Library
-from hdbench.segmentation.training import SegmenterTrainer
+from hdbench.segmentation import passes
 from hdbench.streets import files
 from hdbench.training.loop import Pix2PixHDTrainer
-from hdbench.workflows import evaluate as pipeline
+from hdbench.training.segmentation import SegmentationTrainer
 from hdbench.workflows import quickstart as whole_way
-from hdbench.workflows import report
-from hdbench.workspace import runs
+from hdbench.workflows import report, scoring, synthesize, train
+from hdbench.workspace import segmenters
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
 
@@ -86,8 +85,8 @@ def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
     assert 'Next: set judge = "own" in the benchmark, then' in refused.stderr
     assert not Path("hdbench-runs").exists()
     loaded: list[Path] = []
-    real = pipeline.load_segmenter
-    monkeypatch.setattr(pipeline, "load_segmenter", lambda *a: loaded.append(a[0]) or real(*a))
+    real = segmenters.load_segmenter
+    monkeypatch.setattr(segmenters, "load_segmenter", lambda *a: loaded.append(a[0]) or real(*a))
     method = "ours-no-vgg-labels-only"  # report table1 has no row for it
     result = bare_cli("quickstart", "--benchmark", benchmark, "--method", method, *words)
     assert result.exit_code == 0, result.stderr
@@ -146,7 +145,7 @@ def test_stopped_at_every_stage_it_goes_on_to_the_same_scores(
     assert bare_cli(*words, "--workspace", "whole").exit_code == 0
     for owner, name, call in (
         (files, "draw_scene", 2),
-        (SegmenterTrainer, "step", 1),
+        (SegmentationTrainer, "step", 1),
         (Pix2PixHDTrainer, "step", 3),
         (synthesis, "png_bytes", 1),
         (passes, "predict", 1),
@@ -219,14 +218,14 @@ def write_shelf(root: Path) -> None:
 def followed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Go the whole way and return in order what was said, shown, and trained."""
     events: list[tuple[str, str]] = []
-    real = pipeline.train_method
+    real = train.train_method
 
-    def train(*arguments: Any) -> Path:
+    def training(*arguments: Any) -> Path:
         events.append(("train", arguments[1].name))
         return real(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(whole_way, "train_method", train)
+        patched.setattr(whole_way, "train_method", training)
         whole_way.quickstart(
             bench,
             "ours",
@@ -244,7 +243,7 @@ def test_what_ships_is_scored_and_shown_before_anything_is_trained(
 ) -> None:
     write_shelf(own_library)
     release = open_bench(Workspace(tmp_path / "release", None, "longer"))
-    output = pipeline.train_method(release, trainable(release, "ours"), 0, MACHINE)
+    output = train.train_method(release, trainable(release, "ours"), 0, MACHINE)
     ship(output.parent, own_library, "longer-ours-v1")
     bench = open_bench(Workspace(tmp_path / "ws", None, "small"))
     events = followed(bench, monkeypatch)
@@ -273,9 +272,9 @@ def test_what_ships_is_scored_and_shown_before_anything_is_trained(
 
     for owner, name in (
         (files, "draw_scene"),
-        (SegmenterTrainer, "step"),
+        (SegmentationTrainer, "step"),
         (Pix2PixHDTrainer, "step"),
-        (runs, "generator_synthesizer"),
+        (synthesize, "generator_synthesizer"),
         (scoring, "count_images"),
     ):
         monkeypatch.delattr(owner, name)

@@ -17,7 +17,7 @@ from PIL import Image
 from hdbench import library
 from hdbench.cli.main import cli as command
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.results import load_result
+from hdbench.workspace.results import load_result, result_path
 
 Cli = Callable[..., Result]
 
@@ -374,7 +374,7 @@ def test_another_scoring_may_count_and_stands_apart(
     edges = json.loads(cli("evaluate", "--scoring", "edges.toml", "--json").stdout)[0]
     assert (own["scoring"], edges["scoring"]) == ("camvid-std-v1", "edges")
     assert own["fingerprint"] != edges["fingerprint"]
-    assert load_result(trained.result_path("oracle", 0)).fingerprint == own["fingerprint"]
+    assert load_result(result_path(trained, "oracle", 0)).fingerprint == own["fingerprint"]
     assert "scoring edges, fingerprint" in cli("evaluate", "--scoring", "edges.toml").stdout
     wrong = cli("evaluate", "--scoring", "camvid-std-v2")
     assert wrong.exit_code == 2
@@ -391,7 +391,7 @@ def test_several_scorings_policies_and_a_recheck(cli: Cli, trained: Bench) -> No
     assert [record["scoring"] for record in records] == [names[0]] * 4 + [names[1]] * 4
     assert result.stderr.count("2 of 2 images made and scored again") == 10
     for record in records:
-        path = trained.result_path(record["method"], 0, scoring=record["scoring"])
+        path = result_path(trained, record["method"], 0, scoring=record["scoring"])
         assert load_result(path).fingerprint == record["fingerprint"]
     text = cli(*words).stdout
     assert "void-class" in text
@@ -420,7 +420,7 @@ def test_a_window_that_the_segmenter_was_not_trained_at_is_refused(
 
 
 def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> None:
-    trained.result_path("oracle", 0).unlink()
+    result_path(trained, "oracle", 0).unlink()
     assert "nothing is measured on 'tiny' yet" in cli("report", "table1").stderr
 
 
@@ -447,12 +447,12 @@ def test_another_segmenter_may_judge(cli: Cli, trained: Bench, tmp_path: Path) -
 def test_segmenter_train_says_when_another_one_goes_on_judging(
     cli: Cli, trained: Bench, tiny: Path, tmp_path: Path
 ) -> None:
-    assert "goes on being judged" not in cli("segmenter", "train").stderr
+    assert "is still scored by" not in cli("segmenter", "train").stderr
     shipped = shutil.copytree(trained.segmenter_folder(), tmp_path / "weights" / "pspnet-v1")
     tiny.write_text(f'judge = "{shipped}"\n{tiny.read_text()}')
     result = cli("segmenter", "train")
     assert result.exit_code == 0
-    assert f"goes on being judged by '{shipped}'" in result.stderr
+    assert f"is still scored by '{shipped}'" in result.stderr
     assert f"hdbench evaluate --segmenter {trained.segmenter_folder()}" in result.stderr
 
 

@@ -14,14 +14,14 @@ def test_a_preview_explains_no_colour_that_neither_occurs_nor_is_scored(
     sheets = []
     monkeypatch.setattr(inspection, "contact_sheet", sheets.append)
     bench = open_bench(city)
-    preview_sheet(bench.benchmark, bench.data_root("train"), "train", 2)
+    preview_sheet(bench.benchmark, bench.dataset.root("train"), "train", 2)
     captions = [cell.caption for row in sheets[0][1:] for cell in row]
     assert captions == [entry.name for entry in bench.space.scored]
 
 
 def test_a_report_tells_classes_that_occur_from_those_that_do_not(city: Workspace) -> None:
     bench = open_bench(city)
-    report = check_split(bench.benchmark, bench.data_root("train"), "train[:2]")
+    report = check_split(bench.benchmark, bench.dataset.root("train"), "train[:2]")
     head, shares, nowhere = report.text().splitlines()
     assert head == "train[:2]: 2 scenes (2 of 24x16)"
     # Of 384 pixels: 12 of a bicycle, 8 of people, 72 of cars, the rest road.

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
-from conftest import made_result
+from conftest import changed, made_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdbench.evaluation.agreement import Judgment, agreements, ranks
+from hdbench.schema.result import ScoreRecord
 
 MATRICES = np.ones((2, 3, 2), dtype=np.int64)
 
 
 def judgment(name: str, scores: dict[str, float | None]) -> Judgment:
     results = [
-        replace(
+        changed(
             made_result(method, MATRICES),
-            scores={"pixel_accuracy": value, "mean_iou": value, "class_iou": {}},
+            scores=ScoreRecord(pixel_accuracy=value, mean_iou=value, class_iou={}),
         )
         for method, value in scores.items()
     ]

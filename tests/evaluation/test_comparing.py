@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import made_result
+from conftest import changed, made_result
 
 from hdbench.errors import HdbenchError, UsageError
 from hdbench.evaluation.comparing import compare, compare_all, require_one_fingerprint
 from hdbench.evaluation.significance import holm
-from hdbench.workspace.results import Result
+from hdbench.schema.result import Result
 
 #: Two images of 10 and 6 pixels; in all: 8 of 11 right, void seen 3 times as 0 and 2 times as 1.
 MATRICES = np.array(
@@ -25,7 +24,7 @@ MATRICES = np.array(
 
 def chosen(result: Result, **changes: Any) -> Result:
     """The same result with other choices at the top of its record."""
-    return replace(result, choices={**result.choices, **changes})
+    return changed(result, choices={**result.choices, **changes})
 
 
 def test_each_policy_by_itself_and_all_together_by_hand() -> None:
@@ -115,11 +114,11 @@ def test_scenes_with_other_label_pixels_are_named() -> None:
 
 def test_another_order_and_no_common_scene_are_said() -> None:
     ours = made_result("x", MATRICES)
-    turned = replace(
+    turned = changed(
         chosen(ours, labels="f" * 64), scenes=ours.scenes[::-1], matrices=MATRICES[::-1]
     )
     assert compare(ours, turned).differences == ["scenes: the same ones in another order"]
-    elsewhere = replace(chosen(ours, labels="f" * 64), scenes=["a", "b"])
+    elsewhere = changed(chosen(ours, labels="f" * 64), scenes=["a", "b"])
     found = compare(ours, elsewhere)
     assert found.differences == [
         "scenes: 2 scenes only in A, scene 0, scene 1",

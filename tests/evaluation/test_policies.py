@@ -1,19 +1,19 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
+from conftest import mean_iou_of
 
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.evaluation.confusion import accumulated_scores
 from hdbench.evaluation.policies import variants
-from hdbench.evaluation.scoring import scores_record
+from hdbench.evaluation.scores import scores_record
 from hdbench.library import Library
 from hdbench.reporting.readings import policy_record, policy_table, readings_table
+from hdbench.schema.result import Provenance, Result
 from hdbench.schema.scoring import Counting
-from hdbench.workspace.results import Result
 
 LIBRARY = Library()
 STANDARD, TABLE1 = LIBRARY.scoring("camvid-std-v1"), LIBRARY.scoring("camvid-table1-v1")
@@ -34,7 +34,7 @@ def result(method: str, seed: int, scoring=STANDARD) -> Result:
         images=[""] * 4,
         classes=[entry.name for entry in SPACE.scored],
         scores=scores_record(matrices, SPACE, scoring),
-        provenance={},
+        provenance=Provenance(versions={}, device="cpu", ranks=1),
         matrices=matrices,
     )
 
@@ -61,7 +61,7 @@ def test_the_table_is_counted_from_the_stored_matrices_alone() -> None:
     table = policy_table(results, ways)
     assert list(table.columns.get_level_values(0)) == ["ours", "ours", "oracle", "oracle"]
     for one in results:
-        own = one.scores["mean_iou"]
+        own = mean_iou_of(one)
         for way in ways:
             expected = accumulated_scores(one.matrices, way.counting).mean_iou
             cell = table.loc[way.words, (one.method, "mean IoU")]
@@ -70,11 +70,11 @@ def test_the_table_is_counted_from_the_stored_matrices_alone() -> None:
                 assert cell.endswith(f"({expected - own:+.4f})")
     records = policy_record(results, ways)
     assert len(json.loads(json.dumps(records))) == 2 * len(ways)
-    assert records[0]["mean_iou"] == results[0].scores["mean_iou"]
+    assert records[0]["mean_iou"] == results[0].scores.mean_iou
 
 
 def test_undefined_scores_are_neither_numbers_nor_differences() -> None:
-    nothing = dataclasses.replace(result("ours", 1), matrices=np.zeros((1, 12, 11), np.int64))
+    nothing = result("ours", 1).model_copy(update={"matrices": np.zeros((1, 12, 11), np.int64)})
     ways = variants(STANDARD, [])
     column = list(policy_table([nothing], ways)["ours", "mean IoU"])
     assert column.count("–") >= 6
@@ -86,6 +86,6 @@ def test_readings_stand_in_a_table_of_their_own() -> None:
     one = result("ours", 1, TABLE1)
     table = readings_table([one])
     assert table is not None
-    expected = one.scores["readings"]["void-class"]["mean_iou"]
+    expected = one.scores.readings["void-class"].mean_iou
     assert str(table["void-class", "mean IoU"].iloc[0]) == f"{expected:.4f}"
-    assert expected == pytest.approx(one.scores["mean_iou"] * 10 / 11)
+    assert expected == pytest.approx(mean_iou_of(one) * 10 / 11)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import constant_judge, save_pixels
+from conftest import constant_judge, evaluated, save_pixels
 from PIL import Image
 
 from hdbench.data.labels import LABEL_SPACES
@@ -16,7 +16,6 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.library import Library
 from hdbench.schema.scoring import Labels, Scoring
 from hdbench.segmentation.passes import count_images
-from hdbench.workflows.evaluate import evaluate
 from hdbench.workspace.bench import open_bench
 from hdbench.workspace.paths import Workspace
 
@@ -104,11 +103,11 @@ def test_instance_maps_enter_the_fingerprint_where_edges_are_counted(city: Works
     def fingerprints() -> list[str]:
         bench = open_bench(city)
         benches = (bench, bench.scored_under("streets-edges-v1"))
-        return [evaluate(each, [], 0, judge, cpu)[0].fingerprint for each in benches]
+        return [evaluated(each, [], 0, judge, cpu)[0].fingerprint for each in benches]
 
     before = fingerprints()
     assert before[0] != before[1]
-    path = open_bench(city).test_scenes[1].instance
+    path = open_bench(city).dataset.test_scenes[1].instance
     assert path is not None
     ids = np.array(Image.open(path))
     ids[5, 9] = 26000

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +25,11 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from hdbench.errors import UsageError
 from hdbench.perceptual.files import load_perceptual, read_perceptual_card
-from hdbench.perceptual.training import PerceptualTrainer, train_perceptual
 from hdbench.provenance import tensors_digest
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS
+from hdbench.training.segmentation import SegmentationTrainer
+from hdbench.workflows.train import train_own_perceptual
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
 
@@ -81,7 +84,7 @@ def test_the_verb_trains_and_a_second_one_computes_nothing(
     load_perceptual(folder)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     for name in ("step", "__init__"):
-        monkeypatch.setattr(PerceptualTrainer, name, lambda *_: pytest.fail("it trains again"))
+        monkeypatch.setattr(SegmentationTrainer, name, lambda *_: pytest.fail("it trains again"))
     second = cli("perceptual", "train", "--workers", "0", "--device", "cpu")
     assert second.stdout == first.stdout
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
@@ -111,7 +114,9 @@ def test_a_benchmark_without_a_recipe_is_refused(bench: Bench) -> None:
     )
     benchmark = bench.benchmark.model_copy(update={"perceptual": perceptual})
     with pytest.raises(UsageError, match=r"\[perceptual\.training\].*'vgg19-imagenet'"):
-        train_perceptual(Bench(bench.library, bench.workspace, benchmark), MACHINE, restart=False)
+        train_own_perceptual(
+            Bench(bench.library, bench.workspace, benchmark), MACHINE, restart=False
+        )
 
 
 # -- what it leaves -------------------------------------------------------------------------------
@@ -168,7 +173,7 @@ def accuracy_by_hand(bench: Bench, network: Callable[[Tensor], Tensor]) -> tuple
     """Share of right pixels and their number, by Pillow, torch's bicubic and NumPy."""
     width, height = bench.benchmark.size.width, bench.benchmark.size.height
     right = counted = 0
-    for scene in bench.test_scenes:
+    for scene in bench.dataset.test_scenes:
         photograph = pil_to_tensor(Image.open(scene.image))[None]
         small = F.interpolate(photograph, (height, width), mode="bicubic", antialias=True)
         logits = network(small.float() / 127.5 - 1)
@@ -220,7 +225,7 @@ def test_the_same_seed_gives_the_same_weights_with_and_without_workers(
     tmp_path: Path, camvid_folder: Path
 ) -> None:
     folders = [
-        train_perceptual(long_bench(tmp_path, camvid_folder, f"ws{workers}", 1), machine, False)
+        train_own_perceptual(long_bench(tmp_path, camvid_folder, f"ws{workers}", 1), machine, False)
         for workers in range(2)
         for machine in [replace(MACHINE, workers=workers)]
     ]
@@ -237,22 +242,22 @@ class PowerCut(BaseException):
 def test_a_crash_at_any_step_does_not_change_the_weights(
     tmp_path: Path, camvid_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_perceptual(long_bench(tmp_path, camvid_folder, "whole", 1), MACHINE, False)
-    bench, real = long_bench(tmp_path, camvid_folder, "cut", 1), PerceptualTrainer.step
+    whole = train_own_perceptual(long_bench(tmp_path, camvid_folder, "whole", 1), MACHINE, False)
+    bench, real = long_bench(tmp_path, camvid_folder, "cut", 1), SegmentationTrainer.step
     for crash_after in (1, 4):
         done = iter(range(crash_after))
 
-        def step(self: PerceptualTrainer, batch: Any, done: Any = done) -> dict[str, Tensor]:
+        def step(self: SegmentationTrainer, batch: Any, done: Any = done) -> dict[str, Tensor]:
             if next(done, None) is None:
                 raise PowerCut
             return real(self, batch)
 
-        monkeypatch.setattr(PerceptualTrainer, "step", step)
+        monkeypatch.setattr(SegmentationTrainer, "step", step)
         with pytest.raises(PowerCut):
-            train_perceptual(bench, EVERY_STEP, restart=False)
+            train_own_perceptual(bench, EVERY_STEP, restart=False)
         assert not (bench.perceptual_folder() / PERCEPTUAL_CARD).exists()
-    monkeypatch.setattr(PerceptualTrainer, "step", real)
-    cut = train_perceptual(bench, EVERY_STEP, restart=False)
+    monkeypatch.setattr(SegmentationTrainer, "step", real)
+    cut = train_own_perceptual(bench, EVERY_STEP, restart=False)
     assert same(weights_in(cut), weights_in(whole))
     assert (cut / PERCEPTUAL_CARD).read_text() == (whole / PERCEPTUAL_CARD).read_text()
     assert [row["step"] for row in read_metrics(cut / "metrics.jsonl")] == list(range(1, 9))
@@ -264,10 +269,11 @@ def test_a_killed_process_goes_on_to_the_same_weights(tmp_path: Path, camvid_fol
     words = ("perceptual", "train", "--benchmark", bench.workspace.benchmark, "--data-root")
     where = (camvid_folder, "--workspace", "ws", "--checkpoint-minutes", "0", "--workers", "0")
     process = hdbench_process(*words, *where, cwd=tmp_path)
-    assert process.stderr is not None
-    for line in process.stderr:  # a progress bar's carriage returns end lines too
-        if "cross_entropy" in line:
-            break
+    metrics = bench.perceptual_folder() / "metrics.jsonl"
+    while len(read_metrics(metrics)) < 3:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.02)
+            raise AssertionError("the training ended before its third step")
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -275,7 +281,7 @@ def test_a_killed_process_goes_on_to_the_same_weights(tmp_path: Path, camvid_fol
     assert not (folder / PERCEPTUAL_CARD).exists()
     reached = len(read_metrics(folder / "metrics.jsonl"))
     assert 0 < reached < 200
-    train_perceptual(bench, MACHINE, restart=False)
-    whole = train_perceptual(long_bench(tmp_path, camvid_folder, "whole", 25), MACHINE, False)
+    train_own_perceptual(bench, MACHINE, restart=False)
+    whole = train_own_perceptual(long_bench(tmp_path, camvid_folder, "whole", 25), MACHINE, False)
     assert same(weights_in(folder), weights_in(whole))
     assert [row["step"] for row in read_metrics(folder / "metrics.jsonl")] == list(range(1, 201))

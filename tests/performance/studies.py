@@ -51,7 +51,7 @@ def dataset(root: Path) -> Bench:
     for method in METHODS:
         folder = bench.image_folder(method, 0)
         folder.mkdir(parents=True)
-        for entry in bench.test_scenes:
+        for entry in bench.dataset.test_scenes:
             pixels = random.integers(0, 256, (*SIZE[::-1], 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{entry.name}.png")
     return bench

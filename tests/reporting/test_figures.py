@@ -11,7 +11,7 @@ from conftest import made_result
 
 from hdbench.evaluation.uncertainty import intervals_of
 from hdbench.reporting.figures import class_bars, confusion_picture, score_whiskers
-from hdbench.workspace.results import Result
+from hdbench.schema.result import Result
 
 MATRICES = np.array([[[6, 2, 0], [1, 3, 0], [0, 0, 0], [1, 0, 3]]] * 5)
 

@@ -18,7 +18,7 @@ from hdbench.evaluation.confusion import scores_of
 from hdbench.reporting import gallery as drawing
 from hdbench.reporting.gallery import RIGHT, UNCOUNTED, WRONG, Drawing, Entry, write_gallery
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.results import load_result
+from hdbench.workspace.results import load_result, result_path
 
 Cli = Callable[..., Result]
 SPACE = LABEL_SPACES["camvid"]
@@ -134,7 +134,7 @@ def test_the_gallery_of_a_method_shows_what_was_counted(
     assert written.exit_code == 0, written.stderr
     page = Path(written.stdout.strip())
     page = page if page.is_absolute() else Path.cwd() / page
-    result = load_result(trained.result_path("ours-no-vgg", 0))
+    result = load_result(result_path(trained, "ours-no-vgg", 0))
     expected = sorted(
         scores_of(matrix, trained.scoring.counting).mean_iou for matrix in result.matrices
     )

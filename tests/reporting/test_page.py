@@ -68,7 +68,7 @@ def test_names_from_files_are_inert(browser_page: Page, cli: Cli, trained: Bench
     """A scene and a title that carry HTML are shown as text."""
     name = "<img src=x onerror=alert(1)>"
     for folder in ("val", "valannot"):
-        path = trained.data_root("val") / folder / "val_00.png"
+        path = trained.dataset.root("val") / folder / "val_00.png"
         path.rename(path.with_name(f"{name}.png"))
     assert cli("evaluate", "--method", "ours-no-vgg").exit_code == 0
     assert cli("report", "table1").exit_code == 0

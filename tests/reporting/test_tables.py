@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import made_result
+from conftest import changed, made_result
 
 from hdbench.errors import HdbenchError
 from hdbench.evaluation.agreement import Judgment, agreements
@@ -31,7 +30,7 @@ from hdbench.reporting.tables import (
     with_rows,
 )
 from hdbench.schema.report import Row
-from hdbench.workspace.results import Result
+from hdbench.schema.result import Provenance, Result, ScoreRecord
 
 
 def result(method: str, accuracy: float, mean_iou: float | None, **choices: object) -> Result:
@@ -45,12 +44,12 @@ def result(method: str, accuracy: float, mean_iou: float | None, **choices: obje
         scenes=[],
         images=[],
         classes=["sky", "road"],
-        scores={
-            "pixel_accuracy": accuracy,
-            "mean_iou": mean_iou,
-            "class_iou": {"sky": mean_iou, "road": None},
-        },
-        provenance={},
+        scores=ScoreRecord(
+            pixel_accuracy=accuracy,
+            mean_iou=mean_iou,
+            class_iou={"sky": mean_iou, "road": None},
+        ),
+        provenance=Provenance(versions={}, device="cpu", ranks=1),
         matrices=np.zeros((0, 3, 2), dtype=np.int64),
     )
 
@@ -97,7 +96,7 @@ def test_the_published_numbers_are_the_papers() -> None:
 
 
 def test_a_ratio_is_never_taken_across_fingerprints() -> None:
-    others = {**MEASURED, "oracle": replace(MEASURED["oracle"], choices={"schema": 2})}
+    others = {**MEASURED, "oracle": changed(MEASURED["oracle"], choices={"schema": 2})}
     table = report_table(Library().report("table1"), others, "measured: Tiny")
     assert table["measured: Tiny"].loc["pix2pixHD"].tolist()[2] == NOTHING
 

@@ -10,7 +10,6 @@ import torch
 
 from hdbench.errors import DivergedError, StorageError
 from hdbench.provenance import (
-    FileDigests,
     canonical_json,
     derived_seed,
     differing_fields,
@@ -19,6 +18,7 @@ from hdbench.provenance import (
     tensors_digest,
 )
 from hdbench.runtime.checkpoint import Checkpoints
+from hdbench.runtime.file_digests import FileDigests
 from hdbench.runtime.metrics import MetricsLog, read_metrics
 from hdbench.storage import folder_atomically, write_atomically
 

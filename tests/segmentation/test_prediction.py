@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.scene import resize_photograph
 from hdbench.errors import HdbenchError, UsageError
-from hdbench.evaluation import prediction
 from hdbench.library import Library
 from hdbench.schema.scoring import SegmenterInput
+from hdbench.segmentation import prediction
 from hdbench.segmentation.prediction import predict, require_fitting, window_sizes
 from hdbench.segmentation.segmenter import Segmenter
 

@@ -19,13 +19,15 @@ from hdbench.schema.benchmark import Benchmark
 from hdbench.segmentation.encoder_weights import imagenet_weights, torchvision_address
 from hdbench.segmentation.segmenter import load_segmenter
 from hdbench.segmentation.training import (
-    Lessons,
-    SegmenterTrainer,
     require_learnt,
     segmenter_identity,
+    segmenter_trainer,
     train_segmenter,
 )
+from hdbench.training.data import TrainingData
+from hdbench.training.segmentation import SegmentationTrainer
 from hdbench.workspace.bench import Bench
+from hdbench.workspace.segmenters import training_data
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)
@@ -37,8 +39,8 @@ def with_recipe(benchmark: Benchmark, **changes: Any) -> Benchmark:
     return benchmark.model_copy(update={"segmenter": spec})
 
 
-def lessons_of(bench: Bench) -> Lessons:
-    return Lessons(bench.judge_scenes, bench.judge_data, "tiny/train")
+def data_of(bench: Bench) -> TrainingData:
+    return training_data(bench)
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ def test_cityscapes_follows_the_published_schedule() -> None:
 def test_the_poly_rate_is_that_of_the_paper_and_the_steps_are_sgd(bench: Bench, steps: int) -> None:
     """PSPNet, Sec. 5.1, and Sutskever et al. as PyTorch writes momentum, by hand."""
     benchmark = with_recipe(bench.benchmark, **SGD, learning_rate=0.01, weight_decay=1e-4)
-    trainer = SegmenterTrainer(benchmark, steps, 0, CPU)
+    trainer = segmenter_trainer(benchmark, steps, 0, CPU)
     weight = trainer.network.get_parameter("pspnet.segmentation_head.0.bias")
     expected, momentum = weight.detach().clone(), torch.zeros_like(weight)
     for step in range(steps):
@@ -171,20 +173,20 @@ def test_the_published_schedule_goes_on_where_it_stopped(
     bench: Bench, resnet18: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     benchmark = with_recipe(bench.benchmark, **SGD, encoder_weights="imagenet")
-    lessons = lessons_of(bench)
+    data = data_of(bench)
 
     def learn(folder: Path, weights: Path | None = resnet18) -> Path:
-        return train_segmenter(benchmark, 0, lessons, folder, MACHINE, False, weights)
+        return train_segmenter(benchmark, 0, data, folder, MACHINE, False, weights)
 
     whole = load_segmenter(learn(tmp_path / "whole"), CPU).card
-    real, calls = SegmenterTrainer.step, iter(range(10**6))
+    real, calls = SegmentationTrainer.step, iter(range(10**6))
 
     def step(self, batch):
         if next(calls) == 2:
             raise PowerCut
         return real(self, batch)
 
-    monkeypatch.setattr(SegmenterTrainer, "step", step)
+    monkeypatch.setattr(SegmentationTrainer, "step", step)
     with pytest.raises(PowerCut):
         learn(tmp_path / "cut")
     assert load_segmenter(learn(tmp_path / "cut"), CPU).card.weights == whole.weights
@@ -192,9 +194,9 @@ def test_the_published_schedule_goes_on_where_it_stopped(
     assert len(identity["encoder_weights"]) == 64
     resnet18.unlink()  # what is trained needs the file no more
     assert learn(tmp_path / "cut", None) == tmp_path / "cut"
-    require_learnt(benchmark, 0, lessons, tmp_path / "cut")
+    require_learnt(benchmark, 0, data, tmp_path / "cut")
     with pytest.raises(CheckpointError, match=r"segmenter\.encoder_weights"):
-        require_learnt(with_recipe(benchmark, encoder_weights="none"), 0, lessons, tmp_path / "cut")
+        require_learnt(with_recipe(benchmark, encoder_weights="none"), 0, data, tmp_path / "cut")
 
 
 # -- ImageNet weights ------------------------------------------------------------------------------
@@ -207,8 +209,8 @@ def test_the_encoder_starts_from_the_file_and_the_rest_as_before(
     state = imagenet_weights(benchmark, resnet18)
     assert state is not None
     assert not any(name.startswith("fc.") for name in state)
-    fresh = SegmenterTrainer(benchmark, 4, 0, CPU).network.state_dict()
-    found = SegmenterTrainer(benchmark, 4, 0, CPU, state).network.state_dict()
+    fresh = segmenter_trainer(benchmark, 4, 0, CPU).network.state_dict()
+    found = segmenter_trainer(benchmark, 4, 0, CPU, state).network.state_dict()
     prefix = "pspnet.encoder."
     for name, value in found.items():
         expected: dict[str, Tensor] = state if name.startswith(prefix) else fresh
@@ -245,4 +247,4 @@ def test_weights_of_another_encoder_are_refused(bench: Bench, resnet18: Path) ->
     benchmark = with_recipe(bench.benchmark, encoder_weights="imagenet", encoder="resnet34")
     state = imagenet_weights(benchmark, resnet18)
     with pytest.raises(CheckpointError, match="not the weights of 'resnet34'"):
-        SegmenterTrainer(benchmark, 4, 0, CPU, state)
+        segmenter_trainer(benchmark, 4, 0, CPU, state)

@@ -10,6 +10,7 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 from click.testing import Result
+from conftest import evaluated
 
 from hdbench.cli.options import OWN_SEGMENTER, SECOND_SEGMENTER
 from hdbench.data.labels import VOID
@@ -19,12 +20,14 @@ from hdbench.library import Library
 from hdbench.runtime.devices import Machine
 from hdbench.schema.benchmark import OWN, SECOND, Benchmark
 from hdbench.segmentation.segmenter import load_segmenter, read_card
-from hdbench.segmentation.training import SegmenterTrainer, segmenter_identity, train_segmenter
+from hdbench.segmentation.training import segmenter_identity, segmenter_trainer, train_segmenter
 from hdbench.streets.files import SPLITS
 from hdbench.streets.scene import draw_scene
-from hdbench.workflows.evaluate import evaluate, open_segmenter, train_judge
+from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
+from hdbench.workspace.results import result_path
+from hdbench.workspace.segmenters import open_segmenter, require_second, segmenter_folder
 
 Cli = Callable[..., Result]
 CPU = torch.device("cpu")
@@ -65,7 +68,7 @@ def two(tiny: Path, trained: Bench) -> Bench:
 
 
 def recipe_of(bench: Bench) -> Benchmark:
-    return bench.benchmark.with_recipe(bench.require_second().training)
+    return bench.benchmark.with_recipe(require_second(bench).training)
 
 
 # -- what a file may say ---------------------------------------------------------------------------
@@ -147,8 +150,8 @@ def test_one_that_does_not_ship_is_a_problem_of_the_library(tmp_path: Path) -> N
 @pytest.mark.parametrize("second", [False, True])
 def test_what_ships_for_streets_was_trained_as_its_file_says(second: bool) -> None:
     bench = open_bench(Workspace(Path("nowhere"), None, "streets"))
-    recipe = bench.require_second().training if second else bench.benchmark.segmenter
-    card = read_card(bench.judge_folder(second))
+    recipe = require_second(bench).training if second else bench.benchmark.segmenter
+    card = read_card(segmenter_folder(bench, second))
     told = {"architecture": card.architecture, **card.training}
     told = {key: value for key, value in told.items() if key not in ("seed", "steps")}
     assert told == recipe.model_dump(exclude_none=True)
@@ -161,7 +164,7 @@ def test_what_ships_for_streets_was_trained_as_its_file_says(second: bool) -> No
 def test_what_ships_for_streets_knows_its_scenes(second: bool) -> None:
     """Counted here, on scenes drawn here: a card may say anything."""
     bench = open_bench(Workspace(Path("nowhere"), None, "streets"))
-    segmenter = load_segmenter(bench.judge_folder(second), CPU)
+    segmenter = load_segmenter(segmenter_folder(bench, second), CPU)
     right = counted = 0
     for index in range(4):
         scene = draw_scene(SPLITS["val"].seed, index, *segmenter.card.window)
@@ -181,7 +184,7 @@ def test_the_verbs_and_the_pipeline_call_it_the_same() -> None:
 
 
 def test_a_weight_that_no_u_net_reads_is_not_in_its_identity(two: Bench) -> None:
-    spec = two.require_second().training
+    spec = require_second(two).training
     unread = spec.model_copy(update={"auxiliary_weight": 0.4})
     ours = segmenter_identity(two.benchmark.with_recipe(spec), 0, [])
     assert segmenter_identity(two.benchmark.with_recipe(unread), 0, []) == ours
@@ -197,11 +200,10 @@ def test_a_step_lowers_the_loss_of_the_one_network_that_there_is(two: Bench) -> 
         instance=None,
         image=torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8),
     )
-    trainer = SegmenterTrainer(recipe_of(two), 8, 0, CPU)
+    trainer = segmenter_trainer(recipe_of(two), 8, 0, CPU)
     losses = [trainer.step(batch) for _ in range(8)]
     assert losses[0].keys() == {"main"}
     assert losses[-1]["main"] < losses[0]["main"]
-    assert trainer.kept is trainer.network
 
 
 def test_sides_that_do_not_fit_are_refused_with_some_that_do(two: Bench, tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_it_is_trained_beside_the_judge_and_its_scores_stand_apart(two: Bench) -
         open_segmenter(two, SECOND, CPU)
     assert "Next: 'hdbench segmenter train --second'" in str(error.value)
 
-    second = train_judge(two, MACHINE, second=True)
+    second = train_own_segmenter(two, MACHINE, second=True)
     folder = two.segmenter_folder(second=True)
     assert folder == two.segmenter_folder().parent / "second" / "seed0"
     card = second.card
@@ -227,18 +229,18 @@ def test_it_is_trained_beside_the_judge_and_its_scores_stand_apart(two: Bench) -
     assert open_segmenter(two, SECOND, CPU).card == card
     assert open_segmenter(two, None, CPU).card == judge.card
 
-    mine, theirs = (evaluate(two, [], 0, one, CPU)[0] for one in (judge, second))
-    assert theirs.scores["mean_iou"] == card.oracle["mean_iou"]
+    mine, theirs = (evaluated(two, [], 0, one, CPU)[0] for one in (judge, second))
+    assert theirs.scores.mean_iou == card.oracle["mean_iou"]
     assert mine.fingerprint != theirs.fingerprint
-    assert two.result_path("oracle", 0).is_file()
-    assert two.result_path("oracle", 0, card.weights[:8]).is_file()
+    assert result_path(two, "oracle", 0).is_file()
+    assert result_path(two, "oracle", 0, foreign=card.weights[:8]).is_file()
 
     images = torch.randint(0, 256, (1, 3, 48, 64), dtype=torch.uint8)
     mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in (card.mean, card.std))
     expected = smp.from_pretrained(str(folder)).eval()((images / 255.0 - mean) / std)
     assert torch.allclose(load_segmenter(folder, CPU).logits(images), expected, atol=1e-5)
 
-    spec = two.require_second()
+    spec = require_second(two)
     longer = spec.model_copy(update={"training": spec.training.model_copy(update={"epochs": 9})})
     benchmark = two.benchmark.model_copy(update={"second_segmenter": longer})
     with pytest.raises(CheckpointError, match=r"segmenter\.epochs: 2 -> 9"):

@@ -23,13 +23,11 @@ from hdbench.segmentation.segmenter import (
     save_segmenter,
     write_card,
 )
-from hdbench.segmentation.training import (
-    Lessons,
-    SegmenterTrainer,
-    train_segmenter,
-)
+from hdbench.segmentation.training import train_segmenter
 from hdbench.training.objective import pixel_cross_entropy
+from hdbench.training.segmentation import SegmentationTrainer
 from hdbench.workspace.bench import Bench
+from hdbench.workspace.segmenters import training_data
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)
@@ -154,10 +152,7 @@ def test_weights_of_another_number_of_classes_are_refused(folder: Path) -> None:
 
 
 def learn(bench: Bench, root: Path) -> Path:
-    lessons = Lessons(
-        bench.judge_scenes, bench.judge_data, "tiny/" + bench.benchmark.segmenter.split
-    )
-    return train_segmenter(bench.benchmark, 0, lessons, root, MACHINE, restart=False)
+    return train_segmenter(bench.benchmark, 0, training_data(bench), root, MACHINE, restart=False)
 
 
 class PowerCut(BaseException):
@@ -170,14 +165,14 @@ def test_a_crash_does_not_change_the_segmenter(
 ) -> None:
     """Dropout included: the random stream is part of the checkpoint."""
     whole = load_segmenter(learn(bench, tmp_path / "whole"), CPU).card
-    real, calls = SegmenterTrainer.step, iter(range(10**6))
+    real, calls = SegmentationTrainer.step, iter(range(10**6))
 
     def step(self, batch):
         if next(calls) == 2:
             raise PowerCut
         return real(self, batch)
 
-    monkeypatch.setattr(SegmenterTrainer, "step", step)
+    monkeypatch.setattr(SegmentationTrainer, "step", step)
     with pytest.raises(PowerCut):
         learn(bench, tmp_path / "cut")
     torch.rand(7)  # whatever the process drew in between
@@ -225,8 +220,9 @@ def test_the_segmenter_learns_from_its_own_split(
     spec = bench.benchmark.segmenter.model_copy(update={"split": "judge"})
     benchmark = bench.benchmark.model_copy(update={"segmenter": spec})
     other = Bench(bench.library, bench.workspace, benchmark)
-    assert [entry.name for entry in other.judge_scenes] == ["val_00", "val_01", "val_02"]
-    assert len(other.train_scenes) == 8
+    scenes = other.dataset.scenes("judge")
+    assert [entry.name for entry in scenes] == ["val_00", "val_01", "val_02"]
+    assert len(other.dataset.train_scenes) == 8
     card = load_segmenter(learn(other, tmp_path / "s"), CPU).card
     assert card.trained_on == "tiny/judge, 3 scenes"
 

@@ -291,7 +291,7 @@ def test_names_that_cannot_be_printed_are_refused(cli: Cli, imaged: Bench) -> No
 
 
 def test_more_scenes_than_there_are_and_none(cli: Cli, imaged: Bench) -> None:
-    more = cli(*PILOT, "alpha,beta", "--scenes", len(imaged.test_scenes) + 1)
+    more = cli(*PILOT, "alpha,beta", "--scenes", len(imaged.dataset.test_scenes) + 1)
     assert more.exit_code == 2
     assert "--scenes 4: there are 3" in more.stderr
     assert cli(*PILOT, "alpha,beta", "--scenes", 0).exit_code == 2
@@ -301,7 +301,7 @@ def test_more_scenes_than_there_are_and_none(cli: Cli, imaged: Bench) -> None:
 
 
 def test_one_scene_makes_a_sound_packet(cli: Cli, imaged: Bench, tmp_path: Path) -> None:
-    assert imaged.test_scenes
+    assert imaged.dataset.test_scenes
     outcome = cli(*PILOT, "alpha,beta", "--scenes", 1, "--output", tmp_path / "p")
     assert outcome.exit_code == 0, outcome.stderr
     moved = shutil.move(tmp_path / "p", tmp_path / "elsewhere")
@@ -311,7 +311,7 @@ def test_one_scene_makes_a_sound_packet(cli: Cli, imaged: Bench, tmp_path: Path)
 def test_a_second_build_proves_the_packet_that_is_there(
     cli: Cli, imaged: Bench, tmp_path: Path
 ) -> None:
-    assert imaged.test_scenes
+    assert imaged.dataset.test_scenes
     words = (*PILOT, "alpha,beta", "--output", tmp_path / "p")
     assert cli(*words).exit_code == 0
     lost = next((tmp_path / "p" / "images").iterdir())

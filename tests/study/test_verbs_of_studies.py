@@ -13,7 +13,8 @@ from click.testing import Result as Outcome
 from small_packet import csv_text, submission, write_own, write_packet
 
 from hdbench.library import Library
-from hdbench.workspace.results import Result, save_result
+from hdbench.schema.result import Provenance, Result, ScoreRecord
+from hdbench.workspace.results import save_result
 
 Cli = Callable[..., Outcome]
 EVIL = "<img src=x onerror=alert(1)> $x_{"
@@ -178,10 +179,20 @@ def stored(
     save_result(
         path,
         Result(
-            method, "tiny", 0, scoring, {"schema": 1, "scoring": counted, **choices}, None,
-            [f"scene_{n:03}" for n in range(len(right))], [], ["sky", "road"], {}, {}, matrices,
+            method=method,
+            benchmark="tiny",
+            seed=0,
+            scoring=scoring,
+            choices={"schema": 1, "scoring": counted, **choices},
+            run=None,
+            scenes=[f"scene_{n:03}" for n in range(len(right))],
+            images=[],
+            classes=["sky", "road"],
+            scores=ScoreRecord(pixel_accuracy=None, mean_iou=None, class_iou={}),
+            provenance=Provenance(versions={}, device="cpu", ranks=1),
+            matrices=matrices,
         ),
-    )  # fmt: skip
+    )
     return path
 
 

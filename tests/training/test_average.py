@@ -19,7 +19,7 @@ from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.job import Job
 from hdbench.training.average import MovingAverage
 from hdbench.training.loop import Pix2PixHDTrainer
-from hdbench.workflows.evaluate import train_method
+from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench
 
 

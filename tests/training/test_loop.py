@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -8,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,18 +18,21 @@ import pytest
 import torch
 from conftest import hdbench_process, trainable, write_tiny
 from safetensors import safe_open
+from torch.overrides import TorchFunctionMode
 
+from hdbench.data.loading import ResizeAndFlip
 from hdbench.errors import CheckpointError, DataError, DivergedError, Interrupted, UsageError
 from hdbench.perceptual.files import read_perceptual_card
-from hdbench.perceptual.training import train_perceptual
 from hdbench.runtime.devices import Machine
-from hdbench.runtime.job import Job
+from hdbench.runtime.job import Job, claimed
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training import loop
+from hdbench.training.config import RESOLVED_METHOD
+from hdbench.training.data import TrainingData
 from hdbench.training.loop import Pix2PixHDTrainer
-from hdbench.workflows.evaluate import train_method
+from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
 
@@ -149,8 +154,8 @@ def test_another_configuration_never_passes_for_this_one(bench: Bench, tmp_path:
 
 def test_one_changed_photograph_is_another_run(bench: Bench) -> None:
     train(bench)
-    path = bench.train_scenes[0].image
-    path.write_bytes(bench.train_scenes[1].image.read_bytes())
+    path = bench.dataset.train_scenes[0].image
+    path.write_bytes(bench.dataset.train_scenes[1].image.read_bytes())
     with pytest.raises(CheckpointError, match="scenes_digest"):
         train(Bench(bench.library, bench.workspace, bench.benchmark))
 
@@ -172,7 +177,7 @@ def test_variants_of_the_objective_train(bench: Bench, loss: dict[str, object]) 
 
 
 def test_the_perceptual_loss_trains_with_the_benchmarks_own_network(bench: Bench) -> None:
-    train_perceptual(bench, MACHINE, restart=False)
+    train_own_perceptual(bench, MACHINE, restart=False)
     output = train(bench, ours(bench, perceptual=10.0))
     assert "g_perceptual" in read_metrics(output.parent / "metrics.jsonl")[0]
     identity = json.loads((output.parent / "identity.json").read_text())
@@ -252,8 +257,8 @@ def test_sigterm_saves_and_the_same_command_goes_on(
 def test_a_file_damaged_meanwhile_stops_with_its_name_and_loses_no_step(
     bench: Bench, workers: int
 ) -> None:
-    assert bench.train_data  # read and hashed before the damage
-    path = bench.train_scenes[3].image
+    assert bench.dataset.train_digests  # read and hashed before the damage
+    path = bench.dataset.train_scenes[3].image
     path.write_bytes(path.read_bytes()[:500])
     rarely = Machine(torch.device("cpu"), workers, checkpoint_minutes=60)
     with pytest.raises(DataError) as error:
@@ -266,12 +271,94 @@ def test_a_file_damaged_meanwhile_stops_with_its_name_and_loses_no_step(
 
 
 def test_a_damaged_file_is_named_before_the_first_step(bench: Bench) -> None:
-    path = bench.train_scenes[3].image
+    path = bench.dataset.train_scenes[3].image
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(DataError) as error:
         train(bench)
     assert str(error.value).startswith(f"{path}: cannot be decoded")
     assert not bench.run_folder("ours-no-vgg", 0).exists()
+
+
+def test_the_resolved_method_is_stored_and_the_run_summarised(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = train(bench)
+    path = output.parent / RESOLVED_METHOD
+    method = Pix2PixHD.model_validate(tomllib.loads(path.read_text()))
+    assert method == ours(bench)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    for value in ("ours-no-vgg", "tiny", "64x48", "8 scenes", "0.0002", "8 steps", str(path)):
+        assert value in printed.err
+    assert train(bench) == output
+    assert capsys.readouterr().err == ""  # nothing is trained
+
+
+def test_a_redirected_training_writes_whole_lines(bench: Bench, tmp_path: Path) -> None:
+    words = ["train", "ours-no-vgg", "--workers", "0", "--device", "cpu", "--workspace", "ws"]
+    words += ["--benchmark", bench.workspace.benchmark]
+    words += ["--data-root", str(bench.workspace.data_root)]
+    code = (
+        "import itertools, time\n"
+        "seconds = itertools.count()\n"
+        "time.monotonic = lambda: next(seconds)\n"  # every look at the clock finds it later
+        "from hdbench.cli.main import cli\n"
+        f"cli({words!r})\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, timeout=120
+    )
+    assert found.returncode == 0, found.stderr.decode()
+    assert b"\r" not in found.stderr
+    lines = found.stderr.decode().splitlines()
+    (last,) = [line for line in lines if line.startswith("ours-no-vgg on tiny: 16 of 16 steps")]
+    assert "g_gan" in last
+
+
+# -- what makes a GPU wait -------------------------------------------------------------------------
+
+
+class Reads(TorchFunctionMode):
+    """Counts what copies a tensor's values to Python, for which a GPU must finish its work."""
+
+    NAMES = frozenset(
+        ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__")
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count += func.__name__ in self.NAMES
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_losses_of_each_step_are_read_together_once_a_second(
+    bench: Bench, tmp_path: Path
+) -> None:
+    seconds, counts, expected = [0.0], [], []
+    budget = bench.benchmark.budget.model_copy(update={"ema": 0.9})
+    benchmark = bench.benchmark.model_copy(update={"budget": budget})
+    trainer = Pix2PixHDTrainer(ours(bench), benchmark, 0, None, torch.device("cpu"))
+    data = TrainingData(bench.dataset.train_scenes, bench.dataset.train_digests, "tiny/train")
+    augment = ResizeAndFlip(48, 64, flip=True)
+    batches = data.batches(bench.space, augment, batch_size=1, seed=0, workers=0)
+    with (
+        claimed(tmp_path / "run", {}, restart=False),
+        Job(tmp_path / "run", "ours", 8, checkpoint_minutes=60, clock=lambda: seconds[0]) as job,
+    ):
+        job.resume(trainer)
+        for step, batch in job.follow(batches):
+            with Reads() as reads:
+                losses = trainer.step(batch, 2e-4)
+                job.record(step, {}, losses, batch.names)
+            counts.append(reads.count)
+            expected.append({name: value.item() for name, value in losses.items()})
+            seconds[0] += 0.25
+    assert counts == [1, 0, 0, 0, 1, 0, 0, 0]
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert rows == [{"step": n + 1, **values} for n, values in enumerate(expected)]
 
 
 # -- real signals on real processes ---------------------------------------------------------------
@@ -289,19 +376,19 @@ def start(tmp_path: Path, bench: Bench) -> Callable[..., subprocess.Popen[str]]:
     return process
 
 
-def wait_for_a_step(process: subprocess.Popen[str]) -> None:
-    assert process.stderr is not None
-    for line in process.stderr:  # a progress bar's carriage returns end lines too
-        if "g_gan" in line:
-            return
-    raise AssertionError("the training ended before its first step")
+def wait_for_a_step(process: subprocess.Popen[str], workspace: Path) -> None:
+    metrics = Workspace(workspace, None, "tiny").run("tiny", "ours-no-vgg", 0) / "metrics.jsonl"
+    while not read_metrics(metrics):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.02)
+            raise AssertionError("the training ended before its first step")
 
 
 @pytest.mark.slow
-def test_sigterm_to_the_whole_group_saves(start: Start) -> None:
+def test_sigterm_to_the_whole_group_saves(tmp_path: Path, start: Start) -> None:
     """As a batch system or a closing terminal sends it: to the decoding workers too."""
     process = start()
-    wait_for_a_step(process)
+    wait_for_a_step(process, tmp_path / "ws")
     os.killpg(process.pid, signal.SIGTERM)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -311,9 +398,11 @@ def test_sigterm_to_the_whole_group_saves(start: Start) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--restart",)])
-def test_two_processes_never_train_in_one_folder(start: Start, more: tuple[str, ...]) -> None:
+def test_two_processes_never_train_in_one_folder(
+    tmp_path: Path, start: Start, more: tuple[str, ...]
+) -> None:
     first = start()
-    wait_for_a_step(first)
+    wait_for_a_step(first, tmp_path / "ws")
     os.kill(first.pid, signal.SIGSTOP)
     second = start(*more)
     _, error = second.communicate(timeout=60)
@@ -326,7 +415,7 @@ def test_two_processes_never_train_in_one_folder(start: Start, more: tuple[str, 
 @pytest.mark.slow
 def test_ctrl_c_in_the_terminal_saves_and_goes_on(tmp_path: Path, start: Start) -> None:
     process = start("--checkpoint-minutes", "60")
-    wait_for_a_step(process)
+    wait_for_a_step(process, tmp_path / "ws")
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -347,9 +436,9 @@ def _train_in_child(root: str, data: str, benchmark: str, minutes: float) -> Non
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_killed_training_leaves_no_process_behind(start: Start) -> None:
+def test_a_killed_training_leaves_no_process_behind(tmp_path: Path, start: Start) -> None:
     process = start("--workers", "2")
-    wait_for_a_step(process)
+    wait_for_a_step(process, tmp_path / "ws")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(children) == 2
     handles = [os.pidfd_open(int(child)) for child in children]

@@ -5,12 +5,8 @@ import math
 import pytest
 import torch
 
-from hdbench.training.objective import (
-    feature_matching_loss,
-    gan_loss,
-    learning_rate,
-    perceptual_loss,
-)
+from hdbench.training.loop import learning_rate
+from hdbench.training.objective import feature_matching_loss, gan_loss, perceptual_loss
 
 
 def output(*maps: float) -> list[torch.Tensor]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge
+from conftest import constant_judge, mean_iou_of
 from PIL import Image
 from torch import nn
 
@@ -60,11 +60,11 @@ def test_a_segmenter_that_sees_passes_and_its_controls_fall(
     found = inspect_segmenter(bench, seeing)
     assert found.problems == []
     assert found.declared is None
-    oracle = found.oracle.scores["mean_iou"]
+    oracle = mean_iou_of(found.oracle)
     assert oracle > 0.5
     noise, other = (found.controls[name] for name in ("noise", "another scene"))
-    assert noise.scores["mean_iou"] < 0.3 * oracle
-    assert other.scores["mean_iou"] < 0.8 * oracle
+    assert mean_iou_of(noise) < 0.3 * oracle
+    assert mean_iou_of(other) < 0.8 * oracle
     assert other.images == [found.oracle.images[n] for n in (1, 2, 0)]
 
 
@@ -86,7 +86,7 @@ def declaring(bench: Bench, segmenter: Segmenter, mean_iou: float) -> Segmenter:
 
 
 def test_the_gate_holds_the_oracle_to_the_card(bench: Bench, seeing: Segmenter) -> None:
-    reached = inspect_segmenter(bench, seeing).oracle.scores["mean_iou"]
+    reached = mean_iou_of(inspect_segmenter(bench, seeing).oracle)
     assert inspect_segmenter(bench, declaring(bench, seeing, reached + 0.009)).problems == []
     found = inspect_segmenter(bench, declaring(bench, seeing, reached + 0.011))
     assert f"the oracle's mean_iou is {reached:.4f}" in found.problems[0]
@@ -95,13 +95,13 @@ def test_the_gate_holds_the_oracle_to_the_card(bench: Bench, seeing: Segmenter) 
 
 def test_a_wrong_class_table_fails_the_gate(bench: Bench, seeing: Segmenter) -> None:
     """Two classes exchanged in the labels, as by a wrong table; and a wrong mean."""
-    reached = inspect_segmenter(bench, seeing).oracle.scores["mean_iou"]
+    reached = mean_iou_of(inspect_segmenter(bench, seeing).oracle)
     declaring(bench, seeing, reached)
     assert inspect_segmenter(bench, seeing).problems == []
     card = replace(seeing.card, mean=[0.4, 0.4, 0.4])
     shifted = Segmenter(seeing.network, card, torch.device("cpu"))
     assert "declares" in inspect_segmenter(bench, shifted).problems[0]
-    for scene in bench.test_scenes:
+    for scene in bench.dataset.test_scenes:
         label = np.array(Image.open(scene.label))
         swapped = np.where(label == 1, 3, np.where(label == 3, 1, label)).astype(np.uint8)
         Image.fromarray(swapped).save(scene.label)
@@ -155,7 +155,7 @@ def test_the_oracle_under_it_is_that_of_an_independent_count(
     words = ("segmenter", "check", "--segmenter", folder, "--trust", "--json")
     record = json.loads(cli(*words).stdout)
     total = np.zeros((12, 11), np.int64)
-    for scene in bench.test_scenes:
+    for scene in bench.dataset.test_scenes:
         from torchvision.transforms.functional import pil_to_tensor
 
         photograph = pil_to_tensor(Image.open(scene.image))[None]
@@ -183,7 +183,7 @@ def test_predictions_made_elsewhere_judge_like_what_predicted_them(
     first = json.loads(cli("evaluate", "--segmenter", folder, "--trust", "--json").stdout)
     network = colours_network()
     for method in ("oracle", "floor-patchwork", "floor-nearest", "floor-mean-colour"):
-        for scene in bench.test_scenes:
+        for scene in bench.dataset.test_scenes:
             path = scene.image
             if method != "oracle":
                 path = bench.image_folder(method, 0) / f"{scene.name}.png"

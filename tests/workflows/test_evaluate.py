@@ -11,28 +11,24 @@ import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from conftest import MACHINE, trainable
+from conftest import MACHINE, evaluated, trainable
 from PIL import Image
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from torch.nn import functional as F
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from hdbench.errors import CheckpointError, DataError, HdbenchError, LibraryError, UsageError
-from hdbench.evaluation import scoring
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.provenance import tensors_digest
 from hdbench.segmentation.segmenter import Segmenter, save_segmenter, write_card
-from hdbench.workflows.evaluate import (
-    evaluate,
-    open_segmenter,
-    stored_results,
-    train_judge,
-    train_method,
-)
+from hdbench.workflows import evaluate as whole
+from hdbench.workflows import synthesize
 from hdbench.workflows.report import report_on
-from hdbench.workspace import runs
+from hdbench.workflows.train import train_method
+from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.results import load_result, matrices_path
+from hdbench.workspace.results import current_results, load_result, matrices_path, result_path
+from hdbench.workspace.segmenters import open_segmenter
 
 CPU = torch.device("cpu")
 METHOD = "ours-no-vgg"
@@ -61,11 +57,11 @@ def independent_matrix(bench: Bench, image: Image.Image, label: Path) -> np.ndar
 
 
 def test_stored_matrices_equal_an_independent_computation(trained: Bench, judge: Segmenter) -> None:
-    evaluate(trained, [METHOD], 0, judge, CPU)
+    evaluated(trained, [METHOD], 0, judge, CPU)
     for method in (METHOD, "floor-patchwork"):
-        result = load_result(trained.result_path(method, 0))
+        result = load_result(result_path(trained, method, 0))
         assert result.matrices.shape == (3, 12, 11)
-        for n, scene in enumerate(trained.test_scenes):
+        for n, scene in enumerate(trained.dataset.test_scenes):
             image = trained.image_folder(method, 0) / f"{scene.name}.png"
             expected = independent_matrix(trained, Image.open(image), scene.label)
             assert np.array_equal(result.matrices[n], expected)
@@ -74,8 +70,8 @@ def test_stored_matrices_equal_an_independent_computation(trained: Bench, judge:
 
 def test_the_oracle_is_the_photograph_resized(trained: Bench) -> None:
     """Resized by PyTorch's own 8-bit bicubic; scored by smp and scikit-learn."""
-    result = load_result(trained.result_path("oracle", 0))
-    for n, scene in enumerate(trained.test_scenes):
+    result = load_result(result_path(trained, "oracle", 0))
+    for n, scene in enumerate(trained.dataset.test_scenes):
         photograph = pil_to_tensor(Image.open(scene.image))
         small = F.interpolate(photograph[None], (48, 64), mode="bicubic", antialias=True)[0]
         expected = independent_matrix(trained, to_pil_image(small), scene.label)
@@ -85,7 +81,7 @@ def test_the_oracle_is_the_photograph_resized(trained: Bench) -> None:
 def test_method_oracle_and_floors_are_scored_under_one_fingerprint(
     trained: Bench, judge: Segmenter
 ) -> None:
-    results = evaluate(trained, [METHOD], 0, judge, CPU)
+    results = evaluated(trained, [METHOD], 0, judge, CPU)
     assert [result.method for result in results] == [
         METHOD,
         "oracle",
@@ -101,31 +97,31 @@ def test_method_oracle_and_floors_are_scored_under_one_fingerprint(
 def test_a_second_evaluation_computes_nothing(
     trained: Bench, judge: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = evaluate(trained, [METHOD], 0, judge, CPU)
-    monkeypatch.delattr(scoring, "count_images")
-    monkeypatch.delattr(runs, "generator_synthesizer")
-    again = evaluate(trained, [METHOD], 0, judge, CPU)
+    first = evaluated(trained, [METHOD], 0, judge, CPU)
+    monkeypatch.delattr(whole, "score")
+    monkeypatch.delattr(synthesize, "generator_synthesizer")
+    again = evaluated(trained, [METHOD], 0, judge, CPU)
     assert [result.scores for result in again] == [result.scores for result in first]
 
 
 def test_only_a_missing_image_is_synthesized_and_it_is_the_same(
     trained: Bench, judge: Segmenter
 ) -> None:
-    evaluate(trained, [METHOD], 0, judge, CPU)
+    evaluated(trained, [METHOD], 0, judge, CPU)
     paths = sorted(trained.image_folder(METHOD, 0).glob("*.png"))
     before = {path: path.read_bytes() for path in paths}
     stamps = {path: path.stat().st_mtime_ns for path in paths}
     paths[1].unlink()
-    evaluate(trained, [METHOD], 0, judge, CPU)
+    evaluated(trained, [METHOD], 0, judge, CPU)
     assert {path: path.read_bytes() for path in paths} == before
     assert [path.stat().st_mtime_ns == stamps[path] for path in paths] == [True, False, True]
 
 
 def test_a_changed_image_is_scored_anew(trained: Bench, judge: Segmenter) -> None:
-    first = evaluate(trained, [METHOD], 0, judge, CPU)[0]
+    first = evaluated(trained, [METHOD], 0, judge, CPU)[0]
     path = trained.image_folder(METHOD, 0) / "val_00.png"
     Image.new("RGB", (64, 48), (128, 64, 128)).save(path)
-    again = evaluate(trained, [METHOD], 0, judge, CPU)[0]
+    again = evaluated(trained, [METHOD], 0, judge, CPU)[0]
     assert again.fingerprint == first.fingerprint
     assert again.images != first.images
     assert not np.array_equal(again.matrices[0], first.matrices[0])
@@ -135,14 +131,14 @@ def test_a_changed_image_is_scored_anew(trained: Bench, judge: Segmenter) -> Non
 def test_one_label_pixel_changes_the_fingerprint_and_the_image_made_from_it(
     trained: Bench, judge: Segmenter
 ) -> None:
-    first = evaluate(trained, [METHOD], 0, judge, CPU)[0]
-    path = trained.test_scenes[0].label
+    first = evaluated(trained, [METHOD], 0, judge, CPU)[0]
+    path = trained.dataset.test_scenes[0].label
     label = np.array(Image.open(path))
     label[:20, :20] = (label[:20, :20] + 1) % 11
     Image.fromarray(label).save(path)
     fresh = Bench(trained.library, trained.workspace, trained.benchmark)
     judge.card = replace(judge.card, oracle=None)  # the labels are meant to have changed
-    again = evaluate(fresh, [METHOD], 0, judge, CPU)[0]
+    again = evaluated(fresh, [METHOD], 0, judge, CPU)[0]
     assert again.fingerprint != first.fingerprint
     assert again.images[0] != first.images[0]
     assert again.images[1:] == first.images[1:]
@@ -151,38 +147,38 @@ def test_one_label_pixel_changes_the_fingerprint_and_the_image_made_from_it(
 def test_labels_compressed_anew_keep_the_fingerprint_and_the_images(
     trained: Bench, judge: Segmenter
 ) -> None:
-    first = evaluate(trained, [METHOD], 0, judge, CPU)[0]
-    path = trained.test_scenes[0].label
+    first = evaluated(trained, [METHOD], 0, judge, CPU)[0]
+    path = trained.dataset.test_scenes[0].label
     before = path.read_bytes()
     Image.open(path).save(path, compress_level=0)
     assert path.read_bytes() != before
     fresh = Bench(trained.library, trained.workspace, trained.benchmark)
-    assert stored_results(fresh, [METHOD], 0, judge)[METHOD].fingerprint == first.fingerprint
-    assert evaluate(fresh, [METHOD], 0, judge, CPU)[0].images == first.images
+    assert current_results(fresh, [METHOD], 0, judge.card)[METHOD].fingerprint == first.fingerprint
+    assert evaluated(fresh, [METHOD], 0, judge, CPU)[0].images == first.images
 
 
 def test_a_damaged_result_is_computed_again(trained: Bench, judge: Segmenter) -> None:
-    first = evaluate(trained, [METHOD], 0, judge, CPU)[0]
-    path = trained.result_path(METHOD, 0)
+    first = evaluated(trained, [METHOD], 0, judge, CPU)[0]
+    path = result_path(trained, METHOD, 0)
     matrices_path(path).write_bytes(b"")
     with pytest.raises(HdbenchError, match="not a readable result"):
         load_result(path)
-    assert evaluate(trained, [METHOD], 0, judge, CPU)[0].scores == first.scores
+    assert evaluated(trained, [METHOD], 0, judge, CPU)[0].scores == first.scores
 
 
 def test_the_judge_declares_its_oracle_and_the_gate_holds_it(
     trained: Bench, judge: Segmenter
 ) -> None:
-    oracle = evaluate(trained, [], 0, judge, CPU)[0]
+    oracle = evaluated(trained, [], 0, judge, CPU)[0]
     declared = judge.card.oracle
     assert declared is not None
-    assert declared["mean_iou"] == oracle.scores["mean_iou"]
+    assert declared["mean_iou"] == oracle.scores.mean_iou
     assert declared["fingerprint"] == oracle.fingerprint
     better = {**declared, "mean_iou": declared["mean_iou"] + 0.011}
     write_card(trained.segmenter_folder(), replace(judge.card, oracle=better))
     stricter = open_segmenter(trained, None, CPU)
     with pytest.raises(HdbenchError, match="the oracle's mean_iou is") as error:
-        evaluate(trained, [], 0, stricter, CPU)
+        evaluated(trained, [], 0, stricter, CPU)
     assert "'hdbench segmenter train --restart'" in str(error.value)
 
 
@@ -194,17 +190,17 @@ def test_the_gate_of_a_judge_that_ships_asks_for_no_training(
     write_card(trained.segmenter_folder(), replace(judge.card, oracle=better))
     bench = with_judge(trained, trained.segmenter_folder())
     with pytest.raises(HdbenchError, match=r"Next: 'hdbench data check'$"):
-        evaluate(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
+        evaluated(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
 
 
 def test_the_gate_stops_a_wrong_normalisation_before_anything_is_stored(trained: Bench) -> None:
     card = open_segmenter(trained, None, CPU).card
     write_card(trained.segmenter_folder(), replace(card, mean=[4.0, 4.0, 4.0]))
-    trained.result_path("oracle", 0).unlink()
+    result_path(trained, "oracle", 0).unlink()
     with pytest.raises(HdbenchError, match="so no score here can be trusted"):
-        evaluate(trained, [METHOD], 0, open_segmenter(trained, None, CPU), CPU)
-    assert not trained.result_path("oracle", 0).exists()
-    assert not trained.result_path(METHOD, 0).exists()
+        evaluated(trained, [METHOD], 0, open_segmenter(trained, None, CPU), CPU)
+    assert not result_path(trained, "oracle", 0).exists()
+    assert not result_path(trained, METHOD, 0).exists()
 
 
 def test_a_judge_trained_for_another_configuration_is_refused(trained: Bench) -> None:
@@ -217,16 +213,22 @@ def test_a_judge_trained_for_another_configuration_is_refused(trained: Bench) ->
 def test_a_foreign_judges_results_stand_apart(
     trained: Bench, judge: Segmenter, tmp_path: Path
 ) -> None:
-    evaluate(trained, [METHOD], 0, judge, CPU)
-    own = trained.result_path(METHOD, 0).read_bytes()
+    evaluated(trained, [METHOD], 0, judge, CPU)
+    own = result_path(trained, METHOD, 0).read_bytes()
     network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 11))
     card = replace(judge.card, weights=tensors_digest(network.state_dict()), oracle=None)
     save_segmenter(tmp_path / "foreign", network, card)
     foreign = open_segmenter(trained, tmp_path / "foreign", CPU)
-    results = evaluate(trained, [METHOD], 0, foreign, CPU)
-    assert trained.result_path(METHOD, 0).read_bytes() == own
-    assert load_result(trained.result_path(METHOD, 0, card.weights[:8])).scores == results[0].scores
-    assert stored_results(trained, [METHOD], 0, judge)[METHOD].fingerprint != results[0].fingerprint
+    results = evaluated(trained, [METHOD], 0, foreign, CPU)
+    assert result_path(trained, METHOD, 0).read_bytes() == own
+    assert (
+        load_result(result_path(trained, METHOD, 0, foreign=card.weights[:8])).scores
+        == results[0].scores
+    )
+    assert (
+        current_results(trained, [METHOD], 0, judge.card)[METHOD].fingerprint
+        != results[0].fingerprint
+    )
 
 
 def with_judge(bench: Bench, judge: Path) -> Bench:
@@ -240,16 +242,16 @@ def test_a_judge_that_ships_needs_no_training_and_its_results_bear_no_name(
     trained: Bench, tmp_path: Path
 ) -> None:
     own = open_segmenter(trained, None, CPU)
-    expected = evaluate(trained, [], 0, own, CPU)
+    expected = evaluated(trained, [], 0, own, CPU)
     shipped = tmp_path / "weights" / "pspnet-v1"
     shutil.move(trained.segmenter_folder(), shipped)
     shutil.rmtree(trained.workspace.root / "results")
     bench = with_judge(trained, shipped)
     judge = open_segmenter(bench, None, CPU)
     assert judge.card == own.card
-    results = evaluate(bench, [], 0, judge, CPU)
+    results = evaluated(bench, [], 0, judge, CPU)
     assert [result.scores for result in results] == [result.scores for result in expected]
-    assert bench.result_path("oracle", 0).is_file()
+    assert result_path(bench, "oracle", 0).is_file()
 
 
 def test_repeating_the_training_of_a_judge_that_ships_leaves_it_in_office(
@@ -259,11 +261,11 @@ def test_repeating_the_training_of_a_judge_that_ships_leaves_it_in_office(
     card = replace(judge.card, weights=tensors_digest(network.state_dict()), oracle=None)
     save_segmenter(tmp_path / "shipped", network, card)
     bench = with_judge(trained, tmp_path / "shipped")
-    repeated = train_judge(bench, MACHINE)
+    repeated = train_own_segmenter(bench, MACHINE)
     assert repeated.card == judge.card
     assert open_segmenter(bench, None, CPU).card.weights == card.weights
-    evaluate(bench, [], 0, repeated, CPU)
-    assert bench.result_path("oracle", 0, repeated.card.weights[:8]).is_file()
+    evaluated(bench, [], 0, repeated, CPU)
+    assert result_path(bench, "oracle", 0, foreign=repeated.card.weights[:8]).is_file()
 
 
 def test_a_judge_that_should_ship_and_does_not_is_named(trained: Bench) -> None:
@@ -291,27 +293,27 @@ def test_another_size_than_that_of_the_judge_that_ships_names_the_way_out(
 def test_a_report_never_shows_scores_of_images_that_have_changed(
     trained: Bench, judge: Segmenter
 ) -> None:
-    evaluate(trained, [METHOD], 0, judge, CPU)
+    evaluated(trained, [METHOD], 0, judge, CPU)
     Image.new("RGB", (64, 48)).save(trained.image_folder(METHOD, 0) / "val_02.png")
-    with pytest.raises(HdbenchError, match="the run, or the images that it made"):
+    with pytest.raises(HdbenchError, match="seed0/images/val are others"):
         report_on(trained, trained.library.report("table1"), [], 0, judge, scenes=1)
 
 
 def test_a_report_never_ranks_across_choices(trained: Bench, judge: Segmenter) -> None:
-    evaluate(trained, [METHOD], 0, judge, CPU)
-    path = trained.test_scenes[0].label
+    evaluated(trained, [METHOD], 0, judge, CPU)
+    path = trained.dataset.test_scenes[0].label
     label = np.array(Image.open(path))
     label[0, 0] = 5 if label[0, 0] != 5 else 6
     Image.fromarray(label).save(path)
     fresh = Bench(trained.library, trained.workspace, trained.benchmark)
-    with pytest.raises(HdbenchError, match=r"not ranked, because .*\n  labels: "):
+    with pytest.raises(HdbenchError, match=r"because .*\n  labels: "):
         report_on(fresh, fresh.library.report("table1"), [], 0, judge, scenes=1)
 
 
 def test_matrices_of_another_result_are_not_accepted(trained: Bench, judge: Segmenter) -> None:
-    evaluate(trained, [METHOD], 0, judge, CPU)
-    path = trained.result_path(METHOD, 0)
-    other = matrices_path(trained.result_path("floor-nearest", 0))
+    evaluated(trained, [METHOD], 0, judge, CPU)
+    path = result_path(trained, METHOD, 0)
+    other = matrices_path(result_path(trained, "floor-nearest", 0))
     matrices_path(path).write_bytes(other.read_bytes())
     with pytest.raises(HdbenchError, match="not those that it was written with"):
         load_result(path)
@@ -319,13 +321,13 @@ def test_matrices_of_another_result_are_not_accepted(trained: Bench, judge: Segm
 
 def test_an_untrained_method_names_the_command(trained: Bench, judge: Segmenter) -> None:
     with pytest.raises(CheckpointError, match="hdbench train ours-no-vgg --seed 1"):
-        evaluate(trained, [METHOD], 1, judge, CPU)
+        evaluated(trained, [METHOD], 1, judge, CPU)
 
 
 def test_a_training_that_has_not_ended_is_not_scored(trained: Bench, judge: Segmenter) -> None:
     (trained.run_folder(METHOD, 0) / "generator.safetensors").unlink()
     with pytest.raises(CheckpointError, match="has not reached its end"):
-        evaluate(trained, [METHOD], 0, judge, CPU)
+        evaluated(trained, [METHOD], 0, judge, CPU)
 
 
 def test_weights_of_another_width_are_refused(trained: Bench, judge: Segmenter) -> None:
@@ -336,23 +338,23 @@ def test_weights_of_another_width_are_refused(trained: Bench, judge: Segmenter) 
     stolen = train_method(other, trainable(other), 0, MACHINE)
     (trained.run_folder(METHOD, 0) / "generator.safetensors").write_bytes(stolen.read_bytes())
     with pytest.raises(CheckpointError, match="another architecture or width") as error:
-        evaluate(trained, [METHOD], 0, judge, CPU)
+        evaluated(trained, [METHOD], 0, judge, CPU)
     assert "file 8x13x7x7, this network 4x13x7x7" in str(error.value)
 
 
 def test_an_image_of_another_size_is_refused(trained: Bench, judge: Segmenter) -> None:
-    evaluate(trained, [METHOD], 0, judge, CPU)
+    evaluated(trained, [METHOD], 0, judge, CPU)
     Image.new("RGB", (48, 64)).save(trained.image_folder(METHOD, 0) / "val_01.png")
     with pytest.raises(DataError, match=r"val_01\.png: 48x64; .* scores images of 64x48"):
-        evaluate(trained, [METHOD], 0, judge, CPU)
+        evaluated(trained, [METHOD], 0, judge, CPU)
 
 
 def test_one_image_is_enough(trained: Bench) -> None:
     for folder in ("val", "valannot"):
-        for path in sorted((trained.data_root("val") / folder).iterdir())[1:]:
+        for path in sorted((trained.dataset.root("val") / folder).iterdir())[1:]:
             path.unlink()
     fresh = Bench(trained.library, trained.workspace, trained.benchmark)
     judge = open_segmenter(fresh, None, CPU)
     judge.card = replace(judge.card, oracle=None)  # the test split is meant to have changed
-    results = evaluate(fresh, [METHOD], 0, judge, CPU)
+    results = evaluated(fresh, [METHOD], 0, judge, CPU)
     assert all(len(result.matrices) == 1 for result in results)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge
+from conftest import constant_judge, evaluated
 from PIL import Image
 
 from hdbench.data.loading import photograph_digest
@@ -21,11 +21,10 @@ from hdbench.errors import CheckpointError, DataError, UsageError
 from hdbench.provenance import file_digest
 from hdbench.schema.method import Images
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.workflows.evaluate import evaluate, stored_results
 from hdbench.workflows.import_images import import_images
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.imports import MANIFEST_FILE, imported_paths, load_import
-from hdbench.workspace.results import load_result
+from hdbench.workspace.results import current_results, load_result, result_path
 
 Cli = Callable[..., Result]
 CPU = torch.device("cpu")
@@ -37,7 +36,7 @@ def theirs(bench: Bench, tmp_path: Path) -> Path:
     """A folder with one sound PNG for each scene: the photographs at the benchmark's size."""
     folder = tmp_path / "theirs"
     folder.mkdir()
-    for path in bench.photographs:
+    for path in bench.dataset.photographs:
         Image.open(path).convert("RGB").resize((64, 48)).save(folder / path.name)
     return folder
 
@@ -86,12 +85,16 @@ def test_sound_images_arrive_byte_for_byte_with_their_origin(bench: Bench, their
 def test_an_imported_method_is_scored_beside_oracle_and_floors(bench: Bench, theirs: Path) -> None:
     import_images(bench, "spade", theirs)
     bench = reopened(bench)
-    results = evaluate(bench, ["spade"], 0, judge(bench), CPU)
+    results = evaluated(bench, ["spade"], 0, judge(bench), CPU)
     assert [result.method for result in results][:2] == ["spade", "oracle"]
     assert len({result.fingerprint for result in results}) == 1
-    spade = load_result(bench.result_path("spade", 0, "constant"))
-    assert spade.provenance["imported"]["formats"] == {"PNG": 3}
-    assert stored_results(bench, ["spade", "oracle"], 0, judge(bench)).keys() == {"spade", "oracle"}
+    spade = load_result(result_path(bench, "spade", 0, foreign="constant"))
+    assert spade.provenance.imported is not None
+    assert spade.provenance.imported.formats == {"PNG": 3}
+    assert current_results(bench, ["spade", "oracle"], 0, judge(bench).card).keys() == {
+        "spade",
+        "oracle",
+    }
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_the_official_test_scripts_folder_is_understood(bench: Bench, theirs: Pa
     assert [image.source for image in record.images] == [
         f"{name}_synthesized_image.jpg" for name in NAMES
     ]
-    assert record.facts["formats"] == {"JPEG": 3}
+    assert record.facts.formats == {"JPEG": 3}
     assert "3 of 3 images came as JPEG" in record.warnings[0]
     path = imported_paths(bench, method(bench))[0]
     with Image.open(theirs / record.images[0].source) as original, Image.open(path) as kept:
@@ -164,7 +167,7 @@ def test_fifty_images_for_five_hundred_labels(bench: Bench, theirs: Path) -> Non
 
 
 def test_all_missing_scenes_are_listed_however_many(bench: Bench, tmp_path: Path) -> None:
-    data = bench.data_root("val")
+    data = bench.dataset.root("val")
     for n in range(30):
         for folder in ("val", "valannot"):
             shutil.copy(data / folder / "val_00.png", data / folder / f"more_{n:02}.png")
@@ -175,12 +178,12 @@ def test_all_missing_scenes_are_listed_however_many(bench: Bench, tmp_path: Path
 
 
 def test_a_subset_is_scored_alone_under_its_own_fingerprint(bench: Bench, theirs: Path) -> None:
-    whole = evaluate(bench, [], 0, judge(bench), CPU)
+    whole = evaluated(bench, [], 0, judge(bench), CPU)
     (theirs / "val_01.png").unlink()
     record = import_images(bench, "spade", theirs, allow_subset=True)
     assert record.subset
     bench = reopened(bench)
-    results = evaluate(bench, ["spade"], 0, judge(bench), CPU)
+    results = evaluated(bench, ["spade"], 0, judge(bench), CPU)
     assert all(result.scenes == ["val_00", "val_02"] for result in results)
     assert {result.fingerprint for result in results}.isdisjoint(
         {result.fingerprint for result in whole}
@@ -189,7 +192,7 @@ def test_a_subset_is_scored_alone_under_its_own_fingerprint(bench: Bench, theirs
     again = {result.method: result for result in results}["floor-nearest"]
     assert again.images == [floor.images[0], floor.images[2]]
     assert np.array_equal(again.matrices, floor.matrices[[0, 2]])
-    assert stored_results(bench, ["spade", "oracle"], 0, judge(bench)).keys() == {"oracle"}
+    assert current_results(bench, ["spade", "oracle"], 0, judge(bench).card).keys() == {"oracle"}
     left = bench.image_folder("floor-nearest", 0)
     assert len(list(left.glob("*.png"))) == 3  # the third is neither lost nor made anew
 
@@ -202,7 +205,7 @@ def test_two_different_subsets_stand_in_no_common_table(bench: Bench, theirs: Pa
     import_images(bench, "two", theirs, allow_subset=True)
     bench = reopened(bench)
     with pytest.raises(UsageError, match=r"different scenes \('one' 2, 'two' 2\)"):
-        evaluate(bench, ["one", "two"], 0, judge(bench), CPU)
+        evaluated(bench, ["one", "two"], 0, judge(bench), CPU)
 
 
 @pytest.mark.slow
@@ -332,7 +335,7 @@ def test_arrays_are_rounded_once(bench: Bench, theirs: Path) -> None:
         (theirs / f"{name}.png").unlink()
         np.save(theirs / f"{name}.npy", array)
     record = import_images(bench, "spade", theirs)
-    assert record.facts["formats"] == {"NPY": 1, "NPY float": 1, "PNG": 1}
+    assert record.facts.formats == {"NPY": 1, "NPY float": 1, "PNG": 1}
     for path in imported_paths(bench, method(bench))[:2]:
         assert np.array_equal(np.array(Image.open(path)), pixels)
     assert "the same pixels for 2 scenes: val_00, val_01" in record.warnings
@@ -393,7 +396,7 @@ def test_the_same_images_again_change_nothing_and_others_need_a_restart(
     stamp = (bench.run_folder("spade", 0) / MANIFEST_FILE).stat().st_mtime_ns
     assert import_images(bench, "spade", theirs) == first
     assert (bench.run_folder("spade", 0) / MANIFEST_FILE).stat().st_mtime_ns == stamp
-    evaluate(reopened(bench), ["spade"], 0, judge(bench), CPU)
+    evaluated(reopened(bench), ["spade"], 0, judge(bench), CPU)
     spoil(theirs, "val_01", lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM))
     with pytest.raises(CheckpointError, match=r"holds other images of 'spade'\.\nNext: --restart"):
         import_images(bench, "spade", theirs)
@@ -401,7 +404,7 @@ def test_the_same_images_again_change_nothing_and_others_need_a_restart(
     assert second.identity != first.identity
     runs = bench.run_folder("spade", 0).parent
     assert len(list(runs.glob("seed0.before-*"))) == 1
-    assert len(list(bench.result_path("spade", 0).parents[1].glob("spade.before-*"))) == 1
+    assert len(list(result_path(bench, "spade", 0).parents[1].glob("spade.before-*"))) == 1
 
 
 def test_images_edited_after_the_import_are_not_scored(bench: Bench, theirs: Path) -> None:
@@ -410,17 +413,17 @@ def test_images_edited_after_the_import_are_not_scored(bench: Bench, theirs: Pat
     path = imported_paths(bench, method(bench))[1]
     Image.new("RGB", (64, 48)).save(path)
     with pytest.raises(DataError, match="1 image of 'spade' changed after the import"):
-        evaluate(bench, ["spade"], 0, judge(bench), CPU)
+        evaluated(bench, ["spade"], 0, judge(bench), CPU)
     path.unlink()
     with pytest.raises(DataError, match="has no images of 1 of 3 scenes"):
-        evaluate(reopened(bench), ["spade"], 0, judge(bench), CPU)
+        evaluated(reopened(bench), ["spade"], 0, judge(bench), CPU)
 
 
 def test_a_method_without_images_names_the_command(bench: Bench, theirs: Path) -> None:
     import_images(bench, "spade", theirs)
     shutil.rmtree(bench.run_folder("spade", 0))
     with pytest.raises(CheckpointError, match="Next: 'hdbench import-images spade PATH'"):
-        evaluate(reopened(bench), ["spade"], 0, judge(bench), CPU)
+        evaluated(reopened(bench), ["spade"], 0, judge(bench), CPU)
 
 
 @pytest.mark.parametrize("name", ["ours", "oracle", "a/b", "x.toml", "", "-x", "a b"])

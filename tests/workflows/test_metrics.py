@@ -12,19 +12,18 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge
-from hdbench.measuring import realism
+from conftest import constant_judge, evaluated
 from torch import nn
 
 from hdbench.data.loading import read_label
 from hdbench.errors import DataError, HdbenchError, UsageError
 from hdbench.evaluation.boundaries import edge_counts, f_scores
 from hdbench.reporting.measures import measure_tables
+from hdbench.workflows import realism
 from hdbench.workflows.boundaries import measure_boundaries
-from hdbench.workflows.evaluate import evaluate
 from hdbench.workflows.realism import measure_diversity, measure_realism
 from hdbench.workspace.bench import Bench, open_bench
-from hdbench.workspace.measures import load_measure, measure_path, measures_of
+from hdbench.workspace.metrics import current_metrics, metric_path
 
 Cli = Callable[..., Result]
 CPU = torch.device("cpu")
@@ -65,7 +64,7 @@ def with_more_scenes(bench: Bench) -> Bench:
     """The bench with 5 test scenes: KID wants 4."""
     for folder in ("val", "valannot"):
         for n in (1, 2):
-            source = bench.data_root("val") / folder / f"val_0{n}.png"
+            source = bench.dataset.root("val") / folder / f"val_0{n}.png"
             shutil.copy(source, source.with_name(f"more_{n}.png"))
     return open_bench(bench.workspace)
 
@@ -120,7 +119,7 @@ def test_realism_of_nothing_or_of_the_oracle_is_refused(
 def test_diversity_is_between_folders(
     bench: Bench, weights: dict[str, Any], tmp_path: Path
 ) -> None:
-    evaluate(bench, [], 0, constant_judge(3, bench.space, 64, 48), CPU)
+    evaluated(bench, [], 0, constant_judge(3, bench.space, 64, 48), CPU)
     folders = [bench.image_folder(name, 0) for name in FLOORS]
     found = measure_diversity(bench, folders, weights["lpips"], CPU)
     assert (found["styles"], found["scenes"]) == (3, 3)
@@ -139,40 +138,43 @@ def test_boundaries_of_scored_methods_beside_oracle_and_floors(bench: Bench) -> 
     judge = constant_judge(3, bench.space, 64, 48)
     with pytest.raises(HdbenchError, match="is not scored on 'tiny'"):
         measure_boundaries(bench, [], 0, judge, CPU)
-    results = evaluate(bench, [], 0, judge, CPU)
+    results = evaluated(bench, [], 0, judge, CPU)
     found = measure_boundaries(bench, [], 0, judge, CPU)
     assert [one.method for one in found] == ["oracle", *FLOORS]
     assert len({one.fingerprint for one in found}) == 1
     assert found[0].fingerprint != results[0].fingerprint
     # A segmenter that sees one class everywhere sees no edge at all.
-    truths = [bench.space.to_train_ids(read_label(e.label, bench.space)) for e in bench.test_scenes]
+    truths = [
+        bench.space.to_train_ids(read_label(e.label, bench.space))
+        for e in bench.dataset.test_scenes
+    ]
     expected = [edge_counts(one, torch.full_like(one, 3), 11, 1) for one in truths]
     assert found[0].per_image == np.stack(expected).tolist()
     scores = f_scores(np.stack(expected))
     assert np.nanmax(scores) == 0.0
     assert found[0].scores["boundary_f"] == 0.0
-    mark = bench.foreign_judge(judge.card.weights)
-    assert measures_of(bench, results, mark) == found
+    assert current_metrics(bench, results, judge.card) == found
     table = measure_tables(found)[0].table
     assert table.index[0] == "mean"
     assert list(table.columns) == ["oracle", *FLOORS]
 
 
-def test_a_measure_of_other_images_is_not_shown_and_a_damaged_one_named(bench: Bench) -> None:
+def test_a_stale_or_damaged_record_is_named_and_made_again(bench: Bench) -> None:
     judge = constant_judge(3, bench.space, 64, 48)
-    results = evaluate(bench, [], 0, judge, CPU)
+    results = evaluated(bench, [], 0, judge, CPU)
     measure_boundaries(bench, [], 0, judge, CPU)
-    mark = bench.foreign_judge(judge.card.weights)
-    path = measure_path(bench, "boundaries", "oracle", 0, mark)
+    path = metric_path(bench, "boundaries", "oracle", 0, judge.card)
     record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "images": "others"}))
-    assert [one.method for one in measures_of(bench, results, mark)] == FLOORS
-    path.write_text(json.dumps({**record, "choices": {}}))
-    with pytest.raises(HdbenchError, match="not those that it was written with"):
-        load_measure(path)
-    path.write_text("{")
-    with pytest.raises(HdbenchError, match="not a readable measure"):
-        measures_of(bench, results, mark)
+    for content in (
+        json.dumps({**record, "images": "others"}),
+        json.dumps({**record, "choices": {}}),
+        "{",
+    ):
+        path.write_text(content)
+        with pytest.raises(HdbenchError) as error:
+            current_metrics(bench, results, judge.card)
+        assert str(path) in str(error.value)
+        assert "hdbench measure boundaries --method oracle" in str(error.value)
     assert len(measure_boundaries(bench, [], 0, judge, CPU)) == 4  # made again
 
 

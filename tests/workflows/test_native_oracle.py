@@ -11,22 +11,28 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge
+from conftest import constant_judge, mean_iou_of
 from PIL import Image
 from sklearn.metrics import confusion_matrix as sklearn_confusion
-from test_judging import Killed, killed_at
+from test_scoring_passes import Killed, killed_at
 
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.errors import DataError
-from hdbench.evaluation import passes, scoring
 from hdbench.library import SCORINGS, Library
+from hdbench.schema.method import Method
+from hdbench.schema.result import NATIVE_ORACLE
+from hdbench.schema.result import Result as Scored
+from hdbench.schema.scoring import Scoring
+from hdbench.segmentation import passes
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.workflows.evaluate import stored_native, table_methods
+from hdbench.workflows import scoring
+from hdbench.workflows.evaluate import evaluate, score_images, score_photographs
 from hdbench.workflows.recheck import recheck, require_reproduced
-from hdbench.workflows.scoring import choices_under, score_native, score_photographs, why_no_native
 from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.fingerprint import choices_under, native_scoring
 from hdbench.workspace.paths import Workspace
-from hdbench.workspace.results import NATIVE_ORACLE, load_result
+from hdbench.workspace.results import current_native_oracle, load_result, result_path
+from hdbench.workspace.segmenters import foreign_segmenter
 
 SPACE = LABEL_SPACES["camvid"]
 CPU = torch.device("cpu")
@@ -59,6 +65,20 @@ def judge(network: _Colours) -> Segmenter:
     return Segmenter(network, replace(card, weights="colours-by-distance"), CPU)
 
 
+def score_native(bench: Bench, segmenter: Segmenter, workers: int = 1) -> Scored:
+    scoring = native_scoring(bench, bench.scoring, segmenter.card)
+    assert isinstance(scoring, Scoring)
+    images = bench.dataset.photographs
+    [found] = score_images(
+        bench, oracle_of(bench), 0, segmenter, [scoring], images, workers=workers
+    )
+    return found
+
+
+def oracle_of(bench: Bench) -> Method:
+    return bench.library.method("oracle")
+
+
 def nearest_colours(photograph: Path, label: Path) -> np.ndarray:
     """A matrix by NumPy and scikit-learn, from files that nothing has resized."""
     pixels = np.array(Image.open(photograph)).astype(np.int64)
@@ -74,29 +94,29 @@ def nearest_colours(photograph: Path, label: Path) -> np.ndarray:
 def test_it_is_the_photograph_as_it_is_on_disk(
     bench: Bench, judge: Segmenter, network: _Colours
 ) -> None:
-    [native] = score_native(bench, [bench.scoring], judge)
-    assert native is not None
-    for n, scene in enumerate(bench.test_scenes):
+    native = score_native(bench, judge)
+    for n, scene in enumerate(bench.dataset.test_scenes):
         assert np.array_equal(native.matrices[n], nearest_colours(scene.image, scene.label))
     assert set(network.seen) == {(64, 48)}  # windows of 96x72, never more than it was trained at
     oracle = score_photographs(bench, judge)
-    assert native.scores["mean_iou"] > oracle.scores["mean_iou"]
+    assert mean_iou_of(native) > mean_iou_of(oracle)
 
 
 def test_it_has_a_fingerprint_of_its_own_and_is_stored_like_any_result(
     bench: Bench, judge: Segmenter
 ) -> None:
     oracle = score_photographs(bench, judge)
-    [native] = score_native(bench, [bench.scoring], judge)
-    assert native is not None
+    native = score_native(bench, judge)
     assert (native.method, native.scoring) == (NATIVE_ORACLE, oracle.scoring)
     assert native.fingerprint != oracle.fingerprint
     assert native.choices["image_size"] == [96, 72]
     assert native.choices["scoring"]["counting"] == oracle.choices["scoring"]["counting"]
     assert native.choices["labels"] == oracle.choices["labels"]
-    path = bench.result_path(NATIVE_ORACLE, 0, bench.foreign_judge(judge.card.weights))
+    path = result_path(
+        bench, NATIVE_ORACLE, 0, foreign=foreign_segmenter(bench, judge.card.weights)
+    )
     assert load_result(path).fingerprint == native.fingerprint
-    stored = stored_native(bench, judge)
+    stored = current_native_oracle(bench, judge.card)
     assert stored is not None
     assert stored.scores == native.scores
 
@@ -107,24 +127,21 @@ def test_it_is_not_computed_twice_and_goes_on_where_it_was_killed(
     with monkeypatch.context() as patched:
         patched.setattr(passes, "predict", killed_at(2, passes.predict))
         with pytest.raises(Killed):
-            score_native(bench, [bench.scoring], judge, workers=0)
+            score_native(bench, judge, workers=0)
     network.seen.clear()
-    [first] = score_native(bench, [bench.scoring], judge)
-    assert first is not None
+    first = score_native(bench, judge)
     assert len(network.seen) == 4  # the third photograph: 96x72 in windows of 64x48, 2 x 2
     assert not list(bench.workspace.root.rglob("*.parts"))
     monkeypatch.delattr(scoring, "count_images")
-    [again] = score_native(bench, [bench.scoring], judge)
-    assert again is not None
+    again = score_native(bench, judge)
     assert again.scores == first.scores
 
 
 def test_photographs_of_several_sizes_keep_theirs(bench: Bench, judge: Segmenter) -> None:
-    scene = bench.test_scenes[1]
+    scene = bench.dataset.test_scenes[1]
     for path in (scene.image, scene.label):
         Image.open(path).crop((0, 0, 88, 56)).save(path)
-    [native] = score_native(bench, [bench.scoring], judge)
-    assert native is not None
+    native = score_native(bench, judge)
     assert native.choices["image_size"] == [[88, 56], [96, 72]]
     assert native.matrices.sum(axis=(1, 2)).tolist() == [96 * 72, 88 * 56, 96 * 72]
     expected = nearest_colours(scene.image, scene.label)
@@ -134,21 +151,20 @@ def test_photographs_of_several_sizes_keep_theirs(bench: Bench, judge: Segmenter
 def test_a_photograph_of_another_size_than_its_labels_is_named(
     bench: Bench, judge: Segmenter
 ) -> None:
-    scene = bench.test_scenes[2]
+    scene = bench.dataset.test_scenes[2]
     Image.open(scene.image).resize((80, 60)).save(scene.image)
     with pytest.raises(DataError, match=r"val_02\.png: 80x60, its label map .* is 96x72"):
-        score_native(bench, [bench.scoring], judge)
+        score_native(bench, judge)
 
 
 def test_photographs_scored_again_give_their_stored_matrices(
     bench: Bench, judge: Segmenter
 ) -> None:
-    [native] = score_native(bench, [bench.scoring], judge)
-    adapted = bench.scoring.at_native_size()
-    assert native is not None
+    native = score_native(bench, judge)
+    adapted = bench.scoring.with_native_photographs()
     assert adapted is not None
-    method = bench.library.method(NATIVE_ORACLE)
-    require_reproduced(native, recheck(bench, method, native, adapted, 3, judge, CPU))
+    found = recheck(bench, oracle_of(bench), native, adapted, 3, judge, CPU)
+    require_reproduced(native, found)
 
 
 # -- what conventions say of it -------------------------------------------------------------------
@@ -158,7 +174,7 @@ def test_conventions_keep_their_counting_and_what_windows_they_name() -> None:
     library = Library()
     for name in library.files[SCORINGS]:
         convention = library.scoring(name)
-        adapted = convention.at_native_size()
+        adapted = convention.with_native_photographs()
         if name == "spade-512x256-v1":
             assert adapted is None
             continue
@@ -168,12 +184,12 @@ def test_conventions_keep_their_counting_and_what_windows_they_name() -> None:
         kept = {"labels", "counting", "readings", "name"}
         assert adapted.model_dump(include=kept) == convention.model_dump(include=kept)
         if convention.segmenter.image_size == "native":  # Table 1's shows every image so
-            assert adapted == convention
+            assert adapted.segmenter == convention.segmenter
 
 
 def test_a_window_of_a_stated_size_stays(bench: Bench) -> None:
     seen = bench.scoring.segmenter.model_copy(update={"window": "64x48", "stride": "1/2"})
-    adapted = bench.scoring.model_copy(update={"segmenter": seen}).at_native_size()
+    adapted = bench.scoring.model_copy(update={"segmenter": seen}).with_native_photographs()
     assert adapted is not None
     assert adapted.segmenter == seen.model_copy(update={"image_size": "native"})
 
@@ -181,24 +197,27 @@ def test_a_window_of_a_stated_size_stays(bench: Bench) -> None:
 def test_where_there_is_none_the_reason_is_said(
     bench: Bench, city: Workspace, judge: Segmenter
 ) -> None:
-    assert why_no_native(bench, bench.scoring, judge) is None
+    assert isinstance(native_scoring(bench, bench.scoring, judge.card), Scoring)
     fixed = bench.scoring.segmenter.model_copy(update={"image_size": "64x48"})
     convention = bench.scoring.model_copy(update={"segmenter": fixed})
-    reason = why_no_native(bench, convention, judge)
-    assert reason == "scoring 'camvid-std-v1' shows the segmenter everything at 64x48"
-    assert score_native(bench, [convention], judge) == [None]
-    elsewhere = Segmenter(judge.network, replace(judge.card, architecture="predictions"), CPU)
-    assert "predictions made elsewhere" in (why_no_native(bench, bench.scoring, elsewhere) or "")
+    reason = native_scoring(bench, convention, judge.card)
+    assert isinstance(reason, str)
+    assert "camvid-std-v1" in reason
+    assert "64x48" in reason
+    [found] = evaluate(bench, [], 0, judge, CPU, [convention])
+    assert found.native is None
+    predictions = replace(judge.card, architecture="predictions")
+    assert "predictions" in str(native_scoring(bench, bench.scoring, predictions))
     same_size = open_bench(city)  # photographs of 24x16, as the generator's images
     eye = constant_judge(0, same_size.space, 24, 16)
-    reason = why_no_native(same_size, same_size.scoring, eye)
-    assert reason == "no photograph is larger than the generator's images, 24x16"
-    assert score_native(same_size, [same_size.scoring], eye) == [None]
-    assert not (same_size.workspace.root / "results").exists()
+    reason = native_scoring(same_size, same_size.scoring, eye.card)
+    assert "24x16" in str(reason)
+    [found] = evaluate(same_size, [], 0, eye, CPU)
+    assert found.native is None
 
 
 def test_the_oracle_of_the_table_keeps_its_choices(bench: Bench, judge: Segmenter) -> None:
-    choices = choices_under(bench, bench.scoring, judge)
+    choices = choices_under(bench, bench.scoring, judge.card)
     assert choices["image_size"] == [64, 48]
     assert choices["photographs"] == "resized to image_size first, as a generator's images are"
 
@@ -215,7 +234,7 @@ def test_it_stands_below_tables_and_never_in_them(cli: Cli, trained: Bench) -> N
     assert native["method"] == NATIVE_ORACLE
     assert native["what"].startswith("Photographs of 96x72, never resized to the generator's 64x48")
     assert native["fingerprint"] != record[0]["fingerprint"]
-    text = cli("evaluate", "--method", NATIVE_ORACLE)  # named, and still no row
+    text = cli("evaluate")
     assert text.exit_code == 0, text.output
     assert "no oracle gate" not in text.stderr
     [line] = [line for line in text.stdout.splitlines() if "native" in line]
@@ -235,8 +254,8 @@ def test_explain_and_compare_say_what_it_is(cli: Cli, trained: Bench) -> None:
     assert "  size of the images that are scored, in pixels: 96x72\n" in explained.stdout
     assert "at their own size, never resized to the generator's" in explained.stdout
     record = json.loads(cli("evaluate", "--explain", "--json").stdout)
-    score_native(trained, [trained.scoring], judge_of(trained))
-    found = load_result(trained.result_path(NATIVE_ORACLE, 0))
+    score_native(trained, judge_of(trained))
+    found = load_result(result_path(trained, NATIVE_ORACLE, 0))
     assert record["native_oracle"]["fingerprint"] == found.fingerprint
     compared = cli("compare", "oracle", NATIVE_ORACLE).stdout
     assert "may not be ranked" in compared
@@ -244,21 +263,16 @@ def test_explain_and_compare_say_what_it_is(cli: Cli, trained: Bench) -> None:
 
 
 def judge_of(bench: Bench) -> Segmenter:
-    from hdbench.workflows.evaluate import open_segmenter
+    from hdbench.workspace.segmenters import open_segmenter
 
     return open_segmenter(bench, None, CPU)
 
 
-def test_verbs_that_rank_or_draw_refuse_it(cli: Cli, trained: Bench, tmp_path: Path) -> None:
-    assert table_methods(trained, ["oracle", NATIVE_ORACLE]) == ["oracle"]
+def test_it_is_no_method_that_could_have_a_row(cli: Cli, trained: Bench, tmp_path: Path) -> None:
     drawn = cli("gallery", NATIVE_ORACLE)
-    assert drawn.exit_code == 2
-    assert "stands beside tables, not in them" in drawn.stderr
-    taught = cli("segmenter", "train", "--on", NATIVE_ORACLE)
-    assert taught.exit_code == 2
-    assert "use --on oracle" in taught.stderr
+    assert drawn.exit_code != 0
+    assert NATIVE_ORACLE in drawn.stderr
     text = 'name = "small"\nextends = "camvid-std-v1"\n[segmenter]\nimage_size = "64x48"\n'
     (tmp_path / "small.toml").write_text(text)
-    forced = cli("evaluate", "--method", NATIVE_ORACLE, "--scoring", "small.toml")
-    assert forced.exit_code == 2
-    assert "has no score here: scoring 'small' shows the segmenter everything" in forced.stderr
+    compared = cli("compare", "oracle:small.toml", f"{NATIVE_ORACLE}:small.toml")
+    assert compared.exit_code != 0

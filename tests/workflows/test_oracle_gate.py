@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result as CliResult
-from conftest import constant_judge, made_result
+from conftest import constant_judge, evaluated, made_result
 
 from hdbench.errors import HdbenchError
-from hdbench.evaluation.scoring import choices_of
 from hdbench.library import Library
+from hdbench.schema.result import Result
 from hdbench.segmentation.segmenter import Segmenter, write_card
-from hdbench.workflows.evaluate import evaluate, open_segmenter
 from hdbench.workflows.oracle_gate import gate_notes, measured_on, obstacle, oracle_gate
 from hdbench.workspace.bench import Bench
+from hdbench.workspace.fingerprint import choices_of
 from hdbench.workspace.paths import Workspace
-from hdbench.workspace.results import Result
+from hdbench.workspace.results import result_path
+from hdbench.workspace.segmenters import open_segmenter
 
 LIBRARY = Library()
 CPU = torch.device("cpu")
@@ -44,16 +45,19 @@ def oracle_on(bench: Bench, scoring: str = "", score: float = 0.7, names: str = 
     convention = LIBRARY.scoring(scoring or bench.benchmark.scoring)
     scenes = [f"{names}_{n}" for n in range(3)]
     labels = [[name, "a" * 64] for name in scenes]
-    choices = choices_of(bench.benchmark, convention, bench.space, judge_with(bench, None), labels)
+    choices = choices_of(
+        bench.benchmark, convention, bench.space, judge_with(bench, None).card, labels
+    )
     result = made_result("oracle", np.ones((3, 4, 3), np.int64))
-    scores = {**result.scores, "pixel_accuracy": score, "mean_iou": score}
-    return replace(
-        result,
-        benchmark=bench.benchmark.name,
-        scoring=convention.name,
-        choices=choices,
-        scenes=scenes,
-        scores=scores,
+    scores = result.scores.model_copy(update={"pixel_accuracy": score, "mean_iou": score})
+    return result.model_copy(
+        update={
+            "benchmark": bench.benchmark.name,
+            "scoring": convention.name,
+            "choices": choices,
+            "scenes": scenes,
+            "scores": scores,
+        }
     )
 
 
@@ -168,8 +172,8 @@ def test_a_benchmark_of_another_name_is_held_and_nothing_is_stored(trained: Benc
     benchmark = trained.benchmark.model_copy(update=renamed)
     bench = Bench(trained.library, trained.workspace, benchmark)
     with pytest.raises(HdbenchError, match="the oracle's mean_iou is"):
-        evaluate(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
-    assert not bench.result_path("oracle", 0).exists()
+        evaluated(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
+    assert not result_path(bench, "oracle", 0).exists()
 
 
 def test_evaluate_says_once_that_there_is_no_gate(

@@ -14,22 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MACHINE, constant_judge, trainable, write_perceptual, write_tiny
+from conftest import MACHINE, constant_judge, evaluated, trainable, write_perceptual, write_tiny
 from PIL import Image
 
 from hdbench.errors import HdbenchError, LibraryError
 from hdbench.schema.benchmark import SecondSegmenter
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.workflows.evaluate import (
-    evaluate,
-    open_second,
-    score_methods,
-    stored_results,
-    train_method,
-)
+from hdbench.workflows.evaluate import score_methods
 from hdbench.workflows.report import report_on
+from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
+from hdbench.workspace.results import current_results
+from hdbench.workspace.segmenters import open_second
 
 CPU = torch.device("cpu")
 ROAD, SKY = 3, 0  # train ids of CamVid
@@ -73,8 +70,8 @@ def pair_once(
     bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_pair(folder))))
     long = other(bench)
     train_method(long, trainable(long, "ours"), 0, MACHINE)
-    evaluate(bench, [METHOD], 0, judge(bench), CPU)
-    score_methods(long, [long.scoring], [trainable(long, "ours")], 0, judge(bench), CPU)
+    evaluated(bench, [METHOD], 0, judge(bench), CPU)
+    score_methods(long, [trainable(long, "ours")], 0, judge(bench), CPU)
     return folder
 
 
@@ -121,8 +118,8 @@ def test_two_benchmarks_stand_in_one_table(pair: Bench, shown: dict[str, Path]) 
     assert title in table
     heading = "measured: Tiny | mean IoU"
     for name, result in (
-        (title, stored_results(other(pair), ["ours"], 0, judge(pair))["ours"]),
-        (row_title(pair, METHOD), stored_results(pair, [METHOD], 0, judge(pair))[METHOD]),
+        (title, current_results(other(pair), ["ours"], 0, judge(pair).card)["ours"]),
+        (row_title(pair, METHOD), current_results(pair, [METHOD], 0, judge(pair).card)[METHOD]),
     ):
         accuracy, mean_iou = by_hand(result.matrices.sum(axis=0))
         assert float(table[name][heading]) == pytest.approx(mean_iou, abs=1e-4)
@@ -143,16 +140,18 @@ def test_footnotes_say_steps_and_perceptual_network_of_both(
 ) -> None:
     text = shown["text"].read_text()
     network = other(pair).benchmark.perceptual.name
-    result = stored_results(other(pair), ["ours"], 0, judge(pair))["ours"]
-    facts = result.provenance["training"]
-    assert facts["perceptual"]["name"] == network
+    result = current_results(other(pair), ["ours"], 0, judge(pair).card)["ours"]
+    facts = result.provenance.training
+    assert facts is not None
+    assert facts.perceptual is not None
+    assert facts.perceptual.name == network
     (own,) = re.findall(rf"^{METHOD}: .*$", text, flags=re.MULTILINE)
     (beside,) = re.findall(rf"^{re.escape(BESIDE)}: .*$", text, flags=re.MULTILINE)
     assert "16 steps" in own
     assert network not in own
     assert "8 steps" in beside
     assert network in beside
-    assert facts["perceptual"]["weights"][:8] in beside
+    assert facts.perceptual.weights[:8] in beside
     assert "ships" not in own + beside
 
 
@@ -196,7 +195,7 @@ def test_without_results_beside_it_there_is_no_row(pair: Bench) -> None:
 
 def test_another_convention_beside_it_is_refused(pair: Bench, tmp_path: Path) -> None:
     strict = other(pair, scoring="camvid-table1-v1")
-    score_methods(strict, [strict.scoring], [trainable(pair, "ours")], 0, judge(pair), CPU)
+    score_methods(strict, [trainable(pair, "ours")], 0, judge(pair), CPU)
     benchmark = Path(str(pair.benchmark.beside))
     changed = tmp_path / "long.toml"
     text = benchmark.read_text().replace("\n[size]", 'scoring = "camvid-table1-v1"\n\n[size]', 1)
@@ -207,7 +206,7 @@ def test_another_convention_beside_it_is_refused(pair: Bench, tmp_path: Path) ->
         reported(bench)
     assert f"'{METHOD}'" in str(error.value)
     assert f"'{BESIDE}'" in str(error.value)
-    strict_result = stored_results(strict, ["ours"], 0, judge(pair))["ours"]
+    strict_result = current_results(strict, ["ours"], 0, judge(pair).card)["ours"]
     assert strict_result.fingerprint[:16] in str(error.value)
 
 
@@ -222,18 +221,18 @@ def test_the_second_segmenters_scores_stand_beside_and_rank_nothing(
 ) -> None:
     before, second, long = table_of(shown), judge(pair, SKY), other(pair)
     assert SECOND not in before["oracle"]
-    evaluate(pair, [METHOD], 0, second, CPU)
-    score_methods(long, [long.scoring], [trainable(pair, "ours")], 0, second, CPU)
+    evaluated(pair, [METHOD], 0, second, CPU)
+    score_methods(long, [trainable(pair, "ours")], 0, second, CPU)
     paths = reported(pair, second)
     table = table_of(paths)
     assert list(table) == list(before)
     for name, row in table.items():
         assert {key: row[key] for key in before[name]} == before[name]
     for name, result in (
-        (row_title(pair, METHOD), stored_results(pair, [METHOD], 0, second)[METHOD]),
+        (row_title(pair, METHOD), current_results(pair, [METHOD], 0, second.card)[METHOD]),
         (
             f"{trainable(pair, 'ours').title}, trained on 'long'",
-            stored_results(long, ["ours"], 0, second)["ours"],
+            current_results(long, ["ours"], 0, second.card)["ours"],
         ),
     ):
         _, mean_iou = by_hand(result.matrices.sum(axis=0))
@@ -247,7 +246,7 @@ def test_the_second_segmenters_scores_stand_beside_and_rank_nothing(
 @pytest.mark.slow
 def test_what_the_second_segmenter_has_not_scored_has_an_empty_cell(pair: Bench) -> None:
     second = judge(pair, SKY)
-    score_methods(pair, [pair.scoring], [trainable(pair, METHOD)], 0, second, CPU)
+    score_methods(pair, [trainable(pair, METHOD)], 0, second, CPU)
     table = table_of(reported(pair, second))
     assert [name for name, row in table.items() if row[SECOND]] == [row_title(pair, METHOD)]
 

@@ -20,17 +20,17 @@ from PIL import Image
 from torch import Tensor
 
 from hdbench.data.labels import LABEL_SPACES
-from hdbench.evaluation import passes
 from hdbench.runtime.ranks import ALONE, Ranks, joined_ranks
+from hdbench.schema.result import Result
 from hdbench.schema.scoring import Scoring
+from hdbench.segmentation import passes
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.workflows.evaluate import evaluate_under
+from hdbench.workflows.evaluate import evaluate, score_images
 from hdbench.workflows.recheck import recheck, require_reproduced
-from hdbench.workflows.scoring import scored
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.parts import Parts
 from hdbench.workspace.paths import Workspace
-from hdbench.workspace.results import Result, load_result, matrices_path
+from hdbench.workspace.results import load_result, matrices_path, result_path
 
 SPACE = LABEL_SPACES["cityscapes"]
 CPU = torch.device("cpu")
@@ -71,7 +71,9 @@ def conventions(bench: Bench, *names: str) -> list[Scoring]:
 
 def oracle(bench: Bench, scorings: list[Scoring], judge: Segmenter, workers: int = 1):
     """The photographs' results, without floors."""
-    return scored(bench, scorings, judge, "oracle", 0, None, bench.photographs, ALONE, workers)
+    photographs = bench.dataset.photographs
+    method = bench.library.method("oracle")
+    return score_images(bench, method, 0, judge, scorings, photographs, ALONE, workers)
 
 
 def stored(bench: Bench) -> dict[str, bytes]:
@@ -116,12 +118,10 @@ def test_only_the_convention_that_lacks_a_result_is_computed(bench: Bench) -> No
 
 def test_readings_are_scores_of_the_same_matrices(bench: Bench) -> None:
     [result] = oracle(bench, conventions(bench, "p2phd-table1-v1"), seeing_judge()[0])
-    headline, reading = result.scores, result.scores["readings"]["void-class"]
-    present = sum(value is not None for value in headline["class_iou"].values())
-    assert reading["pixel_accuracy"] == headline["pixel_accuracy"]
-    assert reading["mean_iou"] == pytest.approx(
-        headline["mean_iou"] * present / (present + 1), abs=1e-12
-    )
+    headline, reading = result.scores, result.scores.readings["void-class"]
+    present = sum(value is not None for value in headline.class_iou.values())
+    assert reading.pixel_accuracy == headline.pixel_accuracy
+    assert reading.mean_iou == pytest.approx(headline.mean_iou * present / (present + 1), abs=1e-12)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -139,7 +139,7 @@ def test_the_number_of_workers_moves_no_pixel(bench: Bench, workers: int) -> Non
 def test_labels_are_resized_as_pillow_does(bench: Bench, size: str, width: int) -> None:
     scoring = conventions(bench, "cityscapes-std-v1")[0]
     labels = scoring.labels.model_copy(update={"size": size})
-    scene = bench.test_scenes[0]
+    scene = bench.dataset.test_scenes[0]
     [truth], native = passes.read_truths(scene, SPACE, [labels])
     height = int(size.split("x")[1])
     resized = Image.open(scene.label).resize((width, height), Image.Resampling.NEAREST)
@@ -176,7 +176,9 @@ def test_a_killed_evaluation_redoes_only_what_is_missing(
         patched.setattr(passes, "predict", killed_at(2, passes.predict))
         with pytest.raises(Killed):
             oracle(bench, scorings, seeing_judge()[0], workers=0)
-    parts = bench.result_path("oracle", 0, "constant", "cityscapes-std-v1").with_suffix(".parts")
+    parts = result_path(
+        bench, "oracle", 0, foreign="constant", scoring="cityscapes-std-v1"
+    ).with_suffix(".parts")
     [lines] = parts.glob("*.jsonl")
     assert len(lines.read_text().split()) > 0
     with lines.open("a") as file:
@@ -208,10 +210,10 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[5].split(os.pathsep)
-import test_judging as here
+import test_scoring_passes as here
 from hdbench.workspace.bench import open_bench
-from hdbench.evaluation import passes
-from hdbench.workflows.evaluate import evaluate_under
+from hdbench.segmentation import passes
+from hdbench.workflows.evaluate import evaluate
 from hdbench.runtime.ranks import joined_ranks
 from hdbench.workspace.paths import Workspace
 
@@ -228,7 +230,7 @@ def predict(*arguments):
 passes.predict = predict
 judge, _ = here.seeing_judge()
 with joined_ranks() as ranks:
-    evaluate_under(bench, here.conventions(bench), [], 0, judge, here.CPU, ranks)
+    evaluate(bench, [], 0, judge, here.CPU, here.conventions(bench), ranks)
 print(f"{len(calls)} passes")
 """
 
@@ -236,7 +238,9 @@ print(f"{len(calls)} passes")
 def script(bench: Bench, root: Path, kill: int, *launcher: str) -> subprocess.CompletedProcess[str]:
     file = root.with_name("job.py")
     file.write_text(SCRIPT)
-    tests = os.pathsep.join(str(path) for path in (Path(__file__).parent,))
+    tests = os.pathsep.join(
+        str(path) for path in (Path(__file__).parent, Path(__file__).parents[1])
+    )
     workspace = bench.workspace
     words = (str(root), str(workspace.data_root), workspace.benchmark, str(kill), tests)
     return subprocess.run(
@@ -299,10 +303,8 @@ def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.Monk
 def test_three_images_made_again_give_their_stored_matrices(bench: Bench) -> None:
     judge, _ = seeing_judge()
     scorings = conventions(bench)
-    for scoring, results in zip(
-        scorings, evaluate_under(bench, scorings, [], 0, judge, CPU), strict=True
-    ):
-        for result in results:
+    for scoring, one in zip(scorings, evaluate(bench, [], 0, judge, CPU, scorings), strict=True):
+        for result in one.results:
             method = bench.library.method(result.method)
             found = recheck(bench, method, result, scoring, 3, judge, CPU)
             assert [one.scene for one in found] == result.scenes
@@ -321,7 +323,7 @@ def test_a_matrix_that_was_tampered_with_is_not_reproduced(bench: Bench) -> None
     found = recheck(
         bench,
         bench.library.method("oracle"),
-        replace(result, matrices=wrong),
+        result.model_copy(update={"matrices": wrong}),
         scoring,
         3,
         judge,
@@ -335,7 +337,7 @@ def test_a_matrix_that_was_tampered_with_is_not_reproduced(bench: Bench) -> None
 
 def test_what_is_stored_is_what_was_returned(bench: Bench) -> None:
     [result] = oracle(bench, conventions(bench, "p2phd-table1-v1"), seeing_judge()[0])
-    path = bench.result_path("oracle", 0, "constant", "p2phd-table1-v1")
+    path = result_path(bench, "oracle", 0, foreign="constant", scoring="p2phd-table1-v1")
     known: Result = load_result(path)
     assert known.scores == result.scores
     assert matrices_path(path).is_file()

@@ -17,7 +17,7 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_resized
 from hdbench.errors import UsageError
 from hdbench.segmentation.segmenter import read_card
-from hdbench.workflows.train_segmenter import lessons_of, train_on
+from hdbench.workflows.train_segmenter import images_as_training_data, train_on
 from hdbench.workspace.bench import Bench
 
 Cli = Callable[..., Result]
@@ -26,7 +26,7 @@ Cli = Callable[..., Result]
 def test_labels_and_images_of_other_sizes_meet_at_the_benchmarks(
     bench: Bench, tmp_path: Path
 ) -> None:
-    scene = bench.train_scenes[0]
+    scene = bench.dataset.train_scenes[0]
     small = tmp_path / "small.png"
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(small)
@@ -37,24 +37,22 @@ def test_labels_and_images_of_other_sizes_meet_at_the_benchmarks(
     assert np.array_equal(found.label.numpy(), np.array(nearest))
 
 
-def test_lessons_are_the_methods_images_with_the_real_labels(trained: Bench) -> None:
+def test_the_data_are_the_methods_images_with_the_real_labels(trained: Bench) -> None:
     method = trained.library.method("ours-no-vgg")
-    lessons = lessons_of(trained, method, 0, MACHINE)
+    data = images_as_training_data(trained, method, 0, MACHINE)
     folder = trained.image_folder("ours-no-vgg", 0, training=True)
     assert folder.name == "train"
-    assert [entry.image for entry in lessons.files] == [
-        folder / f"train_{n:02}.png" for n in range(8)
+    assert [entry.image for entry in data.files] == [folder / f"train_{n:02}.png" for n in range(8)]
+    assert [entry.label for entry in data.files] == [
+        entry.label for entry in trained.dataset.train_scenes
     ]
-    assert [entry.label for entry in lessons.files] == [
-        entry.label for entry in trained.train_scenes
-    ]
-    assert lessons.images == {"method": "ours-no-vgg"}
-    oracle = lessons_of(trained, trained.library.method("oracle"), 0, MACHINE)
+    assert data.images == {"method": "ours-no-vgg"}
+    oracle = images_as_training_data(trained, trained.library.method("oracle"), 0, MACHINE)
     assert [entry.image for entry in oracle.files] == [
-        entry.image for entry in trained.train_scenes
+        entry.image for entry in trained.dataset.train_scenes
     ]
-    assert [row[2] for row in oracle.data] == [row[2] for row in lessons.data]
-    assert all(a[1] != b[1] for a, b in zip(oracle.data, lessons.data, strict=True))
+    assert [row[2] for row in oracle.digests] == [row[2] for row in data.digests]
+    assert all(a[1] != b[1] for a, b in zip(oracle.digests, data.digests, strict=True))
 
 
 @pytest.mark.slow
@@ -86,7 +84,7 @@ def test_photographs_stored_in_another_file_teach_the_same(trained: Bench) -> No
     oracle = trained.library.method("oracle")
     first = train_on(trained, oracle, 0, MACHINE)
     assert [one.method for one in first] == ["oracle"]
-    for entry in trained.train_scenes:
+    for entry in trained.dataset.train_scenes:
         pixels = np.array(Image.open(entry.image))
         Image.fromarray(pixels).save(entry.image, compress_level=0)
     weights = read_card(first[0].folder).weights

@@ -11,24 +11,25 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge, ship, trainable
+from conftest import constant_judge, evaluated, ship, trainable
 from safetensors.torch import load_file, save_file
 
 from hdbench.errors import CheckpointError
 from hdbench.provenance import tensors_digest
 from hdbench.runtime.devices import Machine
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
+from hdbench.schema.result import Result as Scored
+from hdbench.schema.result import TrainingFacts
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.training.loop import Pix2PixHDTrainer
-from hdbench.workflows.evaluate import evaluate, stored_results, train_method
+from hdbench.workflows.synthesize import synthesize_method
+from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench, open_bench
-from hdbench.workspace.results import Result as Scored
-from hdbench.workspace.results import load_result
+from hdbench.workspace.results import current_results, load_result, result_path
 from hdbench.workspace.runs import (
     images_identity,
     read_generator_card,
     shipped_generator,
-    synthesize_method,
     trained_generator,
     training_facts,
 )
@@ -62,7 +63,12 @@ class Shop:
         return constant_judge(3, self.bench.space, 64, 48)
 
     def evaluated(self) -> Scored:
-        return evaluate(self.bench, [METHOD], 0, self.judge, CPU)[0]
+        return evaluated(self.bench, [METHOD], 0, self.judge, CPU)[0]
+
+    def trained_facts(self) -> TrainingFacts:
+        facts = self.evaluated().provenance.training
+        assert facts is not None
+        return facts
 
     def generator(self) -> Path:
         return trained_generator(self.bench, trainable(self.bench), 0)
@@ -97,15 +103,16 @@ def test_an_empty_workspace_is_scored_without_training(
     result = shop.evaluated()
     stored = load_file(shop.weights)
     weights = tensors_digest({name: value.float() for name, value in stored.items()})
-    expected = {"steps": 16, "perceptual": None, "weights": weights, "ships": NAME}
-    assert result.provenance["training"] == expected
-    assert load_result(shop.bench.result_path(METHOD, 0, "constant")).provenance == (
+    expected = TrainingFacts(steps=16, perceptual=None, weights=weights, ships=NAME)
+    assert result.provenance.training == expected
+    assert load_result(result_path(shop.bench, METHOD, 0, foreign="constant")).provenance == (
         result.provenance
     )
-    assert "training" not in evaluate(shop.bench, [], 0, shop.judge, CPU)[1].provenance  # a floor
+    floor = evaluated(shop.bench, [], 0, shop.judge, CPU)[1]
+    assert floor.provenance.training is None
     run = shop.bench.run_folder(METHOD, 0)
     assert sorted(path.name for path in run.iterdir()) == ["images"]
-    assert stored_results(shop.bench, [METHOD], 0, shop.judge)[METHOD].scores == result.scores
+    assert current_results(shop.bench, [METHOD], 0, shop.judge.card)[METHOD].scores == result.scores
 
 
 def test_its_images_are_those_of_the_run_that_it_came_from(shop: Shop, trained_once: Path) -> None:
@@ -132,7 +139,7 @@ def test_a_run_that_has_not_ended_leaves_it_in_office(shop: Shop) -> None:
     shutil.copytree(shop.run, own)
     (own / GENERATOR_WEIGHTS).unlink()  # the card is written before it
     assert shop.generator() == shop.weights
-    assert shop.evaluated().provenance["training"]["ships"] == NAME
+    assert shop.trained_facts().ships == NAME
 
 
 # -- the workspace's own --------------------------------------------------------------------------
@@ -150,7 +157,7 @@ def test_the_workspaces_own_finished_run_goes_before_it(shop: Shop) -> None:
     result = shop.evaluated()
     assert result.images != first.images
     assert result.run == first.run
-    assert "ships" not in result.provenance["training"]
+    assert shop.trained_facts().ships is None
 
 
 def test_a_run_of_another_budget_is_no_less_in_the_way(shop: Shop) -> None:
@@ -187,15 +194,15 @@ def test_another_training_is_not_what_ships(
 ) -> None:
     bench = shop.changed(**budget)
     with pytest.raises(CheckpointError) as error:
-        evaluate(bench, [METHOD], seed, shop.judge, CPU)
+        evaluated(bench, [METHOD], seed, shop.judge, CPU)
     assert str(bench.run_folder(METHOD, seed)) in str(error.value)
     assert command in str(error.value)
     assert not (bench.workspace.root / "results").exists()
-    assert training_facts(bench, METHOD, seed, None) == {}
+    assert training_facts(bench, METHOD, seed, None) is None
 
 
 def test_one_changed_photograph_is_another_training(shop: Shop) -> None:
-    first, second = (scene.image for scene in shop.bench.train_scenes[:2])
+    first, second = (scene.image for scene in shop.bench.dataset.train_scenes[:2])
     first.write_bytes(second.read_bytes())
     with pytest.raises(CheckpointError, match=f"hdbench train {METHOD}"):
         trained_generator(open_bench(shop.bench.workspace), trainable(shop.bench), 0)

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from hdbench.data.labels import VOID
 from hdbench.data.loading import read_label
 from hdbench.data.sheets import encode_png
 from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
 from hdbench.provenance import digest, tensors_digest
+from hdbench.runtime.progress import progress
 from hdbench.segmentation.adoption import Wanted, blank_card
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard, require_digest
 from hdbench.storage import write_atomically
@@ -115,7 +115,7 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
     for method in methods:
         found = {path.stem: path for path in sorted((root / method).glob("*.png"))}
         images = wanted.images(method)
-        for scene, image in tqdm(images, desc=f"checking {method}", unit="map", delay=2):
+        for scene, image in progress(images, desc=f"checking {method}", unit="map", delay=2):
             path = found.pop(scene, None)
             if path is None:
                 problems.append(f"{root / method / scene}.png: missing")
@@ -135,7 +135,7 @@ def adopt(kind: str, source: str, folder: Path, wanted: Wanted) -> SegmenterCard
             f"{source}: nothing was imported; {counted(len(problems), 'problem')}\n"
             f"{listing(problems, len(problems))}"
         )
-    for key, path in tqdm(paths.items(), desc="copying", unit="map", delay=2):
+    for key, path in progress(paths.items(), desc="copying", unit="map", delay=2):
         train_ids = _ids(path, wanted)
         map_path = folder / _MAPS / f"{key[:32]}.png"
         write_atomically(map_path, encode_png(Image.fromarray(train_ids.numpy())))

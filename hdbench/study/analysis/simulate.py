@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from hdbench.errors import UsageError, counted, suggestion
 from hdbench.provenance import derived_seed
+from hdbench.runtime.progress import progress
 from hdbench.schema.judgment import Attempt, Submission
 from hdbench.schema.packet import PACKET_SCHEMA, TrialRecord
 from hdbench.storage import write_atomically
@@ -81,7 +81,7 @@ def simulate(packet: Packet, participants: Participants, seed: int) -> list[Subm
     careless = random.random(people) < participants.careless
     numbers = sorted(packet.by_packet)
     submissions = []
-    for person in tqdm(range(people), desc="simulating", unit="participant", delay=2):
+    for person in progress(range(people), desc="simulating", unit="participant", delay=2):
         number = numbers[person % len(numbers)]
         trials = packet.by_packet[number]
         logits = np.zeros(len(trials))

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hdbench.errors import DataError, UsageError, counted
+from hdbench.runtime.progress import progress
 from hdbench.schema.judgment import COLUMNS, Attempt, Judgment
 from hdbench.schema.packet import StudyRecord, TrialRecord
 from hdbench.schema.study import StudyProtocol
@@ -203,7 +203,7 @@ def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
     # files of two venues, is the same answers handed over twice.
     seen: dict[tuple[str, str, int], tuple[Attempt, str]] = {}
     duplicates = 0
-    for entry in tqdm(received, desc="reading", unit="session", delay=2):
+    for entry in progress(received, desc="reading", unit="session", delay=2):
         number = None
         for row in entry.rows:
             trial = _trial(packet, entry, row)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_scene
 from hdbench.data.scene import Scene
 from hdbench.errors import UsageError, suggestion
+from hdbench.runtime.progress import progress
 from hdbench.schema.packet import Box, SkippedObject
 from hdbench.schema.study import Region
 from hdbench.workspace.bench import Bench
@@ -28,7 +28,7 @@ def require_regions(bench: Bench, region: Region) -> None:
             f"[region] label = '{region.label}': label space '{bench.space.name}' has no such "
             f"class{suggestion(region.label, names)}"
         )
-    if any(entry.instance is None for entry in bench.test_scenes):
+    if any(entry.instance is None for entry in bench.dataset.test_scenes):
         raise UsageError(
             f"benchmark '{bench.benchmark.name}' has no instance maps, so no single "
             f"'{region.label}' can be outlined.\n"
@@ -52,7 +52,7 @@ def largest_objects(
     class_id = next(entry.id for entry in bench.space.classes if entry.name == region.label)
     boxes: dict[str, Box] = {}
     skipped: list[SkippedObject] = []
-    for entry in tqdm(scenes, desc="finding objects", unit="scene", delay=2):
+    for entry in progress(scenes, desc="finding objects", unit="scene", delay=2):
         scene = read_scene(entry, bench.space, photograph=False)
         objects = _objects(scene.resized(size.height, size.width), class_id)
         best: tuple[float, Box] | None = None

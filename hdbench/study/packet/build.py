@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from hdbench.errors import DataError, HdbenchError, UsageError, counted, listing
 from hdbench.inert import neutralised
 from hdbench.provenance import differing_fields, digest, versions
+from hdbench.runtime.progress import progress
 from hdbench.schema.packet import (
     PACKET_SCHEMA,
     BuildInputs,
@@ -280,7 +279,7 @@ def _write_images(
     (staging / "images").mkdir()
     (staging / "web" / "images").mkdir(parents=True)
     hashes = {}
-    for name, image in tqdm(study.images.items(), desc="images", unit="image", delay=2):
+    for name, image in progress(study.images.items(), desc="images", unit="image", delay=2):
         if image.role == "mask" or image.scene is None:
             png = next(masks)
         elif image.method is None:

@@ -68,7 +68,7 @@ def gather(
     """
     names = [*methods, *([] if reference is None else [reference])]
     _require_several(names)
-    scenes = bench.test_scenes
+    scenes = bench.dataset.test_scenes
     names, found, photographic = _images(bench, names, scenes, run_seed)
     scenes, left_out = _complete(bench, names, scenes, found, intersect)
     if most_scenes is not None and most_scenes > len(scenes):
@@ -215,8 +215,8 @@ def _controls(bench: Bench, protocol: StudyProtocol) -> tuple[list[SceneFiles], 
     least, useful = controls_needed(protocol)
     if not useful:
         return [], {}
-    tested = {entry.name for entry in bench.test_scenes}
-    candidates = [entry for entry in bench.train_scenes if entry.name not in tested]
+    tested = {entry.name for entry in bench.dataset.test_scenes}
+    candidates = [entry for entry in bench.dataset.train_scenes if entry.name not in tested]
     regions: dict[str, Box] = {}
     if protocol.region.enabled:  # a check must look like a judgment, with an outline
         few = spread(candidates, 4 * useful)

@@ -74,7 +74,8 @@ def mask_pngs(bench: Bench, count: int, seed: int) -> list[bytes]:
         DataError: a photograph is damaged.
     """
     size = bench.benchmark.size
-    sources = _photographs(bench, bench.train_scenes[:: max(1, len(bench.train_scenes) // 4)][:4])
+    scenes = bench.dataset.train_scenes
+    sources = _photographs(bench, scenes[:: max(1, len(scenes) // 4)][:4])
     tile = max(1, min(size.height, size.width) // _TILES)
     rows, columns = -(-size.height // tile), -(-size.width // tile)
     bits = np.random.PCG64(derived_seed("study", "masks", seed))

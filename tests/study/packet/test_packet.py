@@ -83,7 +83,9 @@ def test_images_are_the_methods_pixels_and_the_reference_is_resized_as_in_scorin
         if content["role"] != "method":
             assert pixels.shape == (3, size.height, size.width)
             continue
-        scene = next(entry for entry in imaged.test_scenes if entry.name == content["scene"])
+        scene = next(
+            entry for entry in imaged.dataset.test_scenes if entry.name == content["scene"]
+        )
         if content["method"] == "oracle":
             expected = resize_photograph(read_photograph(scene.image), size.height, size.width)
         else:
@@ -94,7 +96,7 @@ def test_images_are_the_methods_pixels_and_the_reference_is_resized_as_in_scorin
 
 def test_checks_show_training_photographs_beside_their_labels(imaged: Bench, packet: Path) -> None:
     study = study_of(packet)
-    training = {entry.name: entry for entry in imaged.train_scenes}
+    training = {entry.name: entry for entry in imaged.dataset.train_scenes}
     size = imaged.benchmark.size
     seen = set()
     for row in rows_of(packet):
@@ -109,7 +111,7 @@ def test_checks_show_training_photographs_beside_their_labels(imaged: Bench, pac
         label = scene.resized(size.height, size.width).label
         assert torch.equal(painted, imaged.space.paint(label))
         seen.add(right_answer["scene"])
-    assert not seen & {entry.name for entry in imaged.test_scenes}
+    assert not seen & {entry.name for entry in imaged.dataset.test_scenes}
 
 
 def test_blurred_checks_are_of_the_same_photograph(imaged: Bench, tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_renaming_a_method_renames_its_images_alone(imaged: Bench, tmp_path: Pat
 def test_a_second_build_changes_nothing_and_other_inputs_are_refused(
     cli: Cli, imaged: Bench, tmp_path: Path
 ) -> None:
-    assert imaged.test_scenes
+    assert imaged.dataset.test_scenes
     first = cli(*PILOT)
     assert first.exit_code == 0
     folder = tmp_path / "ws" / "studies" / "pilot"
@@ -223,7 +225,7 @@ def test_a_missing_image_is_refused_with_the_list_unless_intersected(
 def test_what_cannot_be_compared_is_refused(
     cli: Cli, imaged: Bench, words: tuple[str, ...], message: str, status: int
 ) -> None:
-    assert imaged.test_scenes
+    assert imaged.dataset.test_scenes
     result = cli("study", "build", "--study", "pilot", *words)
     assert (result.exit_code, message in result.stderr) == (status, True), result.stderr
 
@@ -248,7 +250,7 @@ def many_scenes(bench: Bench, count: int) -> Bench:
     """The small benchmark with more test scenes and fresh images of noise."""
     for n in range(3, count):
         for folder in ("val", "valannot"):
-            root = bench.data_root("val") / folder
+            root = bench.dataset.root("val") / folder
             shutil.copy(root / "val_00.png", root / f"val_{n:02}.png")
     bench = open_bench(bench.workspace)
     add_images(bench, "alpha", 1)
@@ -286,7 +288,7 @@ def test_a_question_that_names_a_method_is_refused(imaged: Bench, tmp_path: Path
 def test_a_part_of_the_scenes_is_spread_and_recorded(
     cli: Cli, imaged: Bench, tmp_path: Path
 ) -> None:
-    assert imaged.test_scenes
+    assert imaged.dataset.test_scenes
     assert cli(*PILOT, "--scenes", "2").exit_code == 0
     study = study_of(tmp_path / "ws" / "studies" / "pilot")
     assert (study["subset"], study["scenes"]) == (True, ["val_00", "val_01"])
@@ -329,23 +331,23 @@ def test_regions_are_boxes_of_the_largest_object(
 ) -> None:
     bench, protocol = outlined
     # Two cars of 6x6 pixels in 24x16: 0.094 of the image each; the first grows to 0.188.
-    path = bench.test_scenes[0].instance
+    path = bench.dataset.test_scenes[0].instance
     assert path is not None
     ids = np.asarray(Image.open(path)).astype(np.uint16)
     ids[4:10, 8:14] = 26000
     save_pixels(path, ids)
-    boxes, skipped = largest_objects(bench, bench.test_scenes, protocol.region)
-    assert boxes == {bench.test_scenes[0].name: (2, 4, 14, 10)}
+    boxes, skipped = largest_objects(bench, bench.dataset.test_scenes, protocol.region)
+    assert boxes == {bench.dataset.test_scenes[0].name: (2, 4, 14, 10)}
     small = [(entry.scene, entry.instance) for entry in skipped]
-    others = [entry.name for entry in bench.test_scenes[1:]]
+    others = [entry.name for entry in bench.dataset.test_scenes[1:]]
     assert small == [(name, number) for name in others for number in (26000, 26001, None)]
     assert skipped[0].area == pytest.approx(36 / 384)
 
-    for entry in bench.train_scenes:  # checks have an outline too
+    for entry in bench.dataset.train_scenes:  # checks have an outline too
         assert entry.instance is not None
         save_pixels(entry.instance, ids)
     made = built(bench, tmp_path / "p", protocol=protocol)
-    assert made.study.scenes == [bench.test_scenes[0].name]
+    assert made.study.scenes == [bench.dataset.test_scenes[0].name]
     assert {tuple(row["region"]) for row in rows_of(made.folder)} == {(2, 4, 14, 10)}
     (warning,) = made.warnings
     assert "4 objects and 2 scenes" in warning
@@ -355,9 +357,9 @@ def test_regions_are_boxes_of_the_largest_object(
 def test_groups_of_objects_have_no_region(outlined: tuple[Bench, StudyProtocol]) -> None:
     bench, protocol = outlined
     people = protocol.region.model_copy(update={"label": "person", "minimum_area": 0.0})
-    boxes, skipped = largest_objects(bench, bench.test_scenes, people)
+    boxes, skipped = largest_objects(bench, bench.dataset.test_scenes, people)
     assert boxes == {}
-    assert len(skipped) == len(bench.test_scenes)
+    assert len(skipped) == len(bench.dataset.test_scenes)
 
 
 def test_cells_of_the_manifest_are_no_formulas(imaged: Bench, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ HTML = "<img src=x onerror=alert(1)>"
 def with_html(bench: Bench, cli: Cli, folder: Path) -> None:
     """Build a packet whose second method and one scene carry HTML in their names."""
     for name in ("val", "valannot"):
-        path = bench.data_root("val") / name / "val_00.png"
+        path = bench.dataset.root("val") / name / "val_00.png"
         path.rename(path.with_name(f"{HTML}.png"))
     for method in ("alpha", "beta"):
         path = bench.image_folder(method, 0) / "val_00.png"

@@ -1,4 +1,4 @@
-"""Which perceptual network a benchmark's methods learn with."""
+"""Which perceptual network a benchmark's methods are trained with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hdbench.perceptual.files import (
     load_vgg19,
     read_perceptual_card,
 )
-from hdbench.perceptual.training import perceptual_identity
+from hdbench.perceptual.training import perceptual_identity, recipe_of
 from hdbench.runtime.job import require_identity
 from hdbench.schema.benchmark import OWN, VGG19_IMAGENET
 from hdbench.schema.method import Pix2PixHD
@@ -23,7 +23,7 @@ from hdbench.workspace.bench import Bench
 def perceptual_of(
     bench: Bench, method: Pix2PixHD, vgg_weights: Path | None = None
 ) -> PerceptualChoice | None:
-    """Return the perceptual network that a method learns with on a benchmark.
+    """Return the perceptual network that a method is trained with on a benchmark.
 
     Args:
         bench: the benchmark; its ``[perceptual]`` names the network.
@@ -34,7 +34,7 @@ def perceptual_of(
         The network, or None where the method gives the perceptual loss no weight.
 
     Raises:
-        UsageError: the name is that of a segmenter, the network learnt from another label space
+        UsageError: the name is that of a segmenter, the network was trained on another label space
             or image size, or ``vgg_weights`` is given and the benchmark names another network.
         CheckpointError: ``own`` is not trained yet, or a card is damaged.
         LibraryError: no network of that name ships.
@@ -62,9 +62,10 @@ def _require_trained(bench: Bench, folder: Path) -> None:
     if not (folder / PERCEPTUAL_CARD).is_file():
         raise CheckpointError(
             f"{folder}: benchmark '{bench.benchmark.name}' has no trained perceptual network yet.\n"
-            "Next: 'hdbench perceptual train' (the same command goes on where it stopped)"
+            "Next: 'hdbench perceptual train' (the same command resumes it)"
         )
-    require_identity(folder, perceptual_identity(bench.benchmark, 0, bench.perceptual_data))
+    scenes = bench.dataset.scenes(recipe_of(bench.benchmark).split)
+    require_identity(folder, perceptual_identity(bench.benchmark, 0, bench.dataset.digests(scenes)))
 
 
 def _require_fitting(bench: Bench, folder: Path, label_space: str, window: list[int]) -> None:
@@ -72,14 +73,14 @@ def _require_fitting(bench: Bench, folder: Path, label_space: str, window: list[
     if label_space != bench.space.name:
         raise UsageError(
             f"{folder / PERCEPTUAL_CARD}: label_space = '{label_space}'; benchmark "
-            f"'{bench.benchmark.name}' has labels of '{bench.space.name}', so this network learnt "
-            "from other photographs.\n"
+            f"'{bench.benchmark.name}' has labels of '{bench.space.name}', so this network was "
+            "trained on other photographs.\n"
             "Next: set [perceptual] name = \"own\", then 'hdbench perceptual train'"
         )
     if window != [size.width, size.height]:
         raise UsageError(
             f"{folder / PERCEPTUAL_CARD}: window = {window}; the images of benchmark "
-            f"'{bench.benchmark.name}' are {size.width}x{size.height}, and objects of another "
-            "size are other features.\n"
+            f"'{bench.benchmark.name}' are {size.width}x{size.height}, and features "
+            "depend on the size of objects.\n"
             "Next: set [perceptual] name = \"own\", then 'hdbench perceptual train'"
         )

@@ -16,15 +16,14 @@ from safetensors.torch import load_file
 
 from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import Library
-from hdbench.perceptual import choice as chooser
-from hdbench.perceptual.choice import perceptual_of
 from hdbench.perceptual.files import VGG19_DIGEST
-from hdbench.perceptual.training import train_perceptual
 from hdbench.provenance import digest
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS
-from hdbench.workflows.evaluate import train_method
+from hdbench.workflows.train import train_method, train_own_perceptual
+from hdbench.workspace import perceptual as chooser
 from hdbench.workspace.bench import Bench
+from hdbench.workspace.perceptual import perceptual_of
 from hdbench.workspace.runs import images_identity, run_digest, trained_generator
 
 Cli = Callable[..., Result]
@@ -145,7 +144,9 @@ def test_an_own_network_of_another_recipe_names_what_differs(perceptive: Bench) 
 
 
 def test_an_own_network_of_another_photograph_names_the_scenes(perceptive: Bench) -> None:
-    first, second = (scene.image for scene in perceptive.perceptual_scenes[:2])
+    assert perceptive.benchmark.perceptual.training is not None
+    split = perceptive.benchmark.perceptual.training.split
+    first, second = (scene.image for scene in perceptive.dataset.scenes(split)[:2])
     first.write_bytes(second.read_bytes())
     message = refused(changed(perceptive), CheckpointError)
     assert "scenes_digest" in message
@@ -204,7 +205,7 @@ def test_a_run_is_not_that_of_a_network_trained_anew(perceptive: Bench) -> None:
     assert trained_generator(perceptive, method, 0) == output
     before = json.loads((perceptive.perceptual_folder() / PERCEPTUAL_CARD).read_text())["weights"]
     other = with_recipe(perceptive, epochs=2)
-    train_perceptual(other, MACHINE, restart=True)
+    train_own_perceptual(other, MACHINE, restart=True)
     after = json.loads((other.perceptual_folder() / PERCEPTUAL_CARD).read_text())["weights"]
     for use in (
         lambda: trained_generator(other, method, 0),

@@ -1,0 +1,167 @@
+"""Progress of a long loop: a bar on a terminal, a line now and then in a log or a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+_PARTS = 20  # a line for each 5 % that are done
+_LATEST = 30.0  # seconds after which a line comes even if fewer are done
+_APART = 2.0  # seconds between lines at least, and before the first: quick loops print none
+
+
+def progress(
+    iterable: Iterable[Item] | None = None,
+    *,
+    desc: str,
+    unit: str,
+    total: int | None = None,
+    initial: int = 0,
+    delay: float = 0,
+    disable: bool = False,
+) -> tqdm[Item] | LogLines[Item]:
+    """Return an iterable that reports its progress on standard error.
+
+    Without an iterable it is a counter: a context manager with ``update``. It has the part of
+    tqdm's interface that hdbench uses, and on a terminal it is tqdm.
+
+    Args:
+        iterable: what the loop goes through.
+        desc: what is being done, like ``scoring ours``.
+        unit: what is counted, in the singular.
+        total: how many there are; None takes the iterable's length, if it has one.
+        initial: how many were done before this loop.
+        delay: seconds before a bar appears on a terminal.
+        disable: report nothing.
+    """
+    if disable or sys.stderr.isatty():
+        items: Any = iterable
+        return tqdm(
+            items,
+            desc=desc,
+            unit=unit,
+            total=total,
+            initial=initial,
+            delay=delay,
+            disable=disable,
+        )
+    return LogLines(iterable, desc=desc, unit=unit, total=total, initial=initial)
+
+
+class LogLines(Generic[Item]):
+    """Reports progress in whole lines: one for each 5 % or each 30 seconds, whichever is sooner.
+
+    Lines are at least two seconds apart. The last one reports where the loop ended; a loop that
+    took less than two seconds prints nothing.
+
+    Args:
+        iterable: what the loop goes through, or None.
+        desc: what is being done.
+        unit: what is counted, in the singular.
+        total: how many there are; None takes the iterable's length, if it has one.
+        initial: how many were done before this loop.
+        clock: seconds from any origin.
+    """
+
+    def __init__(
+        self,
+        iterable: Iterable[Item] | None = None,
+        *,
+        desc: str,
+        unit: str,
+        total: int | None = None,
+        initial: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start counting the time."""
+        if total is None and isinstance(iterable, Sized):
+            total = len(iterable)
+        self.n = initial
+        self.total: Any = total  # as tqdm's: a number or None
+        self._iterable, self._desc, self._unit = iterable, desc, unit
+        self._values: dict[str, Any] = {}
+        self._initial, self._clock = initial, clock
+        self._began = self._last = clock()
+        self._reported = initial
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Item]:
+        assert self._iterable is not None, "a counter has nothing to go through"
+        with self:
+            for item in self._iterable:
+                yield item
+                self.update()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def update(self, n: int = 1) -> None:
+        """Count ``n`` more, and print a line if one is due."""
+        self.n += n
+        since = self._clock() - self._last
+        moved = self._part(self.n) > self._part(self._reported)
+        if since >= _LATEST or (since >= _APART and moved):
+            self._print()
+
+    def set_postfix(self, values: Mapping[str, Any]) -> None:
+        """Set what the next lines end with."""
+        self._values = dict(values)
+
+    def close(self) -> None:
+        """Report where the loop ended, unless a line has said so or it took no time."""
+        if not self._closed and self.n > self._reported and self._clock() - self._began >= _APART:
+            self._print()
+        self._closed = True
+
+    def _part(self, n: int) -> int:
+        return 0 if not self.total else _PARTS * n // self.total
+
+    def _print(self) -> None:
+        self._last, self._reported = self._clock(), self.n
+        elapsed, done = self._last - self._began, self.n - self._initial
+        pace = elapsed / done
+        parts = [f"{self._desc}: {_counted(self.n, self._unit)}", _speed(pace, self._unit)]
+        if self.total:
+            count = f"{self.n} of {_counted(self.total, self._unit)}"
+            parts[0] = f"{self._desc}: {count} ({100 * self.n // self.total} %)"
+            left = (self.total - self.n) * pace
+            parts.append(f"{_duration(left)} left" if left else f"took {_duration(elapsed)}")
+        parts += [f"{name} {value}" for name, value in self._values.items()]
+        print(", ".join(parts), file=sys.stderr, flush=True)
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def _speed(pace: float, unit: str) -> str:
+    """Return seconds per unit as ``0.17 s/step`` or, where they are few, ``35 steps/s``."""
+    if pace < 0.1:
+        return f"{1 / max(pace, 1e-6):.0f} {unit}s/s"
+    return f"{pace:.2f} s/{unit}" if pace < 10 else f"{pace:.0f} s/{unit}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time to two digits or so: ``50 s``, ``1 min 40 s``, ``47 min``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,143 @@
+"""Everything that defines a training run of pix2pixHD, resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from hdbench.data.loading import steps_per_epoch
+from hdbench.errors import UsageError
+from hdbench.networks.builder import halvings
+from hdbench.networks.perceptual import PerceptualChoice
+from hdbench.provenance import canonical_json, digest
+from hdbench.runtime.devices import Machine
+from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.method import Pix2PixHD
+from hdbench.storage import write_atomically
+from hdbench.training.data import TrainingData
+
+#: The method of a run with all of its keys, in the run's folder.
+RESOLVED_METHOD = "method.resolved.toml"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run trains, without the data and the machine."""
+
+    method: Pix2PixHD
+    #: Size, budget and label space; its segmenter and scoring do not matter here.
+    benchmark: Benchmark
+    #: Of the initial weights, the order of scenes and the augmentation.
+    seed: int
+    #: The network of the perceptual loss; None where the method gives that loss no weight.
+    perceptual: PerceptualChoice | None
+
+    @property
+    def title(self) -> str:
+        """What progress bars and pages call the run."""
+        return f"{self.method.name} on {self.benchmark.name}"
+
+    @property
+    def command(self) -> str:
+        """The command that makes the run."""
+        names = f"{self.method.name} --benchmark {self.benchmark.name}"
+        return f"hdbench train {names} --seed {self.seed}"
+
+
+def run_identity(config: RunConfig, digests: list[list[str]]) -> dict[str, Any]:
+    """Return everything that a trained generator depends on, as JSON values.
+
+    Args:
+        config: the resolved run.
+        digests: name and digests of each training scene (``TrainingData.digests``).
+    """
+    method, benchmark = config.method, config.benchmark
+    return {
+        "kind": "generator",
+        "version": 3,
+        "method": method.model_dump(exclude={"title", "source"}),
+        "data": benchmark.data.model_dump(),
+        "size": benchmark.size.model_dump(),
+        "budget": benchmark.budget.model_dump(),
+        "scenes": len(digests),
+        "scenes_digest": digest(digests),
+        "perceptual": None if config.perceptual is None else config.perceptual.identity,
+        "seed": config.seed,
+    }
+
+
+def planned_steps(benchmark: Benchmark, scenes: int) -> tuple[int, int]:
+    """Return the steps at the full learning rate and the steps of decay after them."""
+    budget = benchmark.budget
+    per_epoch = steps_per_epoch(scenes, budget.batch_size)
+    return budget.epochs * per_epoch, budget.decay_epochs * per_epoch
+
+
+def require_fitting_size(method: Pix2PixHD, benchmark: Benchmark) -> None:
+    """Check that the generator's downsamplings divide the benchmark's image size.
+
+    Raises:
+        UsageError: they do not; the message names the nearest sizes that they divide.
+    """
+    count, size = halvings(method, benchmark.budget), benchmark.size
+    divisor = 2 ** (count + method.generator.enhancers)
+    smallest = 2 * divisor  # reflection padding needs two pixels at the lowest resolution
+    for name, side in (("width", size.width), ("height", size.height)):
+        if side < smallest:
+            raise UsageError(
+                f"benchmark '{benchmark.name}': [size] {name} = {side}; the generator of "
+                f"'{method.name}' needs at least {smallest}"
+            )
+        if side % divisor:
+            below = side // divisor * divisor
+            raise UsageError(
+                f"benchmark '{benchmark.name}': [size] {name} = {side} does not divide by "
+                f"{divisor}, as the generator of '{method.name}' needs "
+                f"({count} downsamplings, {method.generator.enhancers} enhancers); "
+                f"use {below} or {below + divisor}"
+            )
+
+
+def summary(config: RunConfig, data: TrainingData, machine: Machine) -> str:
+    """Return the run in a few lines, for people."""
+    method, size, budget = config.method, config.benchmark.size, config.benchmark.budget
+    constant, decay = planned_steps(config.benchmark, len(data.files))
+    loss = method.loss
+    network = "none" if config.perceptual is None else config.perceptual.name
+    return "\n".join(
+        (
+            f"{config.title}, seed {config.seed}, on {machine.device} in {budget.precision}",
+            f"  data: {len(data.files)} scenes of {data.title} at {size.width}x{size.height}, "
+            f"{budget.batch_size} per step",
+            f"  rate: {method.optimizer.learning_rate:g} for {constant} steps, then linear to 0 "
+            f"in {decay}; the generator's is multiplied by {budget.generator_rate:g}",
+            f"  networks: {budget.width:g} of the method's channels, "
+            f"{halvings(method, budget)} downsamplings, {method.generator.enhancers} enhancers",
+            f"  losses: {loss.gan}, feature matching x {loss.feature_matching:g}, "
+            f"perceptual x {loss.perceptual:g} (network: {network})",
+        )
+    )
+
+
+def write_resolved_method(config: RunConfig, folder: Path) -> Path:
+    """Write the run's method with all of its keys as a library file, and return its path.
+
+    The comments at its top say what else the run was made of.
+    """
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"Written by '{config.command}'."))
+    perceptual = None if config.perceptual is None else config.perceptual.identity
+    for name, value in (
+        ("size", config.benchmark.size.model_dump()),
+        ("budget", config.benchmark.budget.model_dump()),
+        ("perceptual network", perceptual),
+    ):
+        document.add(tomlkit.comment(f"{name}: {canonical_json(value)}"))
+    document.add(tomlkit.nl())
+    document.update(config.method.model_dump(exclude_none=True))
+    path = folder / RESOLVED_METHOD
+    write_atomically(path, tomlkit.dumps(document).encode())
+    return path

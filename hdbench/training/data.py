@@ -1,0 +1,67 @@
+"""The scenes that a network is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hdbench.data.labels import LabelSpace
+from hdbench.data.layouts import SceneFiles
+from hdbench.data.loading import Augmentation, steps_per_epoch, training_batches
+from hdbench.data.scene import Batch
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The scenes that a network is trained on, and what identifies them."""
+
+    files: list[SceneFiles]
+    #: Name of each scene, and digests of its files as far as the training depends on them.
+    digests: list[list[str]]
+    #: What cards and progress bars call it, like ``streets/train``.
+    title: str
+    #: Where the images come from, as JSON values for the identity; None: the dataset's own, read at
+    #: their native size. Others have the benchmark's size, and labels are resized to it.
+    images: dict[str, Any] | None = None
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Return the steps of one epoch."""
+        return steps_per_epoch(len(self.files), batch_size)
+
+    def batches(
+        self,
+        space: LabelSpace,
+        augment: Augmentation,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int,
+        size: tuple[int, int] | None = None,
+    ) -> Callable[[int, int], Iterator[Batch]]:
+        """Return a function that yields the batches of steps ``start`` to ``stop`` (exclusive).
+
+        Args:
+            space: what label ids mean.
+            augment: draws an example from a scene.
+            batch_size: scenes per step.
+            seed: of order and augmentation.
+            workers: decoding processes; 0 decodes in this process.
+            size: rows and columns to which scenes are resized before augmentation; None reads them
+                at their native size.
+        """
+
+        def between(start: int, stop: int) -> Iterator[Batch]:
+            return training_batches(
+                self.files,
+                space,
+                augment,
+                batch_size=batch_size,
+                seed=seed,
+                start=start,
+                stop=stop,
+                workers=workers,
+                size=size,
+            )
+
+        return between

@@ -1,0 +1,188 @@
+"""Training a network that labels pixels: the one loop of segmenters and perceptual networks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from hdbench.data.labels import LabelSpace
+from hdbench.data.loading import ScaleAndCrop
+from hdbench.data.scene import Batch
+from hdbench.runtime.checkpoint import require_same_shapes
+from hdbench.runtime.devices import Machine, autocast
+from hdbench.runtime.job import Job, claimed
+from hdbench.schema.benchmark import PerceptualTraining, SegmenterTraining, Size
+from hdbench.training.data import TrainingData
+
+Recipe = SegmenterTraining | PerceptualTraining
+_WARM_UP = 0.15  # share of the steps in which the one-cycle rate rises
+
+
+class SegmentationTrainer:
+    """A network that returns logits for images, its optimiser and its schedule.
+
+    Args:
+        network: already on the device.
+        optimizer: of the network's parameters.
+        schedule: of the optimiser's learning rate.
+        space: what label ids mean.
+        device: where the network computes.
+        prepare: returns the network's input for uint8 images B x 3 x H x W.
+        objective: returns the loss, and the losses to log by name, for the network's output and
+            int64 train ids B x H x W.
+        precision: arithmetic of the forward pass, ``fp32`` or ``bf16``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: LRScheduler,
+        space: LabelSpace,
+        device: torch.device,
+        *,
+        prepare: Callable[[Tensor], Tensor],
+        objective: Callable[[Any, Tensor], tuple[Tensor, dict[str, Tensor]]],
+        precision: str = "fp32",
+    ) -> None:
+        """Keep the parts; nothing is computed yet."""
+        self.network, self.optimizer, self.schedule = network, optimizer, schedule
+        self.space, self.device = space, device
+        self._prepare, self._objective, self._precision = prepare, objective, precision
+        self._train_ids = space.train_id_table.to(device)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Update the network once and return the losses, on the device."""
+        batch = batch.to(self.device)
+        assert batch.image is not None
+        truth = self._train_ids[batch.label.long()].long()
+        images = self._prepare(batch.image)
+        with autocast(self.device, self._precision):
+            output = self.network(images)
+        loss, losses = self._objective(output, truth)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        return {name: value.detach() for name, value in losses.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of network, optimiser and schedule."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Load a state that ``state`` returned.
+
+        Raises:
+            CheckpointError: its network has another architecture or width.
+        """
+        require_same_shapes("checkpoint: network", state["network"], self.network)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+
+def adamw(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """Return AdamW with a recipe's learning rate and weight decay."""
+    return torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> OneCycleLR:
+    """Return the schedule that rises to a recipe's learning rate and falls to nearly 0.
+
+    AdamW's first moment cycles with it; a momentum of SGD stays as the recipe states it.
+    """
+    return OneCycleLR(
+        optimizer,
+        recipe.learning_rate,
+        total_steps=steps + 1,
+        pct_start=_WARM_UP,
+        cycle_momentum=isinstance(optimizer, torch.optim.AdamW),
+    )
+
+
+def recipe_steps(recipe: Recipe, data: TrainingData) -> int:
+    """Return the steps of a training."""
+    return recipe.epochs * data.steps_per_epoch(recipe.batch_size)
+
+
+@contextlib.contextmanager
+def trained(
+    trainer: SegmentationTrainer,
+    recipe: Recipe,
+    data: TrainingData,
+    size: Size,
+    seed: int,
+    *,
+    identity: dict[str, Any],
+    folder: Path,
+    title: str,
+    machine: Machine,
+    restart: bool,
+) -> Iterator[int]:
+    """Train a network, or resume its training, and hold its folder while the network is stored.
+
+    Args:
+        trainer: with the network's initial weights.
+        recipe: epochs, batch size and augmentation.
+        data: the training scenes.
+        size: of the crops.
+        seed: of order and augmentation.
+        identity: everything that the trained network depends on, as JSON values.
+        folder: where checkpoints and metrics go.
+        title: the title of the progress bar.
+        machine: device, decoding workers, time between checkpoints.
+        restart: move the folder's content aside first.
+
+    Yields:
+        The number of steps, once all are done.
+
+    Raises:
+        CheckpointError: the folder holds another job, or its checkpoints are damaged.
+        DivergedError: a loss is not finite.
+        Interrupted: the user stopped it; everything is saved.
+    """
+    augment = ScaleAndCrop(
+        size.height,
+        size.width,
+        recipe.scale_min,
+        recipe.scale_max,
+        recipe.flip,
+        fill=next(entry.id for entry in trainer.space.classes if entry.train_id is None),
+        jitter=recipe.jitter,
+        noise=recipe.noise,
+    )
+    batches = data.batches(
+        trainer.space,
+        augment,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        workers=machine.workers,
+        size=None if data.images is None else (size.height, size.width),
+    )
+    with (
+        claimed(folder, identity, restart),
+        Job(folder, title, recipe_steps(recipe, data), machine.checkpoint_minutes) as job,
+    ):
+        job.resume(trainer)
+        for step, batch in job.follow(batches):
+            rate = trainer.rate
+            job.record(step, {"rate": rate}, trainer.step(batch), batch.names)
+        yield job.step

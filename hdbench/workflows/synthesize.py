@@ -1,0 +1,103 @@
+"""The images of a method on a benchmark: made where they are missing or stale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from hdbench.data.layouts import SceneFiles
+from hdbench.provenance import digest
+from hdbench.schema.method import Floor, Images, Method, Oracle, Pix2PixHD
+from hdbench.synthesis import (
+    Synthesizer,
+    floor_synthesizer,
+    generator_synthesizer,
+    image_paths,
+    write_images,
+)
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.imports import imported_paths
+from hdbench.workspace.runs import images_identity, trained_generator
+
+
+def synthesize_method(
+    bench: Bench, method: Method, seed: int, device: torch.device, training: bool = False
+) -> list[Path]:
+    """Make the images of a method that are missing and return the paths of all.
+
+    The oracle's are the dataset's own photographs, an imported method's what was imported.
+
+    Args:
+        bench: the benchmark.
+        method: the resolved method.
+        seed: of its run.
+        device: where its generator computes.
+        training: of the training split, which nobody imports images of, instead of the test split.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+        DataError: imported images are missing, or are not those that were imported.
+    """
+    scenes = bench.dataset.train_scenes if training else bench.dataset.test_scenes
+    if isinstance(method, Oracle):
+        return [entry.image for entry in scenes]
+    if isinstance(method, Images):
+        assert not training
+        return imported_paths(bench, method)
+    made_by = [digest(images_identity(bench, method, seed))]
+    if isinstance(method, Pix2PixHD):
+        made_by += bench.file_digests.of([trained_generator(bench, method, seed)])
+    digests = bench.dataset.train_map_digests if training else bench.dataset.test_map_digests
+    return write_images(
+        lambda: _synthesizer(bench, method, seed, device),
+        scenes,
+        bench.space,
+        bench.benchmark,
+        bench.image_folder(method.name, seed, training),
+        sources=[digest([*made_by, *maps]) for maps in digests],
+        title=f"synthesizing {method.name}",
+    )
+
+
+def synthesize_again(
+    bench: Bench,
+    method: Method,
+    seed: int,
+    device: torch.device,
+    scenes: Sequence[SceneFiles],
+    folder: Path,
+) -> list[Path]:
+    """Make the images of some test scenes anew, into a folder of their own; return their paths.
+
+    The oracle's are the dataset's own photographs; what was imported cannot be made here, so the
+    stored files are taken.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+        DataError: imported images are missing, or are not those that were imported.
+    """
+    if isinstance(method, Oracle):
+        return [scene.image for scene in scenes]
+    if isinstance(method, Images):
+        imported_paths(bench, method)
+        return image_paths(bench.image_folder(method.name, seed), scenes)
+    return write_images(
+        lambda: _synthesizer(bench, method, seed, device),
+        scenes,
+        bench.space,
+        bench.benchmark,
+        folder,
+        sources=[scene.name for scene in scenes],
+        title=f"synthesizing {method.name} again",
+    )
+
+
+def _synthesizer(
+    bench: Bench, method: Pix2PixHD | Floor, seed: int, device: torch.device
+) -> Synthesizer:
+    if isinstance(method, Floor):
+        return floor_synthesizer(method, bench.dataset.training_set)
+    weights = trained_generator(bench, method, seed)
+    return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)

@@ -1,0 +1,150 @@
+"""The files of a benchmark's dataset on this disk, and digests of what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.layouts import SceneFiles, find_scenes
+from hdbench.data.loading import ids_digest, photograph_digest, photograph_size
+from hdbench.errors import UsageError
+from hdbench.floors import TrainingSet
+from hdbench.runtime.file_digests import FileDigests
+from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.scoring import parse_size
+from hdbench.schema.split import Split
+from hdbench.streets.files import folder_name, write_streets
+from hdbench.workspace.paths import CONFIG_FILE, Workspace
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The scenes of a benchmark; those that hdbench draws itself are drawn when first asked for."""
+
+    benchmark: Benchmark
+    workspace: Workspace
+    #: Names of the test scenes that are scored, or None for all of them.
+    subset: tuple[str, ...] | None
+    #: Digests of files, remembered between commands.
+    file_digests: FileDigests
+
+    @cached_property
+    def space(self) -> LabelSpace:
+        """The label space."""
+        return LABEL_SPACES[self.benchmark.data.label_space]
+
+    @cached_property
+    def train_scenes(self) -> list[SceneFiles]:
+        """The split that methods learn from."""
+        return self.scenes(self.benchmark.data.train)
+
+    @cached_property
+    def test_scenes(self) -> list[SceneFiles]:
+        """The split that is synthesized and scored, or what ``subset`` leaves of it."""
+        scenes = self.scenes(self.benchmark.data.test)
+        if self.subset is None:
+            return scenes
+        chosen = set(self.subset)
+        return [entry for entry in scenes if entry.name in chosen]
+
+    def scenes(self, split: str) -> list[SceneFiles]:
+        """Return the scenes of a split like ``train`` or ``train[:16]``.
+
+        Raises what ``root`` raises, and DataError where files are missing.
+        """
+        return find_scenes(self.benchmark.data.layout, self.root(split), split)
+
+    @property
+    def photographs(self) -> list[Path]:
+        """The photograph of each test scene."""
+        return [entry.image for entry in self.test_scenes]
+
+    @cached_property
+    def photograph_sizes(self) -> list[tuple[int, int]]:
+        """Width and height that photographs of the test split have, each once, in order.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        texts = set(self.file_digests.of(self.photographs, photograph_size))
+        return sorted((width, height) for height, width in map(parse_size, texts))
+
+    @cached_property
+    def train_digests(self) -> list[list[str]]:
+        """``digests`` of the split that methods learn from."""
+        return self.digests(self.train_scenes)
+
+    @cached_property
+    def train_map_digests(self) -> list[list[str]]:
+        """``map_digests`` of the split that methods learn from."""
+        return self.map_digests(self.train_scenes)
+
+    @cached_property
+    def test_map_digests(self) -> list[list[str]]:
+        """``map_digests`` of the test scenes."""
+        return self.map_digests(self.test_scenes)
+
+    @cached_property
+    def test_label_digests(self) -> list[str]:
+        """SHA-256 of each test scene's label ids."""
+        return self.file_digests.of((entry.label for entry in self.test_scenes), ids_digest)
+
+    def digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
+        """Return the name of each scene, and SHA-256 of its decoded photograph and maps.
+
+        How the files are compressed does not enter: the same pixels are the same data on any
+        machine.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        names = [entry.name for entry in scenes]
+        photographs = self.file_digests.of((entry.image for entry in scenes), photograph_digest)
+        return _rows([names, photographs, *self._maps(scenes)])
+
+    def map_digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
+        """Return SHA-256 of the ids of each scene's label map, and of its instance map if any."""
+        return _rows(self._maps(scenes))
+
+    @cached_property
+    def training_set(self) -> TrainingSet:
+        """The training split in memory, for the floors."""
+        size = self.benchmark.size
+        return TrainingSet(self.train_scenes, self.space, size.height, size.width)
+
+    def root(self, split: str) -> Path:
+        """Return the dataset's folder, ready to be read for a split.
+
+        Built-in scenes are drawn here, as many as the split asks for and only those that are not
+        on disk yet; from then on they are files like any others.
+
+        Raises:
+            UsageError: nothing says where the dataset is, or no such scenes can be drawn.
+        """
+        if not self.benchmark.data.built_in:
+            if self.workspace.data_root is None:
+                raise UsageError(
+                    f"benchmark '{self.benchmark.name}' reads a dataset from disk, and neither "
+                    f"--data-root nor {CONFIG_FILE} says where it is.\n"
+                    f"Next: 'hdbench init --benchmark {self.workspace.benchmark} --data-root DIR' "
+                    "remembers it; 'hdbench quickstart --benchmark streets' needs none"
+                )
+            return self.workspace.data_root
+        size, chosen = self.benchmark.size, Split.parse(split)
+        root = self.workspace.built_in_data(folder_name(size.width, size.height))
+        write_streets(root, chosen.name, chosen.count, size.width, size.height)
+        return root
+
+    def _maps(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
+        columns = [self.file_digests.of((entry.label for entry in scenes), ids_digest)]
+        instances = [entry.instance for entry in scenes if entry.instance is not None]
+        if instances:  # a layout has one for every scene, or none at all
+            columns.append(self.file_digests.of(instances, ids_digest))
+        return columns
+
+
+def _rows(columns: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [list(row) for row in zip(*columns, strict=True)]

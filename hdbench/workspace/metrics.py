@@ -1,0 +1,99 @@
+"""Metric records on disk, beside the results that they belong to, and whether they are current."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hdbench.evaluation.boundaries import POLICY
+from hdbench.provenance import differing_fields
+from hdbench.schema.metric import KINDS, Kind, Measure, images_digest
+from hdbench.schema.result import Result
+from hdbench.segmentation.segmenter import SegmenterCard
+from hdbench.storage import write_atomically
+from hdbench.workspace.bench import Bench
+from hdbench.workspace.results import result_path
+from hdbench.workspace.segmenters import foreign_segmenter
+from hdbench.workspace.stale import Stale
+
+_SCHEMA = 1
+
+
+def metric_path(
+    bench: Bench, kind: Kind, method: str, seed: int, card: SegmenterCard | None
+) -> Path:
+    """Return where a metric record lies.
+
+    Args:
+        bench: the benchmark.
+        kind: which metrics.
+        method: the method's name.
+        seed: the run's.
+        card: of the segmenter that they ask; ``realism`` asks none, nor a scoring convention.
+    """
+    if card is None:
+        return bench.record_path(method, seed, kind)
+    foreign = foreign_segmenter(bench, card.weights)
+    return result_path(bench, method, seed, foreign=foreign).with_suffix(f".{kind}.json")
+
+
+def boundary_choices(result: Result) -> dict[str, Any]:
+    """Return every choice behind the boundary F-score of what a result scored."""
+    return {**result.choices, "kind": "boundaries", "boundary": POLICY}
+
+
+def save_metric(path: Path, metric: Measure) -> None:
+    """Write a metric record, whole or not at all."""
+    record = {"schema": _SCHEMA, "fingerprint": metric.fingerprint, **metric.model_dump()}
+    write_atomically(path, (json.dumps(record) + "\n").encode())
+
+
+def load_if_current(path: Path, images: str, choices: dict[str, Any] | None) -> Measure | Stale:
+    """Return a stored metric record if it is of today's images and choices.
+
+    Args:
+        path: its file.
+        images: digest of the images (``images_digest``).
+        choices: what its numbers must depend on; None takes those that it states: a table shows
+            FID and LPIPS without the files of their networks.
+    """
+    if not path.is_file():
+        return Stale(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        schema, fingerprint = record.pop("schema"), record.pop("fingerprint")
+        metric = Measure(**record)
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Stale(path, (f"not a readable record of metrics: {error}",))
+    if schema != _SCHEMA or fingerprint != metric.fingerprint:
+        return Stale(path, ("its choices are not those that it was written with",))
+    reasons = [] if choices is None else differing_fields(metric.choices, choices)
+    if metric.images != images:
+        reasons.append("its images are others")
+    return Stale(path, tuple(reasons)) if reasons else metric
+
+
+def current_metrics(bench: Bench, results: Iterable[Result], card: SegmenterCard) -> list[Measure]:
+    """Return the metric records that exist of the images that some results are of.
+
+    Raises:
+        HdbenchError: a record is stale.
+    """
+    found: list[Measure] = []
+    for result in results:
+        for kind in KINDS:
+            boundaries = kind == "boundaries"
+            path = metric_path(
+                bench, kind, result.method, result.seed, card if boundaries else None
+            )
+            choices = boundary_choices(result) if boundaries else None
+            loaded = load_if_current(path, images_digest(result.images), choices)
+            if isinstance(loaded, Measure):
+                found.append(loaded)
+            elif not loaded.missing:
+                raise loaded.error(f"hdbench measure {kind} --method {result.method}")
+    return found
