@@ -31,8 +31,8 @@ from hdbench.schema.perceptual import PerceptualCard
 from hdbench.schema.result import Provenance, ScoreRecord
 from hdbench.schema.result import Result as Scored
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
-from hdbench.study.gathering import gather
-from hdbench.study.packet import Flags, build
+from hdbench.study.packet.build import Flags, build
+from hdbench.study.packet.gathering import gather
 from hdbench.workflows.evaluate import evaluate
 from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workflows.train_segmenter import train_own_segmenter

@@ -14,7 +14,7 @@ from hdbench.cli.study_venues import mturk
 from hdbench.errors import HdbenchError, UsageError, counted
 
 if TYPE_CHECKING:
-    from hdbench.study.balance import Finding
+    from hdbench.study.design.balance import Finding
     from hdbench.workspace.bench import Bench
 
 
@@ -45,7 +45,7 @@ for command in (plan, mturk, tally, simulate):
 @click.option(
     "--reference",
     metavar="NAME",
-    help="One more method that all are compared with; 'oracle' is the photographs.",
+    help="One more method to compare all others with; 'oracle' shows the photographs.",
 )
 @bench_options
 @click.option("--seed", default=0, show_default=True, help="Seed of the design.")
@@ -57,7 +57,7 @@ for command in (plan, mturk, tally, simulate):
     metavar="N",
     help="Show N scenes, spread over the split; else all.",
 )
-@click.option("--intersect", is_flag=True, help="Leave out scenes of which a method has no image.")
+@click.option("--intersect", is_flag=True, help="Leave out scenes that a method has no image of.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -77,12 +77,12 @@ def build(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the packet of a study: images, trials, participants' page, a preview for you.
+    """Write the packet of a study: images, trials, the participants' page, a private preview.
 
-    The packet runs on a server of your own, behind a Prolific link and in Turkle, whose files have
-    Mechanical Turk's formats; its mturk/README.md tells each click.
+    The packet can be used on your own web server, behind a Prolific link, and in Turkle, which
+    reads Mechanical Turk's file formats; the packet's mturk/README.md gives the steps for each.
 
-    The same inputs give the same packet; a packet that is there already is never changed.
+    The same inputs give the same packet; an existing packet is never changed.
 
     \b
     Examples:
@@ -90,10 +90,10 @@ def build(
       hdbench study build --study limited --methods ours,crn --reference oracle
       hdbench study build --study regions --methods ours,ours-labels-only --output cars
     """
-    from hdbench.study.files import PREVIEW_FILE
-    from hdbench.study.gathering import gather
-    from hdbench.study.packet import Flags
-    from hdbench.study.packet import build as build_packet
+    from hdbench.study.packet.build import Flags
+    from hdbench.study.packet.build import build as build_packet
+    from hdbench.study.packet.files import PREVIEW_FILE
+    from hdbench.study.packet.gathering import gather
 
     protocol = bench.library.study(name)
     chosen = [method.strip() for method in methods.split(",")]
@@ -105,26 +105,26 @@ def build(
     built = build_packet(bench, protocol, material, reference, flags, folder)
     for warning in built.warnings:
         click.echo(f"warning: {warning}", err=True)
-    said = built.study
-    facts = {
-        "folder": str(folder),
-        "written": built.written,
-        "packets": said["packets"],
-        "scenes": len(said["scenes"]),
-        "methods": said["methods"],
-        "protocol_hash": said["protocol_hash"],
-        "design_hash": said["design_hash"],
-        "warnings": built.warnings,
-    }
+    record = built.study
     if as_json:
+        facts = {
+            "folder": str(folder),
+            "written": built.written,
+            "packets": record.packets,
+            "scenes": len(record.scenes),
+            "methods": record.methods,
+            "protocol_hash": record.protocol_hash,
+            "design_hash": record.design_hash,
+            "warnings": built.warnings,
+        }
         click.echo(json.dumps(facts, indent=2))
         return
     done = "wrote" if built.written else "there already, from the same inputs:"
     click.echo(f"{done} {folder}")
     click.echo(
-        f"{counted(len(said['pairs']), 'pair')} of {', '.join(said['methods'])} on "
-        f"{counted(len(said['scenes']), 'scene')} in {counted(said['packets'], 'packet')}; "
-        f"design {said['design_hash'][:16]}"
+        f"{counted(len(record.pairs), 'pair')} of {', '.join(record.methods)} on "
+        f"{counted(len(record.scenes), 'scene')} in {counted(record.packets, 'packet')}; "
+        f"design {record.design_hash[:16]}"
     )
     click.echo(f"look at {folder / PREVIEW_FILE}")
     click.echo(
@@ -138,7 +138,7 @@ def build(
 @click.argument("packet", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(packet: Path, as_json: bool) -> None:
-    """Prove from its files alone that PACKET is balanced, anonymous and unchanged.
+    """Prove that PACKET is balanced, anonymous and unchanged; only its own files are read.
 
     \b
     Example:
@@ -146,9 +146,9 @@ def verify(packet: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from hdbench.study.verify import verify as findings_of
+    from hdbench.study.packet.verify import verify as verified
 
-    findings = findings_of(packet)
+    findings = verified(packet)
     problems = [line for finding in findings for line in finding.violations]
     if as_json:
         claims = [asdict(finding) for finding in findings]

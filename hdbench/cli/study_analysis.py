@@ -1,4 +1,4 @@
-"""``study plan``, ``study tally``, ``study simulate``: the numbers before and after people."""
+"""``study plan``, ``study tally`` and ``study simulate``: the numbers of a study."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Finite(click.FloatRange):
     ) -> float:
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is not a number that can be reckoned with.", param, ctx)
+            self.fail(f"{value} is not finite.", param, ctx)
         return number
 
 
@@ -62,14 +62,14 @@ class _Finite(click.FloatRange):
     show_default=True,
     type=_Finite(50, 100, min_open=True, max_open=True),
     metavar="PERCENT",
-    help="The true preference that shall be found, against a chance of 50.",
+    help="The true preference that the study shall detect; 50 is chance.",
 )
 @click.option(
     "--power",
     default=0.8,
     show_default=True,
     type=_Finite(0, 1, min_open=True, max_open=True),
-    help="Probability of finding it.",
+    help="Probability of detecting it.",
 )
 @click.option(
     "--alpha",
@@ -120,10 +120,11 @@ def plan(
     fee: float,
     as_json: bool,
 ) -> None:
-    """Say how many judgments a difference needs, what they cost, what stays unbalanced.
+    """Print how many judgments a study needs, what they cost, and what stays unbalanced.
 
-    Judgments of one participant resemble each other, and so do judgments of one image: together
-    they say less than as many independent ones. The design effect is how much less.
+    Judgments of one participant are correlated, and so are judgments of one image. The design
+    effect is the factor by which a study therefore needs more judgments than if all were
+    independent.
 
     \b
     Examples:
@@ -131,8 +132,10 @@ def plan(
       hdbench study plan --study limited --judgments 10
       hdbench study plan --preference 60 --power 0.9 --design-effect 4
     """
+    from dataclasses import asdict
+
     from hdbench.library import Library
-    from hdbench.study.planning import described, planned
+    from hdbench.study.design.planning import described, planned
 
     outcome = planned(
         Library().study(name),
@@ -147,7 +150,7 @@ def plan(
         design_effect=design_effect,
         fee=fee,
     )
-    click.echo(json.dumps(outcome, indent=2) if as_json else described(outcome))
+    click.echo(json.dumps(asdict(outcome), indent=2) if as_json else described(outcome))
 
 
 @click.command()
@@ -161,11 +164,14 @@ def plan(
     multiple=True,
     type=_PACKET,
     metavar="RESULT.json",
-    help="A stored result of one of the methods, to hold a metric against people; "
+    help="A stored result of one of the methods, to correlate its scores with preferences; "
     "give one for each method.",
 )
 @click.option(
-    "--output", type=_PACKET, metavar="DIR", help="Where files go; else the packet's results/tally."
+    "--output",
+    type=_PACKET,
+    metavar="DIR",
+    help="Folder to write; else the packet's results/tally.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole analysis as JSON.")
 def tally(
@@ -178,10 +184,10 @@ def tally(
 ) -> None:
     """Turn answers into preference rates with intervals, files, figures and a methods paragraph.
 
-    Reads the PACKET's own rows (results/judgments.jsonl) and the RESULTS given: the results CSV
-    of Mechanical Turk or Turkle, rows in a .jsonl, the .json files that participants saved, or a
-    folder of .csv and .json files. Whose answers count is fixed in the packet; results are printed
-    with and without those exclusions.
+    Reads the PACKET's own answers (results/judgments.jsonl) and the RESULTS given: a results CSV
+    of Mechanical Turk or Turkle, submissions in a .jsonl, the .json files that participants saved,
+    or a folder of .csv and .json files. The rules by which sessions are excluded are fixed in the
+    packet; rates are printed with and without these exclusions.
 
     \b
     Examples:
@@ -192,18 +198,18 @@ def tally(
     """
     from hdbench.reporting.preference_figures import write_tally_figures
     from hdbench.reporting.preferences import tally_text
-    from hdbench.study.analysis import analyse
-    from hdbench.study.export import tally_folder, write_tally
-    from hdbench.study.metrics import image_scores
-    from hdbench.study.prose import methods_paragraph
-    from hdbench.study.records import open_study
-    from hdbench.study.tally import answer_files
-    from hdbench.study.tally import tally as tallied
+    from hdbench.study.analysis.export import tally_folder, write_tally
+    from hdbench.study.analysis.metrics import image_scores
+    from hdbench.study.analysis.prose import methods_paragraph
+    from hdbench.study.analysis.summary import analyse
+    from hdbench.study.analysis.tally import answer_files
+    from hdbench.study.analysis.tally import tally as tallied
+    from hdbench.study.packet.files import open_packet
 
-    study = open_study(packet)
-    files = answer_files(study, results, simulated=simulated)
-    metrics = image_scores(scores, study.methods) if scores else {}
-    found = tallied(study, files, simulated=simulated)
+    opened = open_packet(packet)
+    files = answer_files(opened, results, simulated=simulated)
+    metrics = image_scores(scores, opened.study.methods) if scores else {}
+    found = tallied(opened, files, simulated=simulated)
     analysis = analyse(found, metrics)
     folder = output or tally_folder(packet, simulated=simulated)
     paths = write_tally(folder, found.table, analysis, methods_paragraph(found, analysis))
@@ -234,7 +240,7 @@ def tally(
     default=0.0,
     show_default=True,
     type=_Finite(),
-    help="Logit by which all prefer the left side.",
+    help="Preference of all participants for the left side (logit units).",
 )
 @click.option(
     "--worker-sd",
@@ -255,7 +261,7 @@ def tally(
     "abilities",
     multiple=True,
     metavar="METHOD=LOGIT",
-    help="How good a method is; random where not given.",
+    help="How good a method is (logit units); random where not given.",
 )
 def simulate(
     packet: Path,
@@ -267,10 +273,10 @@ def simulate(
     image_sd: float,
     abilities: tuple[str, ...],
 ) -> None:
-    """Invent answers to a PACKET, to rehearse its analysis before anybody is paid.
+    """Simulate answers to a PACKET, to rehearse its analysis before anybody is paid.
 
-    They go into results/simulated.jsonl, every row is marked, and neither 'study tally' nor a
-    report ever takes them for people's.
+    They are written to results/simulated.jsonl, and every row is marked as simulated; 'study tally'
+    and reports read them only with --simulated.
 
     \b
     Examples:
@@ -278,20 +284,25 @@ def simulate(
       hdbench study simulate PACKET --participants 50 --careless 0.1 --side-bias 0.3
       hdbench study tally PACKET --simulated
     """
-    from hdbench.study.records import open_study
-    from hdbench.study.simulate import Crowd, said, write_simulated
-    from hdbench.study.simulate import simulate as simulated
+    from hdbench.study.analysis.simulate import Participants, description, write_simulated
+    from hdbench.study.analysis.simulate import simulate as simulated
+    from hdbench.study.packet.files import open_packet
 
-    study = open_study(packet)
-    count = participants or len(study.by_packet)
-    given = dict(map(_ability, abilities))
-    crowd = Crowd(count, careless, side_bias, worker_sd, image_sd, abilities=given)
-    submissions = simulated(study, crowd, seed)
-    path = write_simulated(study, submissions)
-    click.echo(f"{said(crowd, submissions)}\nwrote {path}")
-    asked = counted(len(study.by_packet), "packet")
-    if count < len(study.by_packet):
-        click.echo(f"{count} of {asked} answered", err=True)
+    opened = open_packet(packet)
+    packets = opened.study.packets
+    people = Participants(
+        participants or packets,
+        careless,
+        side_bias,
+        worker_sd,
+        image_sd,
+        abilities=dict(map(_ability, abilities)),
+    )
+    submissions = simulated(opened, people, seed)
+    path = write_simulated(opened, submissions)
+    click.echo(f"{description(people, submissions)}\nwrote {path}")
+    if people.count < packets:
+        click.echo(f"{people.count} of {counted(packets, 'packet')} answered", err=True)
     click.echo(f"Next: 'hdbench study tally {packet} --simulated'", err=True)
 
 

@@ -14,14 +14,14 @@ import click
     "address",
     required=True,
     metavar="ADDRESS",
-    help="Where the content of the packet's web/ folder is found.",
+    help="The address that serves the content of the packet's web/ folder.",
 )
 def mturk(packet: Path, address: str) -> None:
-    """Write PACKET/mturk anew for the address that the images are served from.
+    """Write PACKET/mturk again, for the address that the images are served from.
 
-    batch.csv and layout.html serve Turkle, question.xml and external.xml programs that create HITs,
-    README.md the researcher. The formats are those of Mechanical Turk, whose closing Amazon
-    announced for 30 September 2026.
+    batch.csv and layout.html are for Turkle, question.xml and external.xml for programs that create
+    HITs, README.md for you. The formats are Mechanical Turk's, which Amazon has announced to close
+    on 30 September 2026.
 
     \b
     Examples:
@@ -29,7 +29,7 @@ def mturk(packet: Path, address: str) -> None:
       hdbench study mturk studies/unlimited --url http://localhost:8000/
     """
     from hdbench.errors import counted
-    from hdbench.study.mturk import write_mturk
+    from hdbench.study.packet.mturk import write_mturk
 
     written = write_mturk(packet, address=address)
     click.echo(f"{counted(written.rows, 'task')} in {written.folder}; read README.md there")

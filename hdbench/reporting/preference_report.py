@@ -9,15 +9,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from hdbench.errors import DataError, HdbenchError, UsageError
+from hdbench.errors import DataError, HdbenchError
 from hdbench.reporting.preference_figures import duration_chart, rate_chart
 from hdbench.reporting.preferences import findings, measured_by, preference_table
 from hdbench.reporting.tables import Format, render
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.storage import write_atomically
-from hdbench.study.export import SUMMARY_FILE, read_summary, tally_folder
-from hdbench.study.files import STUDY_FILE
-from hdbench.study.prose import SIMULATED_MARK
+from hdbench.study.analysis.export import SUMMARY_FILE, read_summary, tally_folder
+from hdbench.study.analysis.prose import SIMULATED_MARK
+from hdbench.study.packet.files import STUDY_FILE, require_packet
 
 
 def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, Any]]:
@@ -34,8 +34,7 @@ def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, 
     """
     found = []
     for folder in folders:
-        if not (folder / STUDY_FILE).is_file():
-            raise UsageError(f"{folder}: no packet of a study; expected a folder with {STUDY_FILE}")
+        require_packet(folder)
         path = _summary_path(folder, simulated)
         if not path.is_file():
             command = f"'hdbench study tally {folder}" + (" --simulated'" if simulated else "'")

@@ -12,7 +12,7 @@ from hdbench.errors import UsageError, counted
 from hdbench.evaluation.significance import holm
 from hdbench.reporting.tables import NOTHING, number, p_words, render
 from hdbench.schema.preference_report import Comparison, PreferenceReport
-from hdbench.study.prose import SIMULATED_MARK
+from hdbench.study.analysis.prose import SIMULATED_MARK
 
 
 def tally_text(analysis: dict[str, Any]) -> str:

@@ -1,17 +1,17 @@
-"""What the participant's page hands in: answers, one row for each attempt at a trial."""
+"""What participants answer: a session's submission, and the table of all judgments."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from hdbench.schema.packet import HexName, Kind, PassNumber, Side, Version
+from hdbench.schema.record import Record
 
-class _Record(BaseModel):
-    """A record of a page; pages of later versions may say more."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+#: Where answers come from: the packet's own files, a venue's results CSV, or no person.
+Source = Literal["own", "mturk", "turkle", "simulated"]
 
 
 def _blank_is_missing(value: Any) -> Any:
@@ -26,51 +26,106 @@ def _moment(value: str) -> str:
 #: Bounded, so that no edited number overflows what is computed from it; 1e10 ms are four months.
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Span = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
+Void = Literal["hidden", "blur", "resize", "load", "frames"]
+Moment = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}([.][0-9]{1,6})?(Z|[+]00:00)$"),
+    AfterValidator(_moment),
+]
 
 
-class PageRow(_Record):
-    """One attempt at one trial."""
+class Attempt(Record):
+    """One attempt at one trial, as the participant's page records it."""
 
-    #: The trial's 16 hexadecimal digits.
-    trial: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    #: The trial's public name.
+    trial: HexName
     #: 2 if attempt 1 was void.
     attempt: Literal[1, 2]
-    #: The side that was chosen; blank is missing.
-    choice: Annotated[Literal["left", "right"] | None, BeforeValidator(_blank_is_missing)]
+    #: The side that was chosen; null or blank is a missing answer.
+    choice: Annotated[Side | None, BeforeValidator(_blank_is_missing)]
     #: From the moment both images are shown, in timed trials from the mask; milliseconds.
     response_ms: Span | None
     input: Literal["key", "mouse", "touch"] | None
     #: Why this attempt does not count, or null.
-    void: Literal["hidden", "blur", "resize", "load", "frames"] | None
+    void: Void | None
+    #: How long the images were to be shown; milliseconds and frames of the screen.
     planned_ms: Count | None
     frames_planned: Count | None
+    #: Frames during which both images were on screen.
     frames_shown: Count | None
+    #: Frames that the screen left out meanwhile.
     dropped: Count | None
     #: Measured time on screen, milliseconds.
     shown_ms: Span | None
+    #: Frames of the screen in a second.
     refresh_hz: Span | None
     #: ISO 8601, UTC.
-    at: Annotated[
-        str,
-        Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}([.][0-9]{1,6})?(Z|[+]00:00)$"),
-        AfterValidator(_moment),
-    ]
+    at: Moment
     #: Written by ``hdbench study simulate``, not by a person.
     simulated: bool = False
 
 
-class Submission(_Record):
-    """What one session hands in."""
+class Submission(Record):
+    """What one session hands in; ``judgments.jsonl`` holds one in each line."""
 
-    #: The format's version; this package reads and writes 1.
-    version: Annotated[Literal[1], Field(alias="schema")]
+    #: The format's version.
+    version: Version
     #: The study's public id.
     study: str
     #: The packet's public id.
     packet: str
     #: Random, made by the page.
     session: Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{8,64}$")]
-    rows: list[PageRow]
+    #: What the browser says of itself, and the width and height of its window in CSS pixels.
+    user_agent: str | None = None
+    viewport: list[float] | None = None
+    rows: list[Attempt]
     #: Keyed hash of the participant; only in own files, other venues name the participant beside.
     participant: Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")] | None = None
     simulated: bool = False
+
+
+class Judgment(Record):
+    """A row of the judgments table (``judgments.csv``): an attempt, and what its trial showed."""
+
+    #: The study's name.
+    study: str
+    source: Source
+    simulated: bool
+    #: Keyed hash of the person.
+    participant: str
+    session: str
+    #: Number of the packet.
+    packet: int
+    trial: HexName
+    attempt: int
+    kind: Kind
+    #: Number of the pass.
+    pass_number: PassNumber
+    #: First and second method of the pair; null for practice and checks.
+    a: str | None
+    b: str | None
+    scene: str | None
+    #: The methods whose images stood left and right.
+    left: str | None
+    right: str | None
+    choice: Side | None
+    #: The method that was chosen.
+    chosen: str | None
+    #: The right answer of practice and checks.
+    expected: Side | None
+    #: The planned time; null: until an answer.
+    duration_ms: int | None
+    #: As in ``Attempt``.
+    shown_ms: float | None
+    frames_planned: int | None
+    frames_shown: int | None
+    response_ms: float | None
+    void: Void | None
+    at: str
+
+
+#: The columns of the judgments table.
+COLUMNS = tuple(
+    str(field.serialization_alias or name) for name, field in Judgment.model_fields.items()
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from hdbench.provenance import digest
-from hdbench.schema.result import Record
+from hdbench.schema.record import Record
 
 Kind = Literal["realism", "boundaries"]
 KINDS: tuple[Kind, ...] = ("realism", "boundaries")

@@ -14,16 +14,16 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 class Comparison(Table):
     """One line: how often a method was preferred over another, measured, published, or both.
 
-    Methods are named as in a packet. They may be foreign, so the library need not have them.
+    Methods are named as in a packet; the library need not have them.
     """
 
     #: The line's heading.
     title: str
-    #: The preferred method; left out where nobody can measure it with hdbench.
+    #: The method whose preference is shown; left out where hdbench cannot measure it.
     method: str | None = None
     #: The method that it is compared with.
     over: str | None = None
-    #: The study whose packets count: who was asked what (``protocols/studies/``).
+    #: The study whose packets are shown (``protocols/studies/``).
     study: str | None = None
     #: Published preference for ``method``, per cent; left out where nobody published any.
     published: Percent | None = None
@@ -41,7 +41,7 @@ class Comparison(Table):
 
 
 class PreferenceReport(LibraryFile):
-    """One table or figure of what people preferred: measured beside published, never mixed."""
+    """A table or figure of preferences: measured and published rates, in separate columns."""
 
     #: What the published numbers were measured on.
     published_on: str

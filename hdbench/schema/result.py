@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from hdbench.provenance import digest
+from hdbench.schema.record import Record
 
 SCHEMA = 1
 #: The method whose images are the dataset's own photographs.
@@ -19,12 +20,6 @@ NATIVE_ORACLE = "oracle-native"
 #: The scores over all classes, in the order in which they are shown.
 Overall = Literal["pixel_accuracy", "mean_iou"]
 OVERALL: tuple[Overall, ...] = ("pixel_accuracy", "mean_iou")
-
-
-class Record(BaseModel):
-    """A record that hdbench writes and reads: no unknown keys, never changed in place."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ScoreRecord(Record):
@@ -112,7 +107,7 @@ class Provenance(Record):
 class Result(Record):
     """Scores with everything that they are recomputed from and compared by."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     method: str
     benchmark: str

@@ -1,4 +1,4 @@
-"""Study files (``protocols/studies/*.toml``): what people are asked, how often, and who counts."""
+"""Study files (``protocols/studies/*.toml``): what is asked, how often, and whose answers count."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
 
-#: The largest displayed image whose pair, side by side, fits a window of 1366x768 with its texts.
+#: The largest size at which two images fit side by side, with the texts, into 1366x768 pixels.
 MOST_WIDTH, MOST_HEIGHT = 660, 500
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -31,13 +31,13 @@ class Question(Table):
 class Design(Table):
     """Who sees what, and how long."""
 
-    #: R: judgments of each pair on each scene. In timed studies they are dealt over the durations,
-    #: so that R = 2 x durations is a complete crossing of scene, duration and side.
+    #: R: judgments of each pair on each scene. Timed studies divide them among the durations, so
+    #: that R = 2 x durations shows every scene at every duration with both sides.
     judgments_per_pair: Positive
     #: How many passes one participant may take part in. Within a pass no scene comes twice, so 1
     #: means that nobody sees a scene twice.
     passes: Positive
-    #: The most judgments of a packet; practice and checks come on top.
+    #: The most judgments in a packet, without practice and checks.
     packet_length: Positive
     #: ``unlimited``: images stay until an answer. ``timed``: they are shown for a duration.
     mode: Literal["unlimited", "timed"]
@@ -64,7 +64,7 @@ class Design(Table):
 
 
 class Checks(Table):
-    """Attention checks: a training photograph against what nobody takes for one."""
+    """Attention checks: a training photograph beside an image that is clearly not one."""
 
     #: Checks of each packet.
     count: Annotated[int, Field(ge=0)]
@@ -73,7 +73,7 @@ class Checks(Table):
 
 
 class Practice(Table):
-    """Trials with feedback that open a packet; made like checks, of other scenes."""
+    """Trials with feedback at the beginning of a packet; like checks, of other scenes."""
 
     #: Practice trials of each packet.
     count: Annotated[int, Field(ge=0)]
@@ -93,7 +93,7 @@ class Quality(Table):
 
 
 class Region(Table):
-    """Judge one object instead of the whole image: its box is outlined on both images."""
+    """Ask about one object instead of the whole image: its box is outlined on both images."""
 
     #: Whether regions are shown at all; without, ``label = ""`` and ``minimum_area = 0.0``.
     enabled: bool
@@ -124,7 +124,7 @@ class Display(Table):
 
 
 class Venue(Table):
-    """What ``study plan`` reckons cost and hours with."""
+    """What ``study plan`` computes cost and hours from."""
 
     #: US dollars for an hour of a participant's time.
     hourly_wage: Rate

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from hdbench.evaluation.boundaries import POLICY
 from hdbench.provenance import differing_fields
 from hdbench.schema.metric import KINDS, Kind, Measure, images_digest
+from hdbench.schema.record import first_problem
 from hdbench.schema.result import Result
 from hdbench.segmentation.segmenter import SegmenterCard
 from hdbench.storage import write_atomically
@@ -67,7 +68,9 @@ def load_if_current(path: Path, images: str, choices: dict[str, Any] | None) -> 
         record = json.loads(path.read_text(encoding="utf-8"))
         schema, fingerprint = record.pop("schema"), record.pop("fingerprint")
         metric = Measure(**record)
-    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValidationError as error:
+        return Stale(path, (f"not a readable record of metrics: {first_problem(error)}",))
+    except (ValueError, KeyError, AttributeError) as error:
         return Stale(path, (f"not a readable record of metrics: {error}",))
     if schema != _SCHEMA or fingerprint != metric.fingerprint:
         return Stale(path, ("its choices are not those that it was written with",))

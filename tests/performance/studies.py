@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from hdbench.library import Library
-from hdbench.study import packet
-from hdbench.study.design import design
-from hdbench.study.gathering import gather
-from hdbench.study.verify import verify
+from hdbench.study.design.trials import design
+from hdbench.study.packet import build as packet
+from hdbench.study.packet.gathering import gather
+from hdbench.study.packet.verify import verify
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
 
@@ -82,7 +82,7 @@ def timed(bench: Bench, root: Path, study: str) -> None:
     findings = verify(built.folder)
     verified = time.perf_counter() - began[0], time.process_time() - began[1]
     assert not any(finding.violations for finding in findings)
-    print(f"{study}: {len(trials)} trials in {built.study['packets']} packets")
+    print(f"{study}: {len(trials)} trials in {built.study.packets} packets")
     rest = total[0] - copying[0], total[1] - copying[1]
     for step, (wall, processor) in (
         ("design", designed),

@@ -12,21 +12,21 @@ import itertools
 
 from small_packet import write_packet  # pyright: ignore[reportMissingImports]
 
-from hdbench.study.analysis import analyse
-from hdbench.study.export import tally_folder, write_tally
-from hdbench.study.prose import methods_paragraph
-from hdbench.study.records import open_study
-from hdbench.study.simulate import Crowd, simulate, write_simulated
-from hdbench.study.tally import tally
+from hdbench.study.analysis.export import tally_folder, write_tally
+from hdbench.study.analysis.prose import methods_paragraph
+from hdbench.study.analysis.simulate import Participants, simulate, write_simulated
+from hdbench.study.analysis.summary import analyse
+from hdbench.study.analysis.tally import tally
+from hdbench.study.packet.files import open_packet
 
 with tempfile.TemporaryDirectory() as name:
     folder = write_packet(Path(name), scenes=500, packet_length=100, judgments=34)
-    study = open_study(folder)
-    path = write_simulated(study, simulate(study, Crowd(500, careless=0.05), 0))
+    packet = open_packet(folder)
+    path = write_simulated(packet, simulate(packet, Participants(500, careless=0.05), 0))
     print(f"{path.stat().st_size / 2**20:.1f} MB of submissions")
     marks = [("", time.perf_counter(), time.process_time())]
-    study = open_study(folder)
-    found = tally(study, [path], simulated=True)
+    packet = open_packet(folder)
+    found = tally(packet, [path], simulated=True)
     marks.append(("read, rules", time.perf_counter(), time.process_time()))
     analysis = analyse(found, {})
     marks.append(("analysis", time.perf_counter(), time.process_time()))

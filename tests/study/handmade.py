@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from hdbench.study.page import content_security_policy, participant_page
+from hdbench.study.packet.page import content_security_policy, participant_page
 
 STUDY = "5" * 16
 PACKET = "0123456789abcdef"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hdbench.study.statistics import clustered_interval, wilson_interval
+from hdbench.study.analysis.statistics import clustered_interval, wilson_interval
 
 IMAGES, WORKERS, PER_WORKER = 500, 50, 100
 

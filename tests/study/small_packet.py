@@ -10,13 +10,49 @@ import random
 from pathlib import Path
 from typing import Any
 
-from hdbench.library import Library
-from hdbench.provenance import digest
-from hdbench.schema.study import StudyProtocol
-from hdbench.study.files import RESULTS_FOLDER
-from hdbench.study.records import JUDGMENTS_FILE
-from hdbench.study.submissions import ANSWER, MTURK_COLUMNS
+from packets import record_of
 
+from hdbench.library import Library
+from hdbench.schema.packet import TrialRecord
+from hdbench.schema.study import StudyProtocol
+from hdbench.study.analysis.submissions import ANSWER
+from hdbench.study.packet.files import (
+    JUDGMENTS_FILE,
+    RESULTS_FOLDER,
+    study_bytes,
+    trials_bytes,
+)
+
+#: What the requester site writes before Input.* and Answer.*; Turkle writes eleven of these.
+MTURK_COLUMNS = (
+    "HITId",
+    "HITTypeId",
+    "Title",
+    "Description",
+    "Keywords",
+    "Reward",
+    "CreationTime",
+    "MaxAssignments",
+    "RequesterAnnotation",
+    "AssignmentDurationInSeconds",
+    "AutoApprovalDelayInSeconds",
+    "Expiration",
+    "NumberOfSimilarHITs",
+    "LifetimeInSeconds",
+    "AssignmentId",
+    "WorkerId",
+    "AssignmentStatus",
+    "AcceptTime",
+    "SubmitTime",
+    "AutoApprovalTime",
+    "ApprovalTime",
+    "RejectionTime",
+    "RequesterFeedback",
+    "WorkTimeInSeconds",
+    "LifetimeApprovalRate",
+    "Last30DaysApprovalRate",
+    "Last7DaysApprovalRate",
+)
 TURKLE_COLUMNS = (
     "HITId",
     "HITTypeId",
@@ -74,26 +110,9 @@ def write_packet(
             trials.append(_trial(packets, position, kind, view))
         packets += 1
     folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "schema": 1,
-        "study": protocol.name,
-        "protocol": protocol.model_dump(),
-        "protocol_hash": digest(protocol.model_dump(mode="json")),
-        "methods": list(methods),
-        "reference": None,
-        "scenes": names,
-        "seed": 0,
-        "design_hash": "d" * 64,
-        "packets": packets,
-        "pairs": pairs,
-        "quality": protocol.quality.model_dump(),
-        "images": {},
-        "key": "ab" * 32,
-        "created_with": {},
-    }
-    (folder / "study.json").write_text(json.dumps(content))
-    lines = [json.dumps(trial) + "\n" for trial in trials]
-    (folder / "trials.jsonl").write_text("".join(lines))
+    study = record_of(protocol, methods, names, packets, key="ab" * 32)
+    (folder / "study.json").write_bytes(study_bytes(study))
+    (folder / "trials.jsonl").write_bytes(trials_bytes(map(TrialRecord.model_validate, trials)))
     return folder
 
 

@@ -20,9 +20,9 @@ import pytest
 from handmade import PACKET, handmade_packet, served
 from playwright.sync_api import Browser, FrameLocator, Page
 
-from hdbench.study.mturk import write_mturk
-from hdbench.study.records import open_study
-from hdbench.study.tally import tally
+from hdbench.study.analysis.tally import tally
+from hdbench.study.packet.files import open_packet
+from hdbench.study.packet.mturk import write_mturk
 
 pytestmark = pytest.mark.slow
 
@@ -194,7 +194,7 @@ def downloaded(turkle: str, page: Page, path: Path) -> Path:
 def test_what_is_clicked_in_turkle_is_what_is_tallied(
     turkle: str, page: Page, packet: Path, tmp_path: Path
 ) -> None:
-    study = open_study(packet)
+    opened = open_packet(packet)
     with served(packet / "web", policy=False) as images:
         folder = write_mturk(packet, address=images.url).folder
         log_in(page, turkle, "admin")
@@ -207,7 +207,7 @@ def test_what_is_clicked_in_turkle_is_what_is_tallied(
         assert "preview" in task.locator("#hd-gate").inner_text()
         assert task.locator("#hd-start").is_hidden()
         clicked: list[str] = []
-        for _ in study.by_packet:
+        for _ in opened.by_packet:
             page.goto(f"{turkle}/batch/1/preview_next_task/")
             page.click("#acceptButton")
             page.wait_for_url(re.compile("/assignment/"))
@@ -218,8 +218,8 @@ def test_what_is_clicked_in_turkle_is_what_is_tallied(
 
         log_in(page, turkle, "admin")
         results = downloaded(turkle, page, tmp_path / "Batch_results.csv")
-    found = tally(study, [results], simulated=False)
-    asked = [trial["trial"] for trials in study.by_packet.values() for trial in trials]
+    found = tally(opened, [results], simulated=False)
+    asked = [trial.trial for trial in opened.trials]
     rows = found.table.to_dict("records")
     assert len(clicked) == len(asked) == len(rows)
     assert sorted(row["trial"] for row in rows) == sorted(asked)

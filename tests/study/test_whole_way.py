@@ -8,22 +8,24 @@ from pathlib import Path
 import pytest
 
 from hdbench.errors import DataError
-from hdbench.study.analysis import analyse
-from hdbench.study.export import read_summary, tally_folder, write_tally
-from hdbench.study.prose import methods_paragraph
-from hdbench.study.records import open_study
-from hdbench.study.simulate import Crowd, simulate, write_simulated
-from hdbench.study.tally import tally
-from hdbench.study.verify import verify
+from hdbench.study.analysis.export import read_summary, tally_folder, write_tally
+from hdbench.study.analysis.prose import methods_paragraph
+from hdbench.study.analysis.simulate import Participants, simulate, write_simulated
+from hdbench.study.analysis.summary import analyse
+from hdbench.study.analysis.tally import tally
+from hdbench.study.packet.files import open_packet
+from hdbench.study.packet.verify import verify
 
 
 def test_a_built_packet_is_answered_and_tallied(packet: Path) -> None:
-    study = open_study(packet)
-    submissions = simulate(study, Crowd(len(study.by_packet), void=0.2), 0)
-    ids = json.loads((packet / "study.json").read_text())["packet_ids"]
-    assert [entry["packet"] for entry in submissions] == ids
-    path = write_simulated(study, submissions)
-    found = tally(study, [path], simulated=True)
+    opened = open_packet(packet)
+    submissions = simulate(opened, Participants(opened.study.packets, void=0.2), 0)
+    public = [entry.packet for entry in submissions]
+    assert {f"{name}.json" for name in public} == {
+        path.name for path in (packet / "web" / "packets").iterdir()
+    }
+    path = write_simulated(opened, submissions)
+    found = tally(opened, [path], simulated=True)
     assert len(found.judgments(all_sessions=True)) == 3 * 3 * 2  # pairs, scenes, R
     assert found.missing() == 0
     analysis = analyse(found, {})
@@ -39,5 +41,5 @@ def test_a_built_packet_is_answered_and_tallied(packet: Path) -> None:
 def test_rules_that_were_moved_after_the_build_are_found(packet: Path) -> None:
     path = packet / "study.json"
     path.write_text(path.read_text().replace('"checks_passed": 2', '"checks_passed": 0'))
-    with pytest.raises(DataError, match="not the file that was built"):
-        open_study(packet)
+    with pytest.raises(DataError, match=r"study\.json: not the file"):
+        open_packet(packet)

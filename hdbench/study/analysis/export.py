@@ -1,0 +1,89 @@
+"""A tally's files: the anonymous judgments, the summary, and reading it for reports."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hdbench.errors import DataError
+from hdbench.inert import neutralised
+from hdbench.provenance import canonical_json
+from hdbench.storage import write_atomically
+from hdbench.study.analysis.summary import SCHEMA
+from hdbench.study.packet.files import RESULTS_FOLDER
+
+JUDGMENTS_CSV = "judgments.csv"
+SUMMARY_FILE = "summary.json"
+METHODS_FILE = "methods.md"
+
+
+def tally_folder(packet: Path, *, simulated: bool) -> Path:
+    """Return where the files of a packet's tally go; simulated ones have a folder of their own."""
+    return packet / RESULTS_FOLDER / ("tally-simulated" if simulated else "tally")
+
+
+def judgments_csv(table: pd.DataFrame) -> bytes:
+    """Return the judgments as CSV (RFC 4180), safe to open in a spreadsheet.
+
+    Participants are keyed hashes; the key stays in the packet.
+    """
+    safe = table.copy()
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = safe[name].map(neutralised, na_action="ignore")
+    for name in ("duration_ms", "frames_planned", "frames_shown"):
+        safe[name] = safe[name].astype("Int64")  # whole numbers stay whole beside blanks
+    return safe.to_csv(index=False, lineterminator="\r\n").encode()
+
+
+def write_tally(
+    folder: Path, table: pd.DataFrame, analysis: dict[str, Any], paragraph: str
+) -> dict[str, Path]:
+    """Write a tally's files and return their paths by kind.
+
+    The summary is written last, with the digest of the judgments that it was computed from.
+    """
+    rows = judgments_csv(table)
+    content = {**analysis, "judgments_sha256": hashlib.sha256(rows).hexdigest()}
+    content["digest"] = _digest(content)
+    paths = {
+        "judgments": folder / JUDGMENTS_CSV,
+        "methods": folder / METHODS_FILE,
+        "summary": folder / SUMMARY_FILE,
+    }
+    write_atomically(paths["judgments"], rows)
+    write_atomically(paths["methods"], paragraph.encode())
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(paths["summary"], text.encode())
+    return paths
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Return a stored analysis.
+
+    Raises:
+        DataError: it is damaged, was edited, or its judgments were.
+    """
+    again = "Next: 'hdbench study tally' writes it anew"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = (path.parent / JUDGMENTS_CSV).read_bytes()
+        schema, expected = content["schema"], content.pop("digest")
+        intact = expected == _digest(content)
+        belongs = content["judgments_sha256"] == hashlib.sha256(rows).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not a readable tally ({error}).\n{again}") from None
+    if schema != SCHEMA or not intact or not belongs:
+        raise DataError(
+            f"{path}: its numbers or {JUDGMENTS_CSV} beside it are not those that it was written "
+            f"with.\n{again}"
+        )
+    return content
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()

@@ -1,0 +1,197 @@
+"""A methods paragraph for a paper, from the protocol and the analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hdbench.errors import counted
+from hdbench.inert import escaped
+from hdbench.study.analysis.tally import Tally
+from hdbench.study.design.power import times
+
+SIMULATED_MARK = (
+    "SIMULATED: no person gave these answers; they are random numbers of 'hdbench study simulate' "
+    "and no evidence for anything."
+)
+
+
+def methods_paragraph(tally: Tally, analysis: dict[str, Any]) -> str:
+    """Return how the study was done and what it found, as Markdown for a paper.
+
+    Names are escaped, so that a method called ``<b>`` stays text.
+
+    Args:
+        tally: the judgments.
+        analysis: what ``analyse`` made of them.
+    """
+    parts = [
+        _asked(tally, analysis),
+        _taken_part(tally, analysis),
+        _excluded(tally, analysis),
+        _computed(analysis),
+        _found(analysis),
+    ]
+    mark = [SIMULATED_MARK] if analysis["simulated"] else []
+    return "\n\n".join([*mark, *(part for part in parts if part)]) + "\n"
+
+
+def percent(value: float) -> str:
+    """Return a share in per cent with one digit."""
+    return f"{100 * value:.1f} %"
+
+
+def p_text(value: float) -> str:
+    """Return ``p = 0.012``, or ``p < 0.001``."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, or ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _asked(tally: Tally, analysis: dict[str, Any]) -> str:
+    study, protocol = tally.study, tally.study.protocol
+    design, pairs = protocol.design, len(study.pairs)
+    names = [
+        f"{escaped(name)} (photographs)" if name == study.reference else escaped(name)
+        for name in study.methods
+    ]
+    sentences = [
+        f"We compared the images of {counted(len(names), 'method')}, {joined(names)}, in a paired "
+        f'comparison (study "{escaped(study.name)}", version {protocol.version}). In each trial '
+        "participants saw two images of the same scene side by side and answered the question "
+        f'"{escaped(protocol.question.text)}" by choosing one of the two.'
+    ]
+    if protocol.region.enabled:
+        sentences.append(
+            f"In both images the same {escaped(protocol.region.label)} was outlined at the same "
+            "place."
+        )
+    if design.mode == "timed":
+        durations = joined([f"{value:,}" for value in design.durations_ms])
+        covered = " and were then covered by a mask" if design.mask else ""
+        sentences.append(f"The images were shown for {durations} ms{covered}.")
+    else:
+        sentences.append("The time was not limited.")
+    every = "The pair" if pairs == 1 else f"Each of the {pairs} pairs of methods"
+    sides = (
+        f", {design.judgments_per_pair // 2} times with each method on the left"
+        if design.judgments_per_pair > 2 and design.judgments_per_pair % 2 == 0
+        else ""
+    )
+    if design.mode == "timed":
+        sides = ", with durations and sides balanced"
+    sentences.append(
+        f"{every} was to be judged {times(design.judgments_per_pair)} on each of "
+        f"{counted(len(study.scenes), 'scene')}{sides}; the order of trials was random."
+    )
+    sessions = [
+        f"{counted(protocol.practice.count, 'practice trial')} with feedback"
+        * bool(protocol.practice.count),
+        f"{counted(protocol.checks.count, 'attention check')} spread among the judgments"
+        * bool(protocol.checks.count),
+    ]
+    extra = joined([text for text in sessions if text])
+    sentences.append(
+        f"A session had at most {counted(design.packet_length, 'judgment')}"
+        + (f", besides {extra}." if extra else ".")
+    )
+    return " ".join(sentences)
+
+
+def _taken_part(tally: Tally, analysis: dict[str, Any]) -> str:
+    counts = analysis["counts"]
+    sentences = [
+        f"{_begin(counts['participants'], 'participant')} took part in "
+        f"{counted(counts['sessions'], 'session')} and gave "
+        f"{_many(counts['answered'], 'judgment')}."
+    ]
+    if counts["within_one_frame"] is not None:
+        sentences.append(
+            f"In {percent(counts['within_one_frame'])} of the judgments that count, the images "
+            "were on screen for the planned number of frames, give or take one."
+        )
+    if counts["missing_judgments"]:
+        number = counts["missing_judgments"]
+        verb = "is" if number == 1 else "are"
+        sentences.append(f"{_begin(number, 'judgment')} of these sessions {verb} missing.")
+    return " ".join(sentences)
+
+
+def _excluded(tally: Tally, analysis: dict[str, Any]) -> str:
+    counts, quality = analysis["counts"], tally.study.protocol.quality
+    rules = [
+        f"a median response time below {quality.median_response_ms:g} ms",
+        f"more than {100 * quality.one_side_share:g} % of answers on one side",
+    ]
+    checks = tally.study.protocol.checks.count
+    if checks and quality.checks_passed:
+        rules.insert(0, f"fewer than {quality.checks_passed} of {checks} attention checks passed")
+    if tally.study.protocol.design.mode == "timed":
+        rules.append(
+            f"fewer than {100 * quality.timed_within_one_frame:g} % of trials within one frame of "
+            "the planned duration"
+        )
+    alternatives = ", ".join(rules[:-1]) + f" or {rules[-1]}"
+    sentences = [
+        f"As fixed before the study, we excluded sessions with {alternatives}; this removed "
+        + (
+            f"{counted(counts['excluded_sessions'], 'session')} "
+            f"({_many(counts['excluded_judgments'], 'judgment')})."
+            if counts["excluded_sessions"]
+            else "none."
+        )
+    ]
+    if counts["repeat_sessions"]:
+        sentences.append(
+            f"{_begin(counts['repeat_sessions'], 'further session')} of people who had taken part "
+            f"before {'was' if counts['repeat_sessions'] == 1 else 'were'} left out."
+        )
+    sentences.append(
+        f"The analysis rests on {_many(counts['judgments'], 'judgment')} by "
+        f"{counted(counts['judging_participants'], 'participant')} on "
+        f"{counted(counts['judged_scenes'], 'scene')}."
+    )
+    return " ".join(sentences)
+
+
+def _computed(analysis: dict[str, Any]) -> str:
+    tested = sum(row.get("clustered_p_value") is not None for row in analysis["pairs"])
+    if not tested:
+        return ""
+    family = f", corrected for {tested} comparisons (Holm, 1979)" if tested > 1 else ""
+    return (
+        "We report how often the first method was preferred, with 95 % confidence intervals "
+        "clustered by participant and by image (Cameron, Gelbach and Miller, 2011; t quantiles, "
+        "Wilson's form with the effective number of judgments), so that they speak of other "
+        f"participants and other images. Tests are two-sided against 50 %{family}."
+    )
+
+
+def _found(analysis: dict[str, Any]) -> str:
+    sentences = []
+    for row in analysis["pairs"]:
+        if not row["n"]:
+            continue
+        text = (
+            f"{escaped(row['a'])} was preferred over {escaped(row['b'])} in "
+            f"{percent(row['share'])} of {_many(row['n'], 'judgment')}"
+        )
+        if row["clustered"]:
+            low, high = (percent(row["clustered"][end]) for end in ("low", "high"))
+            p_value = p_text(row.get("clustered_p_value_holm", row["clustered_p_value"]))
+            text += f" (95 % CI {low} to {high}, {p_value})"
+        sentences.append(text + ".")
+    return " ".join(sentences)
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _begin(number: int, noun: str) -> str:
+    words = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+    first = words[number] if number < len(words) else f"{number:,}"
+    return f"{first} {noun}" if number == 1 else f"{first} {noun}s"

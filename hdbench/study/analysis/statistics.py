@@ -1,0 +1,236 @@
+"""Shares with intervals: exact tests, and standard errors clustered by participant and image.
+
+Judgments of the same participant are correlated, and so are judgments of the same image. An
+interval that assumes independence is too narrow: with a worker SD of 0.6 and an image SD of 1 on
+the logit scale, a nominal 95 % covers 50 to 70 % (``tests/performance/coverage.py``). The headline
+interval is therefore clustered two ways.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hdbench.evaluation.significance import LEVEL, Interval
+
+
+@dataclass(frozen=True)
+class Share:
+    """How often something was chosen: k of n, tests and intervals."""
+
+    #: Judgments for it.
+    k: int
+    #: Judgments in all.
+    n: int
+    #: Two-sided exact binomial test against one half, which takes judgments for independent.
+    p_value: float
+    #: Wilson's interval, which takes judgments for independent as well.
+    wilson: Interval
+    #: Clustered two ways, by participant and image; None below two of either.
+    clustered: Interval | None
+    #: Two-sided t-test against one half with the clustered error; None where there is none.
+    clustered_p_value: float | None
+    #: Variance of the share over its variance if judgments were independent; None as above.
+    design_effect: float | None
+    participants: int
+    images: int
+
+    @property
+    def value(self) -> float:
+        """The share, in [0, 1]."""
+        return self.k / self.n
+
+
+def binomial_p_value(k: int, n: int) -> float:
+    """Return the two-sided exact p-value of k of n against one half."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(k, n, 0.5).pvalue)
+
+
+def wilson_interval(k: float, n: float, level: float = LEVEL) -> Interval:
+    """Return Wilson's score interval of k of n (Wilson, JASA 1927)."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    ends: tuple[Any, ...] = proportion_confint(k, n, alpha=1 - level, method="wilson")
+    return Interval(float(ends[0]), float(ends[1]))
+
+
+def cluster_variance(
+    chosen: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> float:
+    """Return the variance of a mean under two-way clustering.
+
+    Cameron, Gelbach and Miller (J. Business & Economic Statistics 2011, Sec. 2.3): the variance
+    clustered by the first, plus by the second, minus by both at once, each with the small-sample
+    factor G / (G - 1). That sum can fall below either of its parts, or below zero, where there is
+    little clustering; then the larger part is taken, which is never too narrow.
+
+    Args:
+        chosen: N values, 0 or 1.
+        first: N group numbers from 0, at least two different ones.
+        second: the same for the other grouping.
+    """
+    residual = chosen - chosen.mean()
+    both = first * (int(second.max()) + 1) + second
+    if len(np.unique(both)) < len(both):
+        both = np.unique(both, return_inverse=True)[1]
+    else:
+        both = np.arange(len(both))  # a person meets an image once: the usual design
+    one, two, cross = (_sum_of_squares(residual, group) for group in (first, second, both))
+    return max(one + two - cross, one, two) / len(chosen) ** 2
+
+
+def _sum_of_squares(residual: NDArray[np.float64], group: NDArray[np.int64]) -> float:
+    sizes = np.bincount(group)
+    count = int(np.count_nonzero(sizes))
+    sums = np.bincount(group, weights=residual)
+    return float(np.square(sums).sum()) * count / (count - 1)
+
+
+def clustered_interval(
+    chosen: NDArray[np.float64],
+    participant: NDArray[np.int64],
+    image: NDArray[np.int64],
+    level: float = LEVEL,
+) -> tuple[Interval, float, float]:
+    """Return the headline interval of a share, its design effect, and its p-value.
+
+    Wilson's formula with the effective number of judgments, n over the design effect (Korn and
+    Graubard, Survey Methodology 1998), and the t quantile of min(participants, images) - 1 degrees
+    of freedom: near one half it is the Cameron-Gelbach-Miller interval, and near 0 and 1 it stays
+    inside them. Where all judgments agree, there is no variance to estimate; the effective number
+    is then the smaller of participants and images.
+
+    Args:
+        chosen: N values, 0 or 1.
+        participant: N group numbers from 0.
+        image: N group numbers from 0.
+        level: the interval's level.
+
+    Raises:
+        ValueError: fewer than two participants or images.
+    """
+    from scipy.stats import t as student
+
+    groups = min(np.count_nonzero(np.bincount(participant)), np.count_nonzero(np.bincount(image)))
+    if groups < 2:
+        raise ValueError("a clustered interval needs two participants and two images")
+    n, share = len(chosen), float(chosen.mean())
+    naive = share * (1 - share) / n
+    if naive > 0:
+        variance = cluster_variance(chosen, participant, image)
+        effect = max(variance / naive, groups / n)
+        p_value = float(2 * student.sf(abs(share - 0.5) / math.sqrt(effect * naive), groups - 1))
+    else:
+        effect = n / groups
+        p_value = min(1.0, 2 * 0.5**groups)  # as many independent answers as groups, all alike
+    size = n / effect
+    quantile = float(student.ppf(0.5 + level / 2, groups - 1))
+    square = quantile**2 / size
+    centre = (share + square / 2) / (1 + square)
+    half = quantile / (1 + square) * math.sqrt(share * (1 - share) / size + square / (4 * size))
+    return Interval(max(0.0, centre - half), min(1.0, centre + half)), effect, p_value
+
+
+def share_of(chosen: ArrayLike, participants: ArrayLike, images: ArrayLike) -> Share:
+    """Return a share with its tests and intervals.
+
+    Args:
+        chosen: N truth values.
+        participants: N names of who judged.
+        images: N names of what was judged.
+
+    Raises:
+        ValueError: there is no judgment.
+    """
+    values = np.asarray(chosen, dtype=np.float64)
+    if not len(values):
+        raise ValueError("a share needs at least one judgment")
+    people, scenes = codes(participants), codes(images)
+    k, n = int(values.sum()), len(values)
+    counts = int(people.max()) + 1, int(scenes.max()) + 1
+    clustered, effect, p_value = None, None, None
+    if min(counts) >= 2:
+        clustered, effect, p_value = clustered_interval(values, people, scenes)
+    return Share(
+        k, n, binomial_p_value(k, n), wilson_interval(k, n), clustered, p_value, effect, *counts
+    )
+
+
+def codes(names: ArrayLike) -> NDArray[np.int64]:
+    """Return the number, from 0, of each name among the different ones."""
+    import pandas as pd
+
+    return pd.factorize(np.asarray(names))[0].astype(np.int64)
+
+
+def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float | None:
+    """Return Krippendorff's alpha for nominal values: 1 is agreement, 0 is what chance gives.
+
+    Krippendorff, Content Analysis, 2004, Sec. 11.3. A low value does not make a study invalid:
+    participants differ in taste, above all where images differ little. It excludes nothing.
+
+    Args:
+        units: N names of what was judged.
+        values: N answers.
+
+    Returns:
+        At most 1; None where no unit was judged twice or all answers are alike.
+    """
+    unit, value = codes(units), codes(values)
+    if not len(unit):
+        return None
+    table = np.zeros((int(unit.max()) + 1, int(value.max()) + 1))
+    np.add.at(table, (unit, value), 1)
+    table = table[table.sum(axis=1) >= 2]  # one answer can agree with none
+    if not len(table):
+        return None
+    sizes, totals = table.sum(axis=1), table.sum(axis=0)
+    n = sizes.sum()
+    disagreed = float(((sizes**2 - np.square(table).sum(axis=1)) / (sizes - 1)).sum() / n)
+    expected = float((n**2 - np.square(totals).sum()) / (n * (n - 1)))
+    return None if expected == 0 else 1 - disagreed / expected
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Correlation, over images, of a metric's differences with preferences."""
+
+    images: int
+    #: Spearman's rank correlation, and its two-sided p-value.
+    spearman: float
+    spearman_p_value: float
+    #: Pearson's correlation, and its interval by Fisher's transformation.
+    pearson: float
+    pearson_interval: Interval
+
+
+def correlate(differences: ArrayLike, preferences: ArrayLike) -> Correlation | None:
+    """Return how score differences correlate with preferences.
+
+    None with fewer than four images, or where either does not vary.
+
+    Args:
+        differences: N, an image's score under one method minus that under the other.
+        preferences: N, the share of judgments of that image for the first method.
+    """
+    from scipy.stats import pearsonr, spearmanr
+
+    x, y = np.asarray(differences, dtype=np.float64), np.asarray(preferences, dtype=np.float64)
+    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    ranks: Any = spearmanr(x, y)
+    line: Any = pearsonr(x, y)
+    interval = line.confidence_interval(LEVEL)
+    return Correlation(
+        len(x),
+        float(ranks.statistic),
+        float(ranks.pvalue),
+        float(line.statistic),
+        Interval(float(interval.low), float(interval.high)),
+    )

@@ -1,0 +1,354 @@
+"""From submissions to one table of judgments, and which sessions count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from hdbench.errors import DataError, UsageError, counted
+from hdbench.runtime.progress import progress
+from hdbench.schema.judgment import COLUMNS, Attempt, Judgment
+from hdbench.schema.packet import StudyRecord, TrialRecord
+from hdbench.schema.study import StudyProtocol
+from hdbench.study.analysis.submissions import Blank, Received, read_answers
+from hdbench.study.packet.files import JUDGMENTS_FILE, RESULTS_FOLDER, SIMULATED_FILE, Packet
+
+#: Columns that name a session.
+_SESSION = ["participant", "session"]
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A session that is kept in the data, but does not count."""
+
+    participant: str
+    session: str
+    packet: int
+    #: ``repeat``: a further packet of the same person; it never counts. ``quality``: the session
+    #: breaks a rule that was fixed at build time; rates with these sessions are given as well.
+    kind: str
+    reasons: list[str]
+    #: Its answered judgments.
+    judgments: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The judgments table and what was left out."""
+
+    packet: Packet
+    #: One row for each attempt at each trial, columns as in ``COLUMNS``.
+    table: pd.DataFrame = field(repr=False)
+    exclusions: list[Exclusion]
+    #: Identical rows that came more than once and were dropped.
+    duplicates: int
+    #: File and line of each submission without any answer.
+    blanks: list[str]
+
+    @property
+    def study(self) -> StudyRecord:
+        """What was fixed when the packet was built."""
+        return self.packet.study
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the answers are simulated; a table never mixes them with people's."""
+        return bool(self.table["simulated"].any())
+
+    def judgments(self, *, all_sessions: bool = False) -> pd.DataFrame:
+        """Return the judgments that count: answered, not void, the first valid attempt.
+
+        Args:
+            all_sessions: also those of sessions that the quality rules exclude.
+        """
+        out = {
+            (exclusion.participant, exclusion.session)
+            for exclusion in self.exclusions
+            if not (all_sessions and exclusion.kind == "quality")
+        }
+        rows = answered(judgment_rows(self.table))
+        if not out:
+            return rows
+        whose = zip(rows["participant"], rows["session"], strict=True)
+        return where(rows, np.array([pair not in out for pair in whose], dtype=bool))
+
+    def missing(self) -> int:
+        """Return how many judgments of the sessions' packets have no valid answer."""
+        judged = answered(judgment_rows(self.table))
+        sessions = self.table.drop_duplicates(_SESSION)
+        planned = {
+            packet: sum(trial.kind == "judgment" for trial in trials)
+            for packet, trials in self.packet.by_packet.items()
+        }
+        return sum(planned[packet] for packet in sessions["packet"]) - len(judged)
+
+    def packets_to_ask(self) -> list[int]:
+        """Return the packets without a session that counts; they need another participant."""
+        out = {(exclusion.participant, exclusion.session) for exclusion in self.exclusions}
+        sessions = self.table.drop_duplicates(_SESSION)
+        done = {
+            packet
+            for packet, *who in zip(
+                sessions["packet"], sessions["participant"], sessions["session"], strict=True
+            )
+            if tuple(who) not in out
+        }
+        return sorted(set(self.packet.by_packet) - done)
+
+
+def answered(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a valid answer, the first one for each session and trial."""
+    valid = where(rows, rows["void"].isna() & rows["choice"].notna())
+    return valid.sort_values(by="attempt", kind="stable").drop_duplicates([*_SESSION, "trial"])
+
+
+def judgment_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of judgments, without practice and checks."""
+    return where(rows, rows["kind"] == "judgment")
+
+
+def where(rows: pd.DataFrame, mask: Any) -> pd.DataFrame:
+    """Return the rows where a mask is true, for pyright, as a frame."""
+    return cast("pd.DataFrame", rows[mask])
+
+
+def answer_files(packet: Packet, files: Sequence[Path], *, simulated: bool) -> list[Path]:
+    """Return the files to tally: those given, those in folders given, and the packet's own rows.
+
+    Raises:
+        UsageError: there are none, or simulated answers are asked for beside others.
+    """
+    results = packet.folder / RESULTS_FOLDER
+    own, invented = results / JUDGMENTS_FILE, results / SIMULATED_FILE
+    if simulated:
+        if files:
+            raise UsageError(
+                "--simulated takes the packet's own simulated answers alone; leave the files out"
+            )
+        if not invented.is_file():
+            raise UsageError(
+                f"{invented}: no such file.\nNext: 'hdbench study simulate {packet.folder}'"
+            )
+        return [invented]
+    found = [*([own] if own.is_file() else []), *_in_folders(files)]
+    if found:
+        return list(dict.fromkeys(path.resolve() for path in found))
+    hint = (
+        f"only simulated ones.\nNext: 'hdbench study tally {packet.folder} --simulated'"
+        if invented.is_file()
+        else "expected the packet's own answers there, or as arguments results CSVs or a folder of "
+        "what participants saved"
+    )
+    raise UsageError(f"{own}: no answers yet; {hint}")
+
+
+def _in_folders(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = [
+            file
+            for file in sorted(path.iterdir())
+            # Other systems leave hidden companions of files that they copied.
+            if file.suffix in (".csv", ".json") and not file.name.startswith(".")
+        ]
+        if not inside:
+            raise UsageError(
+                f"{path}: no .json that a participant saved and no results CSV in this folder; "
+                "expected the folder of what was collected"
+            )
+        yield from inside
+
+
+def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
+    """Return the judgments of some files, as one table.
+
+    Args:
+        packet: the packet that was answered.
+        files: results CSVs and own rows.
+        simulated: whether simulated answers are asked for; they and people's are never mixed.
+
+    Raises:
+        UsageError: a file is missing or of another kind.
+        DataError: a line cannot be read, contradicts another, or belongs to another packet;
+            simulated answers lie among people's.
+    """
+    received: list[Received] = []
+    blanks: list[str] = []
+    for path in files:
+        for entry in read_answers(path, packet.study):
+            if isinstance(entry, Blank):
+                blanks.append(entry.where)
+            else:
+                received.append(entry)
+    wrong = next((entry for entry in received if entry.simulated != simulated), None)
+    if wrong is not None:
+        raise DataError(
+            f"{wrong.where}: "
+            + (
+                "a person's answers among simulated ones"
+                if simulated
+                else "simulated answers among people's"
+            )
+            + "; they are never tallied together. Move them to another file"
+        )
+    judgments: list[Judgment] = []
+    # Without the participant: a session is random, so the same one under two names, such as in the
+    # files of two venues, is the same answers handed over twice.
+    seen: dict[tuple[str, str, int], tuple[Attempt, str]] = {}
+    duplicates = 0
+    for entry in progress(received, desc="reading", unit="session", delay=2):
+        number = None
+        for row in entry.rows:
+            trial = _trial(packet, entry, row)
+            number = trial.packet if number is None else number
+            if trial.packet != number:
+                raise DataError(
+                    f"{entry.where}: trials of packets {number} and {trial.packet} in one "
+                    "submission, so the answers were edited. Take the file from its source again"
+                )
+            key = (entry.session, row.trial, row.attempt)
+            before = seen.setdefault(key, (row, entry.where))
+            if before[0] is not row:
+                if before[0] != row:
+                    raise DataError(
+                        f"{before[1]} and {entry.where}: two different answers to trial "
+                        f"{row.trial}, attempt {row.attempt}, in one session; remove the wrong one"
+                    )
+                duplicates += 1
+                continue
+            judgments.append(_judgment(packet.study, entry, row, trial))
+    rows = [[value for _, value in judgment] for judgment in judgments]
+    table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    if table.empty:
+        listed = ", ".join(str(path) for path in files)
+        empty = f" ({counted(len(blanks), 'blank submission')})" if blanks else ""
+        raise UsageError(
+            f"{listed}: no answers{empty}; nothing can be tallied yet.\n"
+            f"Next: wait for participants, or give other files: 'hdbench study tally "
+            f"{packet.folder} RESULTS.csv'"
+        )
+    return Tally(packet, table, _exclusions(packet, table), duplicates, blanks)
+
+
+def _trial(packet: Packet, entry: Received, row: Attempt) -> TrialRecord:
+    trial = packet.by_id.get(row.trial)
+    if trial is None:
+        raise DataError(
+            f"{entry.where}: trial {row.trial} is not in {packet.folder}; these answers belong to "
+            "another packet"
+        )
+    return trial
+
+
+def _judgment(study: StudyRecord, entry: Received, row: Attempt, trial: TrialRecord) -> Judgment:
+    return Judgment(
+        study=study.name,
+        source=entry.source,
+        simulated=entry.simulated,
+        participant=entry.participant,
+        session=entry.session,
+        packet=trial.packet,
+        trial=row.trial,
+        attempt=row.attempt,
+        kind=trial.kind,
+        pass_number=trial.pass_number,
+        a=trial.a,
+        b=trial.b,
+        scene=trial.scene,
+        left=trial.left,
+        right=trial.right,
+        choice=row.choice,
+        chosen=getattr(trial, row.choice) if row.choice else None,
+        expected=trial.expected,
+        duration_ms=trial.duration_ms,
+        shown_ms=row.shown_ms,
+        frames_planned=row.frames_planned,
+        frames_shown=row.frames_shown,
+        response_ms=row.response_ms,
+        void=row.void,
+        at=row.at,
+    )
+
+
+def _exclusions(packet: Packet, table: pd.DataFrame) -> list[Exclusion]:
+    """Return the sessions that do not count, with reasons, in order of time."""
+    timed = table.assign(began=pd.to_datetime(table["at"], format="ISO8601", utc=True))
+    sessions = [
+        (str(participant), str(session), rows)
+        for (participant, session), rows in cast("Any", timed.groupby(_SESSION, sort=False))
+    ]
+    sessions.sort(key=lambda entry: entry[2]["began"].min())
+    found = []
+    taken: dict[str, list[set[int]]] = {}
+    for participant, session, rows in sessions:
+        before = taken.setdefault(participant, [])
+        number = int(rows["packet"].iloc[0])
+        passes = {
+            trial.pass_number for trial in packet.by_packet[number] if trial.kind == "judgment"
+        }
+        repeat = len(before) >= packet.study.protocol.design.passes or any(
+            passes & other for other in before
+        )
+        if repeat:
+            kind, reasons = "repeat", ["a further packet of this participant; the first is kept"]
+        else:
+            before.append(passes)
+            kind, reasons = "quality", _broken_rules(rows, packet)
+        if reasons:
+            judged = len(answered(judgment_rows(rows)))
+            found.append(Exclusion(participant, session, number, kind, reasons, judged))
+    return found
+
+
+def _broken_rules(rows: pd.DataFrame, packet: Packet) -> list[str]:
+    """Return the quality rules that one session, of these rows, breaks, in words."""
+    quality, valid = packet.study.protocol.quality, answered(rows)
+    reasons = []
+    asked = sum(trial.kind == "check" for trial in packet.by_packet[int(rows["packet"].iloc[0])])
+    right = (valid["kind"] == "check") & (valid["choice"] == valid["expected"])
+    passed = int(np.count_nonzero(right))
+    if asked and passed < min(quality.checks_passed, asked):
+        reasons.append(f"{passed} of {asked} checks passed, fewer than {quality.checks_passed}")
+    judged = judgment_rows(valid)
+    if judged.empty:
+        return [*reasons, "no judgment answered"]
+    times = judged["response_ms"].to_numpy(dtype=float, na_value=np.nan)
+    times = times[~np.isnan(times)]
+    median = float(np.median(times)) if len(times) else 0.0
+    if median < quality.median_response_ms:
+        shown = f"median response {median:.0f} ms" if len(times) else "no response time"
+        reasons.append(f"{shown}, less than {quality.median_response_ms:g} ms")
+    left = np.count_nonzero(judged["choice"] == "left") / len(judged)
+    share, side = max((left, "left"), (1 - left, "right"))
+    if share > quality.one_side_share:
+        reasons.append(
+            f"{100 * share:.0f} % of answers {side}, more than {100 * quality.one_side_share:g} %"
+        )
+    within = within_one_frame(judged, packet.study.protocol)
+    if within is not None and within < quality.timed_within_one_frame:
+        reasons.append(
+            f"{100 * within:.0f} % of trials within one frame of the plan, less than "
+            f"{100 * quality.timed_within_one_frame:g} %"
+        )
+    return reasons
+
+
+def within_one_frame(judged: pd.DataFrame, protocol: StudyProtocol) -> float | None:
+    """Return the share of timed judgments shown within one frame of the plan, or None if untimed.
+
+    A judgment without counted frames is not within.
+    """
+    if protocol.design.mode != "timed" or judged.empty:
+        return None
+    shown, meant = (
+        judged[name].to_numpy(dtype=float, na_value=np.nan)
+        for name in ("frames_shown", "frames_planned")
+    )
+    return float(np.mean(np.abs(shown - meant) <= 1))

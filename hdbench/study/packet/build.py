@@ -1,0 +1,366 @@
+"""``study build``: writes a packet of images, trials and pages; the same inputs, the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hdbench.errors import DataError, HdbenchError, UsageError, counted, listing
+from hdbench.inert import neutralised
+from hdbench.provenance import differing_fields, digest, versions
+from hdbench.runtime.progress import progress
+from hdbench.schema.packet import (
+    PACKET_SCHEMA,
+    BuildInputs,
+    DisplayedSize,
+    PacketImage,
+    StudyRecord,
+)
+from hdbench.schema.study import StudyProtocol
+from hdbench.storage import folder_atomically
+from hdbench.study.design.trials import MASKS, Trial, design, design_hash, pairs_of
+from hdbench.study.packet.files import (
+    PREVIEW_FILE,
+    RESULTS_FOLDER,
+    STUDY_FILE,
+    TRIALS_FILE,
+    Packet,
+    canonical_bytes,
+    packet_files,
+    read_study,
+    study_bytes,
+    sums_of,
+    trials_bytes,
+    write_sums,
+)
+from hdbench.study.packet.gathering import Material
+from hdbench.study.packet.mturk import write_mturk
+from hdbench.study.packet.page import participant_page
+from hdbench.study.packet.pictures import control_png, mask_pngs, method_png, photograph_png
+from hdbench.study.packet.preview import preview_page
+from hdbench.study.packet.rendering import hex_name, image_names, public_packet, trial_rows
+from hdbench.study.packet.verify import require_sound
+from hdbench.workspace.bench import Bench
+
+#: The largest share of a pair's scenes that may have identical images.
+_MOST_IDENTICAL = 0.01
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The options of a build beside methods and protocol."""
+
+    #: Seed of the design.
+    seed: int
+    #: Seed of the runs whose images are shown.
+    run_seed: int
+    #: Whether scenes that a method lacks may be left out.
+    intersect: bool
+    #: How many scenes, spread over the split; None for all.
+    most_scenes: int | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """What ``build`` did."""
+
+    folder: Path
+    study: StudyRecord
+    #: Whether the packet was written; False if it was there already.
+    written: bool
+    warnings: list[str]
+
+
+def build(
+    bench: Bench,
+    protocol: StudyProtocol,
+    material: Material,
+    reference: str | None,
+    flags: Flags,
+    folder: Path,
+) -> Built:
+    """Write a packet, or find it written before; ``verify`` must find it sound either way.
+
+    Args:
+        bench: the benchmark.
+        protocol: the study.
+        material: what is shown (``hdbench.study.packet.gathering.gather``).
+        reference: the method that others are compared with, or None.
+        flags: seeds and what may be left out.
+        folder: the packet's place.
+
+    Raises:
+        UsageError: the folder holds another packet, or something else.
+        DataError: an image is damaged, or too many pairs of images are identical.
+        HdbenchError: the packet is not sound, such as a text that names a method.
+        StorageError: the folder cannot be written.
+    """
+    page = participant_page().encode()
+    inputs = _inputs(bench, protocol, material, reference, flags, page)
+    known = _known(folder, inputs)
+    if known is not None:
+        _require_whole(folder)
+        return Built(folder, known, False, _warnings(known))
+    pairs = pairs_of(material.methods)
+    trials = design(len(pairs), len(material.scenes), len(material.controls), protocol, flags.seed)
+    study = _study(material, inputs, trials)
+    packet = Packet(folder, study, trial_rows(trials, study))
+    with folder_atomically(folder) as staging:
+        hashes = _write_images(staging, bench, material, study)
+        study = study.model_copy(update={"identical": _identical(study, hashes)})
+        for rows in packet.by_packet.values():
+            public = public_packet(study, rows)
+            place = staging / "web" / "packets" / f"{public.packet}.json"
+            _write(place, canonical_bytes(public))
+        _write(staging / "web" / "index.html", page)
+        _write(staging / "manifest.csv", _manifest(study, hashes))
+        _write(staging / TRIALS_FILE, trials_bytes(packet.trials))
+        _write(staging / STUDY_FILE, study_bytes(study))
+        write_mturk(staging)
+        (staging / RESULTS_FOLDER).mkdir()
+        sums = sums_of(staging, packet_files(staging))
+        write_sums(staging, sums)
+        findings = require_sound(staging)
+        preview = staging / PREVIEW_FILE
+        _write(preview, preview_page(Packet(staging, study, packet.trials), findings).encode())
+        write_sums(staging, sums | sums_of(staging, [preview]))
+    return Built(folder, study, True, _warnings(study))
+
+
+def _inputs(
+    bench: Bench,
+    protocol: StudyProtocol,
+    material: Material,
+    reference: str | None,
+    flags: Flags,
+    page: bytes,
+) -> BuildInputs:
+    """Return everything that a packet depends on."""
+    digests = bench.file_digests
+    controls = [
+        path
+        for entry in material.controls
+        for path in (entry.image, entry.label, entry.instance)
+        if path is not None
+    ]
+    size = bench.benchmark.size
+    return BuildInputs(
+        version=PACKET_SCHEMA,
+        protocol=protocol,
+        benchmark=bench.benchmark.name,
+        size=(size.width, size.height),
+        methods=material.methods,
+        reference=reference,
+        scenes=[entry.name for entry in material.scenes],
+        regions=dict(sorted(material.regions.items())),
+        **asdict(flags),
+        images=digest(digests.of(material.images.values())),
+        controls=digest(digests.of(controls)),
+        page=hashlib.sha256(page).hexdigest(),
+    )
+
+
+def _known(folder: Path, inputs: BuildInputs) -> StudyRecord | None:
+    """Return what the packet in a folder says if it has the same inputs, None for an empty place.
+
+    Raises:
+        UsageError: something else is there.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
+    try:
+        study = read_study(folder)
+    except HdbenchError as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"{folder}: exists and is not a packet ({reason}); choose another --output"
+        ) from None
+    differing = differing_fields(
+        study.inputs.model_dump(mode="json", by_alias=True),
+        inputs.model_dump(mode="json", by_alias=True),
+    )
+    if differing:
+        raise UsageError(
+            f"{folder}: holds a packet of other inputs, and packets are never changed\n"
+            f"{listing(differing)}\n"
+            "Next: choose another --output, or move this one away"
+        )
+    return study
+
+
+def _require_whole(folder: Path) -> None:
+    """Check that an existing packet is still as it was built."""
+    try:
+        require_sound(folder)
+    except HdbenchError as error:
+        raise HdbenchError(
+            f"{folder}: {error}\n"
+            "Next: move this packet away, with its results, and build it again; the same inputs "
+            "make the same packet"
+        ) from None
+
+
+def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> StudyRecord:
+    """Return what ``study.json`` says, all but the count of identical images.
+
+    The key of all hexadecimal names depends on seed, protocol and files, not on the methods' names:
+    renaming a method renames its images only.
+    """
+    protocol = inputs.protocol
+    content = protocol.model_dump(mode="json")
+    pixels = {"images": inputs.images, "controls": inputs.controls}
+    key = digest(["hdbench study", inputs.seed, content, pixels])
+    width, height = protocol.display.fit(*inputs.size)
+    packets = trials[-1].packet + 1
+    study = StudyRecord(
+        version=PACKET_SCHEMA,
+        name=protocol.name,
+        protocol=protocol,
+        protocol_hash=digest(content),
+        benchmark=inputs.benchmark,
+        size=inputs.size,
+        display=DisplayedSize(width=width, height=height),
+        methods=material.methods,
+        reference=inputs.reference if inputs.reference is None else material.methods[-1],
+        pairs=pairs_of(material.methods),
+        scenes=inputs.scenes,
+        controls=[entry.name for entry in material.controls],
+        regions=material.regions,
+        skipped=material.skipped,
+        subset=inputs.most_scenes is not None,
+        intersect=inputs.intersect,
+        left_out=material.left_out,
+        seed=inputs.seed,
+        run_seed=inputs.run_seed,
+        quality=protocol.quality,
+        key=key,
+        inputs=inputs,
+        created_with=versions(),
+        images={},
+        design_hash=design_hash(trials),
+        packets=packets,
+        packet_ids=[hex_name(key, "packet", n) for n in range(packets)],
+        identical={},
+    )
+    named = image_names(study)
+    expected = len(material.images) + 2 * len(material.controls)
+    assert len(named) == expected + MASKS * protocol.design.mask  # no two share a name
+    images = {
+        name: named[name].model_copy(update={"source": _source(material, named[name])})
+        for name in sorted(named)
+    }
+    return study.model_copy(update={"images": images})
+
+
+def _source(material: Material, image: PacketImage) -> str | None:
+    """Return the name of the file that an image comes from, None for patterns."""
+    if image.role == "mask" or image.scene is None:
+        return None
+    if image.method is not None:
+        return material.images[image.method, image.scene].name
+    entry = next(entry for entry in material.controls if entry.name == image.scene)
+    return (entry.label if image.shows == "label" else entry.image).name
+
+
+def _write_images(
+    staging: Path, bench: Bench, material: Material, study: StudyRecord
+) -> dict[str, str]:
+    """Write every image and return the SHA-256 of each file by its hexadecimal name."""
+    size = bench.benchmark.size
+    controls = {entry.name: entry for entry in material.controls}
+    masked = study.protocol.design.mask
+    masks = iter(mask_pngs(bench, MASKS, study.seed) if masked else [])
+    (staging / "images").mkdir()
+    (staging / "web" / "images").mkdir(parents=True)
+    hashes = {}
+    for name, image in progress(study.images.items(), desc="images", unit="image", delay=2):
+        if image.role == "mask" or image.scene is None:
+            png = next(masks)
+        elif image.method is None:
+            png = control_png(bench, controls[image.scene], str(image.shows))
+        elif image.method in material.photographic:
+            path = material.images[image.method, image.scene]
+            png = photograph_png(path, size.height, size.width)
+        else:
+            png = method_png(material.images[image.method, image.scene])
+        path = staging / "images" / f"{name}.png"
+        _write(path, png)
+        _link(path, staging / "web" / "images" / path.name)
+        hashes[name] = hashlib.sha256(png).hexdigest()
+    return hashes
+
+
+def _identical(study: StudyRecord, hashes: Mapping[str, str]) -> dict[str, int]:
+    """Return how many scenes have identical images, by pair, of the pairs that have any.
+
+    Raises:
+        DataError: a pair has too many of them.
+    """
+    by_content = {
+        (image.method, image.scene): hashes[name]
+        for name, image in study.images.items()
+        if image.role == "method"
+    }
+    found = {}
+    for a, b in study.pairs:
+        alike = [scene for scene in study.scenes if by_content[a, scene] == by_content[b, scene]]
+        if len(alike) > _MOST_IDENTICAL * len(study.scenes):
+            raise DataError(
+                f"{a} and {b}: {counted(len(alike), 'scene')} of {len(study.scenes)} with "
+                f"identical images; at most {_MOST_IDENTICAL:.0%} may be\n"
+                f"{listing(alike)}\n"
+                "Next: check where both come from; one may be a copy of the other"
+            )
+        if alike:
+            found[f"{a} and {b}"] = len(alike)
+    return found
+
+
+def _warnings(study: StudyRecord) -> list[str]:
+    warnings = [
+        f"{pair}: {counted(count, 'scene')} with identical images; answers on them are guesses"
+        for pair, count in study.identical.items()
+    ]
+    if study.left_out:
+        warnings.append(
+            f"{counted(len(study.left_out), 'scene')} left out because a method lacks them "
+            "(--intersect)"
+        )
+    if study.skipped:
+        scenes = sum(entry.instance is None for entry in study.skipped)
+        objects = len(study.skipped) - scenes
+        warnings.append(
+            f"{counted(objects, 'object')} and {counted(scenes, 'scene')} skipped for their size; "
+            f"{STUDY_FILE} lists them"
+        )
+    return warnings
+
+
+def _manifest(study: StudyRecord, hashes: Mapping[str, str]) -> bytes:
+    """Return the private table of images, safe to open in a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "role", "method", "scene", "shows", "source", "sha256"])
+    for name, image in study.images.items():
+        cells = (image.role, image.method, image.scene, image.shows, image.source)
+        writer.writerow([f"{name}.png", *(neutralised(cell or "") for cell in cells), hashes[name]])
+    return text.getvalue().encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _link(path: Path, second: Path) -> None:
+    """Link a file at a second place, or copy it where the file system has no links."""
+    try:
+        os.link(path, second)
+    except OSError:
+        shutil.copyfile(path, second)
