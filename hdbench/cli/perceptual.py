@@ -38,13 +38,14 @@ def train(bench: Bench, machine: Machine, restart: bool) -> None:
     from hdbench.perceptual.files import read_perceptual_card
     from hdbench.perceptual.training import train_perceptual
     from hdbench.schema.benchmark import OWN
+    from hdbench.text import ACCURACY, percent
 
     folder = train_perceptual(bench, machine, restart)
     card = read_perceptual_card(folder)
     click.echo(f"trained: {folder}")
     click.echo(
         f"pixel accuracy on the photographs of '{bench.benchmark.data.test}': "
-        f"{100 * card.test_accuracy:.2f} %"
+        f"{percent(card.test_accuracy, ACCURACY)}"
     )
     used = bench.benchmark.perceptual.name
     if used != OWN:

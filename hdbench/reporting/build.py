@@ -24,7 +24,7 @@ from hdbench.reporting.figures import (
 from hdbench.reporting.footnotes import footnotes, native_line
 from hdbench.reporting.measures import measure_tables
 from hdbench.reporting.page import Picture, SceneStrip, render_page
-from hdbench.reporting.tables import Format, render, report_table
+from hdbench.reporting.tables import SUFFIXES, render, report_table
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.metric import Measure
@@ -132,7 +132,7 @@ def write_report(
     native: Result | None = None,
     second: Mapping[str, Result] | None = None,
 ) -> dict[str, Path]:
-    """Write a report as text, Markdown, CSV, figure and page, and return the paths by format.
+    """Write a report as text, Markdown, CSV, LaTeX, figure and page; return the paths by format.
 
     Args:
         folder: where the files go.
@@ -156,11 +156,12 @@ def write_report(
     tables = measure_tables(measures)
     stem = f"{report.name}.{benchmark.name}"
     paths: dict[str, Path] = {}
-    suffixes: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv"}
-    for form, suffix in suffixes.items():
+    for form, suffix in SUFFIXES.items():
         paths[form] = folder / f"{stem}.{suffix}"
         if form == "csv":  # for machines: one table, bounds apart, and no sentence below
             parts = [render(build_table(report, benchmark, results, intervals, True, second), form)]
+        elif form == "latex":  # for a paper, which has its own captions
+            parts = [render(table, form)]
         else:
             parts = [render(table, form), "\n".join(notes)]
             for one in tables:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hdbench.evaluation.explain import explain
 from hdbench.evaluation.uncertainty import intervals_of
-from hdbench.reporting.tables import OVERALL_COLUMNS, score_cell
+from hdbench.reporting.tables import COLUMNS, score_cell
 from hdbench.schema.benchmark import Size
 from hdbench.schema.result import Result
 
@@ -23,8 +23,8 @@ def native_line(native: Result, size: Size) -> str:
     """
     by_method, intervals = {native.method: native}, intervals_of([native])
     scores = ", ".join(
-        f"{title} {score_cell(native.method, score, factor, digits, by_method, intervals)}"
-        for title, score, factor, digits in OVERALL_COLUMNS[:2]
+        f"{title} {score_cell(native.method, score, style, by_method, intervals)}"
+        for score, (title, style) in COLUMNS.items()
     )
     return f"{NATIVE_TITLE}: {scores}. {native_words(native, size)}."
 

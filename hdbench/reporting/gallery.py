@@ -15,8 +15,8 @@ from torch import Tensor
 from hdbench.data.labels import VOID, LabelClass
 from hdbench.data.sheets import png_bytes, to_pil
 from hdbench.reporting.page import template
-from hdbench.reporting.tables import NOTHING
 from hdbench.storage import write_atomically
+from hdbench.text import SHARE
 
 _RECORD = "drawn.json"
 _SAVED_EVERY = 20  # scenes; a killed process draws that many again at most
@@ -166,10 +166,10 @@ def _card(number: int, entry: Entry, drawn: _Drawn, captions: Mapping[str, str])
         "name": entry.name,
         "undefined": entry.mean_iou is None,
         "order": entry.mean_iou or 0.0,
-        "score": _percent(entry.mean_iou),
+        "score": SHARE.text(entry.mean_iou),
         "hue": round(120 * (entry.mean_iou or 0.0)),
-        "accuracy": _percent(entry.pixel_accuracy),
-        "lowest": [f"{name} {_percent(value)}" for value, name in sorted(seen)[:4]],
+        "accuracy": SHARE.text(entry.pixel_accuracy),
+        "lowest": [f"{name} {SHARE.text(value)}" for value, name in sorted(seen)[:4]],
         "moved": drawn.moved,
         "pictures": [
             {
@@ -193,7 +193,3 @@ def _read(path: Path) -> dict[str, _Drawn]:
         return {name: _Drawn(**one) for name, one in content.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}  # a damaged record costs time, nothing else
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.1f}"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from hdbench.reporting.tables import NOTHING
 from hdbench.schema.metric import Measure
+from hdbench.text import FID, KID, LPIPS, SHARE
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ def _realism(measures: list[Measure]) -> MeasureTable:
     columns: dict[str, list[str]] = {}
     notes = []
     if "inception" in choices:
-        columns["FID"] = [f"{measure.scores['fid']:.2f}" for measure in measures]
+        columns["FID"] = [FID.text(measure.scores["fid"]) for measure in measures]
         columns["KID x 1000"] = [
-            f"{1000 * measure.scores['kid']:.2f} ± {1000 * measure.scores['kid_deviation']:.2f}"
+            f"{KID.text(measure.scores['kid'])} ± {KID.text(measure.scores['kid_deviation'])}"
             for measure in measures
         ]
         notes += _inception_notes(choices, measures[0])
     if "lpips" in choices:
-        columns["LPIPS"] = [f"{measure.scores['lpips']:.4f}" for measure in measures]
+        columns["LPIPS"] = [LPIPS.text(measure.scores["lpips"]) for measure in measures]
         notes.append("LPIPS to each scene's own photograph, mean over images; 0 is the photograph.")
     index = pd.Index([measure.method for measure in measures], name="method")
     return MeasureTable("Realism", pd.DataFrame(columns, index=index), notes)
@@ -71,8 +71,8 @@ def _boundaries(measures: list[Measure]) -> MeasureTable:
     classes = list(measures[0].scores["class_boundary_f"])
     columns = {
         measure.method: [
-            _percent(measure.scores["boundary_f"]),
-            *(_percent(measure.scores["class_boundary_f"][name]) for name in classes),
+            SHARE.text(measure.scores["boundary_f"]),
+            *(SHARE.text(measure.scores["class_boundary_f"][name]) for name in classes),
         ]
         for measure in measures
     }
@@ -84,7 +84,3 @@ def _boundaries(measures: list[Measure]) -> MeasureTable:
         f"edges: {policy['edges']}; tolerance: {policy['tolerance']}; mean {policy['mean']}."
     ]
     return MeasureTable("Boundary F-score", table, notes)
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.1f}"

@@ -16,7 +16,6 @@ from typing import Any
 from tqdm import tqdm
 
 from hdbench.errors import DataError, HdbenchError, UsageError, counted, listing
-from hdbench.inert import neutralised
 from hdbench.provenance import canonical_json, differing_fields, digest, file_digest, versions
 from hdbench.schema.study import StudyProtocol
 from hdbench.storage import folder_atomically
@@ -43,6 +42,7 @@ from hdbench.study.rendering import (
     trial_rows,
 )
 from hdbench.study.verify import require_sound
+from hdbench.text import csv_cell
 from hdbench.workspace.bench import Bench
 
 #: More of a pair's scenes than this share with identical images make no comparison.
@@ -359,7 +359,7 @@ def _manifest(study: Mapping[str, Any], hashes: Mapping[str, str]) -> bytes:
     writer.writerow(["image", "role", "method", "scene", "shows", "source", "sha256"])
     for name, content in study["images"].items():
         cells = [content[column] for column in ("role", "method", "scene", "shows", "source")]
-        cells = [neutralised("" if cell is None else cell) for cell in cells]
+        cells = [csv_cell("" if cell is None else cell) for cell in cells]
         writer.writerow([f"{name}.png", *cells, hashes[name]])
     return text.getvalue().encode()
 

@@ -362,7 +362,7 @@ def test_from_evaluation_to_report(cli: Cli, trained: Bench) -> None:
     assert "83.78" in table
     assert f"{records[0]['mean_iou']:.4f}" in table
     written = {path.suffix for path in trained.workspace.reports().iterdir()}
-    assert written == {".txt", ".md", ".csv", ".svg", ".html"}
+    assert written == {".txt", ".md", ".csv", ".tex", ".svg", ".html"}
 
 
 def test_another_scoring_may_count_and_stands_apart(
