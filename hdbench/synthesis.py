@@ -17,7 +17,7 @@ from hdbench.data.scene import Scene, collate, from_network_range
 from hdbench.data.sheets import png_bytes
 from hdbench.floors import FLOORS, TrainingSet
 from hdbench.networks.builder import build_generator, conditioning
-from hdbench.runtime.checkpoint import load_weights
+from hdbench.runtime.weights import load_weights
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Floor, Pix2PixHD
 from hdbench.storage import write_atomically

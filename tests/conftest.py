@@ -25,8 +25,8 @@ from hdbench.library import Library
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.perceptual.files import save_perceptual
 from hdbench.perceptual.training import train_perceptual
-from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
+from hdbench.runtime.weights import halve_parameters, weights_digest
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
 from hdbench.schema.perceptual import PerceptualCard

@@ -18,9 +18,9 @@ from hdbench.errors import UsageError
 from hdbench.networks.perceptual import PerceptualSegmenter
 from hdbench.perceptual.files import save_perceptual
 from hdbench.provenance import derived_seed, digest
-from hdbench.runtime.checkpoint import halve_parameters, require_same_shapes, weights_digest
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import Job, claimed, require_identity
+from hdbench.runtime.weights import halve_parameters, require_same_shapes, weights_digest
 from hdbench.schema.benchmark import Benchmark, PerceptualTraining
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PerceptualCard
 from hdbench.training.objective import pixel_cross_entropy
