@@ -15,11 +15,11 @@ from hdbench.text import CORRELATION, NOTHING, joined, p_words
 
 
 def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
-    """Return the overall scores of results, a result to a line, whatever their choices.
+    """Return the overall scores of results, one row per result; their fingerprints may differ.
 
     Args:
-        names: what each is called.
-        results: as many.
+        names: one for each result.
+        results: in the same order.
     """
     lines = []
     for result in results:
@@ -35,11 +35,11 @@ def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFram
 
 
 def steps_table(comparison: Comparison, letter: str = "B") -> pd.DataFrame:
-    """Return what each choice that could be recomputed is worth, a choice to a line.
+    """Return by how much each choice that can be recomputed changes A's scores, one row each.
 
     Args:
-        comparison: of A and another result.
-        letter: what the other one is called.
+        comparison: of result A with another result.
+        letter: the name of the other result.
     """
     lines = [(step.title, step.change) for step in comparison.steps]
     lines.append((f"what is left between A and {letter}", comparison.rest))
@@ -53,7 +53,7 @@ def steps_table(comparison: Comparison, letter: str = "B") -> pd.DataFrame:
 
 
 def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
-    """Return differences between methods with their intervals and p-values, a pair to a line."""
+    """Return differences between methods with intervals and p-values, a row per score and pair."""
     lines = []
     for pair in pairs:
         title, style = COLUMNS[pair.difference.score]
@@ -74,7 +74,7 @@ def segmenters_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
     """Return the scores of the same images under several segmenters, with ranks.
 
     Args:
-        judgments: one for each segmenter, of the same methods.
+        judgments: one for each segmenter, all of the same methods.
     """
     heads: list[tuple[str, str]] = []
     columns: list[list[str]] = []
@@ -97,7 +97,7 @@ def segmenters_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
 
 
 def agreement_table(agreements: Sequence[Agreement]) -> pd.DataFrame:
-    """Return Kendall's tau of each score, one pair of segmenters to a line."""
+    """Return Kendall's tau of each score, one row per score and pair of segmenters."""
     lines = [
         [
             COLUMNS[entry.score][0],

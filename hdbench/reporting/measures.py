@@ -1,4 +1,4 @@
-"""Tables of the measures beyond segmentation scores."""
+"""Tables of realism (FID, KID, LPIPS) and boundary scores."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hdbench.text import FID, KID, LPIPS, SHARE
 
 @dataclass(frozen=True)
 class MeasureTable:
-    """Measures that share every choice."""
+    """The table of measures with the same fingerprint."""
 
     title: str
     table: pd.DataFrame
-    #: What must be known to read it.
+    #: Sentences below the table.
     notes: list[str]
 
 
 def measure_tables(measures: Sequence[Measure]) -> list[MeasureTable]:
-    """Return one table for each set of measures that share their fingerprint, never mixed."""
+    """Return one table for each fingerprint among the measures."""
     groups: dict[str, list[Measure]] = {}
     for measure in measures:
         groups.setdefault(measure.fingerprint, []).append(measure)
@@ -46,7 +46,9 @@ def _realism(measures: list[Measure]) -> MeasureTable:
         notes += _inception_notes(choices, measures[0])
     if "lpips" in choices:
         columns["LPIPS"] = [LPIPS.text(measure.scores["lpips"]) for measure in measures]
-        notes.append("LPIPS to each scene's own photograph, mean over images; 0 is the photograph.")
+        notes.append(
+            "LPIPS between each image and its scene's photograph, mean over images; 0 means equal."
+        )
     index = pd.Index([measure.method for measure in measures], name="method")
     return MeasureTable("Realism", pd.DataFrame(columns, index=index), notes)
 
@@ -57,12 +59,12 @@ def _inception_notes(choices: dict[str, Any], measure: Measure) -> list[str]:
         f"FID and KID between {choices['images']} images and {compared['reference_images']} "
         f"photographs of '{compared['reference']}'; KID over {scores['kid_subsets']} subsets of "
         f"{scores['kid_subset_size']}, ± their standard deviation. FID is biased by the number of "
-        "images, so only FIDs of equal numbers compare."
+        "images, so compare FIDs of equal numbers of images only."
     ]
     if choices["images"] <= compared["features"]:
         notes.append(
-            f"{choices['images']} images cannot fill the covariance of {compared['features']} "
-            "features: read KID rather than FID."
+            f"{choices['images']} images are too few to estimate the covariance of "
+            f"{compared['features']} features: use KID rather than FID."
         )
     return notes
 
@@ -80,7 +82,7 @@ def _boundaries(measures: list[Measure]) -> MeasureTable:
     table = pd.DataFrame(columns, index=index)
     policy = measures[0].choices["boundary"]
     notes = [
-        "F-score of the edges of what the segmenter sees against the labels' edges; "
+        "F-score of the edges of the segmenter's prediction against the labels' edges; "
         f"edges: {policy['edges']}; tolerance: {policy['tolerance']}; mean {policy['mean']}."
     ]
     return MeasureTable("Boundary F-score", table, notes)

@@ -1,4 +1,4 @@
-"""The same matrices read in several ways, as tables."""
+"""Tables of the same matrices counted under several policies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hdbench.text import NOTHING, Style
 
 
 def readings_table(results: Sequence[Result]) -> pd.DataFrame | None:
-    """Return the further numbers of a convention, one method to a line; None where it has none."""
+    """Return the additional scores of a scoring convention, one row per method, or None."""
     names = list(results[0].scores.readings) if results else []
     if not names:
         return None
@@ -36,12 +36,11 @@ def readings_table(results: Sequence[Result]) -> pd.DataFrame | None:
 
 
 def policy_table(results: Sequence[Result], variants: Sequence[Variant]) -> pd.DataFrame:
-    """Return the effect of counting policies, one to a line.
+    """Return the scores under several counting policies, one row each.
 
     Args:
-        results: one or more, all under one convention.
-        variants: the first is the convention's own way; the others' difference to it stands in
-            parentheses.
+        results: one or more, all under one scoring convention.
+        variants: the convention's own policy first; differences from it are in parentheses.
     """
     columns: dict[tuple[str, str], list[str]] = {}
     for result in results:
@@ -55,7 +54,7 @@ def policy_table(results: Sequence[Result], variants: Sequence[Variant]) -> pd.D
 
 
 def policy_record(results: Sequence[Result], variants: Sequence[Variant]) -> list[dict[str, Any]]:
-    """Return ``policy_table`` as JSON values, in shares of 1."""
+    """Return ``policy_table`` as JSON values, with scores from 0 to 1."""
     return [
         {
             "method": result.method,

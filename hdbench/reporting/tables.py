@@ -28,7 +28,7 @@ Format = Literal["text", "markdown", "csv", "latex"]
 #: What a report's files are called, by format.
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 
-#: The heading and style of each overall score where no report says it.
+#: The heading and style of each overall score, as printed outside reports.
 COLUMNS: dict[Overall, tuple[str, Style]] = {
     "pixel_accuracy": ("pixel acc. %", ACCURACY),
     "mean_iou": ("mean IoU", SCORE),
@@ -38,7 +38,7 @@ COLUMNS: dict[Overall, tuple[str, Style]] = {
 def score_tables(
     results: Sequence[Result], intervals: Mapping[str, Intervals] | None = None
 ) -> list[pd.DataFrame]:
-    """Return the overall scores of results, and their class IoU, one method to a line or column.
+    """Return the overall scores, one row per method, and the class IoU, one column per method.
 
     Args:
         results: one for each method.
@@ -70,14 +70,14 @@ def score_tables(
 
 
 def with_rows(report: Report, rows: Iterable[Row]) -> Report:
-    """Return a report with those rows appended whose methods it does not name."""
+    """Return a report with rows appended for the methods that it does not name."""
     named = {row.method for row in report.rows}
     more = [row for row in rows if row.method not in named]
     return report.model_copy(update={"rows": [*report.rows, *more]})
 
 
 def row_beside(method: Method, benchmark: str) -> Row:
-    """Return the row of a method that was trained on the benchmark beside a report's own."""
+    """Return the row of a method that was trained on the benchmark named in ``beside``."""
     title = f"{method.title}, trained on '{benchmark}'"
     return Row(title=title, method=f"{method.name} ({benchmark})")
 
@@ -91,16 +91,16 @@ def report_table(
     second: Mapping[str, Result] | None = None,
     second_by: str = "",
 ) -> pd.DataFrame:
-    """Return a report's table: columns measured here, then columns published, never mixed.
+    """Return a report's table: measured columns first, published columns after them.
 
     Args:
         report: rows and columns.
-        results: what was measured, by method.
+        results: by method.
         measured_on: heading of the measured columns.
-        intervals: of what was measured, by method; None prints none.
-        bounds_apart: give each bound a column of its own, for machines, instead of
+        intervals: by method; None prints none.
+        bounds_apart: give each bound of an interval its own column, for CSV, instead of printing
             ``83.8 [82.9, 84.6]``.
-        second: what the second segmenter measured, by method; its mean IoU gets a column.
+        second: results under the second segmenter, by method; their mean IoU gets a column.
         second_by: heading of that column's group.
     """
     heads: list[tuple[str, str]] = []
@@ -134,7 +134,7 @@ def report_table(
 def render(table: pd.DataFrame, form: Format) -> str:
     """Return a table as aligned text, Markdown, CSV or LaTeX (with the package booktabs).
 
-    Names of rows and columns may be anybody's: in Markdown no HTML runs, in CSV no formula.
+    Names of rows and columns may be anything: they are escaped.
     """
     if form == "text":
         return _aligned(table)
@@ -191,7 +191,7 @@ def _markdown_rule(widths: list[int], aligns: list[str]) -> str:
     return _markdown_row(cells, widths, aligns)
 
 
-#: Not padded, unlike tabulate's own: a committed table changes in the lines whose numbers change.
+#: Without padding, so that a changed number changes one line of a committed table.
 _MARKDOWN = TableFormat(None, _markdown_rule, None, None, _markdown_row, _markdown_row, 0, None)
 
 
@@ -202,7 +202,7 @@ def score_cell(
     results: Mapping[str, Result],
     intervals: Mapping[str, Intervals] | None,
 ) -> str:
-    """Return one method's score, with its interval if there is one, or that there is nothing."""
+    """Return a method's score with its interval, or ``NOTHING`` if it was not measured."""
     result = results.get(method)
     if result is None:
         return NOTHING

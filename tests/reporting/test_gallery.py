@@ -143,7 +143,7 @@ def test_the_gallery_of_a_method_shows_what_was_counted(
     browser_page.goto(page.as_uri())
     shown = browser_page.locator("section .score").all_inner_texts()
     assert shown == [f"{100 * value:.1f}" for value in expected]
-    assert "differ from those that were counted" not in browser_page.content()
+    assert "pixels of the prediction shown" not in browser_page.content()
     first = browser_page.locator("section").first
     assert first.locator("figcaption").all_inner_texts() == [
         "image",
