@@ -215,7 +215,7 @@ def test_data_check_finds_every_fault_of_one_scene_and_photographs_in_two_splits
 def test_data_check_counts_pixels_by_class(cli: Cli) -> None:
     text = cli("data", "check").stdout
     assert "train: 8 scenes (8 of 96x72)" in text
-    shares = [float(share) for share in re.findall(r"([\d.]+)%", text)]
+    shares = [float(share) for share in re.findall(r"([\d.]+) %", text)]
     assert sum(shares) == pytest.approx(200, abs=2)
 
 
