@@ -63,5 +63,5 @@ def listing(problems: Iterable[str], limit: int = 12) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return ``1 problem``, ``2 problems`` and the like."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """Return ``1 problem``, ``2 problems``, ``1,000 problems`` and the like."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -16,8 +16,8 @@ from hdbench.data.scene import Scene, collate, from_network_range
 from hdbench.data.sheets import png_bytes
 from hdbench.floors import FLOORS, TrainingSet
 from hdbench.networks.builder import build_generator, conditioning
-from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.progress import progress
+from hdbench.runtime.weights import load_weights
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Floor, TrainedMethod
 from hdbench.storage import write_atomically

@@ -23,8 +23,8 @@ from hdbench.evaluation.recounting import rescored_many
 from hdbench.library import Library, library_root
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.perceptual.files import save_perceptual
-from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
+from hdbench.runtime.weights import halve_parameters, weights_digest
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
 from hdbench.schema.method import TrainedMethod, require_trained
 from hdbench.schema.perceptual import PerceptualCard

@@ -9,7 +9,7 @@ import pytest
 from hdbench.library import BENCHMARKS, GENERATORS, PERCEPTUALS, WEIGHTS, Library
 from hdbench.library.kinds import WeightsKind
 from hdbench.perceptual.files import load_perceptual, read_perceptual_card
-from hdbench.runtime.checkpoint import require_weights
+from hdbench.runtime.weights import require_weights
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import TrainedMethod, require_trained
 from hdbench.training.config import RunConfig, run_identity

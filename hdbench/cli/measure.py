@@ -146,6 +146,7 @@ def diversity(
       hdbench measure diversity style1 style2 style3 --lpips-weights alexnet-owt-7be5be79.pth
     """
     from hdbench.runtime.devices import choose_device
+    from hdbench.text import LPIPS
     from hdbench.workflows.realism import measure_diversity
 
     found = measure_diversity(bench, folders, lpips_weights, choose_device(device))
@@ -153,7 +154,7 @@ def diversity(
         click.echo(json.dumps(found, indent=2))
         return
     click.echo(
-        f"LPIPS diversity {found['lpips_diversity']:.4f}: "
+        f"LPIPS diversity {LPIPS.text(found['lpips_diversity'])}: "
         f"{found['styles']} styles of {found['scenes']} scenes"
     )
 

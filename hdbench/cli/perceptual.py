@@ -37,6 +37,7 @@ def train(bench: Bench, machine: Machine, restart: bool) -> None:
     """
     from hdbench.perceptual.files import read_perceptual_card
     from hdbench.schema.benchmark import OWN
+    from hdbench.text import ACCURACY, percent
     from hdbench.workflows.train import train_own_perceptual
 
     folder = train_own_perceptual(bench, machine, restart)
@@ -44,7 +45,7 @@ def train(bench: Bench, machine: Machine, restart: bool) -> None:
     click.echo(f"trained: {folder}")
     click.echo(
         f"pixel accuracy on the photographs of '{bench.benchmark.data.test}': "
-        f"{100 * card.test_accuracy:.2f} %"
+        f"{percent(card.test_accuracy, ACCURACY)}"
     )
     used = bench.benchmark.perceptual.name
     if used != OWN:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "markdown", "csv"]),
+    type=click.Choice(["text", "markdown", "csv", "latex"]),
     default="text",
     show_default=True,
     help="What is printed; all formats and the HTML page are written to the workspace.",
@@ -66,7 +66,7 @@ def report(
     packets: tuple[Path, ...],
     simulated: bool,
 ) -> None:
-    """Print a report (default: table1) and write it: text, Markdown, CSV, figure, HTML page.
+    """Print a report (default: table1) and write it: text, Markdown, CSV, LaTeX, figure, HTML.
 
     A measured method that the report has no row for gets one of its own. Reports of what people
     preferred (table2, table4, figure7, ablations) show tallied studies beside published rates.

@@ -161,7 +161,7 @@ def print_segmenters(
 
     from hdbench.evaluation.agreement import Judgment, agreements
     from hdbench.evaluation.uncertainty import NOTE, intervals_of
-    from hdbench.reporting.comparisons import agreement_table, judges_table
+    from hdbench.reporting.comparisons import agreement_table, segmenters_table
     from hdbench.reporting.footnotes import native_line
     from hdbench.reporting.tables import render
 
@@ -182,7 +182,7 @@ def print_segmenters(
         record = {"judges": judges, "agreement": [asdict(entry) for entry in found]}
         click.echo(json.dumps(record, indent=2))
         return
-    click.echo(render(judges_table(judgments), "text"))
+    click.echo(render(segmenters_table(judgments), "text"))
     click.echo("")
     click.echo(render(agreement_table(found), "text"))
     click.echo("")

@@ -99,6 +99,7 @@ def train(
     if as_json or seed:
         raise UsageError("--json and --seed belong to --on METHOD; the benchmark's seed is 0")
     from hdbench.schema.benchmark import OWN
+    from hdbench.text import SCORE
     from hdbench.workflows.train_segmenter import train_own_segmenter
     from hdbench.workspace.segmenters import segmenter_name
 
@@ -108,8 +109,8 @@ def train(
     click.echo(f"trained: {folder}")
     click.echo(
         f"oracle under {card.oracle['scoring']}: "
-        f"pixel accuracy {card.oracle['pixel_accuracy']:.4f}, "
-        f"mean IoU {card.oracle['mean_iou']:.4f}"
+        f"pixel accuracy {SCORE.text(card.oracle['pixel_accuracy'])}, "
+        f"mean IoU {SCORE.text(card.oracle['mean_iou'])}"
     )
     if name != OWN:
         click.echo(
@@ -129,6 +130,7 @@ def _train_on(
     seed: int,
     as_json: bool,
 ) -> None:
+    from hdbench.text import ACCURACY, RATIO, SCORE
     from hdbench.workflows.train_segmenter import train_on
 
     method = bench.library.method(name)
@@ -145,9 +147,9 @@ def _train_on(
     real = trained[0].result.scores.mean_iou
     for one in trained:
         scores = one.result.scores
-        mean_iou, accuracy = scores.mean_iou or 0.0, 100 * (scores.pixel_accuracy or 0.0)
-        share = f"{mean_iou / real:.3f}" if real else "–"
-        click.echo(f"{one.method:{width}}  {accuracy:12.2f}  {mean_iou:8.4f}  {share:>17}")
+        share = RATIO.text(scores.mean_iou / real if real and scores.mean_iou is not None else None)
+        accuracy, mean_iou = ACCURACY.text(scores.pixel_accuracy), SCORE.text(scores.mean_iou)
+        click.echo(f"{one.method:{width}}  {accuracy:>12}  {mean_iou:>8}  {share:>17}")
     learnt, scored = len(bench.dataset.train_scenes), len(bench.dataset.test_scenes)
     click.echo(
         f"the same recipe and seed on {learnt} scenes of '{bench.benchmark.data.train}', scored on "

@@ -26,6 +26,7 @@ from hdbench.data.sheets import Cell, contact_sheet
 from hdbench.errors import DataError, counted
 from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark
+from hdbench.text import percent
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class SplitReport:
         if total:
             present = {name: count for name, count in self.pixels.items() if count}
             absent = [name for name in self.pixels if name not in present]
-            shares = (f"{name} {count / total:.1%}" for name, count in present.items())
+            shares = (f"{name} {percent(count / total)}" for name, count in present.items())
             lines.append("  " + ", ".join(shares))
             lines += [f"  nowhere: {', '.join(absent)}"] if absent else []
         lines += [f"  problem: {problem}" for problem in self.problems]

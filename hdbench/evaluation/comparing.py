@@ -20,6 +20,7 @@ from hdbench.evaluation.significance import holm
 from hdbench.evaluation.uncertainty import Difference, paired_differences
 from hdbench.schema.result import OVERALL, Result
 from hdbench.schema.scoring import Counting
+from hdbench.text import first_of
 
 _COUNTING = "scoring.counting."
 #: Differ between any two conventions that differ at all; by themselves they move no number.
@@ -159,7 +160,7 @@ def _scene_sentences(ours: Result, theirs: Result, letter: str) -> tuple[list[st
         lacking = [name for name in mine.scenes if name not in set(yours.scenes)]
         if lacking:
             many = counted(len(lacking), "scene")
-            sentences.append(f"scenes: {many} only in {whose}, {_first(lacking)}")
+            sentences.append(f"scenes: {many} only in {whose}, {first_of(lacking)}")
     if ours.choices.get("labels") == theirs.choices.get("labels"):
         return sentences, common
     if ours.classes == theirs.classes:
@@ -175,7 +176,7 @@ def _scene_sentences(ours: Result, theirs: Result, letter: str) -> tuple[list[st
             sentences.append(
                 f"label maps: {counted(len(other), 'scene')} of the {len(common)} in common "
                 f"{'has' if len(other) == 1 else 'have'} other pixels of some class, "
-                f"{_first(other)}"
+                f"{first_of(other)}"
             )
     if not sentences and [ours.scenes[n] for n in common] != theirs.scenes:
         sentences.append("scenes: the same ones in another order")
@@ -227,8 +228,3 @@ def require_one_fingerprint(results: Sequence[Result]) -> None:
 
 def _minus(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a - b
-
-
-def _first(names: Sequence[str], limit: int = 3) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

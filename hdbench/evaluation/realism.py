@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.runtime.progress import progress
+from hdbench.runtime.weights import fitted, read_weights
 
 #: The files that torch-fidelity and torchvision publish.
 INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
@@ -147,14 +148,12 @@ def load_lpips(weights: Path, device: torch.device) -> nn.Module:
         warnings.simplefilter("ignore")  # torchvision deprecates how the package asks for layers
         network = LPIPS(net="alex", pnet_rand=True, verbose=False)
     trunk = network.net
-    try:  # the package keeps torchvision's layers, dealt into slices: slice2.3.weight
-        own = {name: state[f"features.{name.split('.', 1)[1]}"] for name in trunk.state_dict()}
-        trunk.load_state_dict(own)
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{weights}: not the state dict of torchvision's alexnet "
-            f"({type(error).__name__}: {str(error)[:120]}); expected {ALEXNET_WEIGHTS}"
-        ) from None
+    # The package keeps torchvision's layers, dealt into slices: slice2.3.weight.
+    names = {name: f"features.{name.split('.', 1)[1]}" for name in trunk.state_dict()}
+    expected = {names[name]: value for name, value in trunk.state_dict().items()}
+    own = {name: value for name, value in state.items() if name in expected}  # no classifier
+    own = fitted(str(weights), f"torchvision's {ALEXNET_WEIGHTS}", own, expected)
+    trunk.load_state_dict({name: own[theirs] for name, theirs in names.items()})
     return network.requires_grad_(False).eval().to(device)
 
 
@@ -188,17 +187,9 @@ def _state_dict(path: Path, name: str, origin: str, option: str) -> dict[str, Te
             f"Next: get {name} ({origin}) on a connected machine and pass {option} FILE"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, pickle and zip files fail in a dozen unrelated ways
-        raise CheckpointError(
-            f"{path}: not a plain state dict ({type(error).__name__}: {str(error)[:120]}); "
-            f"expected {name} ({origin})"
-        ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
-        raise CheckpointError(f"{path}: not a plain state dict; expected {name} ({origin})")
-    return state
+        return read_weights(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}\nExpected: {name} ({origin})") from None
 
 
 def _not_installed(package: str) -> UsageError:

@@ -234,29 +234,6 @@ def permutation_test(
     return p_values
 
 
-def in_words(
-    value: float | None, interval: Interval | None, factor: float, digits: int, sign: str = ""
-) -> str:
-    """Return ``83.8 [82.9, 84.6]``, or the value alone where there is no interval.
-
-    Args:
-        value: the score; None gives an empty text.
-        interval: its interval, or None.
-        factor: multiplies all three: 100 for per cent.
-        digits: after the point.
-        sign: ``+`` prints the sign of positive numbers too.
-    """
-    if value is None:
-        return ""
-
-    def printed(number: float) -> str:
-        return f"{round(number * factor, digits) + 0.0:{sign}.{digits}f}"  # no "-0.00"
-
-    if interval is None:
-        return printed(value)
-    return f"{printed(value)} [{printed(interval.low)}, {printed(interval.high)}]"
-
-
 def interval_records(intervals: Mapping[str, Intervals], method: str) -> dict[str, list[float]]:
     """Return ``{"mean_iou": [low, high], ...}`` of one method for JSON; empty if it has none."""
     if method not in intervals:

@@ -14,7 +14,7 @@ from torchvision.models import VGG19_Weights
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.library import CARD_FILE
 from hdbench.networks.perceptual import PerceptualNetwork, vgg19
-from hdbench.runtime.checkpoint import load_weights, require_weights, save_weights
+from hdbench.runtime.weights import fitted, load_weights, read_weights, save_weights
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS, PerceptualCard
 from hdbench.storage import cannot_write, write_atomically
 
@@ -76,9 +76,7 @@ def load_perceptual(folder: Path) -> PerceptualNetwork:
     """
     card = read_perceptual_card(folder)
     network = PerceptualNetwork(card.channels, card.convolutions)
-    path = folder / PERCEPTUAL_WEIGHTS
-    require_weights(path, card.weights)
-    load_weights(path, network)
+    load_weights(folder / PERCEPTUAL_WEIGHTS, network, card.weights)
     return network
 
 
@@ -107,14 +105,9 @@ def load_vgg19(weights: Path | None) -> PerceptualNetwork:
         )
     require_vgg19(path)
     network = vgg19()
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict({name: state[name] for name in network.state_dict()})
-    except Exception as error:  # torch, pickle and zip files fail in a dozen unrelated ways
-        raise CheckpointError(
-            f"{path}: not the state dict of torchvision's vgg19 "
-            f"({type(error).__name__}: {str(error)[:120]}); expected {VGG19_FILE}"
-        ) from error
+    expected, state = network.state_dict(), read_weights(path)
+    own = {name: value for name, value in state.items() if name in expected}  # no classifier
+    network.load_state_dict(fitted(str(path), f"torchvision's {VGG19_FILE}", own, expected))
     return network
 
 

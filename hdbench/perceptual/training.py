@@ -16,10 +16,10 @@ from hdbench.errors import UsageError
 from hdbench.networks.perceptual import PerceptualSegmenter
 from hdbench.perceptual.files import save_perceptual
 from hdbench.provenance import derived_seed, digest
-from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import require_identity
 from hdbench.runtime.progress import progress
+from hdbench.runtime.weights import halve_parameters, weights_digest
 from hdbench.schema.benchmark import Benchmark, PerceptualTraining
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PerceptualCard
 from hdbench.training.data import TrainingData

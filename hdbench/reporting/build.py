@@ -1,4 +1,4 @@
-"""From stored results to a report's files."""
+"""Write the files of a report from stored results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hdbench.reporting.figures import (
 from hdbench.reporting.footnotes import footnotes, native_line
 from hdbench.reporting.measures import measure_tables
 from hdbench.reporting.page import Picture, SceneStrip, render_page
-from hdbench.reporting.tables import Format, render, report_table
+from hdbench.reporting.tables import SUFFIXES, render, report_table
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.metric import Measure
@@ -41,22 +41,23 @@ _SEGMENTER = "{architecture} on {encoder}, weights {weights}"
 
 @dataclass(frozen=True)
 class Gallery:
-    """What is needed to show scenes, not only to count them."""
+    """The scenes whose images a report's page shows."""
 
     scenes: list[SceneFiles]
     space: LabelSpace
     benchmark: Benchmark
     scoring: Scoring
     segmenter: Segmenter
-    #: The image of each scene, by the methods whose images are shown; at least one.
+    #: By method, the image of each scene; at least one method.
     images: Mapping[str, list[Path]]
     #: How many scenes, spread evenly over the split.
     count: int
 
     def strips(self) -> list[SceneStrip]:
-        """Return labels, boundaries, images, photograph, and what the segmenter saw.
+        """Return the pictures of each scene that is shown.
 
-        The segmenter's answers are shown for the first method and the photograph.
+        These are labels, boundaries, the image of each method, the photograph, and the
+        segmenter's prediction on the first method's image and on the photograph.
         """
         size = self.benchmark.size
         strips = []
@@ -99,21 +100,21 @@ def build_table(
 
     Args:
         report: rows and columns.
-        benchmark: what was measured on.
+        benchmark: the benchmark of the results.
         results: by method.
         intervals: by method; None computes them.
         bounds_apart: give the bounds of intervals columns of their own.
-        second: what the second segmenter measured, by method; None where there is none.
+        second: results under the second segmenter, by method; None if there is none.
 
     Raises:
-        HdbenchError: the results do not share a fingerprint; each choice that differs is named.
+        HdbenchError: the results' fingerprints differ; each choice that differs is named.
     """
     require_one_fingerprint(list(results.values()))
     second_by = ""
     if second:
         require_one_fingerprint(list(second.values()))
-        judge = next(iter(second.values())).choices["segmenter"]
-        second_by = "second segmenter ({architecture})".format(**judge)
+        segmenter = next(iter(second.values())).choices["segmenter"]
+        second_by = "second segmenter ({architecture})".format(**segmenter)
     if intervals is None:
         intervals = intervals_of(list(results.values()))
     measured_on = f"measured: {benchmark.title}"
@@ -132,19 +133,19 @@ def write_report(
     native: Result | None = None,
     second: Mapping[str, Result] | None = None,
 ) -> dict[str, Path]:
-    """Write a report as text, Markdown, CSV, figure and page, and return the paths by format.
+    """Write a report as text, Markdown, CSV, LaTeX, figure and page; return the paths by format.
 
     Args:
         folder: where the files go.
         report: rows and columns.
-        benchmark: what was measured on.
+        benchmark: the benchmark of the results.
         space: its label space.
         results: by method, at least one; all of them share a fingerprint.
         runs: the folder of each trained run, for its loss curves.
         gallery: the pictures, or None.
-        measures: what was measured beyond segmentation, of the same images.
+        measures: realism and boundary scores of the same images.
         native: the oracle at native size, for a line below the table.
-        second: what the second segmenter measured, by method.
+        second: results under the second segmenter, by method.
     """
     intervals = intervals_of(list(results.values()))
     table = build_table(report, benchmark, results, intervals, second=second)
@@ -156,11 +157,12 @@ def write_report(
     tables = measure_tables(measures)
     stem = f"{report.name}.{benchmark.name}"
     paths: dict[str, Path] = {}
-    suffixes: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv"}
-    for form, suffix in suffixes.items():
+    for form, suffix in SUFFIXES.items():
         paths[form] = folder / f"{stem}.{suffix}"
         if form == "csv":  # for machines: one table, bounds apart, and no sentence below
             parts = [render(build_table(report, benchmark, results, intervals, True, second), form)]
+        elif form == "latex":  # for a paper, which has its own captions
+            parts = [render(table, form)]
         else:
             parts = [render(table, form), "\n".join(notes)]
             for one in tables:
@@ -190,7 +192,7 @@ def write_report(
         scenes=strips,
         scenes_note=(
             f"{counted(len(strips), 'scene')} spread evenly over the test split, not chosen by "
-            "eye. Black in the segmenter's answers is void, which is not scored."
+            "eye. Black in the segmenter's predictions is void, which is not scored."
             if strips
             else ""
         ),

@@ -1,4 +1,4 @@
-"""Tables of what ``compare`` and several judges find."""
+"""Tables of what ``compare`` and several segmenters find."""
 
 from __future__ import annotations
 
@@ -8,65 +8,60 @@ import pandas as pd
 
 from hdbench.evaluation.agreement import Agreement, Judgment, ranks
 from hdbench.evaluation.comparing import Comparison, Pair
-from hdbench.evaluation.uncertainty import in_words, intervals_of
-from hdbench.reporting.tables import NOTHING, OVERALL_COLUMNS, number, p_words, score_cell
-from hdbench.schema.result import Overall, Result
-
-_SCORES: dict[Overall, tuple[str, float, int]] = {
-    score: (title, factor, digits)
-    for title, score, factor, digits in OVERALL_COLUMNS
-    if score != "oracle_ratio"
-}
+from hdbench.evaluation.uncertainty import intervals_of
+from hdbench.reporting.tables import COLUMNS, score_cell
+from hdbench.schema.result import Result
+from hdbench.text import CORRELATION, NOTHING, joined, p_words
 
 
 def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
-    """Return the overall scores of results, a result to a line, whatever their choices.
+    """Return the overall scores of results, one row per result; their fingerprints may differ.
 
     Args:
-        names: what each is called.
-        results: as many.
+        names: one for each result.
+        results: in the same order.
     """
     lines = []
     for result in results:
         own = intervals_of([result])
         lines.append(
             [
-                score_cell(result.method, score, factor, digits, {result.method: result}, own)
-                for score, (_, factor, digits) in _SCORES.items()
+                score_cell(result.method, score, style, {result.method: result}, own)
+                for score, (_, style) in COLUMNS.items()
             ]
         )
-    columns = [title for title, _, _ in _SCORES.values()]
+    columns = [title for title, _ in COLUMNS.values()]
     return pd.DataFrame(lines, index=pd.Index(names, name="result"), columns=columns)
 
 
 def steps_table(comparison: Comparison, letter: str = "B") -> pd.DataFrame:
-    """Return what each choice that could be recomputed is worth, a choice to a line.
+    """Return by how much each choice that can be recomputed changes A's scores, one row each.
 
     Args:
-        comparison: of A and another result.
-        letter: what the other one is called.
+        comparison: of result A with another result.
+        letter: the name of the other result.
     """
     lines = [(step.title, step.change) for step in comparison.steps]
     lines.append((f"what is left between A and {letter}", comparison.rest))
     return pd.DataFrame(
         {
-            title: [number(change[score], factor, digits, "+") for _, change in lines]
-            for score, (title, factor, digits) in _SCORES.items()
+            title: [style.text(change[score], sign="+") for _, change in lines]
+            for score, (title, style) in COLUMNS.items()
         },
         index=pd.Index([title for title, _ in lines], name=f"made in A as in {letter}"),
     )
 
 
 def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
-    """Return differences between methods with their intervals and p-values, a pair to a line."""
+    """Return differences between methods with intervals and p-values, a row per score and pair."""
     lines = []
     for pair in pairs:
-        title, factor, digits = _SCORES[pair.difference.score]
+        title, style = COLUMNS[pair.difference.score]
         found = pair.difference
         lines.append(
             [
                 title,
-                in_words(found.value, found.interval, factor, digits, "+") or NOTHING,
+                style.text(found.value, found.interval, "+"),
                 p_words(found.p_value),
                 p_words(pair.corrected),
             ]
@@ -75,11 +70,11 @@ def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
     return pd.DataFrame(lines, index=index, columns=["score", "difference", "p", "p (Holm)"])
 
 
-def judges_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
+def segmenters_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
     """Return the scores of the same images under several segmenters, with ranks.
 
     Args:
-        judgments: one for each segmenter, of the same methods.
+        judgments: one for each segmenter, all of the same methods.
     """
     heads: list[tuple[str, str]] = []
     columns: list[list[str]] = []
@@ -87,11 +82,11 @@ def judges_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
     for judgment in judgments:
         by_method = {result.method: result for result in judgment.results}
         intervals = intervals_of(judgment.results)
-        for score, (title, factor, digits) in _SCORES.items():
+        for score, (title, style) in COLUMNS.items():
             places = ranks(judgment.scores(score))
             heads += [(judgment.judge, title), (judgment.judge, "rank")]
             columns.append(
-                [score_cell(name, score, factor, digits, by_method, intervals) for name in methods]
+                [score_cell(name, score, style, by_method, intervals) for name in methods]
             )
             columns.append([str(places[name] or NOTHING) for name in methods])
     return pd.DataFrame(
@@ -102,16 +97,18 @@ def judges_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
 
 
 def agreement_table(agreements: Sequence[Agreement]) -> pd.DataFrame:
-    """Return Kendall's tau of each score between judges, a pair of judges to a line."""
+    """Return Kendall's tau of each score, one row per score and pair of segmenters."""
     lines = [
         [
-            _SCORES[entry.score][0],
-            NOTHING if entry.tau is None else f"{entry.tau:+.2f}",
+            COLUMNS[entry.score][0],
+            CORRELATION.text(entry.tau, sign="+"),
             str(entry.methods),
-            "; ".join(" and ".join(pair) for pair in entry.swapped) or "none",
+            "; ".join(joined(pair) for pair in entry.swapped) or "none",
         ]
         for entry in agreements
     ]
-    index = pd.Index([f"{entry.ours} and {entry.theirs}" for entry in agreements], name="judges")
+    index = pd.Index(
+        [f"{entry.ours} and {entry.theirs}" for entry in agreements], name="segmenters"
+    )
     columns = ["score", "Kendall's tau", "methods", "pairs ranked the other way round"]
     return pd.DataFrame(lines, index=index, columns=columns)

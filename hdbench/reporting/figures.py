@@ -1,4 +1,4 @@
-"""Figures as SVG text, for pages that need no other file."""
+"""Figures as SVG text."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from hdbench.schema.result import OVERALL, Result
 
 _INK = "#3b4252"
 _COLOURS = ("#2563a8", "#c4561c", "#2f8f5b", "#8a4fa3", "#b59b1d", "#5b6573")
-_LABELLED = 40  # classes up to which the cells of a confusion matrix bear numbers
+_LABELLED = 40  # with more classes, the cells of a confusion matrix have no numbers
 _SHOWN = 0.005  # a smaller share of a row is left blank
 
 
 def loss_curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Return the losses of a run over its steps as SVG: thin each step, bold a running mean.
+    """Return a run's losses over its steps as SVG: thin lines each step, bold ones a running mean.
 
     Args:
         rows: the rows of a ``metrics.jsonl``.
@@ -82,7 +82,7 @@ def score_whiskers(results: Sequence[Result], intervals: Mapping[str, Intervals]
 
     Args:
         results: one for each method, drawn from top to bottom.
-        intervals: by method; a method without any is drawn as a point alone.
+        intervals: by method; a method without intervals is drawn as a point.
     """
     figure = _figure(7.2, 0.3 * len(results) + 0.9)
     places = np.arange(len(results))
@@ -105,10 +105,10 @@ def score_whiskers(results: Sequence[Result], intervals: Mapping[str, Intervals]
 
 
 def confusion_picture(result: Result) -> str:
-    """Return a result's confusion matrix as a picture, in SVG: truth in rows, which sum to 100 %.
+    """Return a result's confusion matrix as SVG; rows are true classes and sum to 100 %.
 
-    The row of void pixels is set apart: it says what the segmenter saw where the label map says
-    nothing. A row without any pixel stays white.
+    The row of void pixels is set apart: it shows what was predicted where the label map has no
+    class. A row without pixels stays white.
     """
     matrix = result.matrices.sum(axis=0)
     pixels = matrix.sum(axis=1, keepdims=True)
@@ -119,8 +119,7 @@ def confusion_picture(result: Result) -> str:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[count, 1])
     rows = {above: (shares[:-1], result.classes), below: (shares[-1:], ["void"])}
     for axes, (block, names) in rows.items():
-        # Up to a few dozen classes each cell is a rectangle and bears its number; more would make
-        # the page slow, so they become pixels.
+        # Thousands of rectangles would make the page slow, so larger matrices become pixels.
         axes.pcolormesh(
             block,
             vmin=0,
@@ -169,7 +168,7 @@ def _whiskers(
     if not known:
         return
     at, middle = [place for place, _, _ in known], [value for _, value, _ in known]
-    # An interval of percentiles need not hold the score itself; a whisker has no negative length.
+    # A percentile interval may exclude the score itself; matplotlib refuses negative lengths.
     arms = [
         [max(0.0, value - bound.low) for _, value, bound in known],
         [max(0.0, bound.high - value) for _, value, bound in known],

@@ -1,4 +1,4 @@
-"""What stands below a table: the oracle at native size, and what to know of images."""
+"""The sentences below a table: the oracle at native size, training, imported images."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ from collections.abc import Iterable
 
 from hdbench.evaluation.explain import explain
 from hdbench.evaluation.uncertainty import intervals_of
-from hdbench.reporting.tables import OVERALL_COLUMNS, score_cell
+from hdbench.reporting.tables import COLUMNS, score_cell
 from hdbench.schema.benchmark import Size
 from hdbench.schema.result import Result
 
-#: What people read where ``oracle-native`` is meant.
+#: How ``oracle-native`` is called in print.
 NATIVE_TITLE = "oracle at native size"
 
 
 def native_line(native: Result, size: Size) -> str:
-    """Return the line of the oracle at native size: its scores with intervals, and what it is.
+    """Return the line about the oracle at native size: its scores with intervals, and what it is.
 
     Args:
-        native: its result.
-        size: the benchmark's, which the table's images have.
+        native: the result of the oracle at native size.
+        size: of the benchmark's images.
     """
     by_method, intervals = {native.method: native}, intervals_of([native])
     scores = ", ".join(
-        f"{title} {score_cell(native.method, score, factor, digits, by_method, intervals)}"
-        for title, score, factor, digits in OVERALL_COLUMNS[:2]
+        f"{title} {score_cell(native.method, score, style, by_method, intervals)}"
+        for score, (title, style) in COLUMNS.items()
     )
     return f"{NATIVE_TITLE}: {scores}. {native_words(native, size)}."
 
 
 def native_words(native: Result, size: Size) -> str:
-    """Return what the oracle at native size is and why it is in no ranking, in a sentence."""
+    """Return a sentence that says what the oracle at native size is and why it is not ranked."""
     own = next(one.words for one in explain(native.choices) if one.field == "image_size")
     return (
-        f"Photographs of {own}, never resized to the generator's {size.width}x{size.height}; its "
-        f"fingerprint {native.fingerprint[:16]} is another than the table's, so it stands beside "
-        "it and is ranked with no row"
+        f"Photographs of {own}, not resized to the generator's {size.width}x{size.height}; its "
+        f"fingerprint {native.fingerprint[:16]} differs from the table's, so it is not ranked "
+        "against the rows above"
     )
 
 
 def footnotes(results: Iterable[Result]) -> list[str]:
-    """Return a sentence for each thing that a reader must know of how images were made.
+    """Return one sentence for each fact about the images that a reader of the table must know.
 
-    How long a method was trained and which perceptual network it learnt with; images that came in
-    a format that loses something, and scenes that have none.
+    These are the training steps and the perceptual network of each trained method, imported JPEGs,
+    and scenes without an image.
     """
     notes: list[str] = []
     for result in results:
@@ -69,13 +69,13 @@ def _of_imports(result: Result) -> list[str]:
     notes = []
     if facts.lossy:
         notes.append(
-            f"{result.method}: {facts.lossy} of {facts.scenes} images came as JPEG, "
-            "which changes what the segmenter sees; all others here are of lossless files."
+            f"{result.method}: {facts.lossy} of {facts.scenes} images were imported as JPEG, whose "
+            "artefacts can change the segmenter's predictions; all other images are lossless."
         )
     if facts.scenes < facts.scenes_of_split:
         notes.append(
             f"{result.method}: images of {facts.scenes} of {facts.scenes_of_split} "
-            "scenes; all rows are scored on these alone, so no number here compares with one "
-            "of the whole split."
+            "scenes; all rows are scored on these scenes only, so the numbers cannot be compared "
+            "with those of the whole split."
         )
     return notes

@@ -1,4 +1,4 @@
-"""Every image of a method on one page, worst score first, with what the score was counted from."""
+"""A page with every image of a method, worst score first, beside prediction and errors."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from torch import Tensor
 from hdbench.data.labels import VOID, LabelClass
 from hdbench.data.sheets import png_bytes, to_pil
 from hdbench.reporting.page import template
-from hdbench.reporting.tables import NOTHING
 from hdbench.storage import write_atomically
+from hdbench.text import SHARE
 
 _RECORD = "drawn.json"
-_SAVED_EVERY = 20  # scenes; a killed process draws that many again at most
+_SAVED_EVERY = 20  # scenes; a killed process redraws at most that many
 #: Of the error map: right, wrong, not counted.
 RIGHT, WRONG, UNCOUNTED = (222, 226, 232), (206, 32, 41), (96, 103, 114)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """The pictures of one scene, and what is to be said of them."""
+    """The pictures of one scene."""
 
     #: By name, in the order of the page: uint8 3 x H x W. ``.jpg`` names are photographic.
     pictures: dict[str, Tensor]
-    #: Pixels by which what is shown differs from what was counted; 0 on the machine that counted.
+    #: Pixels of the shown prediction that differ from the scored one: 0 on the machine that scored.
     moved: int
 
 
@@ -39,14 +39,14 @@ class Entry:
     """One scene of a gallery."""
 
     name: str
-    #: From 0 to 1; None where nothing could be counted.
+    #: From 0 to 1; None if no pixel counts.
     mean_iou: float | None
     pixel_accuracy: float | None
-    #: By class; None where a class is in neither labels nor prediction.
+    #: By class; None if a class is in neither labels nor prediction.
     class_iou: dict[str, float | None]
-    #: Digest of all that the pictures depend on.
+    #: Digest of everything that the pictures depend on.
     source: str
-    #: Draws the pictures; called only if they are not there yet.
+    #: Draws the pictures; called only if they are missing or stale.
     draw: Callable[[], Drawing]
 
 
@@ -85,15 +85,15 @@ def write_gallery(
 ) -> Path:
     """Write the page and the pictures beside it, and return the page's path.
 
-    Pictures that are there already, of the same source, are not drawn again.
+    Current pictures (of the same source) are not drawn again.
 
     Args:
-        folder: where both go; it belongs to the gallery.
+        folder: of page and pictures; holds nothing else.
         entries: the scenes, in any order.
         title: the page's heading.
         subtitle: benchmark and scoring.
         facts: provenance, by name.
-        captions: what each picture is called, by its name.
+        captions: by the pictures' names.
         legend: the classes whose colours are explained.
     """
     drawn = _drawn(folder, entries)
@@ -116,7 +116,7 @@ def write_gallery(
 
 
 def _drawn(folder: Path, entries: Sequence[Entry]) -> dict[str, _Drawn]:
-    """Draw what is missing or of another source, and return what is known of every scene."""
+    """Draw the missing and stale pictures, and return the record of every scene."""
     record = folder / _RECORD
     drawn = _read(record)
     unsaved = 0
@@ -166,10 +166,10 @@ def _card(number: int, entry: Entry, drawn: _Drawn, captions: Mapping[str, str])
         "name": entry.name,
         "undefined": entry.mean_iou is None,
         "order": entry.mean_iou or 0.0,
-        "score": _percent(entry.mean_iou),
+        "score": SHARE.text(entry.mean_iou),
         "hue": round(120 * (entry.mean_iou or 0.0)),
-        "accuracy": _percent(entry.pixel_accuracy),
-        "lowest": [f"{name} {_percent(value)}" for value, name in sorted(seen)[:4]],
+        "accuracy": SHARE.text(entry.pixel_accuracy),
+        "lowest": [f"{name} {SHARE.text(value)}" for value, name in sorted(seen)[:4]],
         "moved": drawn.moved,
         "pictures": [
             {
@@ -192,8 +192,4 @@ def _read(path: Path) -> dict[str, _Drawn]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {name: _Drawn(**one) for name, one in content.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
-        return {}  # a damaged record costs time, nothing else
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.1f}"
+        return {}  # of a damaged record: everything is drawn again

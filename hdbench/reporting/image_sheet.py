@@ -14,7 +14,7 @@ from hdbench.data.sheets import Cell, contact_sheet
 from hdbench.schema.benchmark import Benchmark
 from hdbench.segmentation.passes import prepared_image
 
-_LONGEST = 8  # scenes below each other, before a second column of scenes begins
+_LONGEST = 8  # scenes in one column; more scenes are laid out in two columns
 
 
 def image_sheet(
@@ -26,12 +26,12 @@ def image_sheet(
 ) -> Image.Image:
     """Return a sheet of scenes: labels, the image of each method, the photograph.
 
-    Of more than 8 scenes labels are left out and two scenes stand side by side.
+    With more than 8 scenes, labels are left out and there are two columns of scenes.
 
     Args:
         scenes: the test split.
         images: the image of each scene, by method.
-        space: what label ids mean.
+        space: of the label maps.
         benchmark: the size of images.
         count: how many scenes, spread evenly over the split.
     """

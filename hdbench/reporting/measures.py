@@ -1,4 +1,4 @@
-"""Tables of the measures beyond segmentation scores."""
+"""Tables of realism (FID, KID, LPIPS) and boundary scores."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 import pandas as pd
 
-from hdbench.reporting.tables import NOTHING
 from hdbench.schema.metric import Measure
+from hdbench.text import FID, KID, LPIPS, SHARE
 
 
 @dataclass(frozen=True)
 class MeasureTable:
-    """Measures that share every choice."""
+    """The table of measures with the same fingerprint."""
 
     title: str
     table: pd.DataFrame
-    #: What must be known to read it.
+    #: Sentences below the table.
     notes: list[str]
 
 
 def measure_tables(measures: Sequence[Measure]) -> list[MeasureTable]:
-    """Return one table for each set of measures that share their fingerprint, never mixed."""
+    """Return one table for each fingerprint among the measures."""
     groups: dict[str, list[Measure]] = {}
     for measure in measures:
         groups.setdefault(measure.fingerprint, []).append(measure)
@@ -38,15 +38,17 @@ def _realism(measures: list[Measure]) -> MeasureTable:
     columns: dict[str, list[str]] = {}
     notes = []
     if "inception" in choices:
-        columns["FID"] = [f"{measure.scores['fid']:.2f}" for measure in measures]
+        columns["FID"] = [FID.text(measure.scores["fid"]) for measure in measures]
         columns["KID x 1000"] = [
-            f"{1000 * measure.scores['kid']:.2f} ± {1000 * measure.scores['kid_deviation']:.2f}"
+            f"{KID.text(measure.scores['kid'])} ± {KID.text(measure.scores['kid_deviation'])}"
             for measure in measures
         ]
         notes += _inception_notes(choices, measures[0])
     if "lpips" in choices:
-        columns["LPIPS"] = [f"{measure.scores['lpips']:.4f}" for measure in measures]
-        notes.append("LPIPS to each scene's own photograph, mean over images; 0 is the photograph.")
+        columns["LPIPS"] = [LPIPS.text(measure.scores["lpips"]) for measure in measures]
+        notes.append(
+            "LPIPS between each image and its scene's photograph, mean over images; 0 means equal."
+        )
     index = pd.Index([measure.method for measure in measures], name="method")
     return MeasureTable("Realism", pd.DataFrame(columns, index=index), notes)
 
@@ -57,12 +59,12 @@ def _inception_notes(choices: dict[str, Any], measure: Measure) -> list[str]:
         f"FID and KID between {choices['images']} images and {compared['reference_images']} "
         f"photographs of '{compared['reference']}'; KID over {scores['kid_subsets']} subsets of "
         f"{scores['kid_subset_size']}, ± their standard deviation. FID is biased by the number of "
-        "images, so only FIDs of equal numbers compare."
+        "images, so compare FIDs of equal numbers of images only."
     ]
     if choices["images"] <= compared["features"]:
         notes.append(
-            f"{choices['images']} images cannot fill the covariance of {compared['features']} "
-            "features: read KID rather than FID."
+            f"{choices['images']} images are too few to estimate the covariance of "
+            f"{compared['features']} features: use KID rather than FID."
         )
     return notes
 
@@ -71,8 +73,8 @@ def _boundaries(measures: list[Measure]) -> MeasureTable:
     classes = list(measures[0].scores["class_boundary_f"])
     columns = {
         measure.method: [
-            _percent(measure.scores["boundary_f"]),
-            *(_percent(measure.scores["class_boundary_f"][name]) for name in classes),
+            SHARE.text(measure.scores["boundary_f"]),
+            *(SHARE.text(measure.scores["class_boundary_f"][name]) for name in classes),
         ]
         for measure in measures
     }
@@ -80,11 +82,7 @@ def _boundaries(measures: list[Measure]) -> MeasureTable:
     table = pd.DataFrame(columns, index=index)
     policy = measures[0].choices["boundary"]
     notes = [
-        "F-score of the edges of what the segmenter sees against the labels' edges; "
+        "F-score of the edges of the segmenter's prediction against the labels' edges; "
         f"edges: {policy['edges']}; tolerance: {policy['tolerance']}; mean {policy['mean']}."
     ]
     return MeasureTable("Boundary F-score", table, notes)
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.1f}"

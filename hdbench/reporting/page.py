@@ -1,4 +1,4 @@
-"""One self-contained HTML page: tables, charts and pictures, no other file and no network."""
+"""A report as one HTML page that needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Picture:
     caption: str
     #: uint8 3 x H x W.
     pixels: Tensor
-    #: Photographic content, stored as JPEG; maps of ids are stored as PNG.
+    #: Whether it is stored as JPEG; label maps are stored as PNG.
     photographic: bool
 
 
@@ -58,19 +58,19 @@ def render_page(
 ) -> str:
     """Return the page as HTML text.
 
-    Everything that comes from files (names, titles) is escaped; charts are SVG of our own making.
+    The template escapes all text (names, titles); charts are inserted as the SVG that they are.
 
     Args:
         title: the report's title.
         subtitle: benchmark and scoring.
         table: the report's table (``report_table``).
         notes: sentences below it.
-        measures: tables of what was measured beyond segmentation.
+        measures: tables of realism and boundary scores.
         score_chart: SVG, or empty.
         class_chart: SVG.
-        confusion_charts: SVG, by method; the first is open at once.
+        confusion_charts: SVG, by method; the first is shown unfolded.
         loss_charts: SVG, one for each run.
-        scenes: pictures, all scenes with the same captions.
+        scenes: their pictures, with the same captions in each.
         scenes_note: how the scenes were chosen.
         legend: the classes whose colours are explained.
         facts: provenance, by name.
@@ -130,7 +130,7 @@ def render_page(
 
 
 def template(name: str) -> jinja2.Template:
-    """Return a page's template; what it is filled with is escaped unless it is ``Markup``."""
+    """Return a page's template, which escapes every value that is not ``Markup``."""
     pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
     environment = jinja2.Environment(
         loader=pages, autoescape=True, undefined=jinja2.StrictUndefined

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from hdbench.errors import DataError, HdbenchError
 from hdbench.reporting.preference_figures import duration_chart, rate_chart
 from hdbench.reporting.preferences import findings, measured_by, preference_table
-from hdbench.reporting.tables import Format, render
+from hdbench.reporting.tables import SUFFIXES, render
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.storage import write_atomically
 from hdbench.study.analysis.export import SUMMARY_FILE, read_summary, tally_folder
@@ -70,7 +70,7 @@ def _only_simulated(folder: Path) -> str:
 def write_preference_report(
     folder: Path, report: PreferenceReport, summaries: Sequence[dict[str, Any]]
 ) -> dict[str, Path]:
-    """Write a report as text, Markdown, CSV, figure and page, and return the paths by format.
+    """Write a report as text, Markdown, CSV, LaTeX, figure and page; return the paths by format.
 
     Args:
         folder: where the files go.
@@ -91,12 +91,11 @@ def write_preference_report(
     table = preference_table(report, found, simulated=simulated)
     mark = f"{SIMULATED_MARK}\n\n" if simulated else ""
     stem = report.name + (".simulated" if simulated else "")
-    suffixes: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv"}
     paths: dict[str, Path] = {}
-    for form, suffix in suffixes.items():
+    for form, suffix in SUFFIXES.items():
         paths[form] = folder / f"{stem}.{suffix}"
-        # A CSV stays one table; its headings say that it is simulated.
-        text = ("" if form == "csv" else mark) + render(table, form) + "\n"
+        # CSV and LaTeX stay one table; its headings say that it is simulated.
+        text = ("" if form in ("csv", "latex") else mark) + render(table, form) + "\n"
         write_atomically(paths[form], text.encode())
     if report.show == "durations":
         chart = duration_chart([row.rate for row in found if row.rate is not None], simulated)

@@ -10,9 +10,10 @@ import pandas as pd
 
 from hdbench.errors import UsageError, counted
 from hdbench.evaluation.significance import holm
-from hdbench.reporting.tables import NOTHING, number, p_words, render
+from hdbench.reporting.tables import render
 from hdbench.schema.preference_report import Comparison, PreferenceReport
 from hdbench.study.analysis.prose import SIMULATED_MARK
+from hdbench.text import NOTHING, SHARE, number, p_words
 
 
 def tally_text(analysis: dict[str, Any]) -> str:
@@ -259,7 +260,7 @@ def preference_table(
 
 def percent(share: float | None) -> str:
     """Return a share in per cent with one digit."""
-    return NOTHING if share is None else f"{100 * share:.1f}"
+    return SHARE.text(share)
 
 
 def interval(ends: dict[str, float] | None) -> str:

@@ -1,8 +1,7 @@
-"""The same matrices read in several ways, as tables."""
+"""Tables of the same matrices counted under several policies."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,58 +10,51 @@ import pandas as pd
 from hdbench.evaluation.confusion import accumulated_scores
 from hdbench.evaluation.policies import Variant
 from hdbench.evaluation.recounting import rescored
-from hdbench.reporting.tables import NOTHING
-from hdbench.schema.result import Overall, Result
-
-_ACCURACY, _IOU = "pixel acc. %", "mean IoU"
-_OVERALL: tuple[tuple[Overall, float, int], ...] = (("pixel_accuracy", 100, 2), ("mean_iou", 1, 4))
+from hdbench.reporting.tables import COLUMNS
+from hdbench.schema.result import Result
+from hdbench.text import NOTHING, Style
 
 
 def readings_table(results: Sequence[Result]) -> pd.DataFrame | None:
-    """Return the further numbers of a convention, one method to a line; None where it has none."""
+    """Return the additional scores of a scoring convention, one row per method, or None."""
     names = list(results[0].scores.readings) if results else []
     if not names:
         return None
     lines = [
         [
-            _number(result.scores.readings[name].overall(score), factor, digits)
+            style.text(result.scores.readings[name].overall(score))
             for name in names
-            for score, factor, digits in _OVERALL
+            for score, (_, style) in COLUMNS.items()
         ]
         for result in results
     ]
     return pd.DataFrame(
         lines,
         index=pd.Index([result.method for result in results], name="method"),
-        columns=pd.MultiIndex.from_product([names, [_ACCURACY, _IOU]]),
+        columns=pd.MultiIndex.from_product([names, [title for title, _ in COLUMNS.values()]]),
     )
 
 
 def policy_table(results: Sequence[Result], variants: Sequence[Variant]) -> pd.DataFrame:
-    """Return the effect of counting policies, one to a line.
+    """Return the scores under several counting policies, one row each.
 
     Args:
-        results: one or more, all under one convention.
-        variants: the first is the convention's own way; the others' difference to it stands in
-            parentheses.
+        results: one or more, all under one scoring convention.
+        variants: the convention's own policy first; differences from it are in parentheses.
     """
     columns: dict[tuple[str, str], list[str]] = {}
     for result in results:
         scores = [accumulated_scores(result.matrices, variant.counting) for variant in variants]
-        for title, values, digits in (
-            (_ACCURACY, [100 * one.pixel_accuracy for one in scores], 2),
-            (_IOU, [one.mean_iou for one in scores], 4),
-        ):
-            columns[result.method, title] = [
-                _with_change(value, values[0], digits, first=n == 0)
-                for n, value in enumerate(values)
-            ]
+        for score, (title, style) in COLUMNS.items():
+            own, *others = [getattr(one, score) for one in scores]
+            changed = [_with_change(value, own, style) for value in others]
+            columns[result.method, title] = [style.text(own), *changed]
     index = pd.Index([variant.words for variant in variants], name="counting")
     return pd.DataFrame(columns, index=index)
 
 
 def policy_record(results: Sequence[Result], variants: Sequence[Variant]) -> list[dict[str, Any]]:
-    """Return ``policy_table`` as JSON values, in shares of 1."""
+    """Return ``policy_table`` as JSON values, with scores from 0 to 1."""
     return [
         {
             "method": result.method,
@@ -77,12 +69,6 @@ def policy_record(results: Sequence[Result], variants: Sequence[Variant]) -> lis
     ]
 
 
-def _with_change(value: float, own: float, digits: int, first: bool) -> str:
-    if math.isnan(value) or math.isnan(own):
-        return NOTHING
-    text = f"{value:.{digits}f}"
-    return text if first or value == own else f"{text} ({value - own:+.{digits}f})"
-
-
-def _number(value: float | None, factor: float, digits: int) -> str:
-    return NOTHING if value is None else f"{value * factor:.{digits}f}"
+def _with_change(value: float, own: float, style: Style) -> str:
+    text, change = style.text(value), style.text(value - own, sign="+")
+    return text if value == own or change == NOTHING else f"{text} ({change})"

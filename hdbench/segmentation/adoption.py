@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from hdbench.data.labels import LabelSpace
 from hdbench.errors import CheckpointError, UsageError, listing
 from hdbench.library import CARD_FILE
-from hdbench.runtime.checkpoint import save_weights, weights_digest
-from hdbench.runtime.state_dicts import differences, with_batch_counters
+from hdbench.runtime.weights import fitted, save_weights, weights_digest
 from hdbench.segmentation.segmenter import (
     ADAPTERS,
     OUTPUT_STRIDE,
@@ -125,15 +124,8 @@ def fill(
     Raises:
         CheckpointError: names or shapes are not those of the network; all are counted.
     """
-    expected = network.state_dict()
-    state = with_batch_counters(state, expected)
-    lines = differences(state, expected)
-    if lines:
-        raise CheckpointError(
-            f"{source}: not the weights of {card.architecture} with {len(card.classes)} classes "
-            f"({len(lines)} tensors differ)\n{listing(lines, 6)}"
-        )
-    network.load_state_dict(state)
+    what = f"{card.architecture} with {len(card.classes)} classes"
+    network.load_state_dict(fitted(source, what, state, network.state_dict()))
     save_weights(folder / WEIGHTS_FILE, network, {"architecture": card.architecture})
     return replace(card, weights=weights_digest(network))
 

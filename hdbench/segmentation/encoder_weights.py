@@ -9,8 +9,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from hdbench.errors import CheckpointError, UsageError, listing
-from hdbench.runtime.state_dicts import differences, read_state_dict, with_batch_counters
+from hdbench.errors import CheckpointError, UsageError
+from hdbench.runtime.weights import fitted, read_weights
 from hdbench.schema.benchmark import Benchmark
 
 _CLASSIFIER = "fc."  # of torchvision's ResNets; no encoder has it
@@ -50,7 +50,7 @@ def imagenet_weights(benchmark: Benchmark, path: Path | None) -> dict[str, Tenso
             f"Next: download {address} on a connected machine and pass --encoder-weights FILE, or "
             'set its encoder_weights = "none" in a benchmark that extends it'
         )
-    state = read_state_dict(path, trust=False)
+    state = read_weights(path)
     return {name: value for name, value in state.items() if not name.startswith(_CLASSIFIER)}
 
 
@@ -80,12 +80,5 @@ def set_encoder_weights(encoder: nn.Module, name: str, state: dict[str, Tensor])
     Raises:
         CheckpointError: names or shapes are not the encoder's.
     """
-    expected = encoder.state_dict()
-    state = with_batch_counters(state, expected)
-    lines = differences(state, expected)
-    if lines:
-        raise CheckpointError(
-            f"--encoder-weights: not the weights of '{name}' ({len(lines)} tensors differ)\n"
-            f"{listing(lines, 6)}"
-        )
-    encoder.load_state_dict(state)
+    full = fitted("--encoder-weights", f"'{name}'", state, encoder.state_dict())
+    encoder.load_state_dict(full)

@@ -17,7 +17,6 @@ from hdbench.data.labels import LabelSpace
 from hdbench.errors import CheckpointError, UsageError, suggestion
 from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, enlarged
-from hdbench.runtime.checkpoint import weights_digest
 from hdbench.storage import cannot_write, write_atomically
 
 WEIGHTS_FILE = "model.safetensors"
@@ -259,28 +258,3 @@ def read_card(folder: Path) -> SegmenterCard:
     if problem is not None:
         raise CheckpointError(f"{path}: {problem}")
     return card
-
-
-def verified(
-    path: Path, network: nn.Module, card: SegmenterCard, device: torch.device
-) -> Segmenter:
-    """Return a segmenter after checking that its weights are those that its card names.
-
-    Raises:
-        CheckpointError: they are others.
-    """
-    require_digest(path, weights_digest(network), card)
-    return Segmenter(network, card, device)
-
-
-def require_digest(path: Path, found: str, card: SegmenterCard) -> None:
-    """Check the digest of what a segmenter was loaded from against its card.
-
-    Raises:
-        CheckpointError: they differ.
-    """
-    if found != card.weights:
-        raise CheckpointError(
-            f"{path}: its tensors hash to {found[:12]}, the card says "
-            f"{card.weights[:12]}; one of the two files was replaced"
-        )

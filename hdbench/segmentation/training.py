@@ -16,9 +16,9 @@ from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, PSPNetWithAuxiliary
 from hdbench.networks.unet import build_unet, output_stride
 from hdbench.provenance import derived_seed, digest, tensors_digest
-from hdbench.runtime.checkpoint import halve_parameters, weights_digest
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
+from hdbench.runtime.weights import halve_parameters, weights_digest
 from hdbench.schema.benchmark import Benchmark, SegmenterTraining
 from hdbench.segmentation.encoder_weights import imagenet_weights, set_encoder_weights
 from hdbench.segmentation.segmenter import SegmenterCard, normalised, save_segmenter

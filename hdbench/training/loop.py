@@ -15,14 +15,14 @@ from hdbench.data.scene import Batch, from_network_range, to_network_range
 from hdbench.networks.builder import build_discriminator, build_generator, conditioning
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.provenance import derived_seed, digest
-from hdbench.runtime.checkpoint import (
+from hdbench.runtime.devices import Machine, autocast, machine_facts
+from hdbench.runtime.job import Job, claimed, require_identity
+from hdbench.runtime.weights import (
     halve_parameters,
     require_same_shapes,
     save_weights,
     weights_digest,
 )
-from hdbench.runtime.devices import Machine, autocast, machine_facts
-from hdbench.runtime.job import Job, claimed, require_identity
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
 from hdbench.schema.method import Pix2PixHD

@@ -14,9 +14,9 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from hdbench.data.labels import LabelSpace
 from hdbench.data.loading import ScaleAndCrop
 from hdbench.data.scene import Batch
-from hdbench.runtime.checkpoint import require_same_shapes
 from hdbench.runtime.devices import Machine, autocast
 from hdbench.runtime.job import Job, claimed
+from hdbench.runtime.weights import require_same_shapes
 from hdbench.schema.benchmark import PerceptualTraining, SegmenterTraining, Size
 from hdbench.training.data import TrainingData
 

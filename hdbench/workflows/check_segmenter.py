@@ -17,6 +17,7 @@ from hdbench.errors import HdbenchError, listing
 from hdbench.schema.result import OVERALL, Result
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import write_atomically
+from hdbench.text import SCORE
 from hdbench.workflows.oracle_gate import obstacle, oracle_gate
 from hdbench.workflows.scoring import score_unstored
 from hdbench.workspace.bench import Bench
@@ -73,9 +74,9 @@ def inspect_segmenter(bench: Bench, segmenter: Segmenter) -> Inspection:
         reached, limit = control.scores.mean_iou or 0.0, reference.scores.mean_iou or 0.0
         if reached > LIMITS[name] * limit:
             problems.append(
-                f"{name} scores a mean IoU of {reached:.4f}, the photographs of the same scenes "
-                f"{limit:.4f}; more than {LIMITS[name]:.0%} of it, so the segmenter hardly looks "
-                "at the images"
+                f"{name} scores a mean IoU of {SCORE.text(reached)}, the photographs of the same "
+                f"scenes {SCORE.text(limit)}; more than {LIMITS[name]:.0%} of it, so the segmenter "
+                "hardly looks at the images"
             )
     return Inspection(oracle, controls, reference, declared, no_gate, card.published, problems)
 
@@ -145,21 +146,18 @@ def lines(inspection: Inspection) -> list[str]:
     width = max(len(title) for title, _, _ in rows)
     found = [f"{'photographs':{width}}  measured  declared"]
     found += [
-        f"{title:{width}}  {_cell(here):>8}  {_cell(there):>8}" for title, here, there in rows
+        f"{title:{width}}  {SCORE.text(here):>8}  {SCORE.text(there):>8}"
+        for title, here, there in rows
     ]
     found += ["", f"{'controls':{width}}  mean IoU  pixel accuracy"]
     results = {"the photographs": inspection.reference, **inspection.controls}
     for title, result in results.items():
         scores = result.scores
-        accuracy = _cell(scores.pixel_accuracy)
-        found.append(f"{title:{width}}  {_cell(scores.mean_iou):>8}  {accuracy:>14}")
+        accuracy = SCORE.text(scores.pixel_accuracy)
+        found.append(f"{title:{width}}  {SCORE.text(scores.mean_iou):>8}  {accuracy:>14}")
     if inspection.published:
         facts = inspection.published
         numbers = ", ".join(f"{key} {facts[key]}" for key in _SCORES if key in facts)
         where = "{}x{}".format(*facts["size"])
         found += ["", f"its authors declare {numbers} at {where} ({facts['how']})"]
     return found
-
-
-def _cell(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"

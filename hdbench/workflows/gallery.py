@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from hdbench.schema.result import Result
 from hdbench.segmentation.answers import answer
 from hdbench.segmentation.passes import prepared_image
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.text import ACCURACY, percent
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import scenes_of
@@ -104,12 +104,9 @@ def draw_gallery(
 
 
 def _facts(result: Result) -> dict[str, str]:
-    def percent(value: float | None) -> Any:
-        return "undefined" if value is None else f"{100 * value:.2f} %"
-
     return {
-        "the whole": f"pixel accuracy {percent(result.scores.pixel_accuracy)}, "
-        f"mean IoU {percent(result.scores.mean_iou)}",
+        "the whole": f"pixel accuracy {percent(result.scores.pixel_accuracy, ACCURACY)}, "
+        f"mean IoU {percent(result.scores.mean_iou, ACCURACY)}",
         "fingerprint": result.fingerprint,
         "run": result.run or "photographs",
         "pictures": "image and photograph as JPEG for display; what was scored are the files of "

@@ -16,6 +16,7 @@ from hdbench.evaluation.explain import differences
 from hdbench.provenance import digest
 from hdbench.schema.result import OVERALL, Result
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
+from hdbench.text import SCORE
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.segmenters import is_trained_here
 
@@ -125,9 +126,9 @@ def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
         measured = result.scores.overall(name) or 0.0
         if measured < card.oracle[name] - _GATE:
             raise HdbenchError(
-                f"the oracle's {name} is {measured:.4f}, the segmenter's card declares "
-                f"{card.oracle[name]:.4f}: the photographs, labels, sizes or the card's mean and "
-                "std changed, so no score here can be trusted.\n"
+                f"the oracle's {name} is {SCORE.text(measured)}, the segmenter's card declares "
+                f"{SCORE.text(card.oracle[name])}: the photographs, labels, sizes or the card's "
+                "mean and std changed, so no score here can be trusted.\n"
                 f"Next: 'hdbench data check'{anew}"
             )
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from hdbench.errors import CheckpointError
 from hdbench.library import GENERATORS, Library
 from hdbench.provenance import digest
-from hdbench.runtime.checkpoint import require_weights
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
+from hdbench.runtime.weights import require_weights
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
 from hdbench.schema.method import Floor, Images, Method, TrainedMethod
 from hdbench.schema.result import PerceptualFacts, TrainingFacts

@@ -15,7 +15,8 @@ from conftest import accuracy_of, changed, made_result, mean_iou_of
 
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.provenance import digest
-from hdbench.segmentation.segmenter import SegmenterCard, save_segmenter, weights_digest
+from hdbench.runtime.weights import weights_digest
+from hdbench.segmentation.segmenter import SegmenterCard, save_segmenter
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.results import load_result, result_path, save_result
 

@@ -214,7 +214,7 @@ def test_data_check_finds_every_fault_of_one_scene_and_photographs_in_two_splits
 def test_data_check_counts_pixels_by_class(cli: Cli) -> None:
     text = cli("data", "check").stdout
     assert "train: 8 scenes (8 of 96x72)" in text
-    shares = [float(share) for share in re.findall(r"([\d.]+)%", text)]
+    shares = [float(share) for share in re.findall(r"([\d.]+) %", text)]
     assert sum(shares) == pytest.approx(200, abs=2)
 
 
@@ -361,7 +361,7 @@ def test_from_evaluation_to_report(cli: Cli, trained: Bench) -> None:
     assert "83.78" in table
     assert f"{records[0]['mean_iou']:.4f}" in table
     written = {path.suffix for path in trained.workspace.reports().iterdir()}
-    assert written == {".txt", ".md", ".csv", ".svg", ".html"}
+    assert written == {".txt", ".md", ".csv", ".tex", ".svg", ".html"}
 
 
 def test_another_scoring_may_count_and_stands_apart(

@@ -25,6 +25,6 @@ def test_a_report_tells_classes_that_occur_from_those_that_do_not(city: Workspac
     head, shares, nowhere = report.text().splitlines()
     assert head == "train[:2]: 2 scenes (2 of 24x16)"
     # Of 384 pixels: 12 of a bicycle, 8 of people, 72 of cars, the rest road.
-    assert shares == "  road 76.0%, person 2.1%, car 18.8%, bicycle 3.1%"
+    assert shares == "  road 76.0 %, person 2.1 %, car 18.8 %, bicycle 3.1 %"
     assert nowhere.startswith("  nowhere: unlabeled, ego vehicle, ")
     assert len(nowhere.split(",")) == 30

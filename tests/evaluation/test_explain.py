@@ -20,13 +20,13 @@ from hdbench.evaluation.explain import NOT_STATED, differences, explain, leaves
 from hdbench.library import SCORINGS, Library
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.provenance import digest
+from hdbench.runtime.weights import weights_digest
 from hdbench.schema.scoring import Counting, Scoring
 from hdbench.segmentation.segmenter import (
     WEIGHTS_FILE,
     Segmenter,
     load_segmenter,
     save_segmenter,
-    weights_digest,
     write_card,
 )
 from hdbench.workspace.fingerprint import choices_of

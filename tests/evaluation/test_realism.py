@@ -150,7 +150,7 @@ def test_a_missing_file_is_named_with_its_origin(
     assert name in str(error.value)
     assert option in str(error.value)
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(CheckpointError, match="not a plain state dict"):
+    with pytest.raises(CheckpointError, match=name):
         load(tmp_path / "list.pth", CPU)
 
 
@@ -160,7 +160,7 @@ def test_a_missing_file_is_named_with_its_origin(
 )
 def test_weights_of_another_network_are_refused(load, name: str, tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=f"expected {name}"):
+    with pytest.raises(CheckpointError, match=name):
         load(tmp_path / "other.pth", CPU)
 
 
@@ -178,7 +178,7 @@ def test_no_code_in_a_weights_file_is_run(load, tmp_path: Path) -> None:
         (torch.save, lambda what, path: path.write_bytes(pickle.dumps(what)))
     ):
         write({"x": _Evil(str(tmp_path / "ran"))}, tmp_path / f"{n}.pth")
-        with pytest.raises(CheckpointError, match="not a plain state dict"):
+        with pytest.raises(CheckpointError, match=rf"{n}\.pth"):
             load(tmp_path / f"{n}.pth", CPU)
     assert not (tmp_path / "ran").exists()
 

@@ -18,7 +18,6 @@ from hdbench.evaluation.recounting import OVERALL, rescored, rescored_many
 from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import (
     bootstrap,
-    in_words,
     interval_records,
     intervals_of,
     paired_differences,
@@ -199,20 +198,6 @@ def test_a_result_with_policies_of_another_version_has_no_interval() -> None:
     strange = made_result("x", drawn(9))
     strange = changed(strange, choices={"scoring": {"counting": {"void": "eaten"}}})
     assert intervals_of([strange]) == {}
-
-
-@pytest.mark.parametrize(
-    ("value", "interval", "factor", "digits", "sign", "text"),
-    [
-        (0.838, Interval(0.829, 0.846), 100, 1, "", "83.8 [82.9, 84.6]"),
-        (0.5, None, 1, 3, "", "0.500"),
-        (0.02, Interval(-0.01, 0.05), 100, 1, "+", "+2.0 [-1.0, +5.0]"),
-        (-1e-9, None, 100, 2, "+", "+0.00"),
-        (None, Interval(0.0, 1.0), 1, 1, "", ""),
-    ],
-)
-def test_words(value, interval, factor, digits, sign, text) -> None:
-    assert in_words(value, interval, factor, digits, sign) == text
 
 
 # -- between methods ------------------------------------------------------------------------------

@@ -267,7 +267,7 @@ def test_a_file_that_is_not_torchvisions_state_is_named(
     path = tmp_path / "x.pth"
     torch.save({"features.0.weight": torch.zeros(2)}, path)
     for _ in range(2):
-        with pytest.raises(CheckpointError, match="vgg19") as error:
+        with pytest.raises(CheckpointError) as error:
             load_vgg19(published(monkeypatch, path))
         assert str(path) in str(error.value)
         path.write_bytes(b"no zip file, no pickle")

@@ -28,6 +28,16 @@ def texts(svg: str) -> list[str]:
     return ["".join(node.itertext()) for node in root.iter() if node.tag.endswith("text")]
 
 
+def whiskers(svg: str) -> list[float]:
+    """The lengths of the level lines inside the axes of a chart."""
+    lengths = []
+    for node in ElementTree.fromstring(svg).iter():
+        ends = re.fullmatch(r"M (\S+) (\S+)\s+L (\S+) (\S+)\s*", node.get("d", ""))
+        if ends and "clip-path" in node.attrib and ends[2] == ends[4]:
+            lengths.append(abs(float(ends[3]) - float(ends[1])))
+    return lengths
+
+
 def test_the_confusion_matrix_is_normalised_by_rows_with_void_apart(results: list[Result]) -> None:
     found = texts(confusion_picture(results[0]))
     shares = sorted(int(text) for text in found if text.isdigit())
@@ -53,20 +63,28 @@ def test_many_classes_are_pixels_not_rectangles() -> None:
     assert "data:image/png" in picture
 
 
-def test_whiskers_are_drawn_for_every_interval(results: list[Result]) -> None:
+def test_whiskers_are_as_long_as_their_intervals() -> None:
+    random = np.random.default_rng(1)
+    results = [
+        made_result(name, MATRICES + random.integers(0, 4, (5, 1, 1))) for name in ("x", "<b>&y")
+    ]
     intervals = intervals_of(results)
-    plain, whiskers = class_bars(results), class_bars(results, intervals)
-    assert whiskers.count("LineCollection") == plain.count("LineCollection") + 2
-    assert set(texts(plain)) == set(texts(whiskers))
+    assert whiskers(class_bars(results)) == []
+    assert set(texts(class_bars(results))) == set(texts(class_bars(results, intervals)))
+    found = whiskers(class_bars(results, intervals))
+    known = [bounds for one in intervals.values() for bounds in one.class_iou.values() if bounds]
+    widths = [bounds.high - bounds.low for bounds in known]
+    # The axis is linear: one factor leads from IoU to the picture.
+    assert np.allclose(sorted(found), np.sort(widths) * sum(found) / sum(widths), atol=1e-3)
     points = score_whiskers(results, intervals)
-    assert points.count('id="LineCollection') == 2  # one for each of the two scores
+    assert len(whiskers(points)) == 4  # of two scores of two methods
     assert {"pixel accuracy", "mean IoU", "x", "<b>&y"} <= set(texts(points))
 
 
 def test_one_image_has_points_without_whiskers() -> None:
     single = [made_result("x", MATRICES[:1])]
-    assert "LineCollection" not in class_bars(single, intervals_of(single))
-    assert "LineCollection" not in score_whiskers(single, intervals_of(single))
+    assert whiskers(class_bars(single, intervals_of(single))) == []
+    assert whiskers(score_whiskers(single, intervals_of(single))) == []
 
 
 def test_the_same_chart_is_the_same_bytes(results: list[Result]) -> None:

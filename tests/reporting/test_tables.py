@@ -17,13 +17,12 @@ from hdbench.library import Library
 from hdbench.reporting.build import build_table
 from hdbench.reporting.comparisons import (
     agreement_table,
-    judges_table,
     pairs_table,
+    segmenters_table,
     side_by_side,
     steps_table,
 )
 from hdbench.reporting.tables import (
-    NOTHING,
     render,
     report_table,
     score_tables,
@@ -31,6 +30,7 @@ from hdbench.reporting.tables import (
 )
 from hdbench.schema.report import Row
 from hdbench.schema.result import Provenance, Result, ScoreRecord
+from hdbench.text import NOTHING
 
 
 def result(method: str, accuracy: float, mean_iou: float | None, **choices: object) -> Result:
@@ -87,14 +87,6 @@ def test_a_measured_method_without_a_row_gets_one_with_its_title() -> None:
     assert with_rows(report, rows[1:]) == report
 
 
-def test_the_published_numbers_are_the_papers() -> None:
-    rows = {row.title: row.published for row in Library().report("table1").rows}
-    assert rows["pix2pix"] == {"pixel_accuracy": 78.34, "mean_iou": 0.3948}
-    assert rows["CRN"] == {"pixel_accuracy": 70.55, "mean_iou": 0.3483}
-    assert rows["pix2pixHD"] == {"pixel_accuracy": 83.78, "mean_iou": 0.6389}
-    assert rows["oracle"] == {"pixel_accuracy": 84.29, "mean_iou": 0.6857}
-
-
 def test_a_ratio_is_never_taken_across_fingerprints() -> None:
     others = {**MEASURED, "oracle": changed(MEASURED["oracle"], choices={"schema": 2})}
     table = report_table(Library().report("table1"), others, "measured: Tiny")
@@ -122,7 +114,7 @@ def test_text_columns_are_aligned() -> None:
     assert {len(line) for line in lines} == {len(lines[0])}
 
 
-@pytest.mark.parametrize("form", ["text", "markdown", "csv"])
+@pytest.mark.parametrize("form", ["text", "markdown", "csv", "latex"])
 def test_undefined_class_iou_is_an_empty_cell(form) -> None:
     text = render(score_tables(list(MEASURED.values()))[1], form)
     assert "nan" not in text
@@ -224,15 +216,15 @@ def test_pairs_and_steps_in_print() -> None:
     assert scores.loc["A"].tolist()[0].startswith("87.75 [")
 
 
-def test_judges_in_print() -> None:
+def test_several_segmenters_in_print() -> None:
     names = {"x": 4, "y": 8, "oracle": 1}
     first = [made_result(name, matrices_of(shift)) for name, shift in names.items()]
     second = [made_result(name, matrices_of(9 - shift)) for name, shift in names.items()]
     judgments = [Judgment("p 11111111", "1" * 64, first), Judgment("q 22222222", "2" * 64, second)]
-    text = render(judges_table(judgments), "text").splitlines()
+    text = render(segmenters_table(judgments), "text").splitlines()
     assert text[0].split("  ")[-1].strip() == "q 22222222"
     assert text[1].split() == ["method", *["pixel", "acc.", "%", "rank", "mean", "IoU", "rank"] * 2]
-    table = judges_table(judgments)
+    table = segmenters_table(judgments)
     assert [line[1] for line in table.values.tolist()] == ["1", "2", NOTHING]
     assert [line[5] for line in table.values.tolist()] == ["2", "1", NOTHING]
     agreed = agreement_table(agreements(judgments))
@@ -246,13 +238,36 @@ def test_intervals_of_results_fit_the_tables() -> None:
     assert [cell.count("[") for cell in overall.loc["oracle"]] == [1, 1, 0]
 
 
-def test_names_run_nothing_in_markdown_and_csv() -> None:
-    evil = ["<img src=x onerror=alert(1)>", "=1+1", "a|b", "[x](javascript:1)"]
-    table = pd.DataFrame([["-1.5"]] * 4, index=pd.Index(evil, name="method"), columns=["@x"])
+def test_names_run_nothing_in_markdown_csv_and_latex() -> None:
+    evil = ["<img src=x onerror=alert(1)>", "=1+1", "a|b", "[x](javascript:1)", r"\input{x}_%"]
+    table = pd.DataFrame([["-1.5"]] * 5, index=pd.Index(evil, name="method"), columns=["@x"])
     markdown = render(table, "markdown")
     assert "<img" not in markdown
     assert "&lt;img" in markdown
     assert r"a\|b" in markdown
     assert r"\[x\]" in markdown
+    names = [evil[0], "'=1+1", *evil[2:]]
     rows = list(csv.reader(io.StringIO(render(table, "csv"))))
-    assert rows == [["method", "'@x"], *([name, "-1.5"] for name in [evil[0], "'=1+1", *evil[2:]])]
+    assert rows == [["method", "'@x"], *([name, "-1.5"] for name in names)]
+    latex = render(table, "latex")
+    assert r"\input" not in latex
+    assert r"\_\%" in latex
+
+
+def test_latex_is_a_booktabs_table_with_a_row_for_each_method() -> None:
+    lines = render(score_tables(list(MEASURED.values()))[0], "latex").splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrr}"
+    cells = [[cell.strip() for cell in line.rstrip("\\ ").split("&")] for line in lines]
+    assert ["ours", "80.00", "0.4000", "0.800"] in cells
+    assert {r"\toprule", r"\midrule", r"\bottomrule"} <= set(lines)
+
+
+def test_the_name_of_a_group_stands_above_its_first_column() -> None:
+    table = report_table(Library().report("table1"), MEASURED, "measured: Tiny")
+    above, titles, rule, *rows = render(table, "text").splitlines()
+    for group in ("measured: Tiny", "published: Cityscapes, 500 validation images"):
+        start = above.index(group)
+        assert start == 0 or rule[start - 2 : start] == "  "
+    assert titles.split()[0] == "method"
+    ours = next(row for row in rows if row.startswith("pix2pixHD "))
+    assert ours.split()[1:] == ["80.00", "0.4000", "0.800", "83.78", "0.6389"]

@@ -15,8 +15,8 @@ from hdbench.data.labels import LABEL_SPACES, VOID
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.provenance import tensors_digest
-from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.devices import Machine
+from hdbench.runtime.weights import load_weights
 from hdbench.segmentation.segmenter import (
     SegmenterCard,
     load_segmenter,

@@ -81,7 +81,7 @@ def test_from_answers_to_table_2(cli: Cli, tmp_path: Path) -> None:
     assert "measured" in table.stdout
     assert "SIMULATED" not in table.stdout
     written = {path.name for path in (tmp_path / "ws" / "reports").iterdir()}
-    assert written == {f"table2.{suffix}" for suffix in ("txt", "md", "csv", "svg", "html")}
+    assert written == {f"table2.{suffix}" for suffix in ("txt", "md", "csv", "tex", "svg", "html")}
 
     (folder / "judgments.csv").write_text("edited")
     assert "judgments.csv" in cli("report", "table2").stderr
@@ -111,7 +111,7 @@ def test_simulated_studies_are_refused_unless_asked_for_and_marked(
     shown = cli("report", "table2", "--simulated")
     assert shown.stdout.startswith("SIMULATED")
     reports = tmp_path / "ws" / "reports"
-    for suffix in ("txt", "md", "csv", "svg", "html"):
+    for suffix in ("txt", "md", "csv", "tex", "svg", "html"):
         assert "SIMULATED" in (reports / f"table2.simulated.{suffix}").read_text()
 
     # not even where somebody puts them among people's

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from hdbench.networks.builder import build_generator
 from hdbench.provenance import digest, tensors_digest
-from hdbench.runtime.checkpoint import load_weights
 from hdbench.runtime.job import Job
+from hdbench.runtime.weights import load_weights
 from hdbench.training.average import MovingAverage
 from hdbench.training.loop import Pix2PixHDTrainer
 from hdbench.workflows.train import train_method

@@ -18,8 +18,9 @@ from hdbench.data.sheets import encode_png
 from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
 from hdbench.provenance import digest, tensors_digest
 from hdbench.runtime.progress import progress
+from hdbench.runtime.weights import require_digest
 from hdbench.segmentation.adoption import ImportOptions, blank_card
-from hdbench.segmentation.segmenter import Segmenter, SegmenterCard, require_digest
+from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.storage import write_atomically
 
 _INDEX, _MAPS = "predictions.json", "maps"
@@ -89,7 +90,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
         index = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not readable ({error}); import them again") from None
-    require_digest(path, digest(index), card)
+    require_digest(path, digest(index), card.weights)
     return PredictedElsewhere(folder, card, device, index)
 
 

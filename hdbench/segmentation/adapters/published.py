@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from hdbench.errors import CheckpointError, listing
 from hdbench.networks.pspnet import AuxiliaryHead, PublishedDesign, PublishedPSPNet
 from hdbench.provenance import file_digest
-from hdbench.runtime.checkpoint import load_weights
-from hdbench.runtime.state_dicts import differences, read_state_dict, with_batch_counters
+from hdbench.runtime.weights import fitted, load_weights, read_weights
 from hdbench.segmentation.adoption import ImportOptions, blank_card, fill
-from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard, verified
+from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard
 
 _AUXILIARY = "auxiliary."
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -108,8 +107,8 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
     with torch.device("meta"):  # 68 million numbers that nobody needs to draw
         network = PublishedPSPNet(publication.design(len(card.classes)))
     network.to_empty(device="cpu")
-    load_weights(folder / WEIGHTS_FILE, network)
-    return verified(folder / WEIGHTS_FILE, network, card, device)
+    load_weights(folder / WEIGHTS_FILE, network, card.weights)
+    return Segmenter(network, card, device)
 
 
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
@@ -123,7 +122,7 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
     """
     publication, path = PUBLICATIONS[kind], Path(source)
     design = publication.design(len(options.classes))
-    state = translated(source, read_state_dict(path, options.trust), publication)
+    state = translated(source, read_weights(path, options.trust), publication)
     with torch.device("meta"):
         network = PublishedPSPNet(design)
         auxiliary = nn.ModuleDict({"auxiliary": AuxiliaryHead(16 * design.width, design.classes)})
@@ -170,7 +169,6 @@ def _without_auxiliary(
     source: str, state: dict[str, Tensor], expected: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     auxiliary = {name: value for name, value in state.items() if name.startswith(_AUXILIARY)}
-    lines = differences(with_batch_counters(auxiliary, expected), expected) if auxiliary else []
-    if lines:
-        raise CheckpointError(f"{source}: its auxiliary head is another\n{listing(lines, 6)}")
+    if auxiliary:
+        fitted(source, "this PSPNet's auxiliary head", auxiliary, expected)
     return {name: value for name, value in state.items() if name not in auxiliary}

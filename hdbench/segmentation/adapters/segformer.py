@@ -10,18 +10,12 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from hdbench.errors import CheckpointError, UsageError, listing
+from hdbench.errors import CheckpointError, UsageError
 from hdbench.provenance import file_digest
-from hdbench.runtime.checkpoint import state_digest
-from hdbench.runtime.state_dicts import read_state_dict
+from hdbench.runtime.weights import read_weights, refuse, require_weights, state_digest
 from hdbench.segmentation.adapters.hub import repository_folder, weights_in
 from hdbench.segmentation.adoption import ImportOptions, blank_card, require_same_names
-from hdbench.segmentation.segmenter import (
-    WEIGHTS_FILE,
-    Segmenter,
-    SegmenterCard,
-    require_digest,
-)
+from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard
 from hdbench.storage import write_atomically
 
 _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -47,8 +41,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
         CheckpointError: a file is missing, damaged, or not what it says.
         UsageError: transformers is not installed.
     """
-    path = folder / WEIGHTS_FILE
-    require_digest(path, state_digest(read_state_dict(path, trust=False)), card)
+    require_weights(folder / WEIGHTS_FILE, card.weights)
     return Segmenter(_Logits(_opened(folder)), card, device)
 
 
@@ -72,7 +65,7 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
     # The file's own names: transformers translates them to those of its version.
     state = {
         name: value.clone().contiguous()
-        for name, value in read_state_dict(path, options.trust).items()
+        for name, value in read_weights(path, options.trust).items()
     }
     write_atomically(folder / WEIGHTS_FILE, save(state, metadata={"format": "pt"}))
     write_atomically(folder / _CONFIG, (found / _CONFIG).read_bytes())
@@ -141,11 +134,7 @@ def _opened(folder: Path) -> Any:
         for name in sorted(map(str, report.get(key, ())))
         if not name.endswith("num_batches_tracked")
     ]
-    if lines:
-        raise CheckpointError(
-            f"{folder / WEIGHTS_FILE}: not the weights of the SegFormer that {_CONFIG} describes "
-            f"({len(lines)} tensors differ)\n{listing(lines, 6)}"
-        )
+    refuse(str(folder / WEIGHTS_FILE), f"the SegFormer that {_CONFIG} describes", lines)
     return model.float()
 
 

@@ -15,11 +15,10 @@ from hdbench.errors import CheckpointError
 from hdbench.networks.pspnet import build_pspnet
 from hdbench.networks.unet import build_unet
 from hdbench.provenance import file_digest
-from hdbench.runtime.checkpoint import load_weights
-from hdbench.runtime.state_dicts import read_state_dict
+from hdbench.runtime.weights import load_weights, read_weights
 from hdbench.segmentation.adapters.hub import repository_folder, weights_in
 from hdbench.segmentation.adoption import ImportOptions, blank_card, fill
-from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard, verified
+from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard
 from hdbench.storage import write_atomically
 
 _CONFIG = "config.json"
@@ -38,8 +37,8 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
             network = build_unet(card.encoder, card.depth, len(card.classes))
         case _:
             network = _built(folder / _CONFIG, _config(folder / _CONFIG))
-    load_weights(folder / WEIGHTS_FILE, network)
-    return verified(folder / WEIGHTS_FILE, network, card, device)
+    load_weights(folder / WEIGHTS_FILE, network, card.weights)
+    return Segmenter(network, card, device)
 
 
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
@@ -59,7 +58,7 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
     origin = {"file": source, "sha256": file_digest(path)}
     stride = getattr(getattr(network, "encoder", None), "output_stride", 32)
     card = blank_card(kind, encoder, options, origin, sides=[stride, 0])
-    card = fill(str(path), network, read_state_dict(path, options.trust), folder, card)
+    card = fill(str(path), network, read_weights(path, options.trust), folder, card)
     write_atomically(folder / _CONFIG, json.dumps(config, indent=2).encode())
     return card
 

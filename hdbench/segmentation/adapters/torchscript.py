@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from hdbench.errors import CheckpointError
 from hdbench.provenance import file_digest
+from hdbench.runtime.weights import require_digest
 from hdbench.segmentation.adoption import ImportOptions, blank_card
-from hdbench.segmentation.segmenter import Segmenter, SegmenterCard, require_digest
+from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.storage import write_atomically
 
 _FILE = "model.torchscript.pt"
@@ -40,7 +41,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
     """
     path = folder / _FILE
     network = _opened(path, device, trust)
-    require_digest(path, file_digest(path), card)
+    require_digest(path, file_digest(path), card.weights)
     segmenter = Segmenter(_Program(network), card, device)
     _require_evaluation_mode(path, segmenter)
     return segmenter

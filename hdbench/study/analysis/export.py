@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from hdbench.errors import DataError
-from hdbench.inert import neutralised
 from hdbench.provenance import canonical_json
 from hdbench.storage import write_atomically
 from hdbench.study.analysis.summary import SCHEMA
 from hdbench.study.packet.files import RESULTS_FOLDER
+from hdbench.text import csv_cell
 
 JUDGMENTS_CSV = "judgments.csv"
 SUMMARY_FILE = "summary.json"
@@ -34,7 +34,7 @@ def judgments_csv(table: pd.DataFrame) -> bytes:
     safe = table.copy()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
-            safe[name] = safe[name].map(neutralised, na_action="ignore")
+            safe[name] = safe[name].map(csv_cell, na_action="ignore")
     for name in ("duration_ms", "frames_planned", "frames_shown"):
         safe[name] = safe[name].astype("Int64")  # whole numbers stay whole beside blanks
     return safe.to_csv(index=False, lineterminator="\r\n").encode()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from hdbench.errors import counted
-from hdbench.inert import escaped
 from hdbench.study.analysis.tally import Tally
 from hdbench.study.design.power import times
+from hdbench.text import joined, markdown, p_text, percent
 
 SIMULATED_MARK = (
     "SIMULATED: no person gave these answers; they are random numbers of 'hdbench study simulate' "
@@ -36,37 +35,22 @@ def methods_paragraph(tally: Tally, analysis: dict[str, Any]) -> str:
     return "\n\n".join([*mark, *(part for part in parts if part)]) + "\n"
 
 
-def percent(value: float) -> str:
-    """Return a share in per cent with one digit."""
-    return f"{100 * value:.1f} %"
-
-
-def p_text(value: float) -> str:
-    """Return ``p = 0.012``, or ``p < 0.001``."""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def joined(words: Sequence[str]) -> str:
-    """Return ``a``, ``a and b``, or ``a, b and c``."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def _asked(tally: Tally, analysis: dict[str, Any]) -> str:
     study, protocol = tally.study, tally.study.protocol
     design, pairs = protocol.design, len(study.pairs)
     names = [
-        f"{escaped(name)} (photographs)" if name == study.reference else escaped(name)
+        f"{markdown(name)} (photographs)" if name == study.reference else markdown(name)
         for name in study.methods
     ]
     sentences = [
         f"We compared the images of {counted(len(names), 'method')}, {joined(names)}, in a paired "
-        f'comparison (study "{escaped(study.name)}", version {protocol.version}). In each trial '
+        f'comparison (study "{markdown(study.name)}", version {protocol.version}). In each trial '
         "participants saw two images of the same scene side by side and answered the question "
-        f'"{escaped(protocol.question.text)}" by choosing one of the two.'
+        f'"{markdown(protocol.question.text)}" by choosing one of the two.'
     ]
     if protocol.region.enabled:
         sentences.append(
-            f"In both images the same {escaped(protocol.region.label)} was outlined at the same "
+            f"In both images the same {markdown(protocol.region.label)} was outlined at the same "
             "place."
         )
     if design.mode == "timed":
@@ -106,7 +90,7 @@ def _taken_part(tally: Tally, analysis: dict[str, Any]) -> str:
     sentences = [
         f"{_begin(counts['participants'], 'participant')} took part in "
         f"{counted(counts['sessions'], 'session')} and gave "
-        f"{_many(counts['answered'], 'judgment')}."
+        f"{counted(counts['answered'], 'judgment')}."
     ]
     if counts["within_one_frame"] is not None:
         sentences.append(
@@ -139,7 +123,7 @@ def _excluded(tally: Tally, analysis: dict[str, Any]) -> str:
         f"As fixed before the study, we excluded sessions with {alternatives}; this removed "
         + (
             f"{counted(counts['excluded_sessions'], 'session')} "
-            f"({_many(counts['excluded_judgments'], 'judgment')})."
+            f"({counted(counts['excluded_judgments'], 'judgment')})."
             if counts["excluded_sessions"]
             else "none."
         )
@@ -150,7 +134,7 @@ def _excluded(tally: Tally, analysis: dict[str, Any]) -> str:
             f"before {'was' if counts['repeat_sessions'] == 1 else 'were'} left out."
         )
     sentences.append(
-        f"The analysis rests on {_many(counts['judgments'], 'judgment')} by "
+        f"The analysis rests on {counted(counts['judgments'], 'judgment')} by "
         f"{counted(counts['judging_participants'], 'participant')} on "
         f"{counted(counts['judged_scenes'], 'scene')}."
     )
@@ -176,8 +160,8 @@ def _found(analysis: dict[str, Any]) -> str:
         if not row["n"]:
             continue
         text = (
-            f"{escaped(row['a'])} was preferred over {escaped(row['b'])} in "
-            f"{percent(row['share'])} of {_many(row['n'], 'judgment')}"
+            f"{markdown(row['a'])} was preferred over {markdown(row['b'])} in "
+            f"{percent(row['share'])} of {counted(row['n'], 'judgment')}"
         )
         if row["clustered"]:
             low, high = (percent(row["clustered"][end]) for end in ("low", "high"))
@@ -187,11 +171,7 @@ def _found(analysis: dict[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def _begin(number: int, noun: str) -> str:
     words = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
-    first = words[number] if number < len(words) else f"{number:,}"
-    return f"{first} {noun}" if number == 1 else f"{first} {noun}s"
+    figures, rest = counted(number, noun).split(" ", 1)
+    return f"{words[number] if number < len(words) else figures} {rest}"

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hdbench.errors import DataError, HdbenchError, UsageError, counted, listing
-from hdbench.inert import neutralised
 from hdbench.provenance import differing_fields, digest, versions
 from hdbench.runtime.progress import progress
 from hdbench.schema.packet import (
@@ -46,6 +45,7 @@ from hdbench.study.packet.pictures import control_png, mask_pngs, method_png, ph
 from hdbench.study.packet.preview import preview_page
 from hdbench.study.packet.rendering import hex_name, image_names, public_packet, trial_rows
 from hdbench.study.packet.verify import require_sound
+from hdbench.text import csv_cell
 from hdbench.workspace.bench import Bench
 
 #: The largest share of a pair's scenes that may have identical images.
@@ -349,7 +349,7 @@ def _manifest(study: StudyRecord, hashes: Mapping[str, str]) -> bytes:
     writer.writerow(["image", "role", "method", "scene", "shows", "source", "sha256"])
     for name, image in study.images.items():
         cells = (image.role, image.method, image.scene, image.shows, image.source)
-        writer.writerow([f"{name}.png", *(neutralised(cell or "") for cell in cells), hashes[name]])
+        writer.writerow([f"{name}.png", *(csv_cell(cell or "") for cell in cells), hashes[name]])
     return text.getvalue().encode()
 
 

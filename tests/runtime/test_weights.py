@@ -13,7 +13,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hdbench.errors import CheckpointError
-from hdbench.runtime.state_dicts import differences, read_state_dict, with_batch_counters
+from hdbench.runtime.weights import (
+    differences,
+    fitted,
+    load_weights,
+    read_weights,
+    require_weights,
+    save_weights,
+    weights_digest,
+)
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
 
@@ -45,12 +53,12 @@ def same(found: dict[str, torch.Tensor]) -> bool:
 def test_tensors_are_found_in_what_wraps_them(content, zipped: bool, tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    assert same(read_state_dict(path, trust=False))
+    assert same(read_weights(path, trust=False))
 
 
 def test_safetensors_need_no_pickle(tmp_path: Path) -> None:
     save_file(STATE, tmp_path / "x.safetensors")
-    assert same(read_state_dict(tmp_path / "x.safetensors", trust=False))
+    assert same(read_weights(tmp_path / "x.safetensors", trust=False))
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -59,12 +67,15 @@ def test_code_runs_only_where_it_is_trusted(zipped: bool, tmp_path: Path) -> Non
     content = {"state_dict": STATE, "meta": Harmful(victim)}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError) as error:
-        read_state_dict(path, trust=False)
+        read_weights(path, trust=False)
     assert not victim.exists()
-    assert "x.pth: not only tensors; it asks for\n  posix.mkdir" in str(error.value)
-    assert "can call any function" in str(error.value)
+    assert str(path) in str(error.value)
+    assert "posix.mkdir" in str(error.value)
     assert "--trust" in str(error.value)
-    assert same(read_state_dict(path, trust=True))
+    with pytest.raises(CheckpointError) as error:  # of a verb without that option
+        read_weights(path)
+    assert "--trust" not in str(error.value)
+    assert same(read_weights(path, trust=True))
     assert victim.exists()
 
 
@@ -87,13 +98,13 @@ def test_other_files_are_named(name: str, content, message: str, trust: bool, tm
     else:
         torch.save(content, path)
     with pytest.raises(CheckpointError, match=message) as error:
-        read_state_dict(path, trust)
+        read_weights(path, trust)
     assert str(path) in str(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none\.pth: no such file"):
-        read_state_dict(tmp_path / "none.pth", trust=False)
+        read_weights(tmp_path / "none.pth", trust=False)
 
 
 def test_a_torchscript_archive_is_recognised(tmp_path: Path) -> None:
@@ -102,16 +113,40 @@ def test_a_torchscript_archive_is_recognised(tmp_path: Path) -> None:
         traced: Any = torch.jit.trace(nn.Conv2d(3, 2, 1), torch.zeros(1, 3, 4, 4))
         traced.save(str(tmp_path / "x.pt"))
         with pytest.raises(CheckpointError, match="a TorchScript archive"):
-            read_state_dict(tmp_path / "x.pt", trust=False)
+            read_weights(tmp_path / "x.pt", trust=False)
 
 
 def test_differences_are_listed_and_counters_are_none() -> None:
     expected = nn.BatchNorm2d(2).state_dict()
     old = {name: value for name, value in expected.items() if "num_batches" not in name}
     assert differences(old, expected) == ["num_batches_tracked: missing in the file"]
-    assert differences(with_batch_counters(old, expected), expected) == []
+    full = fitted("x.pth", "a batch norm", old, expected)
+    assert differences(full, expected) == []
+    assert full["num_batches_tracked"] == 0
     other = {**expected, "weight": torch.zeros(3), "more": torch.zeros(1)}
     assert differences(other, expected) == [
         "more: not in this network",
-        "weight: file [3], this network [2]",
+        "weight: file 3, this network 2",
     ]
+    with pytest.raises(CheckpointError) as error:
+        fitted("x.pth", "a batch norm", other, expected)
+    for fact in ("x.pth", "a batch norm", "more", "file 3, this network 2"):
+        assert fact in str(error.value)
+
+
+def test_what_was_saved_is_loaded_where_digest_and_shapes_are_those(tmp_path: Path) -> None:
+    path, network = tmp_path / "x.safetensors", nn.Linear(3, 2)
+    save_weights(path, network, {})
+    digest = weights_digest(network)
+    other = nn.Linear(3, 2)
+    require_weights(path, digest)
+    load_weights(path, other, digest)
+    assert weights_digest(other) == digest
+    with pytest.raises(CheckpointError) as error:
+        load_weights(path, other, "0" * 64)
+    for fact in (str(path), digest[:12], "0" * 12):
+        assert fact in str(error.value)
+    with pytest.raises(CheckpointError) as error:
+        load_weights(path, nn.Linear(4, 2), digest)
+    assert str(path) in str(error.value)
+    assert "weight: file 2x3, this network 2x4" in str(error.value)

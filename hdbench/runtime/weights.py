@@ -1,0 +1,278 @@
+"""Weight files: written, read without running their code, and compared with a network."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+
+from hdbench.errors import CheckpointError, counted, listing
+from hdbench.provenance import tensors_digest
+from hdbench.storage import write_atomically
+
+#: Under which key training code keeps the weights in its checkpoints.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+#: What data-parallel training puts before every name.
+_PREFIX = "module."
+_LISTED = 6  # differences that a message shows
+
+
+# -- hdbench's own files ---------------------------------------------------------------------------
+
+
+def save_weights(path: Path, network: nn.Module, facts: dict[str, str]) -> None:
+    """Write a network's weights as safetensors, with facts about them in the header."""
+    state = {
+        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
+    }
+    write_atomically(path, save_safetensors(state, metadata=facts))
+
+
+def halve_parameters(network: nn.Module) -> None:
+    """Round parameters to half precision, in place; buffers stay, as variances may not fit it."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.half()
+
+
+def load_weights(path: Path, network: nn.Module, digest: str | None = None) -> None:
+    """Load a safetensors file into a network of the same architecture and width.
+
+    Args:
+        path: the file.
+        network: takes the weights.
+        digest: ``weights_digest`` of the network that was stored; None does not check it.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, its digest is another, or its tensors are
+            of another network.
+    """
+    state = read_weights(path)
+    if digest is not None:
+        require_digest(path, state_digest(state), digest)
+    require_same_shapes(str(path), state, network)
+    network.load_state_dict(state)
+
+
+def require_weights(path: Path, digest: str) -> None:
+    """Check the digest of a weights file's tensors, in whatever precision they are stored.
+
+    Args:
+        path: the file.
+        digest: ``weights_digest`` of the network that was stored.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or holds other weights.
+    """
+    require_digest(path, state_digest(read_weights(path)), digest)
+
+
+def require_digest(path: Path, found: str, expected: str) -> None:
+    """Check the digest of what a file holds against the card beside it.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    if found != expected:
+        raise CheckpointError(
+            f"{path}: its content hashes to {found[:12]}, the card beside it says {expected[:12]}; "
+            "one of the two files was replaced.\n"
+            "Next: train or import it again; where it came with hdbench, install hdbench again"
+        )
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's tensors as fp32, in whatever precision they are stored."""
+    return state_digest(network.state_dict())
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Return ``weights_digest`` of the network that a state dict is of."""
+    return tensors_digest(
+        {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in state.items()
+        }
+    )
+
+
+# -- anybody's files -------------------------------------------------------------------------------
+
+
+def read_weights(path: Path, trust: bool | None = None) -> dict[str, Tensor]:
+    """Return the tensors of a weights file by name, on the CPU.
+
+    A ``.safetensors`` file holds tensors and nothing else. Any other file is read as PyTorch's
+    pickle with ``weights_only=True``, which builds tensors and plain containers and refuses the
+    rest; a pickle may otherwise name any function of this machine, which is then called. What
+    wraps the weights in a checkpoint (``state_dict``, ``model``) and the prefix ``module.`` are
+    taken off.
+
+    Args:
+        path: the file.
+        trust: read it whole, also where that runs code of whoever made the file; None where the
+            user has no option to say so.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, asks for code that is not trusted, or
+            holds no tensors by name.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file; expected weights (.safetensors, .pth or .bin)"
+        )
+    if path.suffix == ".safetensors":
+        try:
+            return load_safetensors(path.read_bytes())
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path}: damaged or not safetensors ({error})") from None
+    return _unwrapped(path, _unpickled(path, trust))
+
+
+def _unpickled(path: Path, trust: bool | None) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = _asked_for(path, str(error))
+        if not asked:
+            raise _damaged(path, error) from None
+        if not trust:
+            way = "" if trust is None else ", or pass --trust if you know who made the file"
+            raise CheckpointError(
+                f"{path}: holds more than tensors; it asks for\n{listing(asked)}\n"
+                "A pickle can call any function when it is read, with your rights on this machine, "
+                f"so hdbench reads tensors alone.\nNext: get the weights as .safetensors{way}"
+            ) from None
+    except Exception as error:  # torch, pickle and zip files fail in a dozen unrelated ways
+        raise _damaged(path, error) from None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:  # the file's own code may raise anything
+        raise CheckpointError(
+            f"{path}: cannot be read even when trusted ({type(error).__name__}: "
+            f"{str(error)[:160]}); the packages that it was saved with are probably missing here"
+        ) from None
+
+
+def _asked_for(path: Path, message: str) -> list[str]:
+    """Return the functions and classes that a pickle names and that plain weights do not need."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except (ValueError, RuntimeError, OSError, zipfile.BadZipFile, pickle.UnpicklingError):
+        # The format before PyTorch 1.6 cannot be listed; the error names the first one.
+        return re.findall(r"(?:GLOBAL|global|class|function) ([\w.]+\.[\w.]+)", message)[:1]
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    kind = "a TorchScript archive" if _is_torchscript(path) else "damaged, or no weights of PyTorch"
+    return CheckpointError(f"{path}: {kind} ({type(error).__name__}: {str(error)[:160]})")
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(
+            isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+        )
+    ):
+        raise CheckpointError(
+            f"{path}: holds no state dict; expected tensors by name, or a checkpoint with them "
+            f"under one of {', '.join(_WRAPPERS)}"
+        )
+    return {name.removeprefix(_PREFIX): value for name, value in content.items()}
+
+
+# -- compared with a network -----------------------------------------------------------------------
+
+
+def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Return one line for each tensor that is missing, unknown, or of another shape.
+
+    Args:
+        state: what a file holds.
+        expected: what the network holds; its values are not looked at.
+    """
+    lines = [f"{name}: missing in the file" for name in expected if name not in state]
+    lines += [f"{name}: not in this network" for name in state if name not in expected]
+    lines += [
+        f"{name}: file {_shape(state[name])}, this network {_shape(expected[name])}"
+        for name in expected
+        if name in state and state[name].shape != expected[name].shape
+    ]
+    return lines
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"
+
+
+def require_same_shapes(where: str, state: Mapping[str, Tensor], network: nn.Module) -> None:
+    """Check that tensors that hdbench stored are those of a network.
+
+    Raises:
+        CheckpointError: names or shapes differ; the first few differences are listed.
+    """
+    lines = differences(state, network.state_dict())
+    if lines:
+        raise CheckpointError(
+            f"{where}: weights of another architecture or width than this method on this "
+            f"benchmark ({counted(len(lines), 'difference')})\n{listing(lines, _LISTED)}\n"
+            "Next: use the method and benchmark that it was trained with, or train anew."
+        )
+
+
+def fitted(
+    where: str, what: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return foreign tensors after checking that they are those of a network.
+
+    Batch norm's step counters are added as zeros where the file has none, as files from before
+    PyTorch 0.4.1 and some sync batch norms do; nothing computed in evaluation mode needs them.
+
+    Args:
+        where: the file, or the option that named it.
+        what: the network whose weights were expected.
+        state: the tensors by the network's names.
+        expected: the network's state dict; its values are not looked at.
+
+    Raises:
+        CheckpointError: names or shapes differ; the first few differences are listed.
+    """
+    counters = {
+        name: torch.zeros_like(value, device="cpu")
+        for name, value in expected.items()
+        if name.endswith("num_batches_tracked") and name not in state
+    }
+    full = {**state, **counters}
+    refuse(where, what, differences(full, expected))
+    return full
+
+
+def refuse(where: str, what: str, lines: list[str]) -> None:
+    """Raise CheckpointError if there are differences from what a network expects."""
+    if lines:
+        raise CheckpointError(
+            f"{where}: not the weights of {what} ({counted(len(lines), 'difference')})\n"
+            f"{listing(lines, _LISTED)}"
+        )
