@@ -1,7 +1,7 @@
 """FID and KID of features, and the diversity of styles: realism where no labels are asked.
 
 FID (Heusel et al., NeurIPS 2017) and KID (Binkowski et al., ICLR 2018) are computed by
-torch-fidelity, which comes with the extra ``realism``. ``hdbench.networks.realism`` has the networks.
+torch-fidelity, part of the extra ``realism``; ``hdbench.networks.realism`` has its network.
 """
 
 from __future__ import annotations

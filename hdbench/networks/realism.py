@@ -1,8 +1,8 @@
 """The networks behind FID, KID and LPIPS, with weights from local files.
 
-Inception-v3 with the original TensorFlow weights comes from torch-fidelity, LPIPS v0.1 (Zhang et al.,
-CVPR 2018) from its authors' package; both belong to the extra ``realism``. Nothing is downloaded, and
-no file is loaded that could run code.
+Inception-v3 with the original TensorFlow weights comes from torch-fidelity, LPIPS v0.1 (Zhang et
+al., CVPR 2018) from its authors' package; both belong to the extra ``realism``. Nothing is
+downloaded, and no file is loaded that could run code.
 """
 
 from __future__ import annotations
