@@ -36,6 +36,21 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file, at once and in one piece; readers leave out one that was cut short.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:
+            # A line of its own also after one that a kill cut short.
+            file.write(b"\n" + line.encode() + b"\n")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 @contextlib.contextmanager
 def folder_atomically(path: Path) -> Iterator[Path]:
     """Give a folder to be filled, which takes its name when all is in it, also after a power cut.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from hdbench.data.labels import LabelSpace
@@ -20,9 +22,23 @@ from hdbench.runtime.progress import progress
 from hdbench.runtime.weights import load_weights
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Floor, TrainedMethod
-from hdbench.storage import write_atomically
+from hdbench.schema.record import Record
+from hdbench.storage import append_line, write_atomically
 
-_SOURCES = "sources.json"
+#: In a folder of images, a line for each that was synthesized; the last one of an image counts.
+_RECORD = "images.jsonl"
+
+
+class MadeImage(Record):
+    """One image that was synthesized."""
+
+    #: Its file's name.
+    image: str
+    #: Digest of all that it was made from: run, weights, label and instance map.
+    source: str
+    #: SHA-256 of the file.
+    sha256: str
+
 
 #: From a scene without photograph, at the benchmark's size, to a uint8 3 x H x W image.
 Synthesizer = Callable[[Scene], Tensor]
@@ -93,32 +109,38 @@ def write_images(
         title: what the progress bar says.
     """
     paths = image_paths(folder, files)
-    _forget_stale(folder, {path.name: source for path, source in zip(paths, sources, strict=True)})
-    missing = [pair for pair in zip(files, paths, strict=True) if not pair[1].is_file()]
+    known = made_images(folder)
+    missing = [
+        (entry, path, source)
+        for entry, path, source in zip(files, paths, sources, strict=True)
+        if not (path.is_file() and path.name in known and known[path.name].source == source)
+    ]
     if missing:
         synthesize = make()
-        for entry, path in progress(missing, desc=title, unit="image"):
+        for entry, path, source in progress(missing, desc=title, unit="image"):
             scene = read_scene(entry, space, photograph=False)
             scene = scene.resized(benchmark.size.height, benchmark.size.width)
-            write_atomically(path, png_bytes(synthesize(scene)))
+            content = png_bytes(synthesize(scene))
+            write_atomically(path, content)
+            made = MadeImage(
+                image=path.name, source=source, sha256=hashlib.sha256(content).hexdigest()
+            )
+            append_line(folder / _RECORD, made.model_dump_json())
     return paths
 
 
-def _forget_stale(folder: Path, sources: dict[str, str]) -> None:
-    """Delete images that were made from another source, then record the sources of all.
+def made_images(folder: Path) -> dict[str, MadeImage]:
+    """Return what is recorded of the images that were synthesized into a folder, by file name.
 
-    The record says what images are made from before they are made, so that a crash in between
-    leaves images missing, never wrong.
+    A line that a crash cut short is left out: its image is made again.
     """
-    record = folder / _SOURCES
     try:
-        known = json.loads(record.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        known = {}
-    changed = {name for name, source in sources.items() if known.get(name) != source}
-    if not changed:
-        return
-    for name in changed:
-        (folder / name).unlink(missing_ok=True)
-    # Scenes that were not asked for this time keep their images and what is known of them.
-    write_atomically(record, json.dumps({**known, **sources}, indent=0).encode())
+        lines = (folder / _RECORD).read_bytes().splitlines()
+    except FileNotFoundError:
+        return {}
+    found: dict[str, MadeImage] = {}
+    for line in lines:
+        with contextlib.suppress(ValidationError):
+            made = MadeImage.model_validate_json(line)
+            found[made.image] = made
+    return found

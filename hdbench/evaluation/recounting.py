@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from hdbench.errors import HdbenchError
 from hdbench.evaluation.confusion import Matrix, accumulated_scores, scores_of
 from hdbench.schema.result import OVERALL, Result
-from hdbench.schema.scoring import Counting
+from hdbench.schema.scoring import Counting, Reading
 
 _BLOCK = 1 << 22  # numbers in a block of summed matrices: 32 MiB
 
@@ -28,11 +28,34 @@ def counting_of(result: Result) -> Counting:
     try:
         return Counting.model_validate(result.choices["scoring"]["counting"])
     except (KeyError, TypeError, ValidationError):
-        raise HdbenchError(
-            f"'{result.method}' on '{result.benchmark}': its counting policies are not those that "
-            "this version of hdbench knows, so its matrices cannot be counted again.\n"
-            f"Next: 'hdbench evaluate --method {result.method}'"
-        ) from None
+        raise _other_policies(result) from None
+
+
+def readings_of(result: Result) -> dict[str, Counting]:
+    """Return the further counting policies of a result's convention, by name.
+
+    Raises:
+        HdbenchError: as ``counting_of``.
+    """
+    counting = counting_of(result)
+    try:
+        readings = result.choices["scoring"].get("readings", {}).items()
+        return {
+            name: counting.model_copy(
+                update=Reading.model_validate(differing).model_dump(exclude_none=True)
+            )
+            for name, differing in readings
+        }
+    except (AttributeError, ValidationError):
+        raise _other_policies(result) from None
+
+
+def _other_policies(result: Result) -> HdbenchError:
+    return HdbenchError(
+        f"'{result.method}' on '{result.benchmark}': its counting policies are not those that "
+        "this version of hdbench knows, so its matrices cannot be counted again.\n"
+        f"Next: 'hdbench evaluate --method {result.method}'"
+    )
 
 
 def rescored(matrices: Matrix, counting: Counting) -> dict[str, float | None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from hdbench.errors import CheckpointError, DivergedError, listing
 from hdbench.storage import write_atomically
 
 _KEPT = 2  # the newest, and one more in case the newest is damaged
+#: After the state: what it is, and the SHA-256 of all bytes before it, in hexadecimal.
+_SEAL, _DIGITS = b"\nsha256 ", 64
 
 
 class Checkpoints:
@@ -47,7 +51,7 @@ class Checkpoints:
         buffer = io.BytesIO()
         torch.save({"step": step, **state}, buffer)
         path = self.folder / f"step-{step:08d}.pt"
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, _sealed(buffer.getvalue()))
         for old in self.paths()[:-_KEPT]:
             old.unlink()
         for scratch in self.folder.glob(".step-*.tmp"):  # left by a process that was killed
@@ -55,7 +59,9 @@ class Checkpoints:
         return path
 
     def load_latest(self) -> dict[str, Any] | None:
-        """Return the newest state that can be read, or None if there is none at all.
+        """Return the newest state that is intact, or None if there is none at all.
+
+        A damaged one is named on standard error, and the one before it is taken.
 
         Raises:
             CheckpointError: there are checkpoints and none can be read.
@@ -63,15 +69,45 @@ class Checkpoints:
         failures: list[str] = []
         for path in reversed(self.paths()):
             try:
-                return torch.load(path, map_location="cpu", weights_only=True)
-            except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile):
+                content = io.BytesIO(_unsealed(path.read_bytes()))
+                state = torch.load(content, map_location="cpu", weights_only=True)
+            except (
+                ValueError,
+                RuntimeError,
+                EOFError,
+                OSError,
+                pickle.UnpicklingError,
+                zipfile.BadZipFile,
+            ):
                 failures.append(f"{path}: damaged")
+                continue
+            for failure in failures:
+                print(f"hdbench: {failure}; resuming from {path.name}", file=sys.stderr)
+            return state
         if failures:
             raise CheckpointError(
                 f"{self.folder}: no readable checkpoint\n{listing(failures)}\n"
                 "Next: start over with --restart, which moves the old run aside."
             )
         return None
+
+
+def _sealed(content: bytes) -> bytes:
+    return content + _SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def _unsealed(content: bytes) -> bytes:
+    """Return a checkpoint's bytes without their digest; one that bears none is as it is.
+
+    Raises:
+        ValueError: they are not those that were written.
+    """
+    place = len(content) - len(_SEAL) - _DIGITS
+    if place < 0 or content[place : place + len(_SEAL)] != _SEAL:
+        return content  # of a version that wrote no digest
+    if _sealed(content[:place]) != content:
+        raise ValueError
+    return content[:place]
 
 
 def _tensors(state: Any, path: str = "") -> list[tuple[str, Tensor]]:

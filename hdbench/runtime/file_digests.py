@@ -29,13 +29,19 @@ class FileDigests:
             except ValueError:  # a damaged cache costs time, nothing else
                 self._known = {}
 
-    def of(self, paths: Iterable[Path], compute: Callable[[Path], str] = file_digest) -> list[str]:
+    def of(
+        self,
+        paths: Iterable[Path],
+        compute: Callable[[Path], str] = file_digest,
+        fresh: bool = False,
+    ) -> list[str]:
         """Return the digest of each file, reading only those that changed.
 
         Args:
             paths: the files.
             compute: a module's function from a file to its digest; each function's digests are
                 remembered under its own name.
+            fresh: read every file again, whatever is remembered.
 
         Raises:
             Exception: whatever ``compute`` does; the digests before it are remembered.
@@ -46,13 +52,14 @@ class FileDigests:
             for path in progress(list(paths), desc="hashing", unit="file", delay=2):
                 stat = path.stat()
                 key = f"{compute.__name__} {path.resolve()}"
-                stamp = [stat.st_size, stat.st_mtime_ns]
+                # A program may set the modification time; the change time shows that it did.
+                stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
                 known = self._known.get(key)
-                if known is None or known[:2] != stamp:
+                if fresh or known is None or known[:-1] != stamp:
                     known = [*stamp, compute(path)]
                     self._known[key] = known
                     changed = True
-                digests.append(known[2])
+                digests.append(known[-1])
         finally:
             if changed:
                 write_atomically(self._memory, json.dumps(self._known).encode())

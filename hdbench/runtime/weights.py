@@ -72,7 +72,16 @@ def require_weights(path: Path, digest: str) -> None:
     Raises:
         CheckpointError: the file is missing or damaged, or holds other weights.
     """
-    require_digest(path, state_digest(read_weights(path)), digest)
+    require_digest(path, stored_digest(path), digest)
+
+
+def stored_digest(path: Path) -> str:
+    """Return ``weights_digest`` of what a weights file holds.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    return state_digest(read_weights(path))
 
 
 def require_digest(path: Path, found: str, expected: str) -> None:

@@ -79,7 +79,7 @@ def draw_gallery(
 
     for n, (files, path) in enumerate(zip(bench.dataset.test_scenes, paths, strict=True)):
         matrix = result.matrices[n]
-        scores = summary(matrix[None], bench.space, bench.scoring.counting)
+        scores = summary(matrix[None], result.classes, bench.scoring.counting)
         entries.append(
             Entry(
                 name=files.name,

@@ -19,7 +19,7 @@ from hdbench.synthesis import (
 )
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import imported_paths
-from hdbench.workspace.runs import images_identity, trained_generator
+from hdbench.workspace.runs import images_identity, require_own_images, trained_generator
 
 
 def synthesize_method(
@@ -46,6 +46,7 @@ def synthesize_method(
     if method.images_from == "import":
         assert not training
         return imported_paths(bench, method)
+    require_own_images(bench, method, seed, training)
     made_by = [digest(images_identity(bench, method, seed))]
     if method.images_from == "generator":
         made_by += bench.file_digests.of([trained_generator(bench, method, seed)])

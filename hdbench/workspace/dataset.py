@@ -92,6 +92,12 @@ class Dataset:
         """SHA-256 of each test scene's label ids."""
         return self.file_digests.of((entry.label for entry in self.test_scenes), ids_digest)
 
+    def forget_test_labels(self) -> None:
+        """Read the test scenes' label and instance maps again for their digests, each of them."""
+        self._maps(self.test_scenes, fresh=True)
+        for name in ("test_map_digests", "test_label_digests"):
+            self.__dict__.pop(name, None)
+
     def digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
         """Return the name of each scene, and SHA-256 of its decoded photograph and maps.
 
@@ -138,11 +144,12 @@ class Dataset:
         write_streets(root, chosen.name, chosen.count, size.width, size.height)
         return root
 
-    def _maps(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
-        columns = [self.file_digests.of((entry.label for entry in scenes), ids_digest)]
+    def _maps(self, scenes: Sequence[SceneFiles], fresh: bool = False) -> list[list[str]]:
+        labels = (entry.label for entry in scenes)
+        columns = [self.file_digests.of(labels, ids_digest, fresh)]
         instances = [entry.instance for entry in scenes if entry.instance is not None]
         if instances:  # a layout has one for every scene, or none at all
-            columns.append(self.file_digests.of(instances, ids_digest))
+            columns.append(self.file_digests.of(instances, ids_digest, fresh))
         return columns
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hdbench.evaluation.confusion import Matrix
-from hdbench.storage import cannot_write
+from hdbench.storage import append_line
 
 
 class Parts:
@@ -65,14 +65,7 @@ class Parts:
             "image": image,
             "matrix": matrix.tolist(),
         }
-        path = self.folder / f"rank{rank}.jsonl"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with path.open("ab", buffering=0) as file:
-                # A line of its own also after one that a kill cut short.
-                file.write(b"\n" + json.dumps(record).encode() + b"\n")
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        append_line(self.folder / f"rank{rank}.jsonl", json.dumps(record))
 
     def delete(self) -> None:
         """Remove the folder."""

@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from hdbench.errors import HdbenchError
+from hdbench.errors import HdbenchError, counted
+from hdbench.evaluation.scores import recomputed
 from hdbench.provenance import differing_fields
 from hdbench.schema.method import Method
-from hdbench.schema.result import NATIVE_ORACLE, SCHEMA, Result
+from hdbench.schema.result import NATIVE_ORACLE, OVERALL, SCHEMA, Result, ScoreRecord
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import SegmenterCard
 from hdbench.storage import write_atomically
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.fingerprint import choices_under, native_scoring
-from hdbench.workspace.runs import image_files, run_digest, seed_of
+from hdbench.workspace.runs import foreign_images, image_files, run_digest, seed_of
 from hdbench.workspace.segmenters import foreign_segmenter
 from hdbench.workspace.stale import Stale
 
@@ -87,6 +88,9 @@ def load_if_current(
     if result.run != run_digest(bench, method, seed):
         reasons.append(f"the run of '{method.name}', seed {seed}, is another")
     images = image_files(bench, method, seed)
+    foreign = foreign_images(bench, method, seed)
+    if foreign:
+        reasons.append(f"{counted(len(foreign), 'image')} in {foreign[0].parent} were replaced")
     missing = sum(not image.is_file() for image in images)
     if missing:
         reasons.append(f"{missing} of {len(images)} images are gone from {images[0].parent}")
@@ -187,7 +191,7 @@ def save_result(path: Path, result: Result) -> None:
 
 
 def load_result(path: Path) -> Result:
-    """Return a stored result.
+    """Return a stored result, whose scores are those that its matrices give.
 
     Raises:
         HdbenchError: a file is missing or damaged, or was edited by hand.
@@ -221,4 +225,14 @@ def load_result(path: Path) -> Result:
             f"{path}: its choices or matrices are not those that it was written with; "
             "delete it and run 'hdbench evaluate' again"
         )
+    expected = recomputed(result)
+    if result.scores != expected:
+        raise HdbenchError(
+            f"{path}: scores = {_overall(result.scores)}, but its matrices give "
+            f"{_overall(expected)}; delete it and run 'hdbench evaluate' again"
+        )
     return result
+
+
+def _overall(scores: ScoreRecord) -> str:
+    return ", ".join(f"{name} {scores.overall(name)}" for name in OVERALL)

@@ -7,15 +7,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hdbench.errors import CheckpointError
+from hdbench.data.loading import photograph_digest
+from hdbench.errors import CheckpointError, DataError, counted, listing
 from hdbench.library import GENERATORS, Library
-from hdbench.provenance import digest
+from hdbench.provenance import digest, file_digest
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
-from hdbench.runtime.weights import require_weights
+from hdbench.runtime.weights import require_digest, require_weights, stored_digest
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
 from hdbench.schema.method import Floor, Images, Method, TrainedMethod
 from hdbench.schema.result import PerceptualFacts, TrainingFacts
-from hdbench.synthesis import image_paths
+from hdbench.synthesis import image_paths, made_images
 from hdbench.training.config import RunConfig, run_identity
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import load_import
@@ -34,6 +35,49 @@ def image_files(bench: Bench, method: Method, seed: int) -> list[Path]:
     return image_paths(bench.image_folder(method.name, seed), bench.dataset.test_scenes)
 
 
+def foreign_images(bench: Bench, method: Method, seed: int, training: bool = False) -> list[Path]:
+    """Return the image files that are there and are not those that the run made or the import took.
+
+    Args:
+        bench: the benchmark.
+        method: the resolved method.
+        seed: of its run.
+        training: of the training split instead of the test split.
+
+    Raises:
+        CheckpointError: imported images have no readable record.
+    """
+    folder = bench.image_folder(method.name, seed, training)
+    if method.images_from == "dataset":
+        return []
+    if method.images_from == "import":
+        expected = {
+            f"{image.scene}.png": image.pixels for image in load_import(bench, method).images
+        }
+        compute = photograph_digest
+    else:
+        expected = {name: made.sha256 for name, made in made_images(folder).items()}
+        compute = file_digest
+    present = [folder / name for name in expected if (folder / name).is_file()]
+    found = bench.file_digests.of(present, compute)
+    return [path for path, its in zip(present, found, strict=True) if expected[path.name] != its]
+
+
+def require_own_images(bench: Bench, method: Method, seed: int, training: bool = False) -> None:
+    """Check that no image of a run was replaced.
+
+    Raises:
+        DataError: some were; the first are listed.
+    """
+    foreign = foreign_images(bench, method, seed, training)
+    if foreign:
+        raise DataError(
+            f"{counted(len(foreign), 'image')} of '{method.name}' changed after the run made them:"
+            f"\n{listing(str(path) for path in foreign)}\n"
+            "Next: delete these files; 'hdbench evaluate' synthesizes them again"
+        )
+
+
 def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
     """Return the weights of a method that is trained to its end, as it is configured now.
 
@@ -49,6 +93,7 @@ def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
     if begun:
         require_identity(folder, identity)
         if (folder / GENERATOR_WEIGHTS).is_file():
+            _require_own_weights(bench, folder, identity)
             return folder / GENERATOR_WEIGHTS
     shipped = shipped_generator(bench.library, identity)
     if shipped is not None:
@@ -63,6 +108,22 @@ def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
         f"{folder}: '{method.name}' is not trained on '{bench.benchmark.name}' yet.\n"
         f"Next: {command}"
     )
+
+
+def _require_own_weights(bench: Bench, folder: Path, identity: dict[str, Any]) -> None:
+    """Check that a run's generator is the one that its training stored.
+
+    Raises:
+        CheckpointError: its card is of another run, or its weights are not those on the card.
+    """
+    card, path = read_generator_card(folder), folder / GENERATOR_WEIGHTS
+    if card.identity != identity:
+        raise CheckpointError(
+            f"{folder / GENERATOR_CARD}: the card of another run than {IDENTITY_FILE} describes.\n"
+            f"Next: 'hdbench train {card.method} --seed {card.seed} --restart'"
+        )
+    [found] = bench.file_digests.of([path], stored_digest)
+    require_digest(path, found, card.weights)
 
 
 def shipped_generator(library: Library, identity: dict[str, Any]) -> Path | None:

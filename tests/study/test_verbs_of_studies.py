@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result as Outcome
 from small_packet import csv_text, submission, write_own, write_packet
 
+from hdbench.evaluation.scores import recomputed
 from hdbench.library import Library
 from hdbench.schema.result import Provenance, Result, ScoreRecord
 from hdbench.workspace.results import save_result
@@ -176,23 +177,21 @@ def stored(
     counting = Library().scoring("camvid-std-v1").counting
     counted = {"name": scoring, "counting": counting.model_dump()}
     path = folder / f"{method}.json"
-    save_result(
-        path,
-        Result(
-            method=method,
-            benchmark="tiny",
-            seed=0,
-            scoring=scoring,
-            choices={"schema": 1, "scoring": counted, **choices},
-            run=None,
-            scenes=[f"scene_{n:03}" for n in range(len(right))],
-            images=[],
-            classes=["sky", "road"],
-            scores=ScoreRecord(pixel_accuracy=None, mean_iou=None, class_iou={}),
-            provenance=Provenance(versions={}, device="cpu", ranks=1),
-            matrices=matrices,
-        ),
+    result = Result(
+        method=method,
+        benchmark="tiny",
+        seed=0,
+        scoring=scoring,
+        choices={"schema": 1, "scoring": counted, **choices},
+        run=None,
+        scenes=[f"scene_{n:03}" for n in range(len(right))],
+        images=[],
+        classes=["sky", "road"],
+        scores=ScoreRecord(pixel_accuracy=None, mean_iou=None, class_iou={}),
+        provenance=Provenance(versions={}, device="cpu", ranks=1),
+        matrices=matrices,
     )
+    save_result(path, result.model_copy(update={"scores": recomputed(result)}))
     return path
 
 
