@@ -1,4 +1,4 @@
-"""Checkpoints of a job, which survive a crash at any moment."""
+"""Checkpoints of a job, which survive a crash at any time."""
 
 from __future__ import annotations
 

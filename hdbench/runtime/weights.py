@@ -38,7 +38,7 @@ def save_weights(path: Path, network: nn.Module, facts: dict[str, str]) -> None:
 
 
 def halve_parameters(network: nn.Module) -> None:
-    """Round parameters to half precision, in place; buffers stay, as variances may not fit it."""
+    """Round parameters to fp16, in place; buffers keep fp32, as variances may overflow fp16."""
     for parameter in network.parameters():
         parameter.data = parameter.data.half()
 
@@ -236,7 +236,7 @@ def require_same_shapes(where: str, state: Mapping[str, Tensor], network: nn.Mod
     lines = differences(state, network.state_dict())
     if lines:
         raise CheckpointError(
-            f"{where}: weights of another architecture or width than this method on this "
+            f"{where}: weights of another architecture or width than this method has on this "
             f"benchmark ({counted(len(lines), 'difference')})\n{listing(lines, _LISTED)}\n"
             "Next: use the method and benchmark that it was trained with, or train anew."
         )

@@ -15,16 +15,13 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import photograph_digest
 from hdbench.data.matching import match_names
 from hdbench.errors import DataError, UsageError, counted, listing
-from hdbench.evaluation.realism import (
+from hdbench.evaluation.realism import KID_SUBSETS, diversity, frechet_distance, kernel_distance
+from hdbench.networks.realism import (
     FEATURES,
-    KID_SUBSETS,
-    frechet_distance,
     inception_features,
-    kernel_distance,
     load_inception,
     load_lpips,
     lpips_distance,
-    lpips_diversity,
 )
 from hdbench.provenance import digest, file_digest, versions
 from hdbench.schema.metric import Measure, images_digest
@@ -235,7 +232,9 @@ def measure_diversity(
         [prepared_image(files[name], bench.benchmark, photograph=False) for files in found]
         for name in names
     )
-    distances = list(lpips_diversity(network, styles, device))
+    distances = list(
+        diversity(styles, lambda one, other: lpips_distance(network, one, other, device))
+    )
     return {
         "lpips_diversity": sum(distances) / len(distances),
         "scenes": len(names),

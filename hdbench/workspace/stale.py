@@ -30,6 +30,6 @@ class Stale:
         if self.missing:
             return HdbenchError(f"{self.path}: no such file.\nNext: '{command}'")
         return HdbenchError(
-            f"{self.path}: not shown, because of what has changed since it was written "
-            f"(there -> here):\n{listing(self.reasons)}\nNext: '{command}'"
+            f"{self.path}: stale, so it is not used (stored -> now):\n"
+            f"{listing(self.reasons)}\nNext: '{command}'"
         )

@@ -14,16 +14,14 @@ import torch
 from torchvision.models import alexnet
 
 from hdbench.errors import CheckpointError, UsageError
-from hdbench.evaluation.realism import (
+from hdbench.evaluation.realism import diversity, frechet_distance, kernel_distance
+from hdbench.networks.realism import (
     ALEXNET_WEIGHTS,
     INCEPTION_WEIGHTS,
-    frechet_distance,
     inception_features,
-    kernel_distance,
     load_inception,
     load_lpips,
     lpips_distance,
-    lpips_diversity,
 )
 
 CPU = torch.device("cpu")
@@ -106,7 +104,11 @@ def test_lpips_is_a_distance_and_uses_the_files_weights(alexnet_file: Path, tmp_
     third = one.flip(-1)
     pairs = [(one, other), (one, third), (other, third)]
     expected = np.mean([lpips_distance(network, *pair, CPU) for pair in pairs])
-    assert list(lpips_diversity(network, [[one, other, third], [one, one]], CPU)) == [
+
+    def distance_of(here: torch.Tensor, there: torch.Tensor) -> float:
+        return lpips_distance(network, here, there, CPU)
+
+    assert list(diversity([[one, other, third], [one, one]], distance_of)) == [
         pytest.approx(expected),
         0.0,
     ]

@@ -306,7 +306,7 @@ def test_a_report_never_ranks_across_choices(trained: Bench, judge: Segmenter) -
     label[0, 0] = 5 if label[0, 0] != 5 else 6
     Image.fromarray(label).save(path)
     fresh = Bench(trained.library, trained.workspace, trained.benchmark)
-    with pytest.raises(HdbenchError, match=r"because .*\n  labels: "):
+    with pytest.raises(HdbenchError, match=r"stale.*\n  labels: "):
         report_on(fresh, fresh.library.report("table1"), [], 0, judge, scenes=1)
 
 

@@ -88,7 +88,7 @@ def test_realism_is_measured_once_and_says_what_it_compares(
     assert list(table.table.columns) == ["FID", "KID x 1000", "LPIPS"]
     assert "between 5 images and 8 photographs of 'train'" in table.notes[0]
     assert "KID over 100 subsets of 2" in table.notes[0]
-    assert "5 images cannot fill" in table.notes[1]
+    assert table.notes[1].startswith("5 images")
 
 
 def test_other_weights_or_references_stand_in_tables_of_their_own(
