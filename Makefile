@@ -1,19 +1,20 @@
-# Every target makes .venv and installs by itself; python3 with venv is enough.
+# Each target creates .venv and installs hdbench there first; this needs only python3 with venv.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-# Streets needs no data; another benchmark does: make quickstart BENCHMARK=camvid-quick DATA=FOLDER
-# What is not set is what hdbench.toml says, else benchmark streets-quick in ./hdbench-runs.
+# Streets needs no data. For another dataset: make quickstart BENCHMARK=camvid-quick DATA=FOLDER
+# A variable that is empty takes its value from hdbench.toml; without that file the benchmark is
+# streets-quick and the workspace ./hdbench-runs.
 BENCHMARK ?=
 DATA      ?=
 WORKSPACE ?=
-# Processes that share the tests; the tests of one file stay together.
+# Number of processes that run the tests; the tests of one file run in one process.
 WORKERS   ?= 2
 
 .PHONY: quickstart test test-quick lint format clean
 
-# Train, synthesize, score and draw the page; stopped, it goes on.
+# Train, synthesize, score and write the page. Run it again to resume it after a stop.
 quickstart: $(VENV)/.installed
 	$(BIN)/hdbench quickstart $(if $(BENCHMARK),--benchmark "$(BENCHMARK)") \
 	  $(if $(DATA),--data-root "$(DATA)") $(if $(WORKSPACE),--workspace "$(WORKSPACE)")

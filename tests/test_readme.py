@@ -1,4 +1,7 @@
-"""The product's face stays true: its table, its commands, its links."""
+"""The READMEs stay true: their tables, commands, links and paths.
+
+``python tests/test_readme.py`` writes the tables anew from the results in ``reports/measured/``.
+"""
 
 from __future__ import annotations
 
@@ -13,83 +16,214 @@ from conftest import changed
 
 from hdbench.cli.main import cli
 from hdbench.evaluation.confusion import scores_of
-from hdbench.library import Library
+from hdbench.library import METHODS, Library
 from hdbench.reporting.build import build_table
 from hdbench.reporting.tables import render, row_beside, with_rows
-from hdbench.schema.report import Report
-from hdbench.schema.result import Result
+from hdbench.schema.report import Report, Row
+from hdbench.schema.result import NATIVE_ORACLE, ORACLE, Result
 from hdbench.workspace.results import load_result
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
 MEASURED = ROOT / "reports" / "measured"
 RECORDS = sorted([*MEASURED.glob("*/*.json"), *MEASURED.glob("*/second/*.json")])
+#: Every file that is checked here, by its path in the repository.
+DOCUMENTS = {
+    str(path.relative_to(ROOT)): path
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(
+            path
+            for folder in ("models", "protocols", "reports", "tests")
+            for path in sorted((ROOT / folder).rglob("README.md"))
+        ),
+    )
+}
+LIBRARY = Library()
+#: A table between its marks: benchmark, report, text.
+TABLE = re.compile(
+    r"(?P<mark><!-- measured/(?P<benchmark>[\w-]+)/(?P<report>[\w-]+):.*?-->\n)"
+    r"(?P<text>.*?)(?P<end><!-- end -->)",
+    re.DOTALL,
+)
+#: The packet in the examples.
+PACKET = "hdbench-runs/studies/unlimited"
+#: In place of a table.
+NOT_MEASURED = "*Not measured yet: the folder has no result of the oracle.*"
 
 
-def committed(folder: str, scoring: str) -> dict[str, Result]:
-    """The results in a folder of ``reports/measured``; under ``second``, the second segmenter's."""
+def committed(folder: str, scoring: str) -> list[Result]:
+    """The results in a folder of ``reports/measured``; ``streets/second``: by the second segmenter.
+
+    Results under other conventions, and of the oracle at native size, have no row in a table.
+    """
     results = [load_result(path) for path in RECORDS if path.parent == MEASURED / folder]
-    return {result.method: result for result in results if result.scoring == scoring}
+    return [
+        result for result in results if result.scoring == scoring and result.method != NATIVE_ORACLE
+    ]
+
+
+def name_in_table(result: Result) -> str:
+    return f"{result.method}, seed {result.seed}" if result.seed else result.method
+
+
+def rows_of(report: Report, results: list[Result]) -> list[Row]:
+    """A report's rows, then those of other methods; other seeds stand below a method's seed 0."""
+    order = list(LIBRARY.entries(METHODS))
+    methods = sorted({result.method for result in results}, key=order.index)
+    more = [Row(title=LIBRARY.method(name).title, method=name) for name in methods]
+    rows: list[Row] = []
+    for row in with_rows(report, more).rows:
+        seeds = sorted(one.seed for one in results if one.method == row.method and one.seed)
+        rows.append(row)
+        rows += [
+            Row(title=f"{row.title}, seed {seed}", method=f"{row.method}, seed {seed}")
+            for seed in seeds
+        ]
+    return rows
 
 
 def table_of(name: str, report: Report) -> str:
-    """What ``hdbench report`` printed, from the committed results."""
-    library = Library()
-    benchmark = library.benchmark(name)
-    tables = [committed(f"{name}{part}", benchmark.scoring) for part in ("", "/second")]
-    if benchmark.beside is not None:
-        for table, part in zip(tables, ("", "/second"), strict=True):
-            for method, result in committed(f"{benchmark.beside}{part}", benchmark.scoring).items():
-                if library.method(method).is_trained:
-                    row = row_beside(library.method(method), benchmark.beside)
-                    assert row.method is not None
-                    table[row.method] = changed(result, method=row.method)
-                    report = with_rows(report, [row])
-    results, second = tables
-    return render(build_table(report, benchmark, results, second=second), "markdown")
+    """What ``hdbench report`` prints of the committed results, here with every seed."""
+    benchmark = LIBRARY.benchmark(name)
+    results = committed(name, benchmark.scoring)
+    if ORACLE not in {result.method for result in results}:
+        return NOT_MEASURED
+    report = report.model_copy(update={"rows": rows_of(report, results)})
+    tables: list[dict[str, Result]] = []
+    for part in ("", "/second"):
+        own = committed(f"{name}{part}", benchmark.scoring)
+        tables.append({name_in_table(one): changed(one, method=name_in_table(one)) for one in own})
+        if benchmark.beside is None:
+            continue
+        for one in committed(f"{benchmark.beside}{part}", benchmark.scoring):
+            method = LIBRARY.method(one.method)
+            if method.is_trained and not one.seed:
+                row = row_beside(method, benchmark.beside)
+                assert row.method is not None
+                tables[-1][row.method] = changed(one, method=row.method)
+                report = with_rows(report, [row])
+    return render(build_table(report, benchmark, tables[0], second=tables[1]), "markdown")
+
+
+def with_tables(text: str) -> str:
+    """A document with the tables between its marks written anew."""
+
+    def written(found: re.Match[str]) -> str:
+        report = LIBRARY.report(found["report"])
+        return f"{found['mark']}{table_of(found['benchmark'], report)}\n{found['end']}"
+
+    return TABLE.sub(written, text)
 
 
 def test_there_are_committed_results() -> None:
     assert RECORDS
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: str(path.relative_to(MEASURED)))
 def test_committed_scores_follow_from_their_matrices(path: Path) -> None:
     result = load_result(path)
-    scores = scores_of(result.matrices.sum(axis=0), Library().scoring(result.scoring).counting)
+    scores = scores_of(result.matrices.sum(axis=0), LIBRARY.scoring(result.scoring).counting)
     assert result.scores.pixel_accuracy == scores.pixel_accuracy
     assert result.scores.mean_iou == scores.mean_iou
     assert len(result.matrices) == len(result.scenes) == len(result.images)
     assert np.all(result.matrices >= 0)
 
 
-def test_the_tables_are_what_was_measured() -> None:
-    library = Library()
-    marked = re.findall(
-        r"<!-- measured/([\w-]+)/([\w-]+):.*?-->\n(.*?)\n<!-- end -->", README, flags=re.DOTALL
-    )
-    folders = {path.relative_to(MEASURED).parts[0] for path in RECORDS}
-    shown = {benchmark for benchmark, _, _ in marked}
-    assert shown | {library.benchmark(name).beside or name for name in shown} == folders
-    for name, report, text in marked:
-        assert text == table_of(name, library.report(report))
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_tables_are_what_was_measured(name: str) -> None:
+    text = DOCUMENTS[name].read_text()
+    assert text == with_tables(text), "run 'python tests/test_readme.py'"
 
 
-def commands() -> list[list[str]]:
-    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if line.startswith("hdbench ")]
+def test_every_folder_of_results_has_its_table() -> None:
+    shown = {
+        found["benchmark"]
+        for path in DOCUMENTS.values()
+        for found in TABLE.finditer(path.read_text())
+    }
+    assert shown == {path.relative_to(MEASURED).parts[0] for path in RECORDS}
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_every_command_is_one_that_hdbench_knows(words: list[str]) -> None:
-    verb: click.Command = cli
-    arguments = words[1:]
-    while isinstance(verb, click.Group):
-        verb = verb.commands[arguments.pop(0)]
+def shell_commands() -> list[tuple[str, str]]:
+    """Each command in a block of shell lines: its document and its line."""
+    return [
+        (name, line)
+        for name, path in DOCUMENTS.items()
+        for block in re.findall(r"```sh\n(.*?)```", path.read_text(), flags=re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("hdbench ")
+    ]
+
+
+@pytest.mark.parametrize(("name", "line"), shell_commands())
+def test_every_command_is_one_that_hdbench_knows(
+    name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / PACKET).mkdir(parents=True)  # some verbs want it to be there
+    monkeypatch.chdir(tmp_path)
+    verb, arguments = found_verb(shlex.split(line, comments=True))
     verb.make_context(verb.name, arguments)  # parses options; raises on one that does not exist
 
 
-def test_every_link_leads_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def found_verb(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The verb of a command, and the words after its name; KeyError if there is no such verb."""
+    verb: click.Command = cli
+    arguments = words[1:]
+    while isinstance(verb, click.Group) and arguments:
+        verb = verb.commands[arguments.pop(0)]
+    return verb, arguments
+
+
+def test_every_verb_has_an_example_in_the_readme() -> None:
+    named = {
+        found_verb(shlex.split(line, comments=True))[0]
+        for name, line in shell_commands()
+        if name == "README.md"
+    }
+    measures = cli.commands["measure"]
+    assert isinstance(measures, click.Group)
+    assert verbs_in(cli) - named <= set(measures.commands.values())
+
+
+def verbs_in(group: click.Group) -> set[click.Command]:
+    found: set[click.Command] = set()
+    for command in group.commands.values():
+        found |= verbs_in(command) if isinstance(command, click.Group) else {command}
+    return found
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_commands_in_the_text_have_verbs_and_options_that_exist(name: str) -> None:
+    for code in inline_code(name):
+        if code.startswith("hdbench ") and not code.startswith("hdbench --"):
+            verb, arguments = found_verb(shlex.split(code))
+            known = {option for parameter in verb.params for option in parameter.opts}
+            asked = {word for word in arguments if word.startswith("--")}
+            assert asked <= known | {"--help"}, code
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_leads_somewhere(name: str) -> None:
+    path = DOCUMENTS[name]
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_path_in_the_repository_that_is_named_exists(name: str) -> None:
+    for code in inline_code(name):
+        found = re.fullmatch(r"(hdbench|models|protocols|reports|tests)/[\w./-]*", code)
+        if found and not code.startswith("hdbench/_library"):
+            assert (ROOT / code).exists(), code
+
+
+def inline_code(name: str) -> list[str]:
+    """What a document sets in backticks, without its blocks."""
+    text = re.sub(r"```.*?```", "", DOCUMENTS[name].read_text(), flags=re.DOTALL)
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", text)]
+
+
+if __name__ == "__main__":
+    for document in DOCUMENTS.values():
+        document.write_text(with_tables(document.read_text()))
