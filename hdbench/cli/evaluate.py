@@ -183,15 +183,15 @@ def _segmenter_names(given: Sequence[str], opened: Sequence[Segmenter]) -> list[
     first: dict[str, str] = {}
     names = []
     for name, segmenter in zip(given, opened, strict=True):
-        weights = segmenter.card.weights
-        if weights in first:
+        short = segmenter.card.short_name
+        if short in first:
             raise UsageError(
-                f"--segmenter {name}: the same weights as --segmenter {first[weights]}; "
+                f"--segmenter {name}: the same segmenter as --segmenter {first[short]}; "
                 "name each segmenter once"
             )
-        first[weights] = name
+        first[short] = name
         own = name in (OWN_SEGMENTER, SECOND_SEGMENTER)
-        names.append(f"{name if own else Path(name).resolve().name} {weights[:8]}")
+        names.append(f"{name if own else Path(name).resolve().name} {short}")
     return names
 
 

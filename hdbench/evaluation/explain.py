@@ -255,6 +255,7 @@ _FIELDS: dict[str, tuple[str, _Words]] = {
     "segmenter.depth": ("stages of the encoder that are used", None),
     "segmenter.enlarge": ("how much the segmenter enlarges images", lambda value: f"{value} times"),
     "segmenter.weights": ("segmenter's weights", _hash),
+    "segmenter.config": ("configuration of the segmenter's network", _hash),
     "segmenter.mean": ("mean that is subtracted", None),
     "segmenter.std": ("standard deviation that is divided by", None),
     "segmenter.window": ("size that the segmenter was trained at, in pixels", _size),

@@ -17,9 +17,13 @@ from hdbench.data.labels import LabelSpace
 from hdbench.errors import CheckpointError, UsageError, suggestion
 from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, enlarged
+from hdbench.provenance import digest, file_digest
+from hdbench.runtime.weights import require_digest
 from hdbench.storage import cannot_write, write_atomically
 
 WEIGHTS_FILE = "model.safetensors"
+#: What the network of some architectures is built from, beside the weights.
+CONFIG_FILE = "config.json"
 #: The module of ``hdbench.segmentation.adapters`` that loads each ``architecture`` of a card.
 ADAPTERS = {
     "pspnet": "smp_models",
@@ -33,6 +37,8 @@ ADAPTERS = {
 }
 #: Those that hdbench builds and trains itself, from what the card says.
 TRAINED = ("pspnet", "unet")
+#: Those that are built from ``CONFIG_FILE``, whose digest is on the card.
+CONFIGURED = ("smp", "segformer")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class SegmenterCard:
     peak: float = 1.0
     #: ``[n, r]``: it reads images whose sides are multiples of n, plus r.
     sides: list[int] = field(default_factory=lambda: [OUTPUT_STRIDE, 0])
+    #: SHA-256 of the file that its network is built from, where the card does not say all of it.
+    config: str | None = None
     #: Where an imported segmenter came from: file or repository, its digest.
     source: dict[str, Any] | None = None
     #: What its authors declare, with the size and the way of scoring.
@@ -82,7 +90,7 @@ class SegmenterCard:
     @property
     def choices(self) -> dict[str, Any]:
         """What of it changes a score, as JSON values; they enter the fingerprint."""
-        return {
+        choices = {
             "architecture": self.architecture,
             "encoder": self.encoder,
             "depth": self.depth,
@@ -95,6 +103,12 @@ class SegmenterCard:
             "window": self.window,
             "dtype": "float32",
         }
+        return choices if self.config is None else {**choices, "config": self.config}
+
+    @property
+    def short_name(self) -> str:
+        """Eight digits that tell it from other segmenters, for tables and file names."""
+        return (self.weights if self.config is None else digest([self.weights, self.config]))[:8]
 
     @property
     def mean_pixel(self) -> Tensor:
@@ -232,10 +246,23 @@ def load_segmenter(folder: Path, device: torch.device, trust: bool = False) -> S
             runs foreign code and ``trust`` is off.
     """
     card = read_card(folder)
+    if card.architecture in CONFIGURED:
+        _require_config(folder / CONFIG_FILE, card)
     adapter = importlib.import_module(
         f"hdbench.segmentation.adapters.{ADAPTERS[card.architecture]}"
     )
     return adapter.load(folder, card, device, trust)
+
+
+def _require_config(path: Path, card: SegmenterCard) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; 'hdbench segmenter import' writes it")
+    if card.config is None:
+        raise CheckpointError(
+            f"{path.parent / CARD_FILE}: config is missing, so nothing says which {CONFIG_FILE} "
+            "the scores are of.\nNext: 'hdbench segmenter import' again"
+        )
+    require_digest(path, file_digest(path), card.config)
 
 
 def read_card(folder: Path) -> SegmenterCard:

@@ -120,7 +120,7 @@ def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
     if card.oracle is None or obstacle(bench, result, card) is not None:
         return
     anew = ""
-    if is_trained_here(bench, card.weights):
+    if is_trained_here(bench, card):
         anew = ", then 'hdbench segmenter train --restart' if the data is meant to have changed"
     for name in OVERALL:
         measured = result.scores.overall(name) or 0.0

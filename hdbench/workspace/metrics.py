@@ -38,7 +38,7 @@ def metric_path(
     """
     if card is None:
         return bench.record_path(method, seed, kind)
-    foreign = foreign_segmenter(bench, card.weights)
+    foreign = foreign_segmenter(bench, card)
     return result_path(bench, method, seed, foreign=foreign).with_suffix(f".{kind}.json")
 
 

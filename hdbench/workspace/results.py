@@ -56,7 +56,7 @@ def path_under(
     bench: Bench, method: Method, seed: int, scoring: Scoring, card: SegmenterCard
 ) -> Path:
     """Return where the result of a method under a convention and a segmenter lies."""
-    name, foreign = recorded_name(method, scoring), foreign_segmenter(bench, card.weights)
+    name, foreign = recorded_name(method, scoring), foreign_segmenter(bench, card)
     return result_path(bench, name, seed_of(method, seed), scoring.name, foreign)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -54,19 +53,16 @@ def segmenter_folder(bench: Bench, second: bool = False) -> Path:
     return bench.segmenter_folder(second) if name == OWN else bench.library.segmenter(name)
 
 
-def foreign_segmenter(bench: Bench, weights: str) -> str | None:
-    """Return a short name of a segmenter that is not the benchmark's, or None if it is.
+def foreign_segmenter(bench: Bench, card: SegmenterCard) -> str | None:
+    """Return a short name of a segmenter that is not the benchmark's own, or None if it is.
 
-    Args:
-        bench: the benchmark.
-        weights: the digest on the segmenter's card.
+    Two segmenters are the same if all agrees that changes a score (``SegmenterCard.choices``).
     """
     try:
-        text = (segmenter_folder(bench) / CARD_FILE).read_text(encoding="utf-8")
-        own = json.loads(text)["weights"]
-    except (FileNotFoundError, ValueError, KeyError, LibraryError):
+        own = read_card(segmenter_folder(bench)).choices
+    except (CheckpointError, LibraryError):  # not trained yet
         own = None
-    return None if own == weights else weights[:8]
+    return None if own == card.choices else card.short_name
 
 
 def segmenter_card(bench: Bench) -> SegmenterCard:
@@ -81,9 +77,9 @@ def segmenter_card(bench: Bench) -> SegmenterCard:
     return read_card(segmenter_folder(bench))
 
 
-def is_trained_here(bench: Bench, weights: str) -> bool:
+def is_trained_here(bench: Bench, card: SegmenterCard) -> bool:
     """Return whether a segmenter is the one that this workspace trains for the benchmark."""
-    return bench.benchmark.segmenter.name == OWN and foreign_segmenter(bench, weights) is None
+    return bench.benchmark.segmenter.name == OWN and foreign_segmenter(bench, card) is None
 
 
 def recipe_of(bench: Bench, second: bool = False) -> Bench:

@@ -113,9 +113,7 @@ def test_it_has_a_fingerprint_of_its_own_and_is_stored_like_any_result(
     assert native.choices["image_size"] == [96, 72]
     assert native.choices["scoring"]["counting"] == oracle.choices["scoring"]["counting"]
     assert native.choices["labels"] == oracle.choices["labels"]
-    path = result_path(
-        bench, NATIVE_ORACLE, 0, foreign=foreign_segmenter(bench, judge.card.weights)
-    )
+    path = result_path(bench, NATIVE_ORACLE, 0, foreign=foreign_segmenter(bench, judge.card))
     assert load_result(path).fingerprint == native.fingerprint
     stored = current_native_oracle(bench, judge.card)
     assert stored is not None

@@ -15,10 +15,10 @@ from hdbench.provenance import file_digest
 from hdbench.runtime.weights import read_weights, refuse, require_weights, state_digest
 from hdbench.segmentation.adapters.hub import repository_folder, weights_in
 from hdbench.segmentation.adoption import ImportOptions, blank_card, require_same_names
-from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard
+from hdbench.segmentation.segmenter import CONFIG_FILE, WEIGHTS_FILE, Segmenter, SegmenterCard
 from hdbench.storage import write_atomically
 
-_CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
+_PREPROCESSOR = "preprocessor_config.json"
 _WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 
 
@@ -54,8 +54,8 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
         CheckpointError: a file is missing, damaged, of another model or of other classes.
         UsageError: transformers is not installed, or nobody states mean and std.
     """
-    found = repository_folder(source, (_CONFIG, _PREPROCESSOR, *_WEIGHTS), options.download)
-    config = _configuration(found / _CONFIG)
+    found = repository_folder(source, (CONFIG_FILE, _PREPROCESSOR, *_WEIGHTS), options.download)
+    config = _configuration(found / CONFIG_FILE)
     require_same_names(source, [config.id2label[n] for n in sorted(config.id2label)], options)
     path = weights_in(found, _WEIGHTS)
     origin = {"file": source, "sha256": file_digest(path)}
@@ -68,8 +68,9 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
         for name, value in read_weights(path, options.trust).items()
     }
     write_atomically(folder / WEIGHTS_FILE, save(state, metadata={"format": "pt"}))
-    write_atomically(folder / _CONFIG, (found / _CONFIG).read_bytes())
-    return replace(card, weights=state_digest(state))
+    write_atomically(folder / CONFIG_FILE, (found / CONFIG_FILE).read_bytes())
+    config_digest = file_digest(folder / CONFIG_FILE)
+    return replace(card, weights=state_digest(state), config=config_digest)
 
 
 def _configuration(path: Path) -> Any:
@@ -104,7 +105,7 @@ def _opened(folder: Path) -> Any:
         CheckpointError: tensors are missing, unknown or of another shape.
         UsageError: transformers is not installed.
     """
-    config = _configuration(folder / _CONFIG)
+    config = _configuration(folder / CONFIG_FILE)
     from transformers import (  # pyright: ignore[reportMissingImports]
         SegformerForSemanticSegmentation,
     )
@@ -134,7 +135,7 @@ def _opened(folder: Path) -> Any:
         for name in sorted(map(str, report.get(key, ())))
         if not name.endswith("num_batches_tracked")
     ]
-    refuse(str(folder / WEIGHTS_FILE), f"the SegFormer that {_CONFIG} describes", lines)
+    refuse(str(folder / WEIGHTS_FILE), f"the SegFormer that {CONFIG_FILE} describes", lines)
     return model.float()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,9 @@ from hdbench.provenance import file_digest
 from hdbench.runtime.weights import load_weights, read_weights
 from hdbench.segmentation.adapters.hub import repository_folder, weights_in
 from hdbench.segmentation.adoption import ImportOptions, blank_card, fill
-from hdbench.segmentation.segmenter import WEIGHTS_FILE, Segmenter, SegmenterCard
+from hdbench.segmentation.segmenter import CONFIG_FILE, WEIGHTS_FILE, Segmenter, SegmenterCard
 from hdbench.storage import write_atomically
 
-_CONFIG = "config.json"
 _WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 _CLASS = "_model_class"
 
@@ -36,7 +36,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
             assert card.depth is not None
             network = build_unet(card.encoder, card.depth, len(card.classes))
         case _:
-            network = _built(folder / _CONFIG, _config(folder / _CONFIG))
+            network = _built(folder / CONFIG_FILE, _config(folder / CONFIG_FILE))
     load_weights(folder / WEIGHTS_FILE, network, card.weights)
     return Segmenter(network, card, device)
 
@@ -50,17 +50,17 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
         CheckpointError: a file is missing, damaged, or not what the configuration describes.
         UsageError: the user does not state mean and std.
     """
-    found = repository_folder(source, (_CONFIG, *_WEIGHTS), options.download)
-    config = _config(found / _CONFIG)
-    network = _built(found / _CONFIG, config)
+    found = repository_folder(source, (CONFIG_FILE, *_WEIGHTS), options.download)
+    config = _config(found / CONFIG_FILE)
+    network = _built(found / CONFIG_FILE, config)
     path = weights_in(found, _WEIGHTS)
     encoder = str(config.get("encoder_name"))
     origin = {"file": source, "sha256": file_digest(path)}
     stride = getattr(getattr(network, "encoder", None), "output_stride", 32)
     card = blank_card(kind, encoder, options, origin, sides=[stride, 0])
     card = fill(str(path), network, read_weights(path, options.trust), folder, card)
-    write_atomically(folder / _CONFIG, json.dumps(config, indent=2).encode())
-    return card
+    write_atomically(folder / CONFIG_FILE, json.dumps(config, indent=2).encode())
+    return replace(card, config=file_digest(folder / CONFIG_FILE))
 
 
 def _config(path: Path) -> dict[str, Any]:
