@@ -41,14 +41,15 @@ def feature_matching_loss(
 ) -> Tensor:
     """Return the L1 distance of the discriminators' feature maps (Eq. 4), logits left out.
 
-    Mean over elements, summed over maps, divided by the number of scales (the official
+    Mean over elements, summed over maps, divided by the number of scales and multiplied by 4 over
+    the number of maps of a scale, which is 1 for the paper's discriminators (the official
     implementation; the paper sums over scales). The real maps get no gradient.
     """
     total = fake[0][0].new_zeros((), dtype=torch.float32)
     for fake_maps, real_maps in zip(fake, real, strict=True):
         for fake_map, real_map in zip(fake_maps[:-1], real_maps[:-1], strict=True):
             total = total + F.l1_loss(fake_map.float(), real_map.detach().float())
-    return total / len(fake)
+    return total * (4 / (len(fake[0]) - 1)) / len(fake)
 
 
 def perceptual_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:

@@ -191,7 +191,7 @@ def _feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[
         for fakes, reals in zip(fake, real, strict=True)
         for mine, theirs in zip(fakes[:-1], reals[:-1], strict=True)
     ]
-    return torch.stack(parts).sum() / len(fake)
+    return torch.stack(parts).sum() * 4 / (len(fake[0]) - 1) / len(fake)
 
 
 def _perceptual(features: nn.Sequential, fake: Tensor, real: Tensor) -> Tensor:

@@ -30,10 +30,18 @@ def test_log_loss_by_hand() -> None:
 
 
 def test_feature_matching_by_hand() -> None:
-    """Per scale |1-2| + |3-7| and |0-1| + |2-2|, summed over maps, halved for two scales."""
+    """Per scale |1-2| + |3-7| and |0-1| + |2-2|; 4 over 2 maps of a scale, over 2 scales."""
     fake = [output(1, 3, 100), output(0, 2, 100)]
     real = [output(2, 7, -100), output(1, 2, -100)]
-    assert feature_matching_loss(fake, real).item() == pytest.approx((5 + 1) / 2)
+    assert feature_matching_loss(fake, real).item() == pytest.approx((5 + 1) * (4 / 2) / 2)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 5])
+def test_feature_matching_weighs_discriminators_of_any_depth_alike(layers: int) -> None:
+    """The official factor 4 / (layers + 1): equal distances in all maps give four times one."""
+    maps = [*range(layers + 1), 9]
+    fake, real = [output(*maps)], [output(*(value + 0.5 for value in maps))]
+    assert feature_matching_loss(fake, real).item() == pytest.approx(4 * 0.5)
 
 
 def test_feature_matching_gives_real_features_no_gradient() -> None:
