@@ -13,7 +13,7 @@ import torch
 
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.sheets import png_bytes
-from hdbench.errors import HdbenchError, listing
+from hdbench.errors import HdbenchError, counted, listing
 from hdbench.schema.result import OVERALL, Result
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import write_atomically
@@ -126,6 +126,9 @@ def as_record(inspection: Inspection) -> dict[str, Any]:
         "declared": inspection.declared,
         "no_gate": inspection.no_gate,
         "published": inspection.published,
+        "scenes": len(inspection.oracle.scenes),
+        "controls_scenes": len(inspection.reference.scenes),
+        "controls_reference": {key: inspection.reference.scores.overall(key) for key in OVERALL},
         "controls": {
             name: {key: control.scores.overall(key) for key in OVERALL}
             for name, control in inspection.controls.items()
@@ -144,13 +147,21 @@ def lines(inspection: Inspection) -> list[str]:
         ("pixel accuracy", oracle.pixel_accuracy, declared.get("pixel_accuracy")),
     ]
     width = max(len(title) for title, _, _ in rows)
-    found = [f"{'photographs':{width}}  measured  declared"]
+    every, some = len(inspection.oracle.scenes), len(inspection.reference.scenes)
+    found = [
+        f"The photographs of {counted(every, 'scene')}, the whole test split:",
+        f"{'':{width}}  measured  declared",
+    ]
     found += [
         f"{title:{width}}  {SCORE.text(here):>8}  {SCORE.text(there):>8}"
         for title, here, there in rows
     ]
-    found += ["", f"{'controls':{width}}  mean IoU  pixel accuracy"]
-    results = {"the photographs": inspection.reference, **inspection.controls}
+    found += [
+        "",
+        f"Controls on {some} of these scenes, evenly spread, beside their photographs:",
+        f"{'':{width}}  mean IoU  pixel accuracy",
+    ]
+    results = {"photographs": inspection.reference, **inspection.controls}
     for title, result in results.items():
         scores = result.scores
         accuracy = SCORE.text(scores.pixel_accuracy)
