@@ -17,7 +17,7 @@ from hdbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from hdbench.schema.metric import Measure
+    from hdbench.schema.metric import Metric
     from hdbench.workspace.bench import Bench
 
 _methods = click.option(
@@ -159,7 +159,7 @@ def diversity(
     )
 
 
-def _print(measures: list[Measure], as_json: bool) -> None:
+def _print(measures: list[Metric], as_json: bool) -> None:
     from hdbench.reporting.measures import measure_tables
     from hdbench.reporting.tables import render
 

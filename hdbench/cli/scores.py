@@ -159,40 +159,40 @@ def print_segmenters(
     """
     from dataclasses import asdict
 
-    from hdbench.evaluation.agreement import Judgment, agreements
+    from hdbench.evaluation.agreement import UnderSegmenter, agreements
     from hdbench.evaluation.uncertainty import NOTE, intervals_of
     from hdbench.reporting.comparisons import agreement_table, segmenters_table
     from hdbench.reporting.footnotes import native_line
     from hdbench.reporting.tables import render
 
-    judgments = [
-        Judgment(name, segmenter.card.weights, one.results)
+    scored = [
+        UnderSegmenter(name, segmenter.card.weights, one.results)
         for name, segmenter, one in zip(names, opened, evaluations, strict=True)
     ]
-    found = agreements(judgments)
+    found = agreements(scored)
     if as_json:
-        judges = [
+        records = [
             {
-                "segmenter": judgment.judge,
-                "weights": judgment.weights,
-                "results": _records(bench, one),
+                "segmenter": one.segmenter,
+                "weights": one.weights,
+                "results": _records(bench, evaluation),
             }
-            for judgment, one in zip(judgments, evaluations, strict=True)
+            for one, evaluation in zip(scored, evaluations, strict=True)
         ]
-        record = {"judges": judges, "agreement": [asdict(entry) for entry in found]}
+        record = {"judges": records, "agreement": [asdict(entry) for entry in found]}
         click.echo(json.dumps(record, indent=2))
         return
-    click.echo(render(segmenters_table(judgments), "text"))
+    click.echo(render(segmenters_table(scored), "text"))
     click.echo("")
     click.echo(render(agreement_table(found), "text"))
     click.echo("")
     for name, one in zip(names, evaluations, strict=True):
         if one.native is not None:
             click.echo(f"{name}: {native_line(one.native, bench.benchmark.size)}")
-    if intervals_of(judgments[0].results):
+    if intervals_of(scored[0].results):
         click.echo(NOTE)
     click.echo("The oracle is not ranked, and not in Kendall's tau-b.")
-    first = judgments[0].results[0]
+    first = scored[0].results[0]
     click.echo(
         f"{len(first.scenes)} images of {bench.benchmark.title}, scoring {first.scoring}; each "
         "segmenter has a fingerprint of its own, so compare ranks across them, not scores"

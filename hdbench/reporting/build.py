@@ -27,7 +27,7 @@ from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import SUFFIXES, render, report_table
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.metric import Measure
+from hdbench.schema.metric import Metric
 from hdbench.schema.report import Report
 from hdbench.schema.result import Result
 from hdbench.schema.scoring import Scoring
@@ -129,7 +129,7 @@ def write_report(
     results: Mapping[str, Result],
     runs: Mapping[str, Path],
     gallery: Gallery | None,
-    measures: Sequence[Measure] = (),
+    measures: Sequence[Metric] = (),
     native: Result | None = None,
     second: Mapping[str, Result] | None = None,
 ) -> dict[str, Path]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from hdbench.evaluation.agreement import Agreement, Judgment, ranks
+from hdbench.evaluation.agreement import Agreement, UnderSegmenter, ranks
 from hdbench.evaluation.comparing import Comparison, Pair
 from hdbench.evaluation.uncertainty import intervals_of
 from hdbench.reporting.tables import COLUMNS, score_cell
@@ -70,21 +70,21 @@ def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
     return pd.DataFrame(lines, index=index, columns=["score", "difference", "p", "p (Holm)"])
 
 
-def segmenters_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
+def segmenters_table(scored: Sequence[UnderSegmenter]) -> pd.DataFrame:
     """Return the scores of the same images under several segmenters, with ranks.
 
     Args:
-        judgments: one for each segmenter, all of the same methods.
+        scored: one for each segmenter, all of the same methods.
     """
     heads: list[tuple[str, str]] = []
     columns: list[list[str]] = []
-    methods = [result.method for result in judgments[0].results]
-    for judgment in judgments:
-        by_method = {result.method: result for result in judgment.results}
-        intervals = intervals_of(judgment.results)
+    methods = [result.method for result in scored[0].results]
+    for one in scored:
+        by_method = {result.method: result for result in one.results}
+        intervals = intervals_of(one.results)
         for score, (title, style) in COLUMNS.items():
-            places = ranks(judgment.scores(score))
-            heads += [(judgment.judge, title), (judgment.judge, "rank")]
+            places = ranks(one.scores(score))
+            heads += [(one.segmenter, title), (one.segmenter, "rank")]
             columns.append(
                 [score_cell(name, score, style, by_method, intervals) for name in methods]
             )

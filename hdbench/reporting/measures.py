@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hdbench.schema.metric import Measure
+from hdbench.schema.metric import Metric
 from hdbench.text import FID, KID, LPIPS, SHARE
 
 
@@ -22,9 +22,9 @@ class MeasureTable:
     notes: list[str]
 
 
-def measure_tables(measures: Sequence[Measure]) -> list[MeasureTable]:
+def measure_tables(measures: Sequence[Metric]) -> list[MeasureTable]:
     """Return one table for each fingerprint among the measures."""
-    groups: dict[str, list[Measure]] = {}
+    groups: dict[str, list[Metric]] = {}
     for measure in measures:
         groups.setdefault(measure.fingerprint, []).append(measure)
     return [
@@ -33,7 +33,7 @@ def measure_tables(measures: Sequence[Measure]) -> list[MeasureTable]:
     ]
 
 
-def _realism(measures: list[Measure]) -> MeasureTable:
+def _realism(measures: list[Metric]) -> MeasureTable:
     choices = measures[0].choices
     columns: dict[str, list[str]] = {}
     notes = []
@@ -53,7 +53,7 @@ def _realism(measures: list[Measure]) -> MeasureTable:
     return MeasureTable("Realism", pd.DataFrame(columns, index=index), notes)
 
 
-def _inception_notes(choices: dict[str, Any], measure: Measure) -> list[str]:
+def _inception_notes(choices: dict[str, Any], measure: Metric) -> list[str]:
     compared, scores = choices["inception"], measure.scores
     notes = [
         f"FID and KID between {choices['images']} images and {compared['reference_images']} "
@@ -69,7 +69,7 @@ def _inception_notes(choices: dict[str, Any], measure: Measure) -> list[str]:
     return notes
 
 
-def _boundaries(measures: list[Measure]) -> MeasureTable:
+def _boundaries(measures: list[Metric]) -> MeasureTable:
     classes = list(measures[0].scores["class_boundary_f"])
     columns = {
         measure.method: [

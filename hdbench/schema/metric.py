@@ -11,7 +11,7 @@ Kind = Literal["realism", "boundaries"]
 KINDS: tuple[Kind, ...] = ("realism", "boundaries")
 
 
-class Measure(Record):
+class Metric(Record):
     """One kind of metric of one method's images, with everything that it depends on."""
 
     kind: Kind

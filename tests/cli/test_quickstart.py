@@ -65,7 +65,7 @@ def test_on_a_dataset_of_the_users_own_a_second_one_computes_nothing(
 
 
 @pytest.mark.slow
-def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
+def test_without_data_and_with_a_shipped_segmenter_none_is_trained(
     bare_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = write_small_streets(tmp_path)
