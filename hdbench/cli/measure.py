@@ -112,7 +112,7 @@ def realism(
     from hdbench.runtime.devices import choose_device
     from hdbench.workflows.realism import measure_realism
 
-    measures = measure_realism(
+    metrics = measure_realism(
         bench,
         methods,
         seed,
@@ -121,7 +121,7 @@ def realism(
         reference=reference,
         device=choose_device(device),
     )
-    _print(measures, as_json)
+    _print(metrics, as_json)
 
 
 @measure.command()
@@ -159,8 +159,8 @@ def diversity(
     )
 
 
-def _print(measures: list[Metric], as_json: bool) -> None:
-    from hdbench.reporting.measures import measure_tables
+def _print(metrics: list[Metric], as_json: bool) -> None:
+    from hdbench.reporting.metric_tables import metric_tables
     from hdbench.reporting.tables import render
 
     if as_json:
@@ -172,11 +172,11 @@ def _print(measures: list[Metric], as_json: bool) -> None:
                 "fingerprint": one.fingerprint,
                 **one.scores,
             }
-            for one in measures
+            for one in metrics
         ]
         click.echo(json.dumps(records, indent=2))
         return
-    for part in measure_tables(measures):
+    for part in metric_tables(metrics):
         click.echo(render(part.table, "text"))
         for note in part.notes:
             click.echo(note)

@@ -15,12 +15,7 @@ from hdbench.text import CORRELATION, NOTHING, joined, p_words
 
 
 def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
-    """Return the overall scores of results, one row per result; their fingerprints may differ.
-
-    Args:
-        names: one for each result.
-        results: in the same order.
-    """
+    """Return the overall scores of results, one row per result; their fingerprints may differ."""
     lines = []
     for result in results:
         own = intervals_of([result])
@@ -37,9 +32,7 @@ def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFram
 def steps_table(comparison: Comparison, letter: str = "B") -> pd.DataFrame:
     """Return by how much each choice that can be recomputed changes A's scores, one row each.
 
-    Args:
-        comparison: of result A with another result.
-        letter: the name of the other result.
+    ``letter`` names the other result.
     """
     lines = [(step.title, step.change) for step in comparison.steps]
     lines.append((f"what is left between A and {letter}", comparison.rest))
@@ -71,11 +64,7 @@ def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def segmenters_table(scored: Sequence[UnderSegmenter]) -> pd.DataFrame:
-    """Return the scores of the same images under several segmenters, with ranks.
-
-    Args:
-        scored: one for each segmenter, all of the same methods.
-    """
+    """Return the scores of the same images under several segmenters, with ranks."""
     heads: list[tuple[str, str]] = []
     columns: list[list[str]] = []
     methods = [result.method for result in scored[0].results]

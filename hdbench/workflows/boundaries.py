@@ -11,8 +11,8 @@ from hdbench.evaluation.boundaries import boundary_summary, edge_counts, toleran
 from hdbench.provenance import versions
 from hdbench.schema.metric import Metric, images_digest
 from hdbench.schema.result import ORACLE
-from hdbench.segmentation.answers import answers
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.segmentation.single_images import predict_images
 from hdbench.workflows.evaluate import with_floors
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
@@ -55,7 +55,7 @@ def measure_boundaries(
         if isinstance(known, Metric):
             measures.append(known)
             continue
-        seen = answers(
+        seen = predict_images(
             segmenter,
             bench.dataset.test_scenes,
             synthesize_method(bench, method, result.seed, device),

@@ -19,8 +19,7 @@ from hdbench.data.scene import resize_photograph
 from hdbench.errors import HdbenchError, UsageError
 from hdbench.library import Library
 from hdbench.schema.scoring import SegmenterInput
-from hdbench.segmentation import prediction
-from hdbench.segmentation.prediction import predict, require_fitting, window_sizes
+from hdbench.segmentation.prediction import predict, require_fitting, window_sizes, window_starts
 from hdbench.segmentation.segmenter import Segmenter
 
 SPACE = LABEL_SPACES["camvid"]
@@ -166,10 +165,10 @@ def test_windows_cover_every_pixel_and_are_averaged(
 
 def test_pspnets_windows_on_cityscapes_by_hand() -> None:
     """713 at a stride of 2/3 is 476 pixels: 4 columns and 2 rows over 2048x1024."""
-    assert prediction._starts(2048, 713, "2/3") == [0, 476, 952, 1335]
-    assert prediction._starts(1024, 713, "2/3") == [0, 311]
-    assert prediction._starts(713, 713, "2/3") == [0]
-    assert prediction._starts(714, 713, "1/1") == [0, 1]
+    assert window_starts(2048, 713, "2/3") == [0, 476, 952, 1335]
+    assert window_starts(1024, 713, "2/3") == [0, 311]
+    assert window_starts(713, 713, "2/3") == [0]
+    assert window_starts(714, 713, "1/1") == [0, 1]
 
 
 def test_an_image_smaller_than_the_window_stands_in_the_middle_of_the_mean_colour() -> None:

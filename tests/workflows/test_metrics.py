@@ -18,7 +18,7 @@ from torch import nn
 from hdbench.data.loading import read_label
 from hdbench.errors import DataError, HdbenchError, UsageError
 from hdbench.evaluation.boundaries import edge_counts, f_scores
-from hdbench.reporting.measures import measure_tables
+from hdbench.reporting.metric_tables import metric_tables
 from hdbench.workflows import realism
 from hdbench.workflows.boundaries import measure_boundaries
 from hdbench.workflows.realism import measure_diversity, measure_realism
@@ -84,11 +84,11 @@ def test_realism_is_measured_once_and_says_what_it_compares(
     assert all(one.scores["fid"] > 0 for one in found)
     monkeypatch.setattr(realism, "load_inception", None)  # nothing is computed again
     assert measure_realism(bench, [], 0, **weights) == found
-    table = measure_tables(found)[0]
+    table = metric_tables(found)[0]
     assert list(table.table.columns) == ["FID", "KID x 1000", "LPIPS"]
     assert "between 5 images and 8 photographs of 'train'" in table.notes[0]
     assert "KID over 100 subsets of 2" in table.notes[0]
-    assert "5 images cannot fill" in table.notes[1]
+    assert "KID rather than FID" in table.notes[1]
 
 
 def test_other_weights_or_references_stand_in_tables_of_their_own(
@@ -101,8 +101,8 @@ def test_other_weights_or_references_stand_in_tables_of_their_own(
     third = measure_realism(bench, [], 0, **{**weights, "reference": "test"})
     fourth = measure_realism(bench, [], 0, **{**weights, "inception": None})
     assert len({one.fingerprint for one in (*first, *second, *third, *fourth)}) == 4
-    assert len(measure_tables([*first, *second])) == 2
-    assert list(measure_tables(fourth)[0].table.columns) == ["LPIPS"]
+    assert len(metric_tables([*first, *second])) == 2
+    assert list(metric_tables(fourth)[0].table.columns) == ["LPIPS"]
 
 
 def test_realism_of_nothing_or_of_the_oracle_is_refused(
@@ -154,7 +154,7 @@ def test_boundaries_of_scored_methods_beside_oracle_and_floors(bench: Bench) -> 
     assert np.nanmax(scores) == 0.0
     assert found[0].scores["boundary_f"] == 0.0
     assert current_metrics(bench, results, segmenter.card) == found
-    table = measure_tables(found)[0].table
+    table = metric_tables(found)[0].table
     assert table.index[0] == "mean"
     assert list(table.columns) == ["oracle", *FLOORS]
 

@@ -357,7 +357,7 @@ def test_a_torchscript_file_runs_only_where_it_is_trusted(tmp_path: Path) -> Non
         lambda: adopt("torchscript", str(tmp_path / "model.pt"), tmp_path / "b", STATED),
         lambda: load_segmenter(tmp_path / "ours", CPU),
     ):
-        with pytest.raises(CheckpointError, match=r"is a program of its makers[\s\S]*--trust"):
+        with pytest.raises(CheckpointError, match="--trust"):
             attempt()
 
 
@@ -371,7 +371,7 @@ def test_a_torchscript_file_must_have_its_mean_stated(tmp_path: Path) -> None:
 def test_what_was_traced_in_training_mode_is_refused(layer: nn.Module, tmp_path: Path) -> None:
     """``eval()`` cannot take back; dropout answers otherwise each time, batch norm in company."""
     network = nn.Sequential(nn.Conv2d(3, 11, 1), layer).train()
-    with pytest.raises(CheckpointError, match="so it was saved in training mode"):
+    with pytest.raises(CheckpointError, match="training mode"):
         torchscript_folder(tmp_path, network)
     assert not (tmp_path / "ours" / "segmenter.json").exists()
 
