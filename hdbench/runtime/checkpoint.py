@@ -1,4 +1,4 @@
-"""Checkpoints of a job, which survive a crash at any moment."""
+"""Checkpoints of a job, written so that a crash at any moment leaves a readable one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,10 @@ _KEPT = 2  # the newest, and one more in case the newest is damaged
 
 
 class Checkpoints:
-    """The checkpoints of one job, newest last; older ones are deleted.
-
-    Args:
-        folder: their folder, which the first save creates.
-    """
+    """The checkpoints of one job, newest last; older ones are deleted."""
 
     def __init__(self, folder: Path) -> None:
-        """Remember the folder."""
+        """Keep the folder, which the first save creates."""
         self.folder = folder
 
     def paths(self) -> list[Path]:
@@ -55,7 +51,7 @@ class Checkpoints:
         return path
 
     def load_latest(self) -> dict[str, Any] | None:
-        """Return the newest state that can be read, or None if there is none at all.
+        """Return the newest readable state, or None without checkpoints.
 
         Raises:
             CheckpointError: there are checkpoints and none can be read.
