@@ -61,7 +61,7 @@ def print_choices(
     for record in records:
         click.echo(f"fingerprint {record['fingerprint']}")
         click.echo(
-            f"of what benchmark '{bench.benchmark.name}' scores under {record['scoring']} "
+            f"of scores on benchmark '{bench.benchmark.name}' under {record['scoring']} "
             f"by {record['segmenter']}"
         )
         for sentence in record["words"]:
@@ -135,7 +135,7 @@ def print_policies(
         click.echo(
             f"\nAll from the matrices of {len(shown[0].scenes)} images under {scoring.name}: "
             "sizes and windows are that convention's, only the counting differs.\n"
-            "In parentheses: the difference to its own way."
+            "In parentheses: the difference to the convention's own counting."
         )
     if as_json:
         click.echo(json.dumps(records, indent=2))
@@ -148,15 +148,7 @@ def print_segmenters(
     evaluations: Sequence[Evaluation],
     as_json: bool,
 ) -> None:
-    """Print scores and ranks under each segmenter, and how well these agree.
-
-    Args:
-        bench: the benchmark.
-        names: what each segmenter is called.
-        opened: the segmenters.
-        evaluations: what was scored under each of them.
-        as_json: print JSON.
-    """
+    """Print scores and ranks under each segmenter, and how well the ranks agree."""
     from dataclasses import asdict
 
     from hdbench.evaluation.agreement import UnderSegmenter, agreements
@@ -200,7 +192,7 @@ def print_segmenters(
 
 
 def _records(bench: Bench, evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return results as JSON values; the oracle's holds the one at native size, if there is any."""
+    """Return results as JSON values; the oracle's contains the one at native size, if any."""
     from hdbench.evaluation.uncertainty import intervals_of
     from hdbench.reporting.footnotes import native_words
     from hdbench.schema.result import ORACLE

@@ -101,7 +101,7 @@ class Library:
         found = self.any_report(name)
         if isinstance(found, Report):
             return found
-        raise LibraryError(f"report '{found.name}' shows what people preferred, not scores")
+        raise LibraryError(f"report '{found.name}' shows preferences, not scores")
 
     def weights(self, kind: WeightsKind, name: str) -> Path:
         """Return the folder of weights by its name or path.

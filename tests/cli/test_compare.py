@@ -97,7 +97,7 @@ def test_what_matrices_cannot_tell_is_listed(
     larger = changed(result, choices={**result.choices, "image_size": [128, 96]})
     save_result(tmp_path / "larger.json", larger)
     text = bare_cli("compare", files[0], tmp_path / "larger.json").stdout
-    assert "What the stored matrices cannot tell" in text
+    assert "size of the images that are scored" in text
     assert text.splitlines()[-1] == "  size of the images that are scored, in pixels"
 
 

@@ -263,7 +263,7 @@ def test_export_writes_streets_and_says_where_and_how_many(bare_cli: Cli) -> Non
     assert len(list(Path("out/leftImg8bit").rglob("*.png"))) == 4
     assert bare_cli(*words).stdout == result.stdout
     for size, message in (
-        ("64", "--size 64: expected WIDTHxHEIGHT"),
+        ("64", "'--size': '64'"),
         ("64x64", "use 64x32 or 128x64"),
         ("128x64", "holds Streets version 1 at 64x32, not version 1 at 128x64"),
     ):
