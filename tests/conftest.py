@@ -219,7 +219,7 @@ class _Constant(torch.nn.Module):
         return answer.expand(len(images), -1, *images.shape[-2:])
 
 
-def constant_judge(train_id: int, space: LabelSpace, width: int, height: int) -> Segmenter:
+def constant_segmenter(train_id: int, space: LabelSpace, width: int, height: int) -> Segmenter:
     """A segmenter that sees one class everywhere."""
     card = SegmenterCard(
         architecture="constant",
@@ -325,7 +325,7 @@ def tiny(tmp_path: Path) -> Path:
 
 
 def write_small_streets(folder: Path, segmenter: str = "own") -> Path:
-    """Write the file of a small benchmark of built-in scenes; ``judge`` may be a path."""
+    """Write the file of a small benchmark of built-in scenes; ``segmenter`` may be a path."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "small.toml").write_text(SMALL_STREETS.format(segmenter=segmenter))
     return folder / "small.toml"
@@ -339,7 +339,7 @@ def bench(tmp_path: Path, camvid_folder: Path, tiny: Path) -> Bench:
 
 @pytest.fixture(scope="session")
 def trained_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a judge and a trained ``ours-no-vgg``; tests get copies."""
+    """A workspace with a segmenter and a trained ``ours-no-vgg``; tests get copies."""
     folder = tmp_path_factory.mktemp("trained")
     bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
     train_own_segmenter(bench, MACHINE)
@@ -349,7 +349,7 @@ def trained_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def trained(bench: Bench, trained_once: Path) -> Bench:
-    """The small benchmark with a judge and a trained ``ours-no-vgg``."""
+    """The small benchmark with a segmenter and a trained ``ours-no-vgg``."""
     shutil.copytree(trained_once, bench.workspace.root)
     return bench
 

@@ -1,1 +1,1 @@
-"""The verbs: thin click modules that import what computes only when it is needed."""
+"""The verbs: thin click modules; heavy imports happen inside the functions."""

@@ -1,4 +1,4 @@
-"""``compare``: what makes two results differ, or whether two methods do."""
+"""``compare``: what makes two results differ, or whether two methods differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hdbench.cli.options import bench_options, seed_option
+from hdbench.cli.options import bench_options, json_option, seed_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 @click.argument("results", nargs=-1, metavar="A B [C]...")
 @bench_options
 @seed_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def compare(results: tuple[str, ...], bench: Bench, seed: int, as_json: bool) -> None:
-    """Say what makes the scores of stored results differ.
+    """Explain the differences between the scores of stored results.
 
     A, B, ... are methods that 'hdbench evaluate' has scored, METHOD:SCORING for a method under
     another convention than the benchmark's, or result files of any workspace.
 
-    Where fingerprints agree, methods are compared image by image: the difference, its interval
+    If their fingerprints agree, methods are compared image by image: the difference, its interval
     (paired bootstrap) and p-value (permutation test), corrected by Holm's method over all lines.
-    Where they do not, nothing is ranked: each choice that differs is named, and what can be counted
-    again from the stored matrices is, one choice at a time.
+    Otherwise nothing is ranked: each choice that differs is named, and its effect is recomputed
+    where the stored matrices allow it, one choice at a time.
 
     \b
     Examples:
@@ -87,11 +87,7 @@ def _is_file(words: str) -> bool:
 
 
 def _loaded(bench: Bench, words: str, seed: int) -> Result:
-    """Return the current result of METHOD, METHOD:SCORING or the oracle at native size.
-
-    Raises:
-        HdbenchError: it is not scored, or its result is stale.
-    """
+    """Return the current result of METHOD, METHOD:SCORING or the oracle at native size."""
     from hdbench.schema.result import NATIVE_ORACLE, ORACLE, Result
     from hdbench.workspace.fingerprint import native_scoring
     from hdbench.workspace.results import load_if_current, result_path
@@ -182,10 +178,12 @@ def _print_comparison(letter: str, comparison: Comparison) -> None:
     for sentence in comparison.differences:
         click.echo(f"  {sentence}")
     if comparison.steps:
-        click.echo("\nWhat it is worth, counted again from A's matrices:\n")
+        click.echo("\nThe effect of each choice, recomputed from A's matrices:\n")
         click.echo(render(steps_table(comparison, letter), "text"))
     if comparison.not_recomputed:
-        click.echo("\nWhat the stored matrices cannot tell, as other pixels would be predicted or")
-        click.echo("counted; score both under one convention to see what it is worth:")
+        click.echo(
+            "\nThe effect of these needs other predictions or pixels than the stored matrices;"
+        )
+        click.echo("score both under one convention to see it:")
         for sentence in comparison.not_recomputed:
             click.echo(f"  {sentence}")

@@ -1,14 +1,13 @@
-"""``data``: look at a dataset before hours are spent on it."""
+"""``data``: check, preview and export datasets."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options
+from hdbench.cli.options import bench_options, image_size
 from hdbench.errors import DataError, UsageError, counted
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def data() -> None:
 @data.command()
 @bench_options
 def check(bench: Bench) -> None:
-    """Decode every file and report everything that is wrong at once, with counts.
+    """Decode every file and report all problems at once, with counts.
 
     \b
     Example:
@@ -33,17 +32,17 @@ def check(bench: Bench) -> None:
     from hdbench.schema.benchmark import OWN
 
     spec = bench.benchmark.data
-    learnt = [spec.train]
+    training = [spec.train]
     for segmenter in (bench.benchmark.segmenter, bench.benchmark.second_segmenter):
         if segmenter is not None and segmenter.name == OWN:
-            learnt.append(segmenter.training.split)
-    learnt = list(dict.fromkeys(learnt))
-    roots = {split: bench.dataset.root(split) for split in (*learnt, spec.test)}
+            training.append(segmenter.training.split)
+    training = list(dict.fromkeys(training))
+    roots = {split: bench.dataset.root(split) for split in (*training, spec.test)}
     reports = [check_split(bench.benchmark, root, split) for split, root in roots.items()]
     for found in reports:
         click.echo(found.text())
     root = roots[spec.test]
-    leaked = leaked_photographs(root, spec.layout, learnt, spec.test)
+    leaked = leaked_photographs(root, spec.layout, training, spec.test)
     for line in leaked:
         click.echo(f"between splits: {line}")
     count = sum(len(found.problems) for found in reports) + len(leaked)
@@ -62,7 +61,7 @@ def check(bench: Bench) -> None:
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="PNG; else in the workspace.",
+    help="PNG file; default: in the workspace.",
 )
 def preview(bench: Bench, split: str | None, count: int, output: Path | None) -> None:
     """Draw a contact sheet: photographs, labels and boundaries of scenes, evenly spread.
@@ -99,7 +98,8 @@ def preview(bench: Bench, split: str | None, count: int, output: Path | None) ->
     default="512x256",
     show_default=True,
     metavar="WxH",
-    help="Pixels, twice as wide as high; 2048x1024 is that of Cityscapes (a second a scene).",
+    callback=image_size,
+    help="Pixels, twice as wide as high; 2048x1024 is Cityscapes' size (one second per scene).",
 )
 @click.option(
     "--split",
@@ -113,11 +113,13 @@ def preview(bench: Bench, split: str | None, count: int, output: Path | None) ->
 @click.option(
     "--count", type=click.IntRange(min=1), metavar="N", help="Only the first N scenes of each."
 )
-def export(name: str, output: Path, size: str, splits: tuple[str, ...], count: int | None) -> None:
+def export(
+    name: str, output: Path, size: tuple[int, int], splits: tuple[str, ...], count: int | None
+) -> None:
     """Write Streets, the built-in scenes, as files in Cityscapes' official layout.
 
-    Labels, 16-bit instances, colours and images, for hdbench or any other program; the same
-    command goes on where it stopped.
+    These are labels, 16-bit instances, colours and images, for hdbench or other programs; the same
+    command resumes a stopped export.
 
     \b
     Examples:
@@ -126,10 +128,7 @@ def export(name: str, output: Path, size: str, splits: tuple[str, ...], count: i
     """
     from hdbench.streets.files import require_drawable, write_streets
 
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
-    if match is None:
-        raise UsageError(f"--size {size}: expected WIDTHxHEIGHT in pixels, like 512x256")
-    width, height = int(match[1]), int(match[2])
+    width, height = size
     require_drawable(splits, count, width, height)
     counts = {split: write_streets(output, split, count, width, height) for split in splits}
     click.echo(output)

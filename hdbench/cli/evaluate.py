@@ -1,4 +1,4 @@
-"""``evaluate``: scores of methods, oracle and floors."""
+"""``evaluate``: scores of methods, the oracle and the floors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hdbench.cli.options import (
     SECOND_SEGMENTER,
     bench_options,
     device_option,
+    json_option,
     named_segmenter,
     seed_option,
     trust_option,
@@ -45,21 +46,21 @@ if TYPE_CHECKING:
     "segmenters",
     multiple=True,
     metavar="DIR",
-    help="Another segmenter than the benchmark's own; several are compared. 'own' is the "
-    "benchmark's, 'second' its second one, './own' a folder of that name.",
+    help="A segmenter; several are compared. 'own' is the benchmark's (default), 'second' its "
+    "second one, './own' a folder of that name.",
 )
 @click.option(
     "--scoring",
     "scorings",
     multiple=True,
     metavar="NAME",
-    help="Another scoring convention than the benchmark's own; may be repeated. Conventions that "
-    "give the segmenter the same share its passes.",
+    help="A scoring convention; may be repeated; default: the benchmark's. Those with the same "
+    "segmenter input share its passes.",
 )
 @click.option(
     "--policies",
     is_flag=True,
-    help="Print what each counting policy is worth, from the same stored matrices.",
+    help="Print the effect of each counting policy, from the same stored matrices.",
 )
 @click.option(
     "--recheck",
@@ -77,10 +78,10 @@ if TYPE_CHECKING:
 @click.option(
     "--explain",
     is_flag=True,
-    help="Print the fingerprint and every choice behind it, in words; score nothing.",
+    help="Print the fingerprint and every choice in it, in words; score nothing.",
 )
 @trust_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def evaluate(
     methods: tuple[str, ...],
     bench: Bench,
@@ -95,13 +96,12 @@ def evaluate(
     trust: bool,
     as_json: bool,
 ) -> None:
-    """Score methods beside the oracle and the floors; synthesizes what is missing.
+    """Score methods beside the oracle and the floors; missing images are synthesized.
 
-    Scores bear 95 % intervals over the images. Where photographs are larger than the generator's
-    images, the oracle at their own size stands below the table, never ranked with it. Under several
-    segmenters, the table says how each of them ranks the methods, and Kendall's tau says how well
-    they agree. Stopped or killed, the same command goes on with the images that are missing.
-    Started by torchrun, its processes share the images.
+    Scores have 95 % intervals over the images. If photographs are larger than the generator's
+    images, the oracle at native size is printed below the table; it is not ranked. With several
+    segmenters, the table shows each one's ranks, and Kendall's tau measures their agreement. The
+    same command resumes a stopped evaluation. Started by torchrun, its processes share the images.
 
     \b
     Examples:
@@ -128,7 +128,7 @@ def evaluate(
     if len(given) > 1 and (policies or recheck is not None or len(scorings) > 1):
         raise UsageError(
             "several --segmenter are compared under one --scoring, without --policies or "
-            "--recheck; give one segmenter for these"
+            "--recheck; name one segmenter for these"
         )
     chosen = choose_device(device)
     with joined_ranks() as ranks:
@@ -166,20 +166,16 @@ def evaluate(
 
 
 def _conventions(bench: Bench, names: tuple[str, ...]) -> list[Scoring]:
-    """Return the conventions that are asked for, else the benchmark's own."""
+    """Return the requested conventions, else the benchmark's own."""
     conventions = [bench.require_scoring(name) for name in names] or [bench.require_scoring()]
     doubled = {one.name for one in conventions if [o.name for o in conventions].count(one.name) > 1}
     if doubled:
-        raise UsageError(f"--scoring {', '.join(sorted(doubled))} is given twice; name each once")
+        raise UsageError(f"--scoring {', '.join(sorted(doubled))} is named twice; name each once")
     return conventions
 
 
 def _segmenter_names(given: Sequence[str], opened: Sequence[Segmenter]) -> list[str]:
-    """Return what each segmenter is called in tables: its folder's name and its weights.
-
-    Raises:
-        UsageError: two of them are the same segmenter.
-    """
+    """Return the segmenters' names in tables: folder and weights; raises UsageError for doubles."""
     first: dict[str, str] = {}
     names = []
     for name, segmenter in zip(given, opened, strict=True):
@@ -204,7 +200,7 @@ def _recheck(
     device: torch.device,
     as_json: bool,
 ) -> None:
-    """Print what was made again; on stderr where stdout is for JSON."""
+    """Print which images were synthesized and scored again; on stderr if stdout is JSON."""
     from hdbench.schema.result import ORACLE
     from hdbench.workflows.recheck import recheck, require_reproduced
     from hdbench.workspace.fingerprint import native_scoring
@@ -224,6 +220,6 @@ def _recheck(
             require_reproduced(result, found)
             click.echo(
                 f"{result.method} under {scoring.name}: {len(found)} of {len(found)} images made "
-                "and scored again give their stored matrices, each pixel counted once",
+                "and scored again have their stored matrices, with each pixel counted once",
                 err=as_json,
             )

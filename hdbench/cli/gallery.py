@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 @seed_option
 @device_option
 @segmenter_option
-@click.option(
-    "--scoring", metavar="NAME", help="Another scoring convention than the benchmark's own."
-)
+@click.option("--scoring", metavar="NAME", help="A scoring convention; default: the benchmark's.")
 @trust_option
 def gallery(
     method: str,
@@ -41,8 +39,9 @@ def gallery(
 ) -> None:
     """Draw every test image of a scored METHOD on one page, worst score first.
 
-    Each number leads to image, photograph, labels, what the segmenter sees, and where it errs. The
-    page needs no network; its pictures lie beside it. The same command goes on where it stopped.
+    Each number leads to image, photograph, labels, the segmenter's prediction and its errors. The
+    page needs no network; its pictures are in files beside it. The same command resumes a stopped
+    drawing.
 
     \b
     Example:

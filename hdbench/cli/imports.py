@@ -1,4 +1,4 @@
-"""``import-images``: any method's images, whoever made them."""
+"""``import-images``: images of any method."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, restart_option
+from hdbench.cli.options import bench_options, json_option, restart_option
 
 if TYPE_CHECKING:
     from hdbench.workspace.bench import Bench
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 @click.option(
     "--template",
     metavar="TEXT",
-    help="How files are named, where their names do not say it: '{name}_fake.png'.",
+    help="File names with {name} in place of the scene's name: '{name}_fake.png'.",
 )
-@click.option("--title", metavar="TEXT", help="What tables call the method; else NAME.")
+@click.option("--title", metavar="TEXT", help="The method's name in tables; default: NAME.")
 @click.option(
     "--allow-subset",
     is_flag=True,
     help="Accept scenes without an image; scores of the others get a fingerprint of their own.",
 )
 @restart_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def import_images(
     name: str,
     path: Path,
@@ -41,14 +41,14 @@ def import_images(
     restart: bool,
     as_json: bool,
 ) -> None:
-    """Bring the images in folder PATH into the workspace as method NAME, one for each test scene.
+    """Import the images in folder PATH as method NAME, one for each test scene.
 
-    A file belongs to the scene whose name it bears, in any folder: the name itself, with
-    '_synthesized_image' behind it (the official test scripts), or with Cityscapes'
-    city_sequence_frame anywhere in it. Every file is decoded and checked for size, mode, depth,
-    range and format; all that is wrong is listed, and then nothing is imported. Images are 8-bit
-    RGB of exactly the benchmark's size, as PNG; TIFF, BMP and NumPy arrays are read too, and so is
-    JPEG, which is flagged in every result.
+    A file belongs to the scene whose name it has, in any subfolder: the name itself, the name with
+    '_synthesized_image' after it (the official test scripts), or a name that contains Cityscapes'
+    city_sequence_frame. Every file is decoded and checked for size, mode, depth, range and format;
+    if there are problems, all are listed and nothing is imported. Images are 8-bit RGB of exactly
+    the benchmark's size, as PNG, TIFF, BMP or NumPy array; JPEG is accepted and flagged in every
+    result.
 
     \b
     Examples:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hdbench.cli.options import library_here, refuse_needless_data_root
+from hdbench.cli.options import json_option, library_here, refuse_needless_data_root
 from hdbench.errors import LibraryError, UsageError, counted
 
 
@@ -31,7 +31,7 @@ from hdbench.errors import LibraryError, UsageError, counted
     show_default=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where runs and results will go.",
+    help="Folder of runs and results.",
 )
 def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
     """Write hdbench.toml here, so that no later command needs a path.
@@ -57,9 +57,9 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
 
 
 @click.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_library(as_json: bool) -> None:
-    """List the library: methods, benchmarks, scorings, studies, reports, weights that ship."""
+    """List the library: methods, benchmarks, scorings, studies, reports, shipped weights."""
     from hdbench.library import KINDS
 
     library = library_here()
@@ -84,7 +84,9 @@ def list_library(as_json: bool) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--resolved", is_flag=True, help="Print it as used, with what it extends, as JSON.")
+@click.option(
+    "--resolved", is_flag=True, help="Print it as JSON, merged with the file that it extends."
+)
 def show(name: str, resolved: bool) -> None:
     """Print the file of a method, benchmark, scoring, study or report, or the card of weights.
 
@@ -95,7 +97,7 @@ def show(name: str, resolved: bool) -> None:
     """
     library = library_here()
     kind, path = library.find(name)
-    text = library.resolved(kind, name)  # also where not printed: a wrong file is an error
+    text = library.resolved(kind, name)  # a wrong file is an error in any case
     if not resolved:
         text = f"# {kind.name}: {path}\n{path.read_text(encoding='utf-8').rstrip()}"
     click.echo(text)
@@ -104,7 +106,7 @@ def show(name: str, resolved: bool) -> None:
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 def check(paths: tuple[Path, ...]) -> None:
-    """Check every file of the library, or the given files; report everything wrong at once.
+    """Check every file of the library, or the named files; report all problems at once.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ class _Commands(click.Group):
             click.echo(f"hdbench: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("\nhdbench: stopped; the same command goes on where it was", err=True)
+            click.echo("\nhdbench: stopped; the same command resumes", err=True)
             ctx.exit(130)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -46,7 +46,7 @@ def cli() -> None:
     """Train, score and compare methods of semantic image synthesis.
 
     \b
-    The whole way on Streets, scenes that hdbench draws itself:
+    Everything in one command, on Streets, scenes that hdbench draws itself:
       hdbench quickstart
 
     \b

@@ -1,4 +1,4 @@
-"""``measure``: what a segmentation score does not say of images."""
+"""``measure``: boundary scores, realism and diversity."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import click
 from hdbench.cli.options import (
     bench_options,
     device_option,
+    json_option,
     seed_option,
     segmenter_option,
     trust_option,
 )
 
 if TYPE_CHECKING:
-    from hdbench.schema.metric import Measure
+    from hdbench.schema.metric import Metric
     from hdbench.workspace.bench import Bench
 
 _methods = click.option(
@@ -27,13 +28,12 @@ _methods = click.option(
     metavar="NAME",
     help="A method; may be repeated. The floors are always measured beside it.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _lpips_help = "torchvision's AlexNet weights, for LPIPS: alexnet-owt-7be5be79.pth."
 
 
 @click.group()
 def measure() -> None:
-    """Boundaries, realism and diversity: what a segmentation score does not say."""
+    """Boundaries, realism and diversity: metrics beside segmentation scores."""
 
 
 @measure.command()
@@ -43,7 +43,7 @@ def measure() -> None:
 @device_option
 @segmenter_option
 @trust_option
-@_json
+@json_option
 def boundaries(
     methods: tuple[str, ...],
     bench: Bench,
@@ -53,10 +53,10 @@ def boundaries(
     trust: bool,
     as_json: bool,
 ) -> None:
-    """Boundary F-score: do the edges that the segmenter sees lie where the labels' do?
+    """Boundary F-score: distance between predicted edges and the labels' edges.
 
-    Of methods that 'evaluate' has scored, beside the oracle and the floors; within 2 pixels at 1024
-    rows. Reports show it from then on.
+    For methods that 'evaluate' has scored, the oracle and the floors; the tolerance is 2 pixels at
+    1024 rows. Reports include it from then on.
 
     \b
     Example:
@@ -90,7 +90,7 @@ def boundaries(
     show_default=True,
     help="The photographs that FID and KID compare with.",
 )
-@_json
+@json_option
 def realism(
     methods: tuple[str, ...],
     bench: Bench,
@@ -103,7 +103,7 @@ def realism(
 ) -> None:
     """FID and KID to photographs, LPIPS to each scene's own; needs the extra 'realism'.
 
-    Weights are local files; nothing is downloaded. Reports show the numbers from then on.
+    Weights are local files; nothing is downloaded. Reports include the numbers from then on.
 
     \b
     Example:
@@ -112,7 +112,7 @@ def realism(
     from hdbench.runtime.devices import choose_device
     from hdbench.workflows.realism import measure_realism
 
-    measures = measure_realism(
+    metrics = measure_realism(
         bench,
         methods,
         seed,
@@ -121,7 +121,7 @@ def realism(
         reference=reference,
         device=choose_device(device),
     )
-    _print(measures, as_json)
+    _print(metrics, as_json)
 
 
 @measure.command()
@@ -135,7 +135,7 @@ def realism(
     metavar="FILE",
     help=_lpips_help,
 )
-@_json
+@json_option
 def diversity(
     folders: tuple[Path, ...], bench: Bench, device: str, lpips_weights: Path, as_json: bool
 ) -> None:
@@ -159,8 +159,8 @@ def diversity(
     )
 
 
-def _print(measures: list[Measure], as_json: bool) -> None:
-    from hdbench.reporting.measures import measure_tables
+def _print(metrics: list[Metric], as_json: bool) -> None:
+    from hdbench.reporting.metric_tables import metric_tables
     from hdbench.reporting.tables import render
 
     if as_json:
@@ -172,11 +172,11 @@ def _print(measures: list[Measure], as_json: bool) -> None:
                 "fingerprint": one.fingerprint,
                 **one.scores,
             }
-            for one in measures
+            for one in metrics
         ]
         click.echo(json.dumps(records, indent=2))
         return
-    for part in measure_tables(measures):
+    for part in metric_tables(metrics):
         click.echo(render(part.table, "text"))
         for note in part.notes:
             click.echo(note)

@@ -1,8 +1,9 @@
-"""Options that several verbs share, and what they open."""
+"""Options that several verbs share, and the objects that they open."""
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -23,12 +24,19 @@ seed_option = click.option("--seed", default=0, show_default=True, help="Seed of
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+vgg_option = click.option(
+    "--vgg-weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="torchvision's VGG-19 weights, for methods that need them.",
+)
 trust_option = click.option(
     "--trust",
     is_flag=True,
-    help="Run code that a segmenter's file brings along; only for files whose makers you know.",
+    help="Run code in a segmenter's file; only for files from a source that you trust.",
 )
-#: What ``--segmenter`` calls the benchmark's own two; ``./own`` is a folder of that name.
+#: Values of ``--segmenter`` for the benchmark's own two; ``./own`` is a folder of that name.
 OWN_SEGMENTER = "own"
 SECOND_SEGMENTER: Literal["second"] = "second"  # hdbench.schema.benchmark.SECOND
 
@@ -49,12 +57,12 @@ segmenter_option = click.option(
     help="Another segmenter than the benchmark's own; 'second' is the benchmark's second one.",
 )
 restart_option = click.option(
-    "--restart", is_flag=True, help="Move what is there aside and begin anew."
+    "--restart", is_flag=True, help="Move the existing files aside and start again."
 )
 
 
 def bench_options_with(default: str) -> Callable[[Verb], Verb]:
-    """Return what ``bench_options`` is, with another benchmark where nothing is said."""
+    """Return ``bench_options`` with another default benchmark."""
     return functools.partial(_with_bench_options, default=default)
 
 
@@ -67,19 +75,19 @@ def _with_bench_options(verb: Verb, default: str) -> Verb:
     @click.option(
         "--benchmark",
         metavar="NAME",
-        help=f"Benchmark; else what hdbench.toml says, else {default}.",
+        help=f"Benchmark; default: the one in hdbench.toml, else {default}.",
     )
     @click.option(
         "--data-root",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="The dataset's folder; else what hdbench.toml says; built-in scenes need none.",
+        help="The dataset's folder; default: the one in hdbench.toml; built-in scenes need none.",
     )
     @click.option(
         "--workspace",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="Where runs and results go; else hdbench.toml, else ./hdbench-runs.",
+        help="Folder of runs and results; default: the one in hdbench.toml, else ./hdbench-runs.",
     )
     @functools.wraps(verb)
     def opened(
@@ -106,6 +114,18 @@ def open_here(
     return bench
 
 
+def image_size(
+    ctx: click.Context, option: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """Return width and height of an option such as ``1024x512``."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise click.BadParameter(f"'{text}'; expected WIDTHxHEIGHT in pixels, such as 1024x512")
+    return int(match[1]), int(match[2])
+
+
 def library_here() -> Library:
     """Return the library, with the methods of the workspace that this folder belongs to."""
     from hdbench.library import Library
@@ -115,12 +135,12 @@ def library_here() -> Library:
 
 
 def refuse_needless_data_root(data_root: Path | None, benchmark: Benchmark) -> None:
-    """Check that ``--data-root`` is not given where hdbench draws the scenes itself.
+    """Check that the option ``--data-root`` is not used with built-in scenes.
 
-    What hdbench.toml says is no option: it may name the dataset of another benchmark.
+    The key in hdbench.toml is allowed: it may belong to another benchmark.
 
     Raises:
-        UsageError: it is.
+        UsageError: it is used.
     """
     if benchmark.data.built_in and data_root is not None:
         raise UsageError(
@@ -130,7 +150,7 @@ def refuse_needless_data_root(data_root: Path | None, benchmark: Benchmark) -> N
 
 
 def machine_options(verb: Verb) -> Verb:
-    """Give a verb ``--device``, ``--workers`` and ``--checkpoint-minutes``; pass a ``machine``."""
+    """Give a verb ``--device``, ``--workers`` and ``--checkpoint-minutes``, as a ``machine``."""
 
     @device_option
     @click.option(

@@ -24,11 +24,11 @@ def perceptual() -> None:
 @machine_options
 @restart_option
 def train(bench: Bench, machine: Machine, restart: bool) -> None:
-    """Train the benchmark's perceptual network; the same command goes on where it stopped.
+    """Train the benchmark's perceptual network; the same command resumes it.
 
-    A small VGG-like network learns to segment the photographs of the split that the benchmark's
-    [perceptual.training] names. Benchmarks with [perceptual] name = "own" need this before 'hdbench
-    train ours'; where the network ships, this repeats its training.
+    A small VGG-like network learns to segment the photographs of the split in the benchmark's
+    [perceptual.training]. Benchmarks with [perceptual] name = "own" need this before 'hdbench train
+    ours'; if the network ships with hdbench, this repeats its training.
 
     \b
     Examples:
@@ -50,7 +50,7 @@ def train(bench: Bench, machine: Machine, restart: bool) -> None:
     used = bench.benchmark.perceptual.name
     if used != OWN:
         click.echo(
-            f"'{bench.benchmark.name}' goes on using '{used}'; to use this one, set "
+            f"'{bench.benchmark.name}' still uses '{used}'; to use this one, set "
             f'[perceptual] name = "{folder}" in a benchmark of your own',
             err=True,
         )
@@ -62,7 +62,7 @@ def train(bench: Bench, machine: Machine, restart: bool) -> None:
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where the file goes; else torchvision's cache, where 'train' finds it.",
+    help="The file; default: in torchvision's cache, where 'train' finds it.",
 )
 def fetch(what: str, output: Path | None) -> None:
     """Download published weights: vgg19, torchvision's VGG-19 trained on ImageNet (548 MB).

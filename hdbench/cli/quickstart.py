@@ -1,4 +1,4 @@
-"""``quickstart``: the whole way in one command."""
+"""``quickstart``: everything in one command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options_with, machine_options
+from hdbench.cli.options import bench_options_with, machine_options, vgg_option
 
 if TYPE_CHECKING:
     from hdbench.runtime.devices import Machine
@@ -19,29 +19,23 @@ if TYPE_CHECKING:
 @click.command()
 @bench_options_with(default="streets-quick")
 @machine_options
-@click.option(
-    "--vgg-weights",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="torchvision's VGG-19 weights, where a method needs them.",
-)
+@vgg_option
 @click.option("--method", default="ours", show_default=True, metavar="NAME")
 @click.option(
     "--open/--no-open",
     "opens",
     default=None,
-    help="Open the page in the browser; if not given, where there is a terminal and a desktop.",
+    help="Open the page in the browser; default: on a desktop with a terminal.",
 )
 def quickstart(
     bench: Bench, machine: Machine, method: str, vgg_weights: Path | None, opens: bool | None
 ) -> None:
-    """Go the whole way: score what ships, then train, synthesize, score, write the page.
+    """Score what ships with hdbench, then train, synthesize, score, and write the page.
 
     Without options it needs no data: it runs on Streets, scenes that hdbench draws itself, scored
-    by segmenters that ship. It scores and shows the generator that ships, then trains one from
-    scratch with the short training of benchmark streets-quick. On a benchmark whose segmenter or
-    perceptual network does not ship, it trains them first. Stopped at any stage, the same command
-    goes on.
+    by shipped segmenters. It scores and shows the shipped generator, then trains one from scratch
+    with the short training of benchmark streets-quick. On a benchmark whose segmenter or perceptual
+    network does not ship, it trains them first. The same command resumes a stopped run.
 
     \b
     Examples:
@@ -54,8 +48,8 @@ def quickstart(
     opened: list[Path] = []
 
     def show(page: Path) -> None:
-        """Open a page once; a browser that shows it already is told nothing."""
-        if page not in opened and (_is_seen() if opens is None else opens):
+        """Open a page once."""
+        if page not in opened and (on_a_desktop() if opens is None else opens):
             click.launch(str(page.resolve()))
         opened.append(page)
 
@@ -66,7 +60,7 @@ def quickstart(
     click.echo(f"The page: {paths['page'].resolve()}")
 
 
-def _is_seen() -> bool:
-    """Return whether somebody sits before a terminal on a desktop."""
+def on_a_desktop() -> bool:
+    """Return whether this is a terminal on a desktop."""
     desktop = sys.platform == "darwin" or os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}
     return sys.stdout.isatty() and bool(desktop)

@@ -1,4 +1,4 @@
-"""``report``: the paper's tables from what was measured."""
+"""``report``: tables of measured scores beside the published ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     type=click.Choice(["text", "markdown", "csv", "latex"]),
     default="text",
     show_default=True,
-    help="What is printed; all formats and the HTML page are written to the workspace.",
+    help="The printed format; all formats and the HTML page are written to the workspace.",
 )
 @click.option(
     "--scenes",
@@ -48,12 +48,12 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Reports of people's preferences: a tallied packet; else all of the workspace's studies.",
+    help="For reports of preferences: a tallied packet; default: all studies of the workspace.",
 )
 @click.option(
     "--simulated",
     is_flag=True,
-    help="Reports of preferences: show simulated answers, marked as such, instead of people's.",
+    help="For reports of preferences: show simulated answers, marked as such.",
 )
 def report(
     name: str,
@@ -68,8 +68,8 @@ def report(
 ) -> None:
     """Print a report (default: table1) and write it: text, Markdown, CSV, LaTeX, figure, HTML.
 
-    A measured method that the report has no row for gets one of its own. Reports of what people
-    preferred (table2, table4, figure7, ablations) show tallied studies beside published rates.
+    A measured method without a row in the report gets one. Reports of preferences (table2, table4,
+    figure7, ablations) show tallied studies beside published rates.
 
     \b
     Examples:
@@ -91,7 +91,7 @@ def report(
         return
     if packets or simulated:
         option = "--packet" if packets else "--simulated"
-        raise UsageError(f"{option}: report '{name}' shows scores, not what people preferred")
+        raise UsageError(f"{option}: report '{name}' shows scores, not preferences")
     from hdbench.runtime.devices import choose_device
     from hdbench.workflows.report import report_on
     from hdbench.workspace.segmenters import open_second, open_segmenter

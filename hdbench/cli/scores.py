@@ -61,7 +61,7 @@ def print_choices(
     for record in records:
         click.echo(f"fingerprint {record['fingerprint']}")
         click.echo(
-            f"of what benchmark '{bench.benchmark.name}' scores under {record['scoring']} "
+            f"of scores on benchmark '{bench.benchmark.name}' under {record['scoring']} "
             f"by {record['segmenter']}"
         )
         for sentence in record["words"]:
@@ -135,7 +135,7 @@ def print_policies(
         click.echo(
             f"\nAll from the matrices of {len(shown[0].scenes)} images under {scoring.name}: "
             "sizes and windows are that convention's, only the counting differs.\n"
-            "In parentheses: the difference to its own way."
+            "In parentheses: the difference to the convention's own counting."
         )
     if as_json:
         click.echo(json.dumps(records, indent=2))
@@ -148,51 +148,43 @@ def print_segmenters(
     evaluations: Sequence[Evaluation],
     as_json: bool,
 ) -> None:
-    """Print scores and ranks under each segmenter, and how well these agree.
-
-    Args:
-        bench: the benchmark.
-        names: what each segmenter is called.
-        opened: the segmenters.
-        evaluations: what was scored under each of them.
-        as_json: print JSON.
-    """
+    """Print scores and ranks under each segmenter, and how well the ranks agree."""
     from dataclasses import asdict
 
-    from hdbench.evaluation.agreement import Judgment, agreements
+    from hdbench.evaluation.agreement import UnderSegmenter, agreements
     from hdbench.evaluation.uncertainty import NOTE, intervals_of
     from hdbench.reporting.comparisons import agreement_table, segmenters_table
     from hdbench.reporting.footnotes import native_line
     from hdbench.reporting.tables import render
 
-    judgments = [
-        Judgment(name, segmenter.card.weights, one.results)
+    scored = [
+        UnderSegmenter(name, segmenter.card.weights, one.results)
         for name, segmenter, one in zip(names, opened, evaluations, strict=True)
     ]
-    found = agreements(judgments)
+    found = agreements(scored)
     if as_json:
-        judges = [
+        records = [
             {
-                "segmenter": judgment.judge,
-                "weights": judgment.weights,
-                "results": _records(bench, one),
+                "segmenter": one.segmenter,
+                "weights": one.weights,
+                "results": _records(bench, evaluation),
             }
-            for judgment, one in zip(judgments, evaluations, strict=True)
+            for one, evaluation in zip(scored, evaluations, strict=True)
         ]
-        record = {"judges": judges, "agreement": [asdict(entry) for entry in found]}
+        record = {"judges": records, "agreement": [asdict(entry) for entry in found]}
         click.echo(json.dumps(record, indent=2))
         return
-    click.echo(render(segmenters_table(judgments), "text"))
+    click.echo(render(segmenters_table(scored), "text"))
     click.echo("")
     click.echo(render(agreement_table(found), "text"))
     click.echo("")
     for name, one in zip(names, evaluations, strict=True):
         if one.native is not None:
             click.echo(f"{name}: {native_line(one.native, bench.benchmark.size)}")
-    if intervals_of(judgments[0].results):
+    if intervals_of(scored[0].results):
         click.echo(NOTE)
     click.echo("The oracle is not ranked, and not in Kendall's tau-b.")
-    first = judgments[0].results[0]
+    first = scored[0].results[0]
     click.echo(
         f"{len(first.scenes)} images of {bench.benchmark.title}, scoring {first.scoring}; each "
         "segmenter has a fingerprint of its own, so compare ranks across them, not scores"
@@ -200,7 +192,7 @@ def print_segmenters(
 
 
 def _records(bench: Bench, evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return results as JSON values; the oracle's holds the one at native size, if there is any."""
+    """Return results as JSON values; the oracle's contains the one at native size, if any."""
     from hdbench.evaluation.uncertainty import intervals_of
     from hdbench.reporting.footnotes import native_words
     from hdbench.schema.result import ORACLE

@@ -1,4 +1,4 @@
-"""``segmenter``: the judge of a benchmark."""
+"""``segmenter``: train, check and import the network that scores images."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import click
 from hdbench.cli.options import (
     bench_options,
     device_option,
+    image_size,
+    json_option,
     machine_options,
     restart_option,
     seed_option,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from hdbench.runtime.devices import Machine
     from hdbench.workspace.bench import Bench
 
-# ``hdbench.segmentation.adoption.KINDS``, which help need not import PyTorch for; a test compares.
+# A copy of ``hdbench.segmentation.adoption.KINDS``, so that help does not import PyTorch.
 KINDS = ("smp", "pspnet-mmseg", "pspnet-semseg", "segformer", "torchscript", "predictions")
 
 
@@ -45,7 +47,7 @@ def segmenter() -> None:
     "--encoder-weights",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="torchvision's ImageNet weights, where the benchmark starts from them.",
+    help="torchvision's ImageNet weights, for benchmarks that start from them.",
 )
 @click.option(
     "--second",
@@ -56,7 +58,7 @@ def segmenter() -> None:
     "--on",
     "method",
     metavar="METHOD",
-    help="Learn from METHOD's training images instead, next to the photographs.",
+    help="Compare training on METHOD's images with training on photographs.",
 )
 @seed_option
 @click.option("--json", "as_json", is_flag=True, help="With --on: print JSON.")
@@ -70,18 +72,18 @@ def train(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Train the benchmark's segmenter; the same command goes on where it stopped.
+    """Train the benchmark's segmenter; the same command resumes it.
 
-    At the end it scores the test split's photographs and writes that on its card. Where the
-    benchmark's segmenter ships with hdbench, this repeats its training; the one that ships goes on
-    scoring.
+    At the end it scores the photographs of the test split and writes the scores on its card. If the
+    benchmark's segmenter ships with hdbench, this repeats its training, and the shipped one still
+    scores.
 
-    With --second it trains the segmenter of the table [second_segmenter], which shows a score that
-    only the first segmenter gives: 'hdbench evaluate --segmenter own --segmenter second'.
+    With --second it trains the segmenter of the table [second_segmenter]. A score that only the
+    first segmenter gives shows in 'hdbench evaluate --segmenter own --segmenter second'.
 
-    With --on METHOD it asks what METHOD's images are worth as training data: the same recipe learns
-    from them (those of the training split, synthesized where missing) and, at the same size, from
-    the photographs; both are scored on the real photographs of the test split. --seed is that of
+    With --on METHOD it measures METHOD's images as training data: two segmenters of the same recipe
+    and size learn from these images (of the training split, synthesized if missing) and from the
+    photographs, and both are scored on the photographs of the test split. --seed is that of
     METHOD's run; the segmenters' is always 0.
 
     \b
@@ -165,9 +167,9 @@ def _train_on(
 @click.option(
     "--declare",
     is_flag=True,
-    help="Write the oracle on a card that declares none; later checks hold it to that.",
+    help="Write the oracle's scores on a card without any; later checks compare with them.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def check(
     which: Path | Literal["second"] | None,
     bench: Bench,
@@ -176,11 +178,11 @@ def check(
     declare: bool,
     as_json: bool,
 ) -> None:
-    """Run a segmenter over the benchmark's photographs and say whether it can be trusted.
+    """Score the benchmark's photographs with a segmenter and check that it can be trusted.
 
-    Prints the oracle per class beside what the segmenter's card declares, and what noise and other
-    scenes' photographs score, which must be far below. Exit status 1 if the oracle is more than one
-    point below the card, or a control is not.
+    Prints the oracle's scores per class beside those on the segmenter's card, and the scores of
+    noise and of other scenes' photographs, which must be far lower. Exit status 1 if the oracle is
+    more than one point below the card, or a control is too high.
 
     \b
     Examples:
@@ -232,35 +234,27 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> l
     return values
 
 
-def _size(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    """Return width and height of an option such as ``1024x512``."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if match is None:
-        raise click.BadParameter(f"'{text}'; expected WIDTHxHEIGHT, such as 1024x512")
-    return int(match[1]), int(match[2])
-
-
 @segmenter.command("import")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("source")
-@click.option("--name", help="Name of its folder; else that of the file or repository.")
+@click.option("--name", help="Name of its folder; default: the name of the file or repository.")
 @bench_options
 @click.option(
     "--window",
-    callback=_size,
+    callback=image_size,
     metavar="WxH",
-    help="Size of the images that it reads; else the benchmark's.",
+    help="Size of its input images; default: the benchmark's.",
 )
 @click.option("--mean", callback=_numbers, metavar="R,G,B", help="Subtracted from its input.")
 @click.option("--std", callback=_numbers, metavar="R,G,B", help="Divides its input.")
 @click.option("--order", type=click.Choice(["RGB", "BGR"]), help="Order of mean, std and input.")
-@click.option("--peak", type=float, help="What 255 becomes before the mean: 1 or 255.")
+@click.option(
+    "--peak", type=float, help="The value of 255 before the mean is subtracted: 1 or 255."
+)
 @click.option(
     "--ids",
     type=click.Choice(["label", "train"]),
-    help="What the numbers of predicted maps are; only for predictions.",
+    help="Meaning of the numbers in predicted maps; only for predictions.",
 )
 @seed_option
 @click.option("--download", is_flag=True, help="Fetch a hub id that the cache lacks.")
@@ -279,8 +273,8 @@ def import_segmenter(
 ) -> None:
     """Import a segmenter, or its predictions, for --segmenter of other verbs.
 
-    SOURCE is read once: its tensors are stored as safetensors beside a card that says what they
-    expect, and enters every fingerprint.
+    SOURCE is read once: its tensors are stored as safetensors, beside a card that describes their
+    input and enters every fingerprint.
 
     \b
     KIND           SOURCE
@@ -302,7 +296,9 @@ def import_segmenter(
     from hdbench.workspace.runs import image_files, seed_of
 
     if (kind == "predictions") != (ids is not None):
-        raise UsageError("--ids label or --ids train goes with 'predictions', and only with it")
+        raise UsageError(
+            "--ids label or --ids train is required for 'predictions', and only for it"
+        )
     size = bench.benchmark.size
 
     def images(name: str) -> Iterator[tuple[str, Tensor]]:

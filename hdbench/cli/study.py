@@ -1,4 +1,4 @@
-"""``study``: human studies; packets are built and proved here."""
+"""``study``: human studies; this module builds and verifies packets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options
+from hdbench.cli.options import bench_options, json_option
 from hdbench.cli.study_analysis import plan, simulate, tally
 from hdbench.cli.study_venues import mturk
 from hdbench.errors import HdbenchError, UsageError, counted
@@ -34,7 +34,7 @@ for command in (plan, mturk, tally, simulate):
     default="unlimited",
     show_default=True,
     metavar="NAME",
-    help="Protocol: a name of 'hdbench list', or a path.",
+    help="Protocol: a name from 'hdbench list', or a path.",
 )
 @click.option(
     "--methods",
@@ -55,16 +55,16 @@ for command in (plan, mturk, tally, simulate):
     "most_scenes",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Show N scenes, spread over the split; else all.",
+    help="Show N scenes, spread over the split; default: all.",
 )
 @click.option("--intersect", is_flag=True, help="Leave out scenes that a method has no image of.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The packet's folder; else studies/NAME in the workspace.",
+    help="The packet's folder; default: studies/NAME in the workspace.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def build(
     name: str,
     methods: str,
@@ -80,9 +80,8 @@ def build(
     """Write the packet of a study: images, trials, the participants' page, a private preview.
 
     The packet can be used on your own web server, behind a Prolific link, and in Turkle, which
-    reads Mechanical Turk's file formats; the packet's mturk/README.md gives the steps for each.
-
-    The same inputs give the same packet; an existing packet is never changed.
+    reads Mechanical Turk's file formats; the packet's mturk/README.md has the steps for each. The
+    same inputs give the same packet; an existing packet is never changed.
 
     \b
     Examples:
@@ -119,7 +118,7 @@ def build(
         }
         click.echo(json.dumps(facts, indent=2))
         return
-    done = "wrote" if built.written else "there already, from the same inputs:"
+    done = "wrote" if built.written else "exists already, with the same inputs:"
     click.echo(f"{done} {folder}")
     click.echo(
         f"{counted(len(record.pairs), 'pair')} of {', '.join(record.methods)} on "
@@ -136,9 +135,9 @@ def build(
 
 @study.command()
 @click.argument("packet", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def verify(packet: Path, as_json: bool) -> None:
-    """Prove that PACKET is balanced, anonymous and unchanged; only its own files are read.
+    """Verify that PACKET is balanced, anonymous and unchanged; only its own files are read.
 
     \b
     Example:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hdbench.cli.options import json_option
 from hdbench.errors import UsageError, counted
 
 _PACKET = click.Path(path_type=Path)
@@ -16,7 +17,7 @@ _MOST_SD = 20  # logit units; far beyond, every answer is certain
 
 
 class _Finite(click.FloatRange):
-    """Numbers without ``nan`` and ``inf``, which every range lets in."""
+    """A range that refuses ``nan`` and ``inf``, unlike click's."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -25,6 +26,22 @@ class _Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not finite.", param, ctx)
         return number
+
+
+_worker_sd_option = click.option(
+    "--worker-sd",
+    default=0.6,
+    show_default=True,
+    type=_Finite(0, _MOST_SD),
+    help="How much participants differ (SD, logit units).",
+)
+_image_sd_option = click.option(
+    "--image-sd",
+    default=1.0,
+    show_default=True,
+    type=_Finite(0, _MOST_SD),
+    help="How much images differ (SD, logit units).",
+)
 
 
 @click.command()
@@ -54,7 +71,7 @@ class _Finite(click.FloatRange):
     "--judgments",
     type=click.IntRange(min=1),
     metavar="R",
-    help="Judgments of each pair on each scene; else what the protocol says.",
+    help="Judgments of each pair on each scene; default: the protocol's.",
 )
 @click.option(
     "--preference",
@@ -62,7 +79,7 @@ class _Finite(click.FloatRange):
     show_default=True,
     type=_Finite(50, 100, min_open=True, max_open=True),
     metavar="PERCENT",
-    help="The true preference that the study shall detect; 50 is chance.",
+    help="The true preference to be detected; 50 is chance.",
 )
 @click.option(
     "--power",
@@ -78,20 +95,8 @@ class _Finite(click.FloatRange):
     type=_Finite(1e-9, 0.5),
     help="Level of the tests.",
 )
-@click.option(
-    "--worker-sd",
-    default=0.6,
-    show_default=True,
-    type=_Finite(0, _MOST_SD),
-    help="How much participants differ (SD, logit units).",
-)
-@click.option(
-    "--image-sd",
-    default=1.0,
-    show_default=True,
-    type=_Finite(0, _MOST_SD),
-    help="How much images differ (SD, logit units).",
-)
+@_worker_sd_option
+@_image_sd_option
 @click.option(
     "--design-effect",
     type=_Finite(min=1),
@@ -105,7 +110,7 @@ class _Finite(click.FloatRange):
     type=_Finite(min=0),
     help="The venue's fee on top of wages, 0.2 for a fifth.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def plan(
     name: str,
     methods: int,
@@ -120,11 +125,10 @@ def plan(
     fee: float,
     as_json: bool,
 ) -> None:
-    """Print how many judgments a study needs, what they cost, and what stays unbalanced.
+    """Print how many judgments a study needs, their cost, and what stays unbalanced.
 
     Judgments of one participant are correlated, and so are judgments of one image. The design
-    effect is the factor by which a study therefore needs more judgments than if all were
-    independent.
+    effect is the factor by which a study needs more judgments for this reason.
 
     \b
     Examples:
@@ -164,14 +168,14 @@ def plan(
     multiple=True,
     type=_PACKET,
     metavar="RESULT.json",
-    help="A stored result of one of the methods, to correlate its scores with preferences; "
-    "give one for each method.",
+    help="A stored result of a method, to correlate its scores with preferences; one for each "
+    "method.",
 )
 @click.option(
     "--output",
     type=_PACKET,
     metavar="DIR",
-    help="Folder to write; else the packet's results/tally.",
+    help="Output folder; default: the packet's results/tally.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole analysis as JSON.")
 def tally(
@@ -182,12 +186,12 @@ def tally(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Turn answers into preference rates with intervals, files, figures and a methods paragraph.
+    """Compute preference rates with intervals; write files, figures and a methods paragraph.
 
-    Reads the PACKET's own answers (results/judgments.jsonl) and the RESULTS given: a results CSV
-    of Mechanical Turk or Turkle, submissions in a .jsonl, the .json files that participants saved,
-    or a folder of .csv and .json files. The rules by which sessions are excluded are fixed in the
-    packet; rates are printed with and without these exclusions.
+    Reads the PACKET's own answers (results/judgments.jsonl) and the RESULTS named: a results CSV of
+    Mechanical Turk or Turkle, submissions in a .jsonl, .json files that participants saved, or a
+    folder of .csv and .json files. The rules that exclude sessions are fixed in the packet; rates
+    are printed with and without these exclusions.
 
     \b
     Examples:
@@ -225,7 +229,7 @@ def tally(
     "--participants",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many; else one for each packet.",
+    help="Number of participants; default: one for each packet.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the answers.")
 @click.option(
@@ -233,7 +237,7 @@ def tally(
     default=0.0,
     show_default=True,
     type=_Finite(0, 1),
-    help="Share of participants who do not look.",
+    help="Share of participants who answer at random.",
 )
 @click.option(
     "--side-bias",
@@ -242,26 +246,14 @@ def tally(
     type=_Finite(),
     help="Preference of all participants for the left side (logit units).",
 )
-@click.option(
-    "--worker-sd",
-    default=0.6,
-    show_default=True,
-    type=_Finite(0, _MOST_SD),
-    help="How much participants differ (SD, logit units).",
-)
-@click.option(
-    "--image-sd",
-    default=1.0,
-    show_default=True,
-    type=_Finite(0, _MOST_SD),
-    help="How much images differ (SD, logit units).",
-)
+@_worker_sd_option
+@_image_sd_option
 @click.option(
     "--ability",
     "abilities",
     multiple=True,
     metavar="METHOD=LOGIT",
-    help="How good a method is (logit units); random where not given.",
+    help="Ability of a method (logit units); default: random.",
 )
 def simulate(
     packet: Path,
@@ -275,8 +267,8 @@ def simulate(
 ) -> None:
     """Simulate answers to a PACKET, to rehearse its analysis before anybody is paid.
 
-    They are written to results/simulated.jsonl, and every row is marked as simulated; 'study tally'
-    and reports read them only with --simulated.
+    Answers go to results/simulated.jsonl, and every row is marked as simulated; 'study tally' and
+    reports read them only with --simulated.
 
     \b
     Examples:

@@ -17,11 +17,11 @@ import click
     help="The address that serves the content of the packet's web/ folder.",
 )
 def mturk(packet: Path, address: str) -> None:
-    """Write PACKET/mturk again, for the address that the images are served from.
+    """Write PACKET/mturk again, for the address that serves the images.
 
     batch.csv and layout.html are for Turkle, question.xml and external.xml for programs that create
-    HITs, README.md for you. The formats are Mechanical Turk's, which Amazon has announced to close
-    on 30 September 2026.
+    HITs; README.md has the steps. The formats are those of Mechanical Turk, which Amazon has
+    announced to close on 30 September 2026.
 
     \b
     Examples:

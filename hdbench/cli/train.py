@@ -14,6 +14,7 @@ from hdbench.cli.options import (
     machine_options,
     restart_option,
     seed_option,
+    vgg_option,
 )
 from hdbench.errors import UsageError
 
@@ -27,14 +28,9 @@ if TYPE_CHECKING:
 @bench_options
 @seed_option
 @machine_options
-@click.option(
-    "--vgg-weights",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="torchvision's VGG-19 weights, where a method needs them.",
-)
+@vgg_option
 @restart_option
-@click.option("--dry-run", is_flag=True, help="Print what would be trained, as JSON, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved run as JSON; train nothing.")
 def train(
     method: str,
     bench: Bench,
@@ -44,7 +40,7 @@ def train(
     restart: bool,
     dry_run: bool,
 ) -> None:
-    """Train METHOD (default: ours); the same command goes on where it stopped.
+    """Train METHOD (default: ours); the same command resumes it.
 
     \b
     Examples:
@@ -103,10 +99,10 @@ def synthesize(
     sheet: Path | None,
     scenes: int,
 ) -> None:
-    """Make the test images of trained methods or floors that are missing.
+    """Synthesize missing test images of trained methods or floors.
 
-    Of a method that the workspace has not trained, the generator that ships makes them, if one
-    ships for this benchmark and seed.
+    For a method that the workspace has not trained, the shipped generator for this benchmark and
+    seed is used, if there is one.
 
     \b
     Examples:

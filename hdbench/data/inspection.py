@@ -1,4 +1,4 @@
-"""Looking at a dataset: everything that is wrong at once, and a contact sheet."""
+"""Inspection of a dataset: all of its problems at once, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SplitReport:
     split: str
     #: Scenes with all of their files.
     scenes: int
-    #: One line for each thing that is wrong.
+    #: One line each.
     problems: list[str]
     #: Number of scenes by native size, ``WxH``.
     sizes: dict[str, int]
@@ -77,7 +77,7 @@ def check_split(benchmark: Benchmark, root: Path, split: str) -> SplitReport:
 
 
 def _read_noting_faults(files: SceneFiles, space: LabelSpace, problems: list[str]) -> Scene | None:
-    """Return a scene, or None after noting what is wrong with each of its files."""
+    """Return a scene, or None after noting the problem of each of its files."""
 
     def noted(read: Callable[[], Tensor | None]) -> Tensor | None:
         try:
@@ -101,19 +101,13 @@ def _read_noting_faults(files: SceneFiles, space: LabelSpace, problems: list[str
     return scene
 
 
-def leaked_photographs(root: Path, layout: str, learnt: Sequence[str], test: str) -> list[str]:
-    """Return a line for each photograph of the test split that is learnt from too, by its pixels.
+def leaked_photographs(root: Path, layout: str, training: Sequence[str], test: str) -> list[str]:
+    """Return a line for each test photograph whose pixels are in a training split too.
 
-    A method that trains on a photograph is not judged by it.
-
-    Args:
-        root: the dataset's folder.
-        layout: a name in ``LAYOUTS``.
-        learnt: the splits that methods and segmenter learn from.
-        test: the split that is scored.
+    A score on a photograph that a method was trained on means nothing.
     """
     seen: dict[str, Path] = {}
-    for split in learnt:
+    for split in training:
         seen.update(_photographs(layout, root, split))
     return [
         f"{path}: the same photograph as {seen[content]} of another split"
@@ -123,7 +117,7 @@ def leaked_photographs(root: Path, layout: str, learnt: Sequence[str], test: str
 
 
 def _photographs(layout: str, root: Path, split: str) -> Iterator[tuple[str, Path]]:
-    """Yield photographs and the digests of their pixels; damaged ones are ``check_split``'s."""
+    """Yield photographs and the digests of their pixels; ``check_split`` reports damaged ones."""
     scenes = survey_split(layout, root, split).scenes
     for files in progress(scenes, desc=f"comparing {split}", unit="photograph", delay=2):
         with contextlib.suppress(DataError):
@@ -158,7 +152,7 @@ def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> I
 
 
 def paint_boundaries(ids: Tensor) -> Tensor:
-    """Return a uint8 3 x H x W picture, white where ``boundary_map`` is 1."""
+    """Return a uint8 3 x H x W image, white where ``boundary_map`` is 1."""
     edges = (boundary_map(ids[None])[0] * 255).to(torch.uint8)
     return edges.expand(3, -1, -1).contiguous()
 

@@ -20,7 +20,7 @@ class LabelClass:
     #: The value in label maps on disk.
     id: int
     name: str
-    #: RGB, 0 to 255, for pictures of label maps.
+    #: RGB, 0 to 255, for painted label maps.
     colour: tuple[int, int, int]
     #: Row in the confusion matrix, or None for void.
     train_id: int | None
@@ -67,7 +67,7 @@ class LabelSpace:
         return table
 
     def legend(self, labels: Iterable[Tensor]) -> list[LabelClass]:
-        """Return the classes that explain some maps of label ids: those in them, and all scored."""
+        """Return the classes of a legend for label maps: those in them, and all scored ones."""
         shown = torch.zeros(256, dtype=torch.bool)
         for label in labels:
             shown[label.flatten().long()] = True

@@ -36,16 +36,13 @@ class Survey:
 
 
 def survey_split(layout: str, root: Path, split: str) -> Survey:
-    """Return what a split holds; no pixel is read.
+    """Return what a split holds, without reading pixels.
 
-    Args:
-        layout: a name in ``LAYOUTS``.
-        root: the dataset's folder.
-        split: ``train``, or ``train[:16]`` for its first scenes; the problems are those of the
-            whole split either way, because they may move what is first.
+    For ``train[:16]``, its first scenes, the problems are those of the whole split, because they
+    may change which scenes are first.
 
     Raises:
-        ValueError: ``split`` is not written like a split.
+        ValueError: ``split`` is not in the notation of splits.
     """
     wanted = Split.parse(split)
     survey = LAYOUTS[layout](root, wanted.name)
@@ -59,17 +56,11 @@ def survey_split(layout: str, root: Path, split: str) -> Survey:
 
 
 def find_scenes(layout: str, root: Path, split: str) -> list[SceneFiles]:
-    """Return the scenes of a split in the order of their names.
-
-    Args:
-        layout: a name in ``LAYOUTS``.
-        root: the dataset's folder.
-        split: ``train``, or ``train[:16]`` for its first scenes.
+    """Return the scenes of a split (``train``, ``train[:16]``) in the order of their names.
 
     Raises:
-        DataError: folders or files are missing, or the split has fewer scenes than are asked for;
-            all problems are listed.
-        ValueError: ``split`` is not written like a split.
+        DataError: folders, files or scenes are missing; all problems are listed.
+        ValueError: ``split`` is not in the notation of splits.
     """
     survey = survey_split(layout, root, split)
     if survey.problems:
@@ -94,17 +85,17 @@ class _Kind:
 
     noun: str
     folder: Path
-    #: Where the files stand below the folder; Cityscapes has a folder for each city.
+    #: Files below the folder; Cityscapes has a folder for each city.
     pattern: Literal["*", "*/*"]
     extensions: tuple[str, ...]
-    #: What may stand between a scene's name and the extension; the first that fits is taken off.
-    #: All kinds of a layout list theirs in the same order.
+    #: Possible parts of a file name between scene name and extension; the first that fits is
+    #: removed. All kinds of a layout list theirs in the same order.
     endings: tuple[str, ...]
 
     def find(self) -> tuple[dict[str, Path], list[str]]:
-        """Return the files by the name of their scene, and a line for each second one of a name.
+        """Return the files by scene name, and a line for each further file of the same scene.
 
-        Hidden files and files with another ending or extension are left alone.
+        Hidden files and files with another ending or extension are ignored.
         """
         found: dict[str, Path] = {}
         problems: list[str] = []
@@ -123,7 +114,7 @@ class _Kind:
         return found, problems
 
     def lacking(self, name: str, partner: Path, partners: _Kind) -> str:
-        """Return the line that says which file of this kind should stand beside its partner."""
+        """Return the line that names the missing file of this kind beside its partner."""
         folder = self.folder / partner.parent.relative_to(partners.folder)
         ending = self.endings[partners._ending(partner) or 0]
         extensions = " or ".join(self.extensions[:2])
@@ -137,15 +128,7 @@ class _Kind:
 def _survey(
     root: Path, images: _Kind, labels: _Kind, instances: _Kind | None, expected: str
 ) -> Survey:
-    """Match the files of a split by the name of their scene, never by their position.
-
-    Args:
-        root: the dataset's folder.
-        images: the photographs.
-        labels: the label maps.
-        instances: the instance maps, or None where the layout has none.
-        expected: the folders that the layout expects, in words.
-    """
+    """Match the files of a split by the name of their scene, never by their position."""
     kinds = [images, labels] + ([] if instances is None else [instances])
     folders = dict.fromkeys(kind.folder for kind in kinds)  # labels and instances may share one
     absent = [folder for folder in folders if not folder.is_dir()] if root.is_dir() else [root]

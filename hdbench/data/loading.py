@@ -1,4 +1,4 @@
-"""From files to batches: decode, check, resize, augment; reproducible from any step onwards."""
+"""Decode, check, resize, augment and batch scenes; reproducible from any step onwards."""
 
 from __future__ import annotations
 
@@ -32,11 +32,7 @@ Augmentation = Callable[[Scene, torch.Generator], Scene]
 
 
 def read_photograph(path: Path, content: bytes | None = None) -> Tensor:
-    """Return a photograph as uint8 3 x H x W RGB.
-
-    Args:
-        path: the file.
-        content: its bytes, if they were read already.
+    """Return a photograph as uint8 3 x H x W RGB, from its bytes if they are passed.
 
     Raises:
         DataError: the file is missing, truncated, not an image, or not 8-bit RGB or grey.
@@ -84,12 +80,9 @@ def read_instance(path: Path) -> Tensor:
 
 
 def ids_digest(path: Path) -> str:
-    """Return the SHA-256 of a label or instance map's ids: dtype, shape and values.
+    """Return the SHA-256 of the ids of a label or instance map: dtype, shape and values.
 
-    How the PNG is compressed, and the colours of a palette, do not change it.
-
-    Raises:
-        DataError: the file is damaged.
+    PNG compression and palette colours do not change it.
     """
     return tensors_digest({"ids": torch.from_numpy(np.array(_decoded(path)))})
 
@@ -97,21 +90,13 @@ def ids_digest(path: Path) -> str:
 def photograph_digest(path: Path) -> str:
     """Return the SHA-256 of a photograph's pixels: shape and RGB values.
 
-    How the file is compressed does not change it, but where compression loses something, the
-    pixels are those that this machine's decoder makes.
-
-    Raises:
-        DataError: as ``read_photograph``.
+    Lossless compression does not change it; the pixels of a JPEG depend on this machine's decoder.
     """
     return tensors_digest({"photograph": read_photograph(path)})
 
 
 def photograph_size(path: Path) -> str:
-    """Return the size of a photograph like ``480x360``, width first; no pixel is decoded.
-
-    Raises:
-        DataError: the file is missing or not an image.
-    """
+    """Return the size of a photograph like ``480x360``, width first, without decoding pixels."""
     try:
         with Image.open(path) as image:
             return f"{image.width}x{image.height}"
@@ -121,11 +106,6 @@ def photograph_size(path: Path) -> str:
 
 def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) -> Scene:
     """Return a scene at its native size.
-
-    Args:
-        files: where its maps are.
-        space: what its label ids mean.
-        photograph: whether to decode the photograph.
 
     Raises:
         DataError: a file is damaged, or their sizes differ.
@@ -141,12 +121,9 @@ def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) ->
 
 
 def read_resized(files: SceneFiles, space: LabelSpace, height: int, width: int) -> Scene:
-    """Return a scene at a given size, whatever the sizes of its files; without instances.
+    """Return a scene without instances at one size, whatever the sizes of its files.
 
-    Images that were synthesized at a benchmark's size so meet label maps at their native size.
-
-    Raises:
-        DataError: a file is damaged.
+    Used for images synthesized at the benchmark's size, whose label maps have the native size.
     """
     label = resize_nearest(read_label(files.label, space), height, width)
     image = resize_photograph(read_photograph(files.image), height, width)
@@ -184,7 +161,7 @@ def _decoded(path: Path, content: bytes | None = None) -> Image.Image:
 
 @dataclass(frozen=True)
 class ResizeAndFlip:
-    """The generator's augmentation (P App. A): the whole scene, mirrored half of the time."""
+    """The generator's augmentation (P App. A): the whole scene, flipped half of the time."""
 
     height: int
     width: int
@@ -239,7 +216,7 @@ class ScaleAndCrop:
         return scene.flipped() if self.flip and draws[3] < 0.5 else scene
 
     def _exposed(self, image: Tensor, random: torch.Generator) -> Tensor:
-        """Return a photograph under another light and with a sensor's noise."""
+        """Return a photograph under another light and with sensor noise."""
         if self.jitter:
             factors = 1 + self.jitter * (2 * torch.rand(3, generator=random) - 1)
             brightness, contrast, saturation = factors.tolist()
@@ -311,7 +288,7 @@ class _EpochOrder(Sampler[list[tuple[int, int]]]):
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Return the steps of one epoch; an incomplete last batch is left out, unless it is all."""
+    """Return the steps of one epoch; an incomplete last batch is dropped unless it is all."""
     return max(1, count // batch_size)
 
 
@@ -329,20 +306,19 @@ def training_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of steps ``start`` to ``stop`` (exclusive).
 
-    A step's batch depends on the seed and the step alone, never on where the iteration began or
-    on how many workers decode ahead of the network.
+    A batch depends on the seed and the step alone, not on the first step or the number of workers.
 
     Args:
         files: the scenes.
-        space: what label ids mean.
+        space: the label space.
         augment: draws an example from a scene.
         batch_size: examples per step.
         seed: of order and augmentation.
         start: the first step.
         stop: the step after the last.
-        workers: processes that decode; 0 decodes here.
-        size: rows and columns that scenes are brought to before they are augmented; None: they are
-            read at their native size, at which all of a scene's files must agree.
+        workers: decoding processes; 0 decodes in this process.
+        size: rows and columns to which scenes are resized before augmentation; None reads them at
+            their native size, which all files of a scene must share.
 
     Raises:
         DataError: a file is damaged; raised at the step that needs it.

@@ -1,4 +1,4 @@
-"""Which file of a foreign folder is the image of which scene, by names alone."""
+"""Matches the files of a foreign folder with scenes, by names alone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from hdbench.errors import UsageError, listing
 
-#: Files with another extension are no images.
+#: Extensions of image files.
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
-#: What the test scripts of pix2pixHD and SPADE call a synthesized image: pix2pixHD ends the file's
-#: name with it, SPADE names the folder by it. Label maps and photographs stand beside.
+#: How the test scripts of pix2pixHD (end of the file name) and SPADE (name of the folder) mark
+#: synthesized images; label maps and photographs are beside them.
 _SYNTHESIZED = "synthesized_image"
 #: Cityscapes' city_sequence_frame, wherever it stands in a name.
 _CITYSCAPES = re.compile(r"[A-Za-z-]+_\d{6}_\d{6}(?!\d)")
@@ -21,7 +21,7 @@ _PLACE = "{name}"
 
 @dataclass(frozen=True)
 class Matching:
-    """The image files of a folder, told apart by scene."""
+    """The image files of a folder by scene."""
 
     #: The one file of each scene that has one, in the order of the scenes.
     files: dict[str, Path]
@@ -29,23 +29,24 @@ class Matching:
     missing: list[str]
     #: One line for each scene with several files, and for each file that names several scenes.
     problems: list[str]
-    #: Image files that are left alone: of no scene, or the labels and photographs that the
-    #: official test scripts write beside what they synthesize.
+    #: Ignored image files: of no scene, or labels and photographs that the official test scripts
+    #: write beside the synthesized images.
     aside: list[Path]
 
 
 def match_names(folder: Path, scenes: Sequence[str], template: str | None = None) -> Matching:
-    """Match the image files below a folder with scenes; no pixel is read.
+    """Match the image files below a folder with scenes, without reading pixels.
 
-    Without a template a file belongs to a scene if its name, without the extension, is the
-    scene's, or is with ``_synthesized_image`` behind it, or holds its ``city_sequence_frame``.
-    Hidden files and folders are left alone. A second file of a scene is never chosen between.
+    Without a template a file belongs to a scene if its name without the extension is the scene's
+    name, optionally followed by ``_synthesized_image``, or contains the scene's
+    ``city_sequence_frame``. Hidden files and folders are ignored. Several files of one scene are a
+    problem, never a choice.
 
     Args:
-        folder: searched through all of its folders.
+        folder: searched recursively.
         scenes: the names of all scenes.
-        template: the end of each image's path below the folder, with ``{name}`` once where the
-            scene's name stands: ``{name}_fake.png``, ``{name}/fake_B.png``.
+        template: the end of each image's path below the folder, with ``{name}`` once in place of
+            the scene's name: ``{name}_fake.png``, ``{name}/fake_B.png``.
 
     Raises:
         UsageError: the template does not hold ``{name}`` exactly once.
@@ -97,7 +98,7 @@ def suggested_template(aside: Iterable[Path], scenes: Sequence[str]) -> str | No
 
 
 def unmatched_advice(matching: Matching, scenes: Sequence[str]) -> str:
-    """Return lines that show what was left aside, and a template that would match it; or ''."""
+    """Return lines that show the ignored files and a template that would match them; or ""."""
     if not matching.aside:
         return ""
     names = sorted(path.name for path in matching.aside)

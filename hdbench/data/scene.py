@@ -22,7 +22,7 @@ class Scene:
     label: Tensor
     #: int32 H x W instance ids, or None where the dataset has none.
     instance: Tensor | None
-    #: uint8 3 x H x W photograph, or None where it was not asked for.
+    #: uint8 3 x H x W photograph, or None if it was not read.
     image: Tensor | None
 
     @property
@@ -33,7 +33,7 @@ class Scene:
 
     @property
     def regions(self) -> Tensor:
-        """Ids H x W whose edges are the scene's: instances, else labels (see ``boundary_map``)."""
+        """Ids H x W for ``boundary_map``: instances, else labels."""
         return self.label if self.instance is None else self.instance
 
     def resized(self, height: int, width: int) -> Scene:
@@ -73,7 +73,7 @@ class Batch:
 
     @property
     def regions(self) -> Tensor:
-        """Ids B x H x W whose edges are the scenes': instances, else labels."""
+        """Ids B x H x W for ``boundary_map``: instances, else labels."""
         return self.label if self.instance is None else self.instance
 
     def to(self, device: torch.device) -> Batch:
@@ -108,11 +108,8 @@ def one_hot(label: Tensor, channels: int) -> Tensor:
 def boundary_map(ids: Tensor) -> Tensor:
     """Return float B x 1 x H x W: 1 where an id differs from any of its 4 neighbours (P Sec. 3.3).
 
-    Both sides of an edge are marked.
-
-    Args:
-        ids: B x H x W instance ids, or label ids where there are no instances; already at the
-            size at which the map is used.
+    Both sides of an edge are marked. ``ids`` are B x H x W instance ids, or label ids without
+    instances, at the size at which the map is used.
     """
     edges = torch.zeros_like(ids, dtype=torch.bool)
     vertical = ids[:, 1:, :] != ids[:, :-1, :]
@@ -125,14 +122,10 @@ def boundary_map(ids: Tensor) -> Tensor:
 
 
 def edge_band(ids: Tensor, width: int) -> Tensor:
-    """Return bool H x W: True near an edge.
+    """Return bool H x W: True near an edge of H x W ids.
 
     A pixel is in the band if it is at most ``width - 1`` rows and columns from a pixel that
-    ``boundary_map`` marks, so that a straight edge has ``width`` pixels on each of its sides.
-
-    Args:
-        ids: H x W instance or label ids.
-        width: pixels on each side of an edge, from 1 upwards.
+    ``boundary_map`` marks: a straight edge has ``width`` pixels on each side.
     """
     reach = width - 1
     edges = boundary_map(ids[None])
@@ -142,8 +135,8 @@ def edge_band(ids: Tensor, width: int) -> Tensor:
 def resize_nearest(ids: Tensor, height: int, width: int) -> Tensor:
     """Return a H x W map of ids at another size: the id of the pixel that holds the new centre.
 
-    Pillow's nearest and torch's ``nearest-exact``, in exact arithmetic and for integers of any
-    width: where a new centre falls on the edge between two pixels, the later one.
+    Equal to Pillow's nearest and torch's ``nearest-exact``, in exact arithmetic for integers of any
+    width. If a new centre falls on the edge between two pixels, the later one counts.
     """
     rows = _centres(ids.shape[-2], height)
     columns = _centres(ids.shape[-1], width)
@@ -159,12 +152,8 @@ def resize_photograph(
 ) -> Tensor:
     """Return a uint8 3 x H x W photograph at another size.
 
-    Args:
-        image: the photograph.
-        height: rows.
-        width: columns.
-        operator: ``bicubic`` or ``bilinear``, with ``-antialias`` or without; only scoring
-            conventions choose another than the first.
+    Operators are ``bicubic`` and ``bilinear``, with or without ``-antialias``; only scoring
+    conventions choose another than the default.
     """
     if image.shape[-2:] == (height, width):
         return image

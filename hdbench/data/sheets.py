@@ -37,10 +37,17 @@ def png_bytes(pixels: Tensor) -> bytes:
     return encode_png(to_pil(pixels))
 
 
-def encode_png(picture: Image.Image) -> bytes:
+def encode_png(picture: Image.Image, optimize: bool = False) -> bytes:
     """Return a picture of any mode as a PNG file's content."""
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    picture.save(buffer, format="PNG", optimize=optimize)
+    return buffer.getvalue()
+
+
+def encode_jpeg(picture: Image.Image, quality: int = 92) -> bytes:
+    """Return a picture as a JPEG file's content, without chroma subsampling."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 
@@ -69,22 +76,17 @@ def contact_sheet(rows: Sequence[Sequence[Cell]]) -> Image.Image:
 
 
 def write_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet as PNG, or as JPEG where its name ends so."""
+    """Write a sheet as PNG, or as JPEG if the path has another suffix."""
     if path.suffix.lower() == ".png":
         write_atomically(path, encode_png(sheet))
         return
-    buffer = io.BytesIO()
-    sheet.save(buffer, format="JPEG", quality=90, subsampling=0)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, encode_jpeg(sheet, quality=90))
 
 
 def write_sheet_page(folder: Path, title: str, finished: bool) -> Path:
-    """Write a page over a folder's sheets, newest first, and return its path.
+    """Write a page that shows a folder's PNG sheets, newest first, and return its path.
 
-    Args:
-        folder: holds the sheets as PNG files, named in their order.
-        title: what the sheets show.
-        finished: that no more sheets come; until then the page loads itself anew every 15 seconds.
+    Until it is finished the page reloads itself every 15 seconds.
     """
     sheets = sorted((path.name for path in folder.glob("*.png")), reverse=True)
     shown = "".join(
@@ -99,7 +101,7 @@ def write_sheet_page(folder: Path, title: str, finished: bool) -> Path:
         "margin:2rem auto;padding:0 1rem;max-width:900px}"
         "h2{font-size:1rem}img{max-width:100%}</style>"
         f"<h1>{html.escape(title)}</h1>"
-        f"<p>{'Finished.' if finished else 'Training; this page loads itself anew.'}</p>{shown}"
+        f"<p>{'Finished.' if finished else 'Training; this page reloads itself.'}</p>{shown}"
         "</html>\n"
     )
     path = folder / "index.html"

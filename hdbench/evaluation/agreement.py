@@ -13,11 +13,11 @@ from hdbench.schema.result import ORACLE, OVERALL, Overall, Result
 
 
 @dataclass(frozen=True)
-class Judgment:
+class UnderSegmenter:
     """The results of the same images under one segmenter."""
 
     #: What the segmenter is called.
-    judge: str
+    segmenter: str
     #: SHA-256 of its weights.
     weights: str
     results: list[Result]
@@ -29,7 +29,7 @@ class Judgment:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two judges agree on one score."""
+    """How two segmenters agree on one score."""
 
     score: Overall
     ours: str
@@ -53,15 +53,15 @@ def ranks(scores: Mapping[str, float | None]) -> dict[str, int | None]:
     return {name: by_name.get(name) for name in scores}
 
 
-def agreements(judgments: Sequence[Judgment]) -> list[Agreement]:
-    """Return Kendall's tau-b (Biometrika 33, 1945) for each score and pair of judges.
+def agreements(scored: Sequence[UnderSegmenter]) -> list[Agreement]:
+    """Return Kendall's tau-b (Biometrika 33, 1945) for each score and pair of segmenters.
 
     Args:
-        judgments: at least two; each of the same methods.
+        scored: at least two; each of the same methods.
     """
     found = []
     for score in OVERALL:
-        for ours, theirs in combinations(judgments, 2):
+        for ours, theirs in combinations(scored, 2):
             a, b = ours.scores(score), theirs.scores(score)
             names = [name for name, rank in ranks(a).items() if rank and ranks(b).get(name)]
             left, right = ([float(side[n] or 0.0) for n in names] for side in (a, b))
@@ -71,7 +71,9 @@ def agreements(judgments: Sequence[Judgment]) -> list[Agreement]:
                 if (left[i] - left[j]) * (right[i] - right[j]) < 0
             ]
             tau = _tau(left, right)
-            found.append(Agreement(score, ours.judge, theirs.judge, tau, len(names), swapped))
+            found.append(
+                Agreement(score, ours.segmenter, theirs.segmenter, tau, len(names), swapped)
+            )
     return found
 
 

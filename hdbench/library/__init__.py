@@ -1,4 +1,4 @@
-"""The library: methods, protocols, reports and the weights that ship, found by name and checked."""
+"""The library: methods, protocols, reports and shipped weights, found by name and validated."""
 
 from hdbench.library.files import Library, library_root
 from hdbench.library.kinds import (

@@ -1,4 +1,4 @@
-"""Finds the files of the library by name and checks what they say."""
+"""Finds the files of the library by name and validates them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def library_root() -> Path:
 
 
 class Library:
-    """All files under one root, found by name; a path is read from where it points.
+    """All files under one root, found by name; an argument that is a path is read from there.
 
     Args:
         root: a folder with ``models/``, ``protocols/`` and ``reports/``; None means hdbench's own.
@@ -56,7 +56,7 @@ class Library:
     """
 
     def __init__(self, root: Path | None = None, methods: Path | None = None) -> None:
-        """Remember the folders; files are read when asked for."""
+        """Keep the folders; files are read when needed."""
         self.root = root or library_root()
         self._methods = methods
 
@@ -72,7 +72,7 @@ class Library:
         """Return the content of a file by its name or path.
 
         Raises:
-            LibraryError: there is none, or it says something that it may not say.
+            LibraryError: there is no such file, or a key or value in it is wrong.
         """
         return kind.parse(*self._content(kind, name))
 
@@ -101,7 +101,7 @@ class Library:
         found = self.any_report(name)
         if isinstance(found, Report):
             return found
-        raise LibraryError(f"report '{found.name}' shows what people preferred, not scores")
+        raise LibraryError(f"report '{found.name}' shows preferences, not scores")
 
     def weights(self, kind: WeightsKind, name: str) -> Path:
         """Return the folder of weights by its name or path.
@@ -117,13 +117,13 @@ class Library:
         raise LibraryError(f"no {kind.name} '{name}' in {kind.folder}/{hint}")
 
     def segmenter(self, name: str) -> Path:
-        """Return the folder of a segmenter that ships; raises LibraryError like ``weights``."""
+        """Return the folder of a shipped segmenter; raises LibraryError like ``weights``."""
         return self.weights(SEGMENTERS, name)
 
     def perceptual(self, name: str) -> Path:
-        """Return the folder of a perceptual network that ships.
+        """Return the folder of a shipped perceptual network.
 
-        A segmenter's folder is returned too: the reader of its card says why it cannot serve.
+        A segmenter's folder is returned too; the reader of its card explains why it cannot be used.
 
         Raises:
             LibraryError: there is none.
@@ -131,7 +131,7 @@ class Library:
         return self.weights(SEGMENTERS if self._has(SEGMENTERS, name) else PERCEPTUALS, name)
 
     def title(self, kind: Kind, name: str) -> str:
-        """Return what an entry is called; raises LibraryError like ``load``."""
+        """Return an entry's title; raises LibraryError like ``load``."""
         if isinstance(kind, WeightsKind):
             return kind.title.format_map(self._card(kind, name))
         return self.load(kind, name).title
@@ -145,10 +145,11 @@ class Library:
     def find(self, name: str) -> tuple[Kind, Path]:
         """Return the kind and the file of a name or path; the file of weights is their card.
 
-        A file outside the library shows its kind by what it extends, else by its top-level keys.
+        The kind of a file outside the library follows from what it extends, else from its top-level
+        keys.
 
         Raises:
-            LibraryError: nothing has this name, or the file's kind cannot be told.
+            LibraryError: nothing has this name, or the file's kind is not recognisable.
         """
         if _is_path(name):
             return self._kind_of(Path(name)), Path(name)
@@ -160,7 +161,7 @@ class Library:
         raise LibraryError(f"nothing in the library is named '{name}'{suggestion(name, known)}")
 
     def problems(self) -> list[str]:
-        """Return everything that is wrong in the library, one line each, all at once."""
+        """Return all problems of the library, one line each."""
         return [
             line
             for kind, found in self._entries.items()
@@ -169,7 +170,7 @@ class Library:
         ]
 
     def problems_in(self, paths: Iterable[Path]) -> list[str]:
-        """Return everything that is wrong in files outside the library, one line each."""
+        """Return all problems of files outside the library, one line each."""
         lines: list[str] = []
         for path in paths:
             name = str(path) if _is_path(str(path)) else f"./{path}"
@@ -218,7 +219,7 @@ class Library:
         )
 
     def _problems_of(self, kind: Kind, name: str, where: str) -> list[str]:
-        """Return what is wrong with an entry, and each name in it that the library lacks."""
+        """Return the problems of an entry, and each name in it that the library lacks."""
         try:
             if isinstance(kind, WeightsKind):
                 self._card(kind, name)
@@ -234,7 +235,7 @@ class Library:
         ]
 
     def _card(self, kind: WeightsKind, name: str) -> dict[str, Any]:
-        """Return what the card of weights that ship says; their tensors are not looked at."""
+        """Return the card of shipped weights; the tensors are not read."""
         path = self.weights(kind, name) / kind.card
         try:
             card = json.loads(path.read_text(encoding="utf-8"))
@@ -249,7 +250,7 @@ class Library:
         return card
 
     def _content(self, kind: FileKind[Any], name: str) -> tuple[dict[str, Any], str]:
-        """Return a file's tables laid over those that it extends, and its name in messages."""
+        """Return a file's tables merged over those it extends, and its name for messages."""
         path = self._path(kind, name)
         content = self._tables(path)
         if "extends" in content:
@@ -307,7 +308,7 @@ def _is_path(name: str) -> bool:
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with the keys of ``over`` laid over it, table by table."""
+    """Return ``base`` with the keys of ``over`` replaced or added, table by table."""
     result = dict(base)
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(result.get(key), dict):

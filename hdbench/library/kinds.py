@@ -1,4 +1,4 @@
-"""The kinds of library file, one row each: its folder, its schema, what its files refer to."""
+"""The kinds of library file, one row each: folder, schema, and references to other files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hdbench.schema.study import StudyProtocol
 CARD_FILE = "segmenter.json"
 
 File = TypeVar("File", bound=LibraryFile)
-#: A key of a file, as messages call it; the name that it says; the kind of what it names.
+#: A key of a file, for messages; the name that is its value; the kind of the named file.
 Reference = tuple[str, str, "FileKind | WeightsKind"]
 
 
@@ -40,11 +40,11 @@ class FileKind(Generic[File]):
     plural: str
     #: Its folder in the library.
     folder: str
-    #: Top-level keys that no other kind has; a file outside the library shows its kind by them.
+    #: Top-level keys that no other kind has; they tell the kind of a file outside the library.
     keys: tuple[str, ...]
-    #: From a file's tables, after ``extends``, and its name in messages, to its checked content.
+    #: Validates a file's tables, after ``extends``; the second argument names it in messages.
     parse: Callable[[dict[str, Any], str], File]
-    #: What a file names of the library.
+    #: The names of other library files in a file.
     references: Callable[[File], Iterable[Reference]] = _no_references
 
     def paths(self, root: Path) -> list[Path]:
@@ -52,19 +52,19 @@ class FileKind(Generic[File]):
         return sorted((root / self.folder).rglob("*.toml"))
 
     def is_at(self, path: Path) -> bool:
-        """Return whether a path leads to what may be a file of this kind."""
+        """Return whether a path may be a file of this kind."""
         return path.is_file()
 
 
 @dataclass(frozen=True, eq=False)
 class WeightsKind:
-    """A kind of trained weights that ship: a folder with the weights and their card."""
+    """A kind of shipped weights: a folder with the weights and their card."""
 
     name: str
     plural: str
-    #: The card's file name: a JSON file that says what the weights are.
+    #: The file name of the card (JSON).
     card: str
-    #: What ``hdbench list`` says of an entry, from fields of its card.
+    #: The title of an entry in ``hdbench list``, from fields of its card.
     title: str
     #: Where the folders are in the library.
     folder: str = "models/weights"
@@ -74,7 +74,7 @@ class WeightsKind:
         return [card.parent for card in sorted((root / self.folder).glob(f"[!.]*/{self.card}"))]
 
     def is_at(self, path: Path) -> bool:
-        """Return whether a path leads to a folder of this kind."""
+        """Return whether a path is a folder of this kind."""
         return (path / self.card).is_file()
 
 

@@ -27,11 +27,6 @@ VGG19_DIGEST = "dcbb9e9d"
 def save_perceptual(folder: Path, network: PerceptualNetwork, card: PerceptualCard) -> None:
     """Write a network's weights and, last, its card.
 
-    Args:
-        folder: where they go.
-        network: its parameters are stored in the precision that they have.
-        card: what it is.
-
     Raises:
         StorageError: the folder cannot be written.
     """
@@ -88,12 +83,10 @@ def default_vgg19_path() -> Path:
 def load_vgg19(weights: Path | None) -> PerceptualNetwork:
     """Return VGG-19 with ImageNet weights from a local torchvision file; nothing is downloaded.
 
-    Args:
-        weights: the file; None means torchvision's own cache.
+    Without ``weights``, torchvision's cache is read.
 
     Raises:
-        CheckpointError: the file is missing or damaged, or is not the one that torchvision
-            publishes.
+        CheckpointError: the file is missing, damaged, or not the one that torchvision publishes.
     """
     path = weights or default_vgg19_path()
     if not path.is_file():
@@ -114,8 +107,7 @@ def load_vgg19(weights: Path | None) -> PerceptualNetwork:
 def fetch_vgg19(output: Path | None = None) -> Path:
     """Download torchvision's VGG-19 weights unless they are there, and return their file.
 
-    Args:
-        output: where the file goes; None means torchvision's own cache.
+    Without ``output``, the file goes into torchvision's cache.
 
     Raises:
         CheckpointError: the network cannot be reached, or the file is not the published one.
@@ -152,11 +144,7 @@ def fetch_vgg19(output: Path | None = None) -> Path:
 
 
 def require_vgg19(path: Path) -> None:
-    """Check that a file is the one that torchvision publishes, by its SHA-256.
-
-    Raises:
-        CheckpointError: it is another one, or damaged.
-    """
+    """Check by SHA-256 that a file is torchvision's; raises CheckpointError if not."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(VGG19_DIGEST):

@@ -1,4 +1,4 @@
-"""Training a perceptual network: a VGG-like network is trained to segment photographs."""
+"""Training a perceptual network: a VGG-like network that learns to segment photographs."""
 
 from __future__ import annotations
 
@@ -38,14 +38,7 @@ _SMALLEST_SIDE = 32  # 2 cells at the fifth block
 def perceptual_trainer(
     benchmark: Benchmark, steps: int, seed: int, device: torch.device
 ) -> SegmentationTrainer:
-    """Return the trainer of a perceptual network and its head, with initial weights.
-
-    Args:
-        benchmark: label space and the table ``[perceptual.training]``.
-        steps: steps in all, for the schedule.
-        seed: of the initial weights.
-        device: where to compute.
-    """
+    """Return the trainer of a perceptual network and its head, with initial weights."""
     recipe, space = recipe_of(benchmark), LABEL_SPACES[benchmark.data.label_space]
     torch.manual_seed(derived_seed("perceptual", seed))
     network = PerceptualSegmenter(recipe.channels, recipe.convolutions, len(space.scored))
@@ -68,11 +61,7 @@ def _objective(logits: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]
 
 
 def recipe_of(benchmark: Benchmark) -> PerceptualTraining:
-    """Return how a benchmark's perceptual network is trained.
-
-    Raises:
-        UsageError: the benchmark states no recipe.
-    """
+    """Return the training of a benchmark's perceptual network; raises UsageError without one."""
     if benchmark.perceptual.training is None:
         raise UsageError(
             f"benchmark '{benchmark.name}': no table [perceptual.training], so '"
@@ -82,13 +71,7 @@ def recipe_of(benchmark: Benchmark) -> PerceptualTraining:
 
 
 def perceptual_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -> dict[str, Any]:
-    """Return everything that a trained perceptual network depends on, as JSON values.
-
-    Args:
-        benchmark: the resolved benchmark.
-        seed: of weights, order and augmentation.
-        data: names and digests of its scenes (``TrainingData.digests``).
-    """
+    """Return everything that a trained perceptual network depends on, as JSON values."""
     return {
         "kind": "perceptual",
         "version": 1,
@@ -110,14 +93,6 @@ def train_perceptual(
     restart: bool,
 ) -> Path:
     """Train a benchmark's perceptual network with seed 0, or resume its training.
-
-    Args:
-        benchmark: label space, size and the ``[perceptual.training]`` table.
-        data: the scenes of its split.
-        test_scenes: the scenes whose photographs its card tells the accuracy on.
-        folder: where weights and card go.
-        machine: device, decoding workers, time between checkpoints.
-        restart: move the folder's content aside first.
 
     Raises:
         UsageError: the benchmark states no recipe, or its images are too small.

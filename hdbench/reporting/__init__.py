@@ -1,1 +1,1 @@
-"""Tables, figures and pages of what was measured, beside what was published."""
+"""Tables, figures and pages of measured scores, beside published ones."""

@@ -22,12 +22,12 @@ from hdbench.reporting.figures import (
     score_whiskers,
 )
 from hdbench.reporting.footnotes import footnotes, native_line
-from hdbench.reporting.measures import measure_tables
+from hdbench.reporting.metric_tables import metric_tables
 from hdbench.reporting.page import Picture, SceneStrip, render_page
 from hdbench.reporting.tables import SUFFIXES, render, report_table
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.metric import Measure
+from hdbench.schema.metric import Metric
 from hdbench.schema.report import Report
 from hdbench.schema.result import Result
 from hdbench.schema.scoring import Scoring
@@ -56,8 +56,8 @@ class Gallery:
     def strips(self) -> list[SceneStrip]:
         """Return the pictures of each scene that is shown.
 
-        These are labels, boundaries, the image of each method, the photograph, and the
-        segmenter's prediction on the first method's image and on the photograph.
+        These are labels, boundaries, the image of each method, the photograph, and the segmenter's
+        prediction on the first method's image and on the photograph.
         """
         size = self.benchmark.size
         strips = []
@@ -98,13 +98,8 @@ def build_table(
 ) -> pd.DataFrame:
     """Return the table of a report on one benchmark.
 
-    Args:
-        report: rows and columns.
-        benchmark: the benchmark of the results.
-        results: by method.
-        intervals: by method; None computes them.
-        bounds_apart: give the bounds of intervals columns of their own.
-        second: results under the second segmenter, by method; None if there is none.
+    ``bounds_apart`` puts the bounds of intervals into columns of their own; intervals that are not
+    passed are computed. ``second`` holds the results under the second segmenter.
 
     Raises:
         HdbenchError: the results' fingerprints differ; each choice that differs is named.
@@ -129,7 +124,7 @@ def write_report(
     results: Mapping[str, Result],
     runs: Mapping[str, Path],
     gallery: Gallery | None,
-    measures: Sequence[Measure] = (),
+    metrics: Sequence[Metric] = (),
     native: Result | None = None,
     second: Mapping[str, Result] | None = None,
 ) -> dict[str, Path]:
@@ -143,7 +138,7 @@ def write_report(
         results: by method, at least one; all of them share a fingerprint.
         runs: the folder of each trained run, for its loss curves.
         gallery: the pictures, or None.
-        measures: realism and boundary scores of the same images.
+        metrics: realism and boundary scores of the same images.
         native: the oracle at native size, for a line below the table.
         second: results under the second segmenter, by method.
     """
@@ -154,7 +149,7 @@ def write_report(
         *([NOTE] if intervals else []),
         *footnotes(results.values()),
     ]
-    tables = measure_tables(measures)
+    tables = metric_tables(metrics)
     stem = f"{report.name}.{benchmark.name}"
     paths: dict[str, Path] = {}
     for form, suffix in SUFFIXES.items():
@@ -184,7 +179,7 @@ def write_report(
         subtitle=f"{report.source}. {len(first.scenes)} scenes, scoring {first.scoring}.",
         table=table,
         notes=notes,
-        measures=tables,
+        metrics=tables,
         score_chart=score_whiskers(list(results.values()), intervals) if intervals else "",
         class_chart=bars,
         confusion_charts={name: confusion_picture(found) for name, found in results.items()},

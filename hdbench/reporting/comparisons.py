@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from hdbench.evaluation.agreement import Agreement, Judgment, ranks
+from hdbench.evaluation.agreement import Agreement, UnderSegmenter, ranks
 from hdbench.evaluation.comparing import Comparison, Pair
 from hdbench.evaluation.uncertainty import intervals_of
 from hdbench.reporting.tables import COLUMNS, score_cell
@@ -15,12 +15,7 @@ from hdbench.text import CORRELATION, NOTHING, joined, p_words
 
 
 def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
-    """Return the overall scores of results, one row per result; their fingerprints may differ.
-
-    Args:
-        names: one for each result.
-        results: in the same order.
-    """
+    """Return the overall scores of results, one row per result; their fingerprints may differ."""
     lines = []
     for result in results:
         own = intervals_of([result])
@@ -37,9 +32,7 @@ def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFram
 def steps_table(comparison: Comparison, letter: str = "B") -> pd.DataFrame:
     """Return by how much each choice that can be recomputed changes A's scores, one row each.
 
-    Args:
-        comparison: of result A with another result.
-        letter: the name of the other result.
+    ``letter`` names the other result.
     """
     lines = [(step.title, step.change) for step in comparison.steps]
     lines.append((f"what is left between A and {letter}", comparison.rest))
@@ -70,21 +63,17 @@ def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
     return pd.DataFrame(lines, index=index, columns=["score", "difference", "p", "p (Holm)"])
 
 
-def segmenters_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
-    """Return the scores of the same images under several segmenters, with ranks.
-
-    Args:
-        judgments: one for each segmenter, all of the same methods.
-    """
+def segmenters_table(scored: Sequence[UnderSegmenter]) -> pd.DataFrame:
+    """Return the scores of the same images under several segmenters, with ranks."""
     heads: list[tuple[str, str]] = []
     columns: list[list[str]] = []
-    methods = [result.method for result in judgments[0].results]
-    for judgment in judgments:
-        by_method = {result.method: result for result in judgment.results}
-        intervals = intervals_of(judgment.results)
+    methods = [result.method for result in scored[0].results]
+    for one in scored:
+        by_method = {result.method: result for result in one.results}
+        intervals = intervals_of(one.results)
         for score, (title, style) in COLUMNS.items():
-            places = ranks(judgment.scores(score))
-            heads += [(judgment.judge, title), (judgment.judge, "rank")]
+            places = ranks(one.scores(score))
+            heads += [(one.segmenter, title), (one.segmenter, "rank")]
             columns.append(
                 [score_cell(name, score, style, by_method, intervals) for name in methods]
             )

@@ -18,25 +18,20 @@ from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import Intervals
 from hdbench.schema.result import OVERALL, Result
 
-_INK = "#3b4252"
-_COLOURS = ("#2563a8", "#c4561c", "#2f8f5b", "#8a4fa3", "#b59b1d", "#5b6573")
+INK = "#3b4252"
+COLOURS = ("#2563a8", "#c4561c", "#2f8f5b", "#8a4fa3", "#b59b1d", "#5b6573")
 _LABELLED = 40  # with more classes, the cells of a confusion matrix have no numbers
 _SHOWN = 0.005  # a smaller share of a row is left blank
 
 
 def loss_curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Return a run's losses over its steps as SVG: thin lines each step, bold ones a running mean.
-
-    Args:
-        rows: the rows of a ``metrics.jsonl``.
-        title: the figure's heading.
-    """
+    """Return a run's losses over its steps as SVG: thin lines, with a bold running mean."""
     steps = np.array([row["step"] for row in rows])
     names = [name for name in rows[-1] if name not in ("step", "epoch", "rate")]
     window = max(1, len(rows) // 60)
-    figure = _figure(7.2, 2.8)
+    figure = new_figure(7.2, 2.8)
     axes = figure.add_subplot()
-    for colour, name in zip(_COLOURS, names, strict=False):
+    for colour, name in zip(COLOURS, names, strict=False):
         values = np.array([row[name] for row in rows])
         smooth = np.convolve(values, np.ones(window) / window, mode="valid")
         stride = max(1, len(steps) // 600)
@@ -48,22 +43,17 @@ def loss_curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
     top = np.percentile([row[name] for row in rows for name in names], 99.5)
     axes.set_ylim(0, float(top) * 1.1 or 1.0)
     axes.legend(frameon=False, ncols=len(names), fontsize=8, loc="upper right")
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def class_bars(results: Sequence[Result], intervals: Mapping[str, Intervals] | None = None) -> str:
-    """Return the IoU of each class and method as horizontal bars, in SVG.
-
-    Args:
-        results: one for each method.
-        intervals: by method, drawn as whiskers; None draws none.
-    """
+    """Return the IoU of each class and method as horizontal bars with intervals, in SVG."""
     classes = results[0].classes
-    figure = _figure(7.2, 0.32 * len(classes) * max(1, len(results)) ** 0.5 + 1)
+    figure = new_figure(7.2, 0.32 * len(classes) * max(1, len(results)) ** 0.5 + 1)
     axes = figure.add_subplot()
     height = 0.8 / len(results)
     places = np.arange(len(classes))
-    for n, (colour, result) in enumerate(zip(cycle(_COLOURS), results, strict=False)):
+    for n, (colour, result) in enumerate(zip(cycle(COLOURS), results, strict=False)):
         values = [_or_nan(result.scores.class_iou[name]) for name in classes]
         axes.barh(places + n * height, values, height=height, color=colour, label=result.method)
         if intervals and result.method in intervals:
@@ -74,17 +64,12 @@ def class_bars(results: Sequence[Result], intervals: Mapping[str, Intervals] | N
     axes.set_xlim(0, 1)
     axes.set_xlabel("IoU")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def score_whiskers(results: Sequence[Result], intervals: Mapping[str, Intervals]) -> str:
-    """Return pixel accuracy and mean IoU of each method as points with whiskers, in SVG.
-
-    Args:
-        results: one for each method, drawn from top to bottom.
-        intervals: by method; a method without intervals is drawn as a point.
-    """
-    figure = _figure(7.2, 0.3 * len(results) + 0.9)
+    """Return pixel accuracy and mean IoU of each method as points with intervals, in SVG."""
+    figure = new_figure(7.2, 0.3 * len(results) + 0.9)
     places = np.arange(len(results))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, score, title in zip(panels, OVERALL, ("pixel accuracy", "mean IoU"), strict=True):
@@ -94,28 +79,27 @@ def score_whiskers(results: Sequence[Result], intervals: Mapping[str, Intervals]
             for result in results
         ]
         _whiskers(axes, places, values, bounds)
-        axes.scatter(values, places, s=26, color=_COLOURS[0], zorder=3)
+        axes.scatter(values, places, s=26, color=COLOURS[0], zorder=3)
         axes.set_yticks(places, [result.method for result in results])
         axes.set_xlabel(title)
         axes.margins(x=0.06, y=0.12)
         axes.grid(axis="x", color="#e4e7ec", linewidth=0.6)
         axes.set_axisbelow(True)
     panels[0].invert_yaxis()  # shared
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def confusion_picture(result: Result) -> str:
     """Return a result's confusion matrix as SVG; rows are true classes and sum to 100 %.
 
-    The row of void pixels is set apart: it shows what was predicted where the label map has no
-    class. A row without pixels stays white.
+    The row of void pixels is separate: it shows the predictions where the label map has no class.
     """
     matrix = result.matrices.sum(axis=0)
     pixels = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, pixels, out=np.full(matrix.shape, np.nan), where=pixels > 0)
     count = len(result.classes)
     side = min(9.0, 0.36 * count + 1.8)
-    figure = _figure(side, side * (count + 2) / (count + 1))
+    figure = new_figure(side, side * (count + 2) / (count + 1))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[count, 1])
     rows = {above: (shares[:-1], result.classes), below: (shares[-1:], ["void"])}
     for axes, (block, names) in rows.items():
@@ -136,7 +120,7 @@ def confusion_picture(result: Result) -> str:
             spine.set_visible(False)
         for (row, column), share in np.ndenumerate(block):
             if count <= _LABELLED and share >= _SHOWN:
-                ink = "white" if share > 0.55 else _INK
+                ink = "white" if share > 0.55 else INK
                 axes.text(
                     column + 0.5,
                     row + 0.5,
@@ -151,7 +135,7 @@ def confusion_picture(result: Result) -> str:
     below.set_xlabel("predicted")
     above.set_ylabel("truth")
     above.set_title(f"{result.method}: % of the pixels of a row", loc="left", fontsize=10)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _whiskers(
@@ -173,25 +157,27 @@ def _whiskers(
         [max(0.0, value - bound.low) for _, value, bound in known],
         [max(0.0, bound.high - value) for _, value, bound in known],
     ]
-    axes.errorbar(middle, at, xerr=arms, fmt="none", ecolor=_INK, elinewidth=0.8, capsize=1.5)
+    axes.errorbar(middle, at, xerr=arms, fmt="none", ecolor=INK, elinewidth=0.8, capsize=1.5)
 
 
 def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
+    """Return a figure as SVG text; the same figure gives the same bytes."""
     style: dict[Any, Any] = {
         "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
         "svg.hashsalt": "hdbench",  # the same figure is the same bytes
     }
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(colors=_INK)
+        axes.tick_params(colors=INK)
     buffer = io.StringIO()
     with matplotlib.rc_context(style):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -10,17 +10,12 @@ from hdbench.reporting.tables import COLUMNS, score_cell
 from hdbench.schema.benchmark import Size
 from hdbench.schema.result import Result
 
-#: How ``oracle-native`` is called in print.
+#: The printed name of ``oracle-native``.
 NATIVE_TITLE = "oracle at native size"
 
 
 def native_line(native: Result, size: Size) -> str:
-    """Return the line about the oracle at native size: its scores with intervals, and what it is.
-
-    Args:
-        native: the result of the oracle at native size.
-        size: of the benchmark's images.
-    """
+    """Return the line about the oracle at native size: its scores with intervals, in words."""
     by_method, intervals = {native.method: native}, intervals_of([native])
     scores = ", ".join(
         f"{title} {score_cell(native.method, score, style, by_method, intervals)}"
@@ -40,7 +35,7 @@ def native_words(native: Result, size: Size) -> str:
 
 
 def footnotes(results: Iterable[Result]) -> list[str]:
-    """Return one sentence for each fact about the images that a reader of the table must know.
+    """Return a sentence for each fact about the images that a reader of the table needs.
 
     These are the training steps and the perceptual network of each trained method, imported JPEGs,
     and scenes without an image.

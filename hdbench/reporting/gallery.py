@@ -1,8 +1,7 @@
-"""A page with every image of a method, worst score first, beside prediction and errors."""
+"""A page with every image of a method, worst score first, with predictions and errors."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,13 +12,13 @@ import torch
 from torch import Tensor
 
 from hdbench.data.labels import VOID, LabelClass
-from hdbench.data.sheets import png_bytes, to_pil
+from hdbench.data.sheets import encode_jpeg, png_bytes, to_pil
 from hdbench.reporting.page import template
 from hdbench.storage import write_atomically
 from hdbench.text import SHARE
 
 _RECORD = "drawn.json"
-_SAVED_EVERY = 20  # scenes; a killed process redraws at most that many
+_SAVED_EVERY = 20  # scenes that a killed process redraws at most
 #: Of the error map: right, wrong, not counted.
 RIGHT, WRONG, UNCOUNTED = (222, 226, 232), (206, 32, 41), (96, 103, 114)
 
@@ -30,7 +29,7 @@ class Drawing:
 
     #: By name, in the order of the page: uint8 3 x H x W. ``.jpg`` names are photographic.
     pictures: dict[str, Tensor]
-    #: Pixels of the shown prediction that differ from the scored one: 0 on the machine that scored.
+    #: Pixels of the shown prediction that differ from the scored one (0 on the same machine).
     moved: int
 
 
@@ -59,12 +58,10 @@ class _Drawn:
 
 
 def error_map(truth: Tensor, prediction: Tensor, counted: Tensor | None) -> Tensor:
-    """Return a uint8 3 x H x W picture: where the prediction is right, wrong, or not counted.
+    """Return a uint8 3 x H x W image: where the prediction is right, wrong, or not counted.
 
-    Args:
-        truth: uint8 H x W train ids.
-        prediction: uint8 H x W train ids.
-        counted: bool H x W: which pixels are counted; None where all are.
+    ``truth`` and ``prediction`` are uint8 H x W train ids; ``counted`` is a bool H x W mask, None
+    for all.
     """
     kind = torch.where(truth == prediction, 0, 1)
     kind[truth == VOID] = 2
@@ -85,16 +82,8 @@ def write_gallery(
 ) -> Path:
     """Write the page and the pictures beside it, and return the page's path.
 
-    Current pictures (of the same source) are not drawn again.
-
-    Args:
-        folder: of page and pictures; holds nothing else.
-        entries: the scenes, in any order.
-        title: the page's heading.
-        subtitle: benchmark and scoring.
-        facts: provenance, by name.
-        captions: by the pictures' names.
-        legend: the classes whose colours are explained.
+    Current pictures (of the same source) are not drawn again. ``captions`` are by the pictures'
+    names, ``facts`` are the provenance by name.
     """
     drawn = _drawn(folder, entries)
     cards = [
@@ -154,9 +143,7 @@ def _draw(folder: Path, number: int, entry: Entry) -> _Drawn:
 def _encoded(name: str, pixels: Tensor) -> bytes:
     if not name.endswith(".jpg"):
         return png_bytes(pixels)
-    buffer = io.BytesIO()
-    to_pil(pixels).save(buffer, format="JPEG", quality=92, subsampling=0)
-    return buffer.getvalue()
+    return encode_jpeg(to_pil(pixels))
 
 
 def _card(number: int, entry: Entry, drawn: _Drawn, captions: Mapping[str, str]) -> dict[str, Any]:
@@ -192,4 +179,4 @@ def _read(path: Path) -> dict[str, _Drawn]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {name: _Drawn(**one) for name, one in content.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
-        return {}  # of a damaged record: everything is drawn again
+        return {}  # damaged: everything is drawn again

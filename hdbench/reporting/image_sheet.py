@@ -26,14 +26,8 @@ def image_sheet(
 ) -> Image.Image:
     """Return a sheet of scenes: labels, the image of each method, the photograph.
 
-    With more than 8 scenes, labels are left out and there are two columns of scenes.
-
-    Args:
-        scenes: the test split.
-        images: the image of each scene, by method.
-        space: of the label maps.
-        benchmark: the size of images.
-        count: how many scenes, spread evenly over the split.
+    ``count`` scenes are spread evenly over the split. With more than 8, labels are left out and
+    there are two columns of scenes.
     """
     size, many = benchmark.size, count > _LONGEST
     strips = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from markupsafe import Markup
 from torch import Tensor
 
 from hdbench.data.labels import LabelClass
-from hdbench.data.sheets import to_pil
-from hdbench.reporting.measures import MeasureTable
+from hdbench.data.sheets import encode_jpeg, encode_png, to_pil
+from hdbench.reporting.metric_tables import MetricTable
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def render_page(
     subtitle: str,
     table: pd.DataFrame,
     notes: Sequence[str],
-    measures: Sequence[MeasureTable],
+    metrics: Sequence[MetricTable],
     score_chart: str,
     class_chart: str,
     confusion_charts: Mapping[str, str],
@@ -58,22 +57,9 @@ def render_page(
 ) -> str:
     """Return the page as HTML text.
 
-    The template escapes all text (names, titles); charts are inserted as the SVG that they are.
-
-    Args:
-        title: the report's title.
-        subtitle: benchmark and scoring.
-        table: the report's table (``report_table``).
-        notes: sentences below it.
-        measures: tables of realism and boundary scores.
-        score_chart: SVG, or empty.
-        class_chart: SVG.
-        confusion_charts: SVG, by method; the first is shown unfolded.
-        loss_charts: SVG, one for each run.
-        scenes: their pictures, with the same captions in each.
-        scenes_note: how the scenes were chosen.
-        legend: the classes whose colours are explained.
-        facts: provenance, by name.
+    Charts are SVG text, inserted as they are, and empty if absent; of ``confusion_charts``, by
+    method, the first is shown unfolded. The template escapes all other text. Every scene has
+    pictures with the same captions; ``facts`` are the provenance, by name.
     """
     groups: list[dict[str, Any]] = []
     published: list[bool] = []
@@ -99,14 +85,14 @@ def render_page(
         groups=groups,
         rows=rows,
         notes=notes,
-        measures=[
+        metrics=[
             {
                 "title": one.title,
                 "columns": [one.table.index.name, *(str(column) for column in one.table.columns)],
                 "rows": list(zip(one.table.index, one.table.values.tolist(), strict=True)),
                 "notes": one.notes,
             }
-            for one in measures
+            for one in metrics
         ],
         score_chart=Markup(score_chart),
         class_chart=Markup(class_chart),
@@ -139,10 +125,9 @@ def template(name: str) -> jinja2.Template:
 
 
 def _data_uri(picture: Picture) -> str:
-    buffer = io.BytesIO()
+    image = to_pil(picture.pixels)
     if picture.photographic:
-        to_pil(picture.pixels).save(buffer, format="JPEG", quality=92, subsampling=0)
+        kind, content = "jpeg", encode_jpeg(image)
     else:
-        to_pil(picture.pixels).save(buffer, format="PNG", optimize=True)
-    kind = "jpeg" if picture.photographic else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        kind, content = "png", encode_png(image, optimize=True)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

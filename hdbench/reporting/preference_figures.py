@@ -1,4 +1,4 @@
-"""Figures of what people preferred: rates with whiskers, and rates over the time shown."""
+"""Figures of preferences: rates with intervals, and rates over the time shown."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hdbench.reporting.figures import _COLOURS, _INK, _figure, _svg
+from hdbench.reporting.figures import COLOURS, INK, new_figure, svg_of
 from hdbench.storage import write_atomically
 
 
 def rate_chart(rows: Sequence[tuple[str, dict[str, Any] | None, float | None]], mark: bool) -> str:
     """Return preference rates with their 95 % intervals as SVG; published ones as hollow diamonds.
 
-    Args:
-        rows: title, rate (share, n and intervals; None if not measured), published per cent.
-        mark: watermark the figure as simulated.
+    Rows are title, rate (share, n and intervals; None if not measured) and published per cent.
+    ``mark`` watermarks the figure as simulated.
     """
-    figure = _figure(7.2, 0.42 * len(rows) + 1.2)
+    figure = new_figure(7.2, 0.42 * len(rows) + 1.2)
     axes = figure.add_subplot()
-    axes.axvline(50, color=_INK, linewidth=0.8, linestyle=":")
+    axes.axvline(50, color=INK, linewidth=0.8, linestyle=":")
     for place, (_, rate, published) in enumerate(rows):
         if rate is not None and rate["share"] is not None:
             value = 100 * rate["share"]
@@ -31,12 +30,12 @@ def rate_chart(rows: Sequence[tuple[str, dict[str, Any] | None, float | None]], 
                 place,
                 xerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
                 fmt="o",
-                color=_COLOURS[0],
+                color=COLOURS[0],
                 capsize=3,
                 markersize=5,
             )
         if published is not None:
-            axes.plot(published, place, "D", markersize=6, mfc="none", color=_COLOURS[1])
+            axes.plot(published, place, "D", markersize=6, mfc="none", color=COLOURS[1])
     axes.set_yticks(range(len(rows)), [plain(title) for title, _, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 100)
@@ -48,17 +47,14 @@ def rate_chart(rows: Sequence[tuple[str, dict[str, Any] | None, float | None]], 
 
 
 def duration_chart(rows: Sequence[dict[str, Any]], mark: bool) -> str:
-    """Return the rate of each pair over the time that was measured on screen, as SVG.
+    """Return the rate of each pair over the measured time on screen, as SVG.
 
-    After Figure 7 of the paper, with 95 % intervals; times in seconds on a binary scale.
-
-    Args:
-        rows: rates with ``a``, ``b``, ``planned_ms`` and ``measured_ms``.
-        mark: watermark the figure as simulated.
+    After Figure 7 of the paper, with 95 % intervals; times in seconds on a binary scale. ``mark``
+    watermarks the figure as simulated.
     """
-    figure = _figure(7.2, 4.0)
+    figure = new_figure(7.2, 4.0)
     axes = figure.add_subplot()
-    axes.axhline(50, color=_INK, linewidth=0.8, linestyle=":")
+    axes.axhline(50, color=INK, linewidth=0.8, linestyle=":")
     pairs = list(dict.fromkeys((row["a"], row["b"]) for row in rows))
     for n, pair in enumerate(pairs):
         own = [row for row in rows if (row["a"], row["b"]) == pair and row["share"] is not None]
@@ -74,7 +70,7 @@ def duration_chart(rows: Sequence[dict[str, Any]], mark: bool) -> str:
                 [max(0.0, high - value) for value, (_, high) in zip(values, ends, strict=True)],
             ],
             fmt="o-",
-            color=_COLOURS[n % len(_COLOURS)],
+            color=COLOURS[n % len(COLOURS)],
             capsize=3,
             markersize=4,
             label=plain(own[0].get("label") or f"{pair[0]} over {pair[1]}") if own else None,
@@ -103,7 +99,7 @@ def write_tally_figures(folder: Path, analysis: dict[str, Any]) -> dict[str, Pat
 
 
 def plain(text: str) -> str:
-    """Return a text that matplotlib does not read as a formula."""
+    """Return a text escaped so that matplotlib does not read it as a formula."""
     return text.replace("\\", "\\\\").replace("$", r"\$") if "$" in text else text
 
 
@@ -118,4 +114,4 @@ def _finished(figure: Figure, mark: bool) -> str:
             0.5, 0.5, "SIMULATED", fontsize=44, color="#b00020", alpha=0.22,
             ha="center", va="center", rotation=20,
         )  # fmt: skip
-    return _svg(figure)
+    return svg_of(figure)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from hdbench.errors import DataError, HdbenchError
+from hdbench.reporting.page import template
 from hdbench.reporting.preference_figures import duration_chart, rate_chart
 from hdbench.reporting.preferences import findings, measured_by, preference_table
 from hdbench.reporting.tables import SUFFIXES, render
@@ -23,14 +23,12 @@ from hdbench.study.packet.files import STUDY_FILE, require_packet
 def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, Any]]:
     """Return the stored analyses of packets, each with its folder under ``packet``.
 
-    Args:
-        folders: packets.
-        simulated: take those of simulated answers, and no others.
+    ``simulated`` selects those of simulated answers; the two kinds are never mixed.
 
     Raises:
         UsageError: a folder is no packet.
         HdbenchError: a packet is not tallied yet.
-        DataError: a stored analysis is damaged, or is not of the kind that its place says.
+        DataError: a stored analysis is damaged, or is of the other kind.
     """
     found = []
     for folder in folders:
@@ -72,11 +70,6 @@ def write_preference_report(
 ) -> dict[str, Path]:
     """Write a report as text, Markdown, CSV, LaTeX, figure and page; return the paths by format.
 
-    Args:
-        folder: where the files go.
-        report: the comparisons.
-        summaries: analyses with their ``packet``.
-
     Raises:
         HdbenchError: none of the comparisons is measured.
         UsageError: as in ``findings``.
@@ -117,17 +110,12 @@ def _page(
     summaries: Sequence[dict[str, Any]],
     simulated: bool,
 ) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
     groups: list[dict[str, Any]] = []
     for group, _ in table.columns:
         if not groups or groups[-1]["title"] != group:
             groups.append({"title": group, "span": 0})
         groups[-1]["span"] += 1
-    return environment.get_template("preferences.html").render(
+    return template("preferences.html").render(
         title=report.title,
         source=report.source,
         mark=SIMULATED_MARK if simulated else "",

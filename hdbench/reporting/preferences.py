@@ -1,4 +1,4 @@
-"""Tables of what people preferred: a tally's own, and reports beside published percentages."""
+"""Tables of preferences: those of a tally, and reports beside published percentages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hdbench.text import NOTHING, SHARE, number, p_words
 
 
 def tally_text(analysis: dict[str, Any]) -> str:
-    """Return a tally's analysis as text: rates with and without exclusions, and what they hide."""
+    """Return a tally's analysis as text: rates with and without exclusions, models and counts."""
     counts = analysis["counts"]
     head = [SIMULATED_MARK, ""] if analysis["simulated"] else []
     head += [
@@ -146,20 +146,16 @@ def _count_lines(analysis: dict[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a report shows of one comparison, or of one of its durations."""
+    """One line of a report: a comparison, or one of its durations."""
 
     title: str
-    #: A rate of an analysis, turned so that it is the comparison's method that is preferred.
+    #: A rate of an analysis, turned to count the preferences for the comparison's method.
     rate: dict[str, Any] | None
     published: float | None
 
 
 def findings(report: PreferenceReport, summaries: Sequence[dict[str, Any]]) -> list[Finding]:
-    """Return what a report shows, in its order.
-
-    Args:
-        report: the comparisons.
-        summaries: analyses of packets (``hdbench.study.export.read_summary``).
+    """Return a report's lines in its order, from analyses of packets (``read_summary``).
 
     Raises:
         UsageError: two packets measured the same comparison, or simulated and people's are mixed.
@@ -183,10 +179,10 @@ def findings(report: PreferenceReport, summaries: Sequence[dict[str, Any]]) -> l
 def measured_by(
     comparison: Comparison, summaries: Sequence[dict[str, Any]]
 ) -> dict[str, Any] | None:
-    """Return the analysis that a comparison is taken from, or None if nobody has measured it.
+    """Return the analysis that a comparison is taken from, or None if it was not measured.
 
     Raises:
-        UsageError: several packets have.
+        UsageError: several packets measured it.
     """
     wanted = {comparison.method, comparison.over}
     having = [
@@ -226,13 +222,7 @@ def turned(rate: dict[str, Any]) -> dict[str, Any]:
 def preference_table(
     report: PreferenceReport, found: Sequence[Finding], *, simulated: bool
 ) -> pd.DataFrame:
-    """Return a report's table: what was measured here, then what was published, never mixed.
-
-    Args:
-        report: the comparisons.
-        found: what was found of them.
-        simulated: heads the measured columns so.
-    """
+    """Return a report's table: measured columns, then published ones, never mixed."""
     group = "SIMULATED, no evidence" if simulated else "measured"
     published = f"published: {report.published_on}"
     tested = [row.rate for row in found if row.rate and row.rate["clustered_p_value"] is not None]

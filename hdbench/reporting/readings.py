@@ -38,9 +38,7 @@ def readings_table(results: Sequence[Result]) -> pd.DataFrame | None:
 def policy_table(results: Sequence[Result], variants: Sequence[Variant]) -> pd.DataFrame:
     """Return the scores under several counting policies, one row each.
 
-    Args:
-        results: one or more, all under one scoring convention.
-        variants: the convention's own policy first; differences from it are in parentheses.
+    The first variant is the convention's own; differences from it are in parentheses.
     """
     columns: dict[tuple[str, str], list[str]] = {}
     for result in results:

@@ -38,12 +38,7 @@ COLUMNS: dict[Overall, tuple[str, Style]] = {
 def score_tables(
     results: Sequence[Result], intervals: Mapping[str, Intervals] | None = None
 ) -> list[pd.DataFrame]:
-    """Return the overall scores, one row per method, and the class IoU, one column per method.
-
-    Args:
-        results: one for each method.
-        intervals: by method, printed beside the overall scores; None prints none.
-    """
+    """Return the overall scores, one row per method, and the class IoU, one column per method."""
     names = [result.method for result in results]
     by_method = dict(zip(names, results, strict=True))
     columns: dict[Score, tuple[str, Style]] = {
@@ -132,10 +127,7 @@ def report_table(
 
 
 def render(table: pd.DataFrame, form: Format) -> str:
-    """Return a table as aligned text, Markdown, CSV or LaTeX (with the package booktabs).
-
-    Names of rows and columns may be anything: they are escaped.
-    """
+    """Return a table as aligned text, Markdown, CSV or LaTeX (booktabs); all names are escaped."""
     if form == "text":
         return _aligned(table)
     heads = [head if isinstance(head, tuple) else (head,) for head in table.columns]

@@ -1,1 +1,1 @@
-"""What long jobs need: devices, ranks, checkpoints, metrics, progress, resuming."""
+"""Infrastructure of long jobs: devices, ranks, checkpoints, metrics, progress, resuming."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a job, which survive a crash at any time."""
+"""Checkpoints of a job, written so that a crash at any moment leaves a readable one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,10 @@ _SEAL, _DIGITS = b"\nsha256 ", 64
 
 
 class Checkpoints:
-    """The checkpoints of one job, newest last; older ones are deleted.
-
-    Args:
-        folder: their folder, which the first save creates.
-    """
+    """The checkpoints of one job, newest last; older ones are deleted."""
 
     def __init__(self, folder: Path) -> None:
-        """Remember the folder."""
+        """Keep the folder, which the first save creates."""
         self.folder = folder
 
     def paths(self) -> list[Path]:
@@ -59,7 +55,7 @@ class Checkpoints:
         return path
 
     def load_latest(self) -> dict[str, Any] | None:
-        """Return the newest state that is intact, or None if there is none at all.
+        """Return the newest intact state, or None without checkpoints.
 
         A damaged one is named on standard error, and the one before it is taken.
 

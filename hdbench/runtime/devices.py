@@ -1,4 +1,4 @@
-"""Which device computes, and in which arithmetic."""
+"""The device that computes, and its arithmetic."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def machine_facts(device: torch.device) -> dict[str, Any]:
-    """Return what the rounding of a computation depends on, as JSON values."""
+    """Return the facts that the rounding of a computation depends on, as JSON values."""
     if device.type == "cuda":
         processor = torch.cuda.get_device_name(device)
     else:
@@ -69,7 +69,7 @@ def _processor() -> str:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a training may use; not part of a run's identity."""
+    """Resources of a training; not part of a run's identity."""
 
     device: torch.device
     #: Processes that decode ahead of the network; 0 decodes in the training process.

@@ -1,4 +1,4 @@
-"""Digests of files, each computed once as long as the file stays the same."""
+"""Digests of files, computed again only if a file changes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ from hdbench.storage import write_atomically
 
 
 class FileDigests:
-    """Digests of files, remembered between calls by path, size and modification time.
-
-    Args:
-        memory: JSON file that keeps them; it is only a cache and may be deleted.
-    """
+    """Digests of files by path, size and modification time, cached in a JSON file."""
 
     def __init__(self, memory: Path) -> None:
-        """Open the memory, or begin an empty one."""
+        """Read the cache, which may be deleted at any time."""
         self._memory = memory
         self._known: dict[str, list[Any]] = {}
         if memory.is_file():
@@ -37,14 +33,8 @@ class FileDigests:
     ) -> list[str]:
         """Return the digest of each file, reading only those that changed.
 
-        Args:
-            paths: the files.
-            compute: a module's function from a file to its digest; each function's digests are
-                remembered under its own name.
-            fresh: read every file again, whatever is remembered.
-
-        Raises:
-            Exception: whatever ``compute`` does; the digests before it are remembered.
+        ``compute`` is a module's function; the digests of each function are cached under its name.
+        If it raises an error, the digests before that are cached. ``fresh`` reads every file again.
         """
         digests: list[str] = []
         changed = False

@@ -82,8 +82,8 @@ def held(folder: Path) -> Iterator[None]:
         raise cannot_write(lock, error) from error
     with file:
         try:
-            # A record lock is the process's own: it ends with it, however it ends, and decoding
-            # workers do not inherit it.
+            # A record lock ends with its process, however that ends; decoding workers do not
+            # inherit it.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CheckpointError(
@@ -113,7 +113,7 @@ def require_identity(folder: Path, identity: dict[str, Any]) -> None:
         raise CheckpointError(
             f"{folder}: holds another job; what differs (there -> here):\n"
             f"{listing(differing_fields(known, identity))}\n"
-            "Next: train with --restart, which moves it aside and begins anew; "
+            "Next: train with --restart, which moves it aside and starts again; "
             "another --seed or --workspace keeps both."
         )
 
@@ -214,8 +214,7 @@ class Job:
     def follow(self, batches: Callable[[int, int], Iterable[Batch]]) -> Iterator[tuple[int, Batch]]:
         """Yield (step, batch) for the remaining steps, with progress, metrics and checkpoints.
 
-        Args:
-            batches: returns the batches of steps ``start`` to ``stop``.
+        ``batches`` returns the batches from one step to another.
 
         Raises:
             DivergedError: a loss is not finite; the last good checkpoint stays.
@@ -237,7 +236,7 @@ class Job:
                 if self._stop:
                     raise Interrupted(
                         f"stopped by {self._stop} after step {self.step} of {self.steps}; "
-                        "everything is saved, the same command goes on"
+                        "everything is saved; the same command resumes"
                     )
             self._save_if_ahead()
 
@@ -263,13 +262,8 @@ class Job:
         """Log a step's losses.
 
         Reading a tensor makes the program wait for a GPU, so the losses stay on the device and are
-        read together, once a second and before each checkpoint. Every step gets its line.
-
-        Args:
-            step: steps completed before this one.
-            rates: learning rates and the like.
-            losses: scalar tensors without gradients.
-            names: the scenes of the step, for the message.
+        read together, once a second and before each checkpoint. Every step gets its line. ``step``
+        counts the steps before this one; ``names`` are the step's scenes, for the message.
 
         Raises:
             DivergedError: a loss of this or an earlier unread step is not finite; the last good

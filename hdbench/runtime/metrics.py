@@ -1,4 +1,4 @@
-"""The metrics of a job: one JSON object per line, never behind its checkpoints."""
+"""The metrics of a job: one JSON object per line, on disk before each checkpoint."""
 
 from __future__ import annotations
 
@@ -11,22 +11,17 @@ from hdbench.storage import write_atomically
 
 
 class MetricsLog:
-    """Appends one row per step; a resumed job drops the rows after its checkpoint.
-
-    Args:
-        path: the ``.jsonl`` file.
-        step: completed steps of the checkpoint from which the job resumes.
-    """
+    """Appends one row per step; a resumed job drops the rows after its checkpoint."""
 
     def __init__(self, path: Path, step: int) -> None:
-        """Open the log for the rows after ``step``."""
+        """Open the log after the completed steps of the checkpoint that the job resumes from."""
         rows = [row for row in read_metrics(path) if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         write_atomically(path, text.encode())
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, row: dict[str, Any]) -> None:
-        """Write one row, which readers of the file see at once."""
+        """Write one row and flush it."""
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
 
@@ -40,7 +35,7 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a metrics file without a last line that a crash cut off."""
+    """Return the rows of a metrics file; a last line that a crash cut off is dropped."""
     if not path.is_file():
         return []
     rows = []

@@ -1,4 +1,4 @@
-"""Progress of a long loop: a bar on a terminal, a line now and then in a log or a pipe."""
+"""Progress of a long loop: a bar on a terminal, occasional lines in a log or a pipe."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 
-_PARTS = 20  # a line for each 5 % that are done
-_LATEST = 30.0  # seconds after which a line comes even if fewer are done
-_APART = 2.0  # seconds between lines at least, and before the first: quick loops print none
+_PARTS = 20  # a line for each 5 %
+_LATEST = 30.0  # seconds between lines at most
+_APART = 2.0  # seconds between lines at least, and before the first
 
 
 def progress(
@@ -29,17 +29,9 @@ def progress(
 ) -> tqdm[Item] | LogLines[Item]:
     """Return an iterable that reports its progress on standard error.
 
-    Without an iterable it is a counter: a context manager with ``update``. It has the part of
-    tqdm's interface that hdbench uses, and on a terminal it is tqdm.
-
-    Args:
-        iterable: what the loop goes through.
-        desc: what is being done, like ``scoring ours``.
-        unit: what is counted, in the singular.
-        total: how many there are; None takes the iterable's length, if it has one.
-        initial: how many were done before this loop.
-        delay: seconds before a bar appears on a terminal.
-        disable: report nothing.
+    Without an iterable it is a counter: a context manager with ``update``. On a terminal it is a
+    tqdm bar that appears after ``delay`` seconds; elsewhere it has the same interface. ``unit`` is
+    singular; ``total`` defaults to the iterable's length; ``initial`` counts what was done before.
     """
     if disable or sys.stderr.isatty():
         items: Any = iterable
@@ -59,15 +51,8 @@ class LogLines(Generic[Item]):
     """Reports progress in whole lines: one for each 5 % or each 30 seconds, whichever is sooner.
 
     Lines are at least two seconds apart. The last one reports where the loop ended; a loop that
-    took less than two seconds prints nothing.
-
-    Args:
-        iterable: what the loop goes through, or None.
-        desc: what is being done.
-        unit: what is counted, in the singular.
-        total: how many there are; None takes the iterable's length, if it has one.
-        initial: how many were done before this loop.
-        clock: seconds from any origin.
+    took less than two seconds prints nothing. Arguments are those of ``progress``; ``clock``
+    returns seconds.
     """
 
     def __init__(
@@ -119,11 +104,11 @@ class LogLines(Generic[Item]):
             self._print()
 
     def set_postfix(self, values: Mapping[str, Any]) -> None:
-        """Set what the next lines end with."""
+        """Set the values at the end of the next lines."""
         self._values = dict(values)
 
     def close(self) -> None:
-        """Report where the loop ended, unless a line has said so or it took no time."""
+        """Report where the loop ended, unless a line already did or it was quick."""
         if not self._closed and self.n > self._reported and self._clock() - self._began >= _APART:
             self._print()
         self._closed = True
@@ -157,7 +142,7 @@ def _speed(pace: float, unit: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Return a time to two digits or so: ``50 s``, ``1 min 40 s``, ``47 min``, ``2 h 5 min``."""
+    """Return a rounded time: ``50 s``, ``1 min 40 s``, ``47 min``, ``2 h 5 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

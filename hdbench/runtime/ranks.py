@@ -15,14 +15,13 @@ from hdbench.errors import UsageError
 
 Value = TypeVar("Value")
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# Ranks wait for the slowest, and for the first where it alone writes; torchrun ends all of them
-# when one fails.
+# Ranks wait for the slowest, and while the first one writes; torchrun ends all if one fails.
 _PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of a job; all ranks call the same methods in the same order."""
+    """One process of a job; all ranks call the same methods in the same order."""
 
     #: 0 to ``count - 1``. The first writes files and prints.
     rank: int
@@ -50,7 +49,7 @@ class Ranks:
 
     @contextlib.contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Run the block on the first rank before the others, which then find what it made."""
+        """Run the block on the first rank, then on the others, which find its files."""
         if self.count > 1 and self.rank > 0:
             distributed.barrier()
         yield
@@ -58,7 +57,7 @@ class Ranks:
             distributed.barrier()
 
 
-#: One process that does everything.
+#: A job of one process.
 ALONE = Ranks(0, 1)
 
 
@@ -67,7 +66,7 @@ def joined_ranks() -> Iterator[Ranks]:
     """Join the process group of ``torchrun``, if it started this process.
 
     Raises:
-        UsageError: the environment names some of torchrun's variables and not all.
+        UsageError: some of torchrun's environment variables are missing.
     """
     given = [name for name in _VARIABLES if name in os.environ]
     if "RANK" not in given or os.environ.get("WORLD_SIZE") == "1":

@@ -1,4 +1,4 @@
-"""Weight files: written, read without running their code, and compared with a network."""
+"""Weight files: written, read without running code, and compared with a network."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hdbench.errors import CheckpointError, counted, listing
 from hdbench.provenance import tensors_digest
 from hdbench.storage import write_atomically
 
-#: Under which key training code keeps the weights in its checkpoints.
+#: Keys under which checkpoints of training code hold the weights.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-#: What data-parallel training puts before every name.
+#: The prefix that data-parallel training adds to every name.
 _PREFIX = "module."
 _LISTED = 6  # differences that a message shows
 
@@ -46,10 +46,7 @@ def halve_parameters(network: nn.Module) -> None:
 def load_weights(path: Path, network: nn.Module, digest: str | None = None) -> None:
     """Load a safetensors file into a network of the same architecture and width.
 
-    Args:
-        path: the file.
-        network: takes the weights.
-        digest: ``weights_digest`` of the network that was stored; None does not check it.
+    ``digest`` is the expected ``weights_digest``; None does not check it.
 
     Raises:
         CheckpointError: the file is missing or damaged, its digest is another, or its tensors are
@@ -63,11 +60,7 @@ def load_weights(path: Path, network: nn.Module, digest: str | None = None) -> N
 
 
 def require_weights(path: Path, digest: str) -> None:
-    """Check the digest of a weights file's tensors, in whatever precision they are stored.
-
-    Args:
-        path: the file.
-        digest: ``weights_digest`` of the network that was stored.
+    """Check that a weights file's tensors have a ``weights_digest``, in whatever precision.
 
     Raises:
         CheckpointError: the file is missing or damaged, or holds other weights.
@@ -85,11 +78,7 @@ def stored_digest(path: Path) -> str:
 
 
 def require_digest(path: Path, found: str, expected: str) -> None:
-    """Check the digest of what a file holds against the card beside it.
-
-    Raises:
-        CheckpointError: they differ.
-    """
+    """Check the digest of a file's content against the card beside it; raises CheckpointError."""
     if found != expected:
         raise CheckpointError(
             f"{path}: its content hashes to {found[:12]}, the card beside it says {expected[:12]}; "
@@ -99,12 +88,12 @@ def require_digest(path: Path, found: str, expected: str) -> None:
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Return the SHA-256 of a network's tensors as fp32, in whatever precision they are stored."""
+    """Return the SHA-256 of a network's tensors as fp32, whatever their precision."""
     return state_digest(network.state_dict())
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
-    """Return ``weights_digest`` of the network that a state dict is of."""
+    """Return the ``weights_digest`` of a state dict."""
     return tensors_digest(
         {
             name: value.float() if value.is_floating_point() else value
@@ -113,26 +102,25 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     )
 
 
-# -- anybody's files -------------------------------------------------------------------------------
+# -- foreign files ---------------------------------------------------------------------------------
 
 
 def read_weights(path: Path, trust: bool | None = None) -> dict[str, Tensor]:
     """Return the tensors of a weights file by name, on the CPU.
 
-    A ``.safetensors`` file holds tensors and nothing else. Any other file is read as PyTorch's
-    pickle with ``weights_only=True``, which builds tensors and plain containers and refuses the
-    rest; a pickle may otherwise name any function of this machine, which is then called. What
-    wraps the weights in a checkpoint (``state_dict``, ``model``) and the prefix ``module.`` are
-    taken off.
+    A ``.safetensors`` file holds only tensors. Any other file is read as PyTorch's pickle with
+    ``weights_only=True``, which builds tensors and plain containers; a pickle could otherwise call
+    any function on this machine. Wrappers in checkpoints (``state_dict``, ``model``) and the prefix
+    ``module.`` are removed.
 
     Args:
         path: the file.
-        trust: read it whole, also where that runs code of whoever made the file; None where the
-            user has no option to say so.
+        trust: read the whole pickle, even if that runs code of its author; None if the user has no
+            such option.
 
     Raises:
-        CheckpointError: the file is missing or damaged, asks for code that is not trusted, or
-            holds no tensors by name.
+        CheckpointError: the file is missing or damaged, needs code that is not trusted, or holds no
+            tensors by name.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -156,9 +144,9 @@ def _unpickled(path: Path, trust: bool | None) -> Any:
         if not trust:
             way = "" if trust is None else ", or pass --trust if you know who made the file"
             raise CheckpointError(
-                f"{path}: holds more than tensors; it asks for\n{listing(asked)}\n"
-                "A pickle can call any function when it is read, with your rights on this machine, "
-                f"so hdbench reads tensors alone.\nNext: get the weights as .safetensors{way}"
+                f"{path}: holds more than tensors; it needs\n{listing(asked)}\n"
+                "Reading a pickle can call any function with your rights on this machine, so "
+                f"hdbench reads only tensors.\nNext: get the weights as .safetensors{way}"
             ) from None
     except Exception as error:  # torch, pickle and zip files fail in a dozen unrelated ways
         raise _damaged(path, error) from None
@@ -172,7 +160,7 @@ def _unpickled(path: Path, trust: bool | None) -> Any:
 
 
 def _asked_for(path: Path, message: str) -> list[str]:
-    """Return the functions and classes that a pickle names and that plain weights do not need."""
+    """Return the functions and classes that a pickle names beyond plain weights."""
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except (ValueError, RuntimeError, OSError, zipfile.BadZipFile, pickle.UnpicklingError):
@@ -216,12 +204,7 @@ def _unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
 
 
 def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """Return one line for each tensor that is missing, unknown, or of another shape.
-
-    Args:
-        state: what a file holds.
-        expected: what the network holds; its values are not looked at.
-    """
+    """Return one line for each tensor that is missing, unknown, or of another shape."""
     lines = [f"{name}: missing in the file" for name in expected if name not in state]
     lines += [f"{name}: not in this network" for name in state if name not in expected]
     lines += [
@@ -237,7 +220,7 @@ def _shape(tensor: Tensor) -> str:
 
 
 def require_same_shapes(where: str, state: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Check that tensors that hdbench stored are those of a network.
+    """Check that stored tensors fit a network.
 
     Raises:
         CheckpointError: names or shapes differ; the first few differences are listed.
@@ -254,16 +237,10 @@ def require_same_shapes(where: str, state: Mapping[str, Tensor], network: nn.Mod
 def fitted(
     where: str, what: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Return foreign tensors after checking that they are those of a network.
+    """Return foreign tensors, by the network's names, after checking that they fit its state dict.
 
-    Batch norm's step counters are added as zeros where the file has none, as files from before
-    PyTorch 0.4.1 and some sync batch norms do; nothing computed in evaluation mode needs them.
-
-    Args:
-        where: the file, or the option that named it.
-        what: the network whose weights were expected.
-        state: the tensors by the network's names.
-        expected: the network's state dict; its values are not looked at.
+    Batch norm's step counters are added as zeros if the file has none, as in files from before
+    PyTorch 0.4.1; evaluation does not use them.
 
     Raises:
         CheckpointError: names or shapes differ; the first few differences are listed.

@@ -1,1 +1,1 @@
-"""What library files and records may say: one pydantic model each, without hidden defaults."""
+"""Schemas of library files and records: one pydantic model each, without hidden defaults."""

@@ -1,4 +1,4 @@
-"""What all library files share: strict tables, and errors that name file, table and key."""
+"""The base of all library files: strict tables, and errors that name file, table and key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hdbench.errors import LibraryError, suggestion
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-#: What the label ids mean (``hdbench/data/labels.py``).
+#: The meaning of label ids (``hdbench/data/labels.py``).
 LabelSpaceName = Literal["camvid", "cityscapes"]
 
 
@@ -23,11 +23,11 @@ class Table(BaseModel):
 
 
 class LibraryFile(Table):
-    """What every file of the library says first."""
+    """The keys that every file of the library has."""
 
     #: The file's own name without ``.toml``; what users type.
     name: str
-    #: What tables and pages print.
+    #: The name in tables and pages.
     title: str
     #: Where the content comes from: paper, section, or why it exists.
     source: str
@@ -37,12 +37,7 @@ Model = TypeVar("Model", bound=LibraryFile)
 
 
 def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
-    """Check a library file's content and return it.
-
-    Args:
-        model: the kind of file.
-        content: its tables, with what it extends.
-        where: the file's name, for messages.
+    """Validate a library file's content, with what it extends, and return it.
 
     Raises:
         LibraryError: one line for each unknown or missing key, wrong type or impossible value.

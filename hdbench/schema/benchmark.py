@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -32,7 +32,7 @@ class Data(Table):
 
     @property
     def built_in(self) -> bool:
-        """Whether hdbench draws the scenes itself, so that nothing need be on disk."""
+        """Whether hdbench draws the scenes itself."""
         return self.layout == "streets"
 
     @model_validator(mode="after")
@@ -59,7 +59,7 @@ class Size(Table):
 
 
 class Budget(Table):
-    """How long methods are trained and how large their networks are: the same for every method."""
+    """Training length and network size, the same for every method."""
 
     #: Multiplies ``base_channels`` of generator and discriminators; 1.0 is the paper's.
     width: Annotated[float, Field(gt=0, le=4)]
@@ -96,46 +96,19 @@ class Budget(Table):
         return self
 
 
-class SegmenterTraining(Table):
-    """How a segmenter is trained."""
+class PixelTraining(Table):
+    """How a network is trained to label pixels, whatever its architecture."""
 
-    #: The split that it learns from; never the test split.
+    #: The training split; never the test split.
     split: str
-    #: ``pspnet``: pyramid pooling over features at 1/8 of the image size
-    #: (``hdbench/networks/pspnet.py``). ``unet``: a decoder with skip connections up to the image
-    #: size (``hdbench/networks/unet.py``).
-    architecture: Literal["pspnet", "unet"]
-    #: Encoder of segmentation-models-pytorch.
-    encoder: str
-    #: What the encoder starts from: ``none``, random weights, or ``imagenet``, torchvision's, which
-    #: ``hdbench segmenter train`` reads from a local file and never downloads.
-    encoder_weights: Literal["none", "imagenet"]
-    #: How many of the encoder's five stages are used; fewer make a smaller network.
-    depth: Literal[3, 4, 5]
-    #: By how much images are enlarged before the encoder reads them: the features of a ``pspnet``
-    #: are at 1/8 of that size, which is too coarse for thin objects in small images. 1 for
-    #: ``unet``.
-    enlarge: Literal[1, 2, 4]
     #: Passes over its split.
     epochs: Positive
     #: Scenes per step.
     batch_size: Positive
-    #: ``adamw``, or ``sgd``: stochastic gradient descent with momentum.
-    optimizer: Literal["adamw", "sgd"]
-    #: ``one-cycle``: the rate rises to ``learning_rate`` and falls to nearly 0. ``poly``: it falls
-    #: as (1 - step / steps) ** ``poly_power`` from the first step (PSPNet, Sec. 5.1).
-    schedule: Literal["one-cycle", "poly"]
     #: The largest rate of the schedule.
     learning_rate: Rate
     #: AdamW's decoupled weight decay, or the L2 penalty of SGD.
     weight_decay: Weight
-    #: Momentum of ``sgd``, which requires it; ``adamw`` does not use it.
-    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    #: Exponent of ``poly``, which requires it; ``one-cycle`` does not use it.
-    poly_power: Rate | None = None
-    #: Weight of the auxiliary segmentation loss on the encoder's last but one stage, which
-    #: ``pspnet`` requires; ``unet`` does not use it.
-    auxiliary_weight: Weight | None = None
     #: Random scale, lower end; images are scaled, then cropped or padded to the full size.
     scale_min: Rate
     #: Random scale, upper end.
@@ -146,17 +119,53 @@ class SegmenterTraining(Table):
     jitter: Annotated[float, Field(ge=0, lt=1)]
     #: Noise of a standard deviation drawn up to this is added, of 255.
     noise: Annotated[float, Field(ge=0, le=64)]
-    #: Arithmetic of the forward pass.
-    precision: Literal["fp32", "bf16"]
-    #: ``fp16`` rounds the parameters to half precision after training, which halves the file;
-    #: images are scored with the rounded parameters in fp32.
+    #: ``fp16`` rounds the parameters to half precision after training, which halves the file; they
+    #: are used in fp32.
     storage: Literal["fp32", "fp16"]
 
     @model_validator(mode="after")
-    def _fits_together(self) -> SegmenterTraining:
+    def _has_a_split_and_scales(self) -> Self:
         _require_split("split", self.split)
         if self.scale_min > self.scale_max:
             raise ValueError(f"scale_min {self.scale_min} is above scale_max {self.scale_max}")
+        return self
+
+
+class SegmenterTraining(PixelTraining):
+    """How a segmenter is trained."""
+
+    #: ``pspnet``: pyramid pooling over features at 1/8 of the image size
+    #: (``hdbench/networks/pspnet.py``). ``unet``: a decoder with skip connections up to the image
+    #: size (``hdbench/networks/unet.py``).
+    architecture: Literal["pspnet", "unet"]
+    #: Encoder of segmentation-models-pytorch.
+    encoder: str
+    #: Initial weights of the encoder: ``none`` is random; ``imagenet`` is torchvision's, which
+    #: ``hdbench segmenter train`` reads from a local file and never downloads.
+    encoder_weights: Literal["none", "imagenet"]
+    #: How many of the encoder's five stages are used; fewer make a smaller network.
+    depth: Literal[3, 4, 5]
+    #: By how much images are enlarged before the encoder reads them: the features of a ``pspnet``
+    #: are at 1/8 of that size, which is too coarse for thin objects in small images. 1 for
+    #: ``unet``.
+    enlarge: Literal[1, 2, 4]
+    #: ``adamw``, or ``sgd``: stochastic gradient descent with momentum.
+    optimizer: Literal["adamw", "sgd"]
+    #: ``one-cycle``: the rate rises to ``learning_rate`` and falls to nearly 0. ``poly``: it falls
+    #: as (1 - step / steps) ** ``poly_power`` from the first step (PSPNet, Sec. 5.1).
+    schedule: Literal["one-cycle", "poly"]
+    #: Momentum of ``sgd``, which requires it; ``adamw`` does not use it.
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    #: Exponent of ``poly``, which requires it; ``one-cycle`` does not use it.
+    poly_power: Rate | None = None
+    #: Weight of the auxiliary segmentation loss on the encoder's last but one stage, which
+    #: ``pspnet`` requires; ``unet`` does not use it.
+    auxiliary_weight: Weight | None = None
+    #: Arithmetic of the forward pass.
+    precision: Literal["fp32", "bf16"]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
         if self.optimizer == "sgd" and self.momentum is None:
             raise ValueError("optimizer = 'sgd' needs the key 'momentum'; PSPNet's is 0.9")
         if self.schedule == "poly" and self.poly_power is None:
@@ -167,52 +176,23 @@ class SegmenterTraining(Table):
             )
         if self.architecture == "unet" and self.enlarge != 1:
             raise ValueError(
-                f"architecture = 'unet' answers at the size that it reads, so enlarge = "
+                f"architecture = 'unet' predicts at the size of its input, so enlarge = "
                 f"{self.enlarge} does not fit it; use 1"
             )
         return self
 
 
-class PerceptualTraining(Table):
+class PerceptualTraining(PixelTraining):
     """How a perceptual network is trained: a VGG-like network that learns to segment.
 
     A segmentation head on all five blocks is used in training only, and batch norm is folded into
-    the convolutions afterwards.
+    the convolutions afterwards. The schedule is AdamW's one-cycle.
     """
 
-    #: The split that it learns from; never the test split.
-    split: str
     #: Channels of the five blocks; 64, 128, 256, 512, 512 in VGG-19.
     channels: Annotated[list[Positive], Field(min_length=5, max_length=5)]
     #: 3x3 convolutions of the blocks; 2, 2, 4, 4, 1 in VGG-19 up to relu5_1.
     convolutions: Annotated[list[Positive], Field(min_length=5, max_length=5)]
-    #: Passes over its split.
-    epochs: Positive
-    #: Scenes per step.
-    batch_size: Positive
-    #: The largest rate of AdamW's one-cycle schedule.
-    learning_rate: Rate
-    #: AdamW's decoupled weight decay.
-    weight_decay: Weight
-    #: Random scale, lower end; images are scaled, then cropped or padded to the full size.
-    scale_min: Rate
-    #: Random scale, upper end.
-    scale_max: Rate
-    #: Flip horizontally with probability one half.
-    flip: bool
-    #: Brightness, contrast and saturation are each multiplied by 1 - jitter to 1 + jitter.
-    jitter: Annotated[float, Field(ge=0, lt=1)]
-    #: Noise of a standard deviation drawn up to this is added, of 255.
-    noise: Annotated[float, Field(ge=0, le=64)]
-    #: ``fp16`` rounds the parameters to half precision after training, which halves the file.
-    storage: Literal["fp32", "fp16"]
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> PerceptualTraining:
-        _require_split("split", self.split)
-        if self.scale_min > self.scale_max:
-            raise ValueError(f"scale_min {self.scale_min} is above scale_max {self.scale_max}")
-        return self
 
 
 class Perceptual(Table):
@@ -275,9 +255,7 @@ class Benchmark(LibraryFile):
                 raise ValueError(f"[size] {error}") from None
         return self
 
-    def _require_unseen_test(
-        self, table: str, recipe: SegmenterTraining | PerceptualTraining
-    ) -> None:
+    def _require_unseen_test(self, table: str, recipe: PixelTraining) -> None:
         if Split.parse(recipe.split).name == Split.parse(self.data.test).name:
             raise ValueError(
                 f"[{table}] split = '{recipe.split}' and [data] test = '{self.data.test}' are of "

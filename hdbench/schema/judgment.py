@@ -1,4 +1,4 @@
-"""What participants answer: a session's submission, and the table of all judgments."""
+"""Records of participants' answers: a session's submission, and the table of all judgments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from hdbench.schema.packet import HexName, Kind, PassNumber, Side, Version
 from hdbench.schema.record import Record
 
-#: Where answers come from: the packet's own files, a venue's results CSV, or no person.
+#: The origin of answers: the packet's own files, a venue's results CSV, or a simulation.
 Source = Literal["own", "mturk", "turkle", "simulated"]
 
 
@@ -19,11 +19,11 @@ def _blank_is_missing(value: Any) -> Any:
 
 
 def _moment(value: str) -> str:
-    datetime.fromisoformat(value)  # a ValueError is the field's problem
+    datetime.fromisoformat(value)  # raises ValueError, which pydantic reports
     return value
 
 
-#: Bounded, so that no edited number overflows what is computed from it; 1e10 ms are four months.
+#: Bounded, so that edited numbers cause no overflow; 1e10 ms are four months.
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Span = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
 Void = Literal["hidden", "blur", "resize", "load", "frames"]
@@ -48,12 +48,12 @@ class Attempt(Record):
     input: Literal["key", "mouse", "touch"] | None
     #: Why this attempt does not count, or null.
     void: Void | None
-    #: How long the images were to be shown; milliseconds and frames of the screen.
+    #: The planned time on screen; milliseconds and frames.
     planned_ms: Count | None
     frames_planned: Count | None
     #: Frames during which both images were on screen.
     frames_shown: Count | None
-    #: Frames that the screen left out meanwhile.
+    #: Frames that the screen dropped meanwhile.
     dropped: Count | None
     #: Measured time on screen, milliseconds.
     shown_ms: Span | None
@@ -66,7 +66,7 @@ class Attempt(Record):
 
 
 class Submission(Record):
-    """What one session hands in; ``judgments.jsonl`` holds one in each line."""
+    """The answers of one session; ``judgments.jsonl`` holds one per line."""
 
     #: The format's version.
     version: Version
@@ -76,17 +76,17 @@ class Submission(Record):
     packet: str
     #: Random, made by the page.
     session: Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{8,64}$")]
-    #: What the browser says of itself, and the width and height of its window in CSS pixels.
+    #: The browser's user agent, and its window's width and height in CSS pixels.
     user_agent: str | None = None
     viewport: list[float] | None = None
     rows: list[Attempt]
-    #: Keyed hash of the participant; only in own files, other venues name the participant beside.
+    #: Keyed hash of the participant; only in own files, venues name the participant elsewhere.
     participant: Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")] | None = None
     simulated: bool = False
 
 
 class Judgment(Record):
-    """A row of the judgments table (``judgments.csv``): an attempt, and what its trial showed."""
+    """A row of the judgments table (``judgments.csv``): an attempt and its trial."""
 
     #: The study's name.
     study: str

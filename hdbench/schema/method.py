@@ -11,7 +11,7 @@ from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
 
 
 class Input(Table):
-    """What the generator sees."""
+    """The generator's input."""
 
     #: ``instances-or-labels``: boundaries of instances, and of label regions where a dataset has
     #: no instance maps. ``none``: labels only.
@@ -74,7 +74,7 @@ class Optimizer(Table):
 
 
 class MethodFile(LibraryFile):
-    """What every method says, and what the code asks of a method of any kind."""
+    """The keys and properties that every method has."""
 
     #: Where the method's images come from: a trained ``generator``; a ``floor``, a trivial baseline
     #: that learns nothing; the ``dataset``, whose photographs they are; or an ``import``.
@@ -143,7 +143,7 @@ KINDS: dict[str, type[Method]] = {
 
 
 def require_trained(method: Method) -> TrainedMethod:
-    """Return a method that ``hdbench train`` trains.
+    """Return a method if ``hdbench train`` can train it.
 
     Raises:
         UsageError: it is of another kind.

@@ -11,20 +11,20 @@ Kind = Literal["realism", "boundaries"]
 KINDS: tuple[Kind, ...] = ("realism", "boundaries")
 
 
-class Measure(Record):
+class Metric(Record):
     """One kind of metric of one method's images, with everything that it depends on."""
 
     kind: Kind
     method: str
     benchmark: str
     seed: int
-    #: Every choice that changes the numbers; only metrics that share them stand in one table.
+    #: Every choice that changes the numbers; only metrics with equal choices share a table.
     choices: dict[str, Any]
     #: Digest of the list of image digests, in the order of the scenes (``images_digest``).
     images: str
     #: The numbers by name; undefined ones are None.
     scores: dict[str, Any]
-    #: What the numbers follow from, one entry for each image.
+    #: The values that the scores are computed from, one entry for each image.
     per_image: list[Any]
     provenance: dict[str, Any]
 

@@ -1,7 +1,7 @@
 """The JSON of a packet: ``study.json``, ``trials.jsonl`` and ``web/packets/<id>.json``.
 
-The first two name methods and scenes and stay with the researcher; the last is all that a
-participant's browser gets.
+The first two name methods and scenes and stay with the researcher; participants' browsers receive
+only the last.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from hdbench.schema.study import Quality, StudyProtocol
 #: The version of all three formats, whose key is ``schema``.
 PACKET_SCHEMA: Literal[1] = 1
 
-#: Keys that are words of Python have other names here.
+#: Keys that are Python keywords or attributes have other names here.
 Version = Annotated[Literal[1], Field(validation_alias="schema", serialization_alias="schema")]
 PassNumber = Annotated[int, Field(validation_alias="pass", serialization_alias="pass")]
 Kind = Literal["practice", "check", "judgment"]
 Side = Literal["left", "right"]
 #: Left, top, right and bottom edge in pixels of the image; right and bottom are the first outside.
 Box = tuple[int, int, int, int]
-#: A keyed hash (HMAC-SHA-256, shortened), which tells nothing to whoever lacks the key.
+#: A keyed hash (HMAC-SHA-256, shortened), meaningless without the key.
 HexName = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 HexImage = Annotated[str, Field(pattern=r"^[0-9a-f]{16}\.png$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -48,7 +48,7 @@ class SkippedObject(Record):
 
 
 class BuildInputs(Record):
-    """Everything that a packet's bytes depend on; the same inputs make the same packet."""
+    """The inputs of a packet; the same inputs give the same bytes."""
 
     version: Version
     protocol: StudyProtocol
@@ -56,14 +56,14 @@ class BuildInputs(Record):
     #: Width and height of the images, in pixels.
     size: tuple[int, int]
     methods: list[str]
-    #: What ``--reference`` named, or null.
+    #: The value of ``--reference``, or null.
     reference: str | None
     scenes: list[str]
     regions: dict[str, Box]
     seed: int
     run_seed: int
     intersect: bool
-    #: How many scenes were asked for, or null for all.
+    #: The number of scenes requested, or null for all.
     most_scenes: int | None
     #: Digest of all images of methods.
     images: Sha256
@@ -74,7 +74,7 @@ class BuildInputs(Record):
 
 
 class PacketImage(Record):
-    """What one image file of a packet shows."""
+    """The content of one image file of a packet."""
 
     #: ``method``: what is compared. ``control``: practice and checks. ``mask``: covers images.
     role: Literal["method", "control", "mask"]
@@ -89,7 +89,7 @@ class PacketImage(Record):
 
 
 class StudyRecord(Record):
-    """``study.json``: everything that was fixed when the packet was built."""
+    """``study.json``: everything that is fixed when the packet is built."""
 
     version: Version
     #: The protocol's name.
@@ -156,7 +156,7 @@ class StudyRecord(Record):
 
 
 class TrialRecord(Record):
-    """A line of ``trials.jsonl``: one trial of one packet, with the names that participants lack.
+    """A line of ``trials.jsonl``: one trial of one packet, with the names of methods and scene.
 
     Practice and checks show a training photograph beside its label map or its blur: ``a``, ``b``,
     ``scene``, ``left`` and ``right`` are null. Judgments have no right answer.
@@ -203,7 +203,7 @@ class TrialRecord(Record):
 
 
 class PublicTrial(Record):
-    """One trial as a participant's browser gets it."""
+    """One trial as a participant's browser receives it."""
 
     trial: HexName
     #: Image files.
@@ -212,12 +212,12 @@ class PublicTrial(Record):
     mask: HexImage | None
     duration_ms: int | None
     region: Box | None
-    #: The right answer, which practice shows; null in checks and judgments, which look alike.
+    #: The right answer in practice; null in checks and judgments, which look the same.
     feedback: Side | None
 
 
 class PublicPacket(Record):
-    """``web/packets/<id>.json``: what a participant's browser gets; no method, no scene."""
+    """``web/packets/<id>.json``: a packet for a browser, without names of methods and scenes."""
 
     version: Version
     #: Public id of the study.

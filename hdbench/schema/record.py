@@ -1,4 +1,4 @@
-"""Records that hdbench writes as JSON and reads back, and what is wrong with one, in words."""
+"""Records that hdbench writes as JSON and reads back, and their validation errors in words."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Record(BaseModel):
-    """A JSON object: no key may be missing unless it has a default, and none may be unknown."""
+    """A JSON object without unknown keys; keys without a default are required."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return the first thing that is wrong with a record: key, value, what was expected."""
+    """Return the first error of a record: key, value, what was expected."""
     problem = error.errors()[0]
     kind, shown = problem["type"], repr(problem["input"])
     *around, last = problem["loc"] or ("",)
@@ -30,7 +30,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def _place(location: list[int | str] | tuple[int | str, ...]) -> str:
-    """Return a path in a record in words: ``rows, 2, at`` is ``row 3 at``."""
+    """Return a path in words: ``rows, 2, at`` is ``row 3 at``."""
     words: list[str] = []
     for part in location:
         if isinstance(part, int) and words:

@@ -14,7 +14,7 @@ from hdbench.schema.record import Record
 SCHEMA = 1
 #: The method whose images are the dataset's own photographs.
 ORACLE = "oracle"
-#: What results call it under a convention whose photographs keep their own size.
+#: The oracle's name under a convention whose photographs keep their own size.
 NATIVE_ORACLE = "oracle-native"
 
 #: The scores over all classes, in the order in which they are shown.
@@ -77,11 +77,11 @@ class TrainingFacts(Record):
 
 
 class ImportFacts(Record):
-    """What is known of images that another program made."""
+    """Facts about images that another program made."""
 
     #: How many images came in each file format.
     formats: dict[str, int]
-    #: How many came in a format that loses something.
+    #: How many came in a lossy format.
     lossy: int
     scenes: int
     scenes_of_split: int
@@ -89,7 +89,7 @@ class ImportFacts(Record):
 
 
 class Provenance(Record):
-    """Where a result was computed. Nothing of it enters the fingerprint."""
+    """Where a result was computed; not part of the fingerprint."""
 
     #: Versions of hdbench, Python, the platform and the packages that compute.
     versions: dict[str, str]
@@ -105,7 +105,7 @@ class Provenance(Record):
 
 
 class Result(Record):
-    """Scores with everything that they are recomputed from and compared by."""
+    """Scores with everything that is needed to recompute and compare them."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 

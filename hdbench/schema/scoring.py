@@ -25,7 +25,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 class SegmenterInput(Table):
-    """How images are given to the segmenter, and what is done with its output."""
+    """How images enter the segmenter, and how its output is processed."""
 
     #: The size at which the segmenter sees images: ``generator``, the benchmark's; ``native``, that
     #: of the label map on disk; or a size like ``512x256``. Photographs first enter as the
@@ -39,9 +39,9 @@ class SegmenterInput(Table):
     window: str
     #: The distance between windows, as a fraction of their side, rounded up. ``1/1``: no overlap.
     stride: str
-    #: Also give the segmenter the mirrored image, and average.
+    #: Average with the prediction on the mirrored image.
     flip: bool
-    #: The image is given at each of these factors of ``image_size``, and the outputs are averaged.
+    #: The outputs at these factors of ``image_size`` are averaged.
     scales: Annotated[list[Rate], Field(min_length=1)]
     #: What is averaged over windows, mirror images and scales.
     average: Literal["logits", "probabilities"]
@@ -133,19 +133,19 @@ class Scoring(LibraryFile):
 
     @property
     def choices(self) -> dict[str, Any]:
-        """What of the convention enters a fingerprint, as JSON values.
+        """The part of the convention that enters a fingerprint, as JSON values.
 
-        ``photographs`` is stated there in words, beside the size that they have.
+        ``photographs`` enters in words, beside the photographs' size.
         """
         return self.model_dump(exclude={"title", "source", "photographs"}, exclude_none=True)
 
     def with_native_photographs(self) -> Scoring | None:
-        """Return the convention for photographs at their own size, or None where it fixes a size.
+        """Return the convention for photographs at their own size, or None if it fixes a size.
 
-        Labels and counting stay. A photograph shown whole would be larger than what the segmenter
-        was trained at, and it accepts no other size: it sees windows of that one, 2/3 of a side
-        apart (Zhao et al., CVPR 2017, released evaluation). A convention that names windows, or
-        gives the segmenter the label map's size anyway, keeps its own.
+        Labels and counting stay. A whole photograph would be larger than the images the segmenter
+        was trained on, which it does not accept, so it sees windows of its training size, 2/3 of a
+        side apart (Zhao et al., CVPR 2017, released evaluation). A convention that uses windows or
+        the label map's size already keeps its own.
         """
         seen = self.segmenter
         if seen.image_size not in ("generator", "native"):

@@ -7,15 +7,10 @@ LOWEST = 32
 
 
 def require_streets_size(width: int, height: int) -> None:
-    """Check that scenes of a size can be drawn.
-
-    Args:
-        width: in pixels.
-        height: in pixels.
+    """Check that scenes of a size in pixels can be drawn.
 
     Raises:
-        ValueError: they are not twice as wide as high, or too low; the nearest sizes that fit are
-            named.
+        ValueError: they are not twice as wide as high, or too low; the nearest sizes are named.
     """
     if width == 2 * height and height >= LOWEST:
         return

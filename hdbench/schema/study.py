@@ -1,4 +1,4 @@
-"""Study files (``protocols/studies/*.toml``): what is asked, how often, and whose answers count."""
+"""Study files (``protocols/studies/*.toml``): the question, the design, and the exclusion rules."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class Question(Table):
-    """What participants read."""
+    """The texts that participants read."""
 
     #: The one question of every trial.
     text: Text
-    #: What the left button says.
+    #: The text of the left button.
     left_label: Text
-    #: What the right button says.
+    #: The text of the right button.
     right_label: Text
     #: Shown before the practice, one short paragraph each.
     instructions: Annotated[list[Text], Field(min_length=1)]
 
 
 class Design(Table):
-    """Who sees what, and how long."""
+    """The assignment of trials to participants, and the time shown."""
 
-    #: R: judgments of each pair on each scene. Timed studies divide them among the durations, so
-    #: that R = 2 x durations shows every scene at every duration with both sides.
+    #: R: judgments of each pair on each scene. Timed studies divide them among the durations:
+    #: R = 2 x durations shows every scene at every duration with both sides.
     judgments_per_pair: Positive
-    #: How many passes one participant may take part in. Within a pass no scene comes twice, so 1
-    #: means that nobody sees a scene twice.
+    #: The number of passes that one participant may take part in. A pass shows no scene twice, so
+    #: with 1 nobody sees a scene twice.
     passes: Positive
     #: The most judgments in a packet, without practice and checks.
     packet_length: Positive
@@ -73,14 +73,14 @@ class Checks(Table):
 
 
 class Practice(Table):
-    """Trials with feedback at the beginning of a packet; like checks, of other scenes."""
+    """Trials with feedback at the beginning of a packet, of training scenes like checks."""
 
     #: Practice trials of each packet.
     count: Annotated[int, Field(ge=0)]
 
 
 class Quality(Table):
-    """Whose judgments count; fixed at build time, applied by the tally."""
+    """Rules that exclude sessions; fixed at build time, applied by the tally."""
 
     #: Checks that must be passed.
     checks_passed: Annotated[int, Field(ge=0)]
@@ -124,7 +124,7 @@ class Display(Table):
 
 
 class Venue(Table):
-    """What ``study plan`` computes cost and hours from."""
+    """Wage and time, from which ``study plan`` computes cost and hours."""
 
     #: US dollars for an hour of a participant's time.
     hourly_wage: Rate
@@ -135,7 +135,7 @@ class Venue(Table):
 class StudyProtocol(LibraryFile):
     """One protocol; a packet carries its version and hash."""
 
-    #: Counts up with every change after people have been asked.
+    #: Increases with every change once people have taken part.
     version: Positive
     question: Question
     design: Design

@@ -1,1 +1,1 @@
-"""The judge: a segmenter, its card, and how one is trained."""
+"""The segmenter: its card, its adapters, its training and its predictions."""

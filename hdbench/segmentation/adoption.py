@@ -1,4 +1,4 @@
-"""Making a segmenter's folder of what others published: what adapters share, and the way in."""
+"""Imports a foreign segmenter: the entry point, and what the adapters share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PROBE = 12 * OUTPUT_STRIDE  # pixels per side of the image that a new segmenter
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the user states about a foreign segmenter; None: what its makers state, if they do."""
+    """What the user states about a foreign segmenter; None takes what its files state."""
 
     #: The label space whose train ids it predicts, in their order.
     space: LabelSpace
@@ -44,12 +44,12 @@ class ImportOptions:
     std: Sequence[float] | None = None
     order: str | None = None
     peak: float | None = None
-    #: Read files that run their makers' code.
+    #: Read files that run foreign code.
     trust: bool = False
-    #: Fetch what a hub id names; otherwise only this machine's cache is looked into.
+    #: Fetch a hub id that is not in this machine's cache.
     download: bool = False
-    #: The images, as they are scored, that predictions were made from: scene names and uint8
-    #: 3 x H x W, for a method's name. Only ``predictions`` needs it.
+    #: For a method's name, the scored images that predictions were made from: scene names and
+    #: uint8 3 x H x W. Only ``predictions`` needs it.
     images: Callable[[str], Iterable[tuple[str, Tensor]]] | None = None
     #: Whether predicted maps hold label ids (else train ids). Only ``predictions`` needs it.
     label_ids: bool = False
@@ -61,20 +61,19 @@ class ImportOptions:
 
 
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segmenter:
-    """Make a segmenter's folder of foreign weights, try it on an image, and return it.
+    """Make a segmenter's folder from foreign weights, test it on an image, and return it.
 
     Args:
         kind: one of ``KINDS``.
         source: a file or folder, or the id of a hub's repository.
-        folder: where it goes; must not hold a segmenter yet.
+        folder: the new folder; must not hold a segmenter yet.
         options: what the user states.
 
     Raises:
-        UsageError: the folder holds a segmenter, or something that its makers do not state and
-            the user must is missing.
-        CheckpointError: files are missing or damaged, are of another architecture, ask for code,
-            or what they make does not answer as a segmenter of these classes must.
-        DataError: predicted maps are missing or not what they should be.
+        UsageError: the folder holds a segmenter, or a required option is missing.
+        CheckpointError: files are missing or damaged, are of another architecture, need to run
+            code, or the segmenter's output does not fit the classes.
+        DataError: predicted maps are missing or wrong.
     """
     if (folder / CARD_FILE).exists():
         raise UsageError(f"{folder}: holds a segmenter already; name another with --name")
@@ -87,15 +86,15 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
     try:
         segmenter = load_segmenter(folder, torch.device("cpu"), options.trust)
         if kind != "predictions":
-            _require_answers(segmenter, source)
+            _require_output(segmenter, source)
     except CheckpointError:
         (folder / CARD_FILE).unlink()  # without a card it is no segmenter
         raise
     return segmenter
 
 
-def _require_answers(segmenter: Segmenter, source: str) -> None:
-    """Check on one image of noise that a segmenter answers with logits of its classes."""
+def _require_output(segmenter: Segmenter, source: str) -> None:
+    """Check on one image of noise that a segmenter returns finite logits of its classes."""
     card = segmenter.card
     rest = card.sides[1]
     width, height = card.window if card.architecture == "torchscript" else (_PROBE + rest,) * 2
@@ -111,7 +110,7 @@ def _require_answers(segmenter: Segmenter, source: str) -> None:
     classes = len(card.classes)
     if logits.ndim != 4 or logits.shape[:2] != (1, classes) or not logits.isfinite().all():
         raise CheckpointError(
-            f"{source}: answers with {list(logits.shape)}; expected finite logits "
+            f"{source}: returns {list(logits.shape)}; expected finite logits "
             f"1 x {classes} x h x w of the classes of '{card.label_space}'"
         )
 
@@ -133,17 +132,13 @@ def fill(
 def blank_card(
     architecture: str, encoder: str, options: ImportOptions, source: dict[str, Any], **facts: Any
 ) -> SegmenterCard:
-    """Return the card of a foreign segmenter, whose weights are not known yet.
+    """Return the card of a foreign segmenter whose weights are not known yet.
 
-    Args:
-        architecture: one of ``ADAPTERS``.
-        encoder: what its makers call their encoder.
-        options: what the user states; goes before ``facts``.
-        source: the file or repository and its digest.
-        facts: ``mean``, ``std``, ``order``, ``peak``, ``sides``, ``published`` of its makers.
+    ``facts`` are what its files state (``mean``, ``std``, ``order``, ``peak``, ``sides``,
+    ``published``); the user's options override them.
 
     Raises:
-        UsageError: neither user nor makers state mean and std.
+        UsageError: mean and std are not stated.
     """
     for name in ("mean", "std", "order", "peak"):
         stated = getattr(options, name)
@@ -174,12 +169,12 @@ def blank_card(
 
 
 def require_same_names(source: str, theirs: Sequence[str], options: ImportOptions) -> None:
-    """Check that a model's own class names, if it has any, are those of the label space, in order.
+    """Check that a model's class names, if it has any, are those of the label space, in order.
 
     Raises:
         CheckpointError: they differ; a wrong class table would make every score meaningless.
     """
-    if all(re.fullmatch(r"LABEL_\d+", name) for name in theirs):  # names that nobody gave
+    if all(re.fullmatch(r"LABEL_\d+", name) for name in theirs):  # default names
         return
     ours = options.classes
     pairs = [

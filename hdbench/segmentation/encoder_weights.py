@@ -19,14 +19,11 @@ _CLASSIFIER = "fc."  # of torchvision's ResNets; no encoder has it
 def imagenet_weights(benchmark: Benchmark, path: Path | None) -> dict[str, Tensor] | None:
     """Return the weights that a benchmark's segmenter starts from, or None if they are random.
 
-    Nothing is downloaded, and no pickled code is run.
-
-    Args:
-        benchmark: the resolved benchmark.
-        path: torchvision's file; None means torchvision's own cache.
+    Nothing is downloaded, and no pickled code is run. Without ``path``, torchvision's cache is
+    read.
 
     Raises:
-        UsageError: a file is given and the benchmark starts from random weights, or torchvision
+        UsageError: a file is passed and the benchmark starts from random weights, or torchvision
             has no such encoder.
         CheckpointError: the file is missing or damaged.
     """
@@ -55,11 +52,7 @@ def imagenet_weights(benchmark: Benchmark, path: Path | None) -> dict[str, Tenso
 
 
 def torchvision_address(encoder: str) -> str:
-    """Return where torchvision publishes its first ImageNet weights of an encoder.
-
-    Raises:
-        UsageError: torchvision has no such network.
-    """
+    """Return the URL of torchvision's ImageNet weights of an encoder; raises UsageError if none."""
     try:
         return torchvision.models.get_model_weights(encoder)["IMAGENET1K_V1"].url
     except (ValueError, KeyError):
@@ -70,12 +63,7 @@ def torchvision_address(encoder: str) -> str:
 
 
 def set_encoder_weights(encoder: nn.Module, name: str, state: dict[str, Tensor]) -> None:
-    """Put weights into an encoder.
-
-    Args:
-        encoder: of segmentation-models-pytorch.
-        name: what messages call it.
-        state: its tensors by torchvision's names.
+    """Load weights with torchvision's names into an encoder of segmentation-models-pytorch.
 
     Raises:
         CheckpointError: names or shapes are not the encoder's.

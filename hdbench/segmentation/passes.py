@@ -1,7 +1,7 @@
-"""From images and label maps to matrices: each image decoded once, seen once for each view.
+"""From images and label maps to matrices; each image is decoded once and seen once per view.
 
-Three stages overlap: threads decode ahead of the segmenter, and count behind it. Each holds as many
-images as there are threads, so that memory does not grow with the dataset.
+Three stages overlap: threads decode ahead of the segmenter and count behind it. Each stage holds as
+many images as there are threads, so memory does not grow with the dataset.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class View:
-    """What the segmenter sees and how large it answers: conventions that share it share a pass."""
+    """Input and output size of a pass; conventions that share a view share a pass."""
 
     photographs: str
     policy: SegmenterInput
@@ -83,23 +83,23 @@ def count_images(
     photographs: bool,
     workers: int,
 ) -> Generator[Counted]:
-    """Yield the matrices of images, in the order of ``chosen``; close it to end its threads.
+    """Yield the matrices of images, in the order of ``chosen``; closing it ends its threads.
 
     Args:
-        segmenter: what predicts.
-        scenes: the labels, N of them.
+        segmenter: predicts.
+        scenes: the N scenes.
         images: the image of each scene.
-        chosen: which of the N are counted.
-        space: what label ids mean.
+        chosen: indices of the scenes that are counted.
+        space: the label space.
         benchmark: the size of images.
         scorings: the conventions.
-        photographs: whether the images are the dataset's own; where a convention keeps their
-            size, it must be their label map's.
-        workers: threads that decode ahead and count behind; no number of them changes a matrix.
+        photographs: whether the images are the dataset's own; under a convention that keeps their
+            size, it must be the label map's.
+        workers: threads that decode and count; matrices do not depend on their number.
 
     Raises:
         DataError: an image or a label map is damaged or of another size.
-        UsageError: a label map's size asks the segmenter for another than it was trained at.
+        UsageError: the segmenter was trained at another size than a label map's size asks for.
     """
     views: list[View] = []
     for scoring in scorings:
@@ -164,10 +164,10 @@ def count_images(
 def overlapped(
     function: Callable[[Item], Made], items: Iterable[Item], workers: int
 ) -> Generator[Made]:
-    """Yield ``function`` of each item, in order, computed by threads while others are consumed.
+    """Yield ``function`` of each item, in order, computed by threads ahead of the consumer.
 
-    At most ``workers + 1`` of them are under way or wait; with 0 workers, each is computed when it
-    is asked for.
+    At most ``workers + 1`` items are in progress or wait; with 0 workers, each is computed on
+    demand.
     """
     if workers == 0:
         yield from map(function, items)
@@ -217,13 +217,9 @@ def at_benchmark_size(image: Tensor, path: Path, benchmark: Benchmark, photograp
 def as_seen(
     image: Tensor, policy: SegmenterInput, benchmark: Benchmark, native: tuple[int, int]
 ) -> Tensor:
-    """Return a uint8 3 x H x W image of the benchmark's size as the segmenter sees it at scale 1.
+    """Return a uint8 3 x H x W image as the segmenter sees it at scale 1.
 
-    Args:
-        image: the image.
-        policy: the convention's.
-        benchmark: its size.
-        native: height and width of the scene's label map on disk.
+    ``native`` is height and width of the scene's label map on disk.
     """
     height, width = seen_size(policy, benchmark.size, native)
     return resize_photograph(image, height, width, policy.image_resize)
@@ -234,10 +230,7 @@ def read_truths(
 ) -> tuple[list[Truth], tuple[int, int]]:
     """Return a scene's labels as each convention counts them, and the size of its map on disk.
 
-    Args:
-        files: the scene; its instance map is read only if a convention asks for edges.
-        space: what label ids mean.
-        conventions: the ground truth of each.
+    The instance map is read only if a convention counts edges.
 
     Raises:
         DataError: a map is damaged, or their sizes differ.

@@ -1,8 +1,8 @@
 """One image under a segmenter: sizes, windows, mirror images and scales, then the arg max.
 
-Answers are float K x h x w: a segmenter's logits or probabilities for each of K classes. Memory is
-bounded by two such maps at the largest size that an image is seen at (at 2048x1024 and 19 classes,
-160 MB each): windows are added up in one, and resized class by class into the arg max.
+Outputs are float K x h x w: logits or probabilities for each of K classes. Memory is bounded by two
+such maps at the largest size of an image (160 MB each at 2048x1024 and 19 classes): windows are
+added up in one, and resized class by class into the arg max.
 """
 
 from __future__ import annotations
@@ -25,10 +25,7 @@ from hdbench.segmentation.segmenter import Segmenter
 def seen_size(policy: SegmenterInput, size: Size, native: tuple[int, int]) -> tuple[int, int]:
     """Return the height and width at which an image is seen at scale 1.
 
-    Args:
-        policy: the convention's.
-        size: the benchmark's.
-        native: height and width of the scene's label map on disk.
+    ``native`` is height and width of the scene's label map on disk.
     """
     if policy.image_size == "generator":
         return size.height, size.width
@@ -38,13 +35,9 @@ def seen_size(policy: SegmenterInput, size: Size, native: tuple[int, int]) -> tu
 def window_sizes(
     policy: SegmenterInput, segmenter: Segmenter, height: int, width: int
 ) -> list[tuple[int, int]]:
-    """Return the height and width of what a segmenter is given, for each of the scales.
+    """Return height and width of the segmenter's input at each scale.
 
-    Args:
-        policy: the convention's.
-        segmenter: the judge.
-        height: of the image, at scale 1.
-        width: of the image, at scale 1.
+    ``height`` and ``width`` are the image's at scale 1.
     """
     match policy.window:
         case "whole":
@@ -63,15 +56,10 @@ def require_fitting(
     scoring: Scoring,
     native: tuple[int, int] | None = None,
 ) -> None:
-    """Check that a segmenter judges what a convention gives it.
+    """Check that a segmenter can score images under a convention.
 
-    Args:
-        segmenter: the judge.
-        space: what labels mean.
-        size: the benchmark's.
-        scoring: the convention.
-        native: height and width of a label map on disk, or None where none was read yet; what
-            depends on it is then not checked.
+    ``native`` is height and width of a label map on disk; without it, what depends on it is not
+    checked.
 
     Raises:
         UsageError: the segmenter predicts other classes, or was trained at another size.
@@ -93,17 +81,12 @@ def require_fitting(
 def predict(
     segmenter: Segmenter, image: Tensor, height: int, width: int, policy: SegmenterInput
 ) -> Tensor:
-    """Return uint8 H x W train ids for one image; where classes are equal, the lowest.
+    """Return uint8 ``height`` x ``width`` train ids for one image; the lowest of equal classes.
 
-    Args:
-        segmenter: the judge.
-        image: uint8 3 x h x w, at the size of ``seen_size``.
-        height: rows of the answer.
-        width: columns of the answer.
-        policy: what the segmenter is given, and what happens to its answers.
+    The image is uint8 3 x h x w, at the size of ``seen_size``.
 
     Raises:
-        HdbenchError: the segmenter answers NaN or infinity.
+        HdbenchError: the segmenter's output is NaN or infinite.
     """
     own_rows, own_columns = image.shape[-2:]
     windows = window_sizes(policy, segmenter, own_rows, own_columns)
@@ -112,40 +95,40 @@ def predict(
     for scale, window in zip(policy.scales, windows, strict=True):
         rows, columns = _scaled(own_rows, own_columns, scale)
         scaled = resize_photograph(image, rows, columns, policy.image_resize)
-        answers = _answers(segmenter, scaled, window, policy)
+        outputs = _averaged_over_windows(segmenter, scaled, window, policy)
         if alone:
-            return _largest(answers, height, width, policy.logits)
+            return _arg_max(outputs, height, width, policy.logits)
         if total is None:
-            total = answers.new_zeros((len(answers), height, width))
-        for n, plane in enumerate(answers):
+            total = outputs.new_zeros((len(outputs), height, width))
+        for n, plane in enumerate(outputs):
             total[n] += _resized(plane, height, width, policy.logits)
-        del answers, plane  # before the next scale's are made
+        del outputs, plane  # before the next scale's are made
     assert total is not None
-    return _largest(total, height, width, policy.logits)
+    return _arg_max(total, height, width, policy.logits)
 
 
 def _scaled(height: int, width: int, scale: float) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _answers(
+def _averaged_over_windows(
     segmenter: Segmenter, image: Tensor, window: tuple[int, int], policy: SegmenterInput
 ) -> Tensor:
-    """Return the answers for a uint8 3 x h x w image, averaged over windows that cover it.
+    """Return the outputs for a uint8 3 x h x w image, averaged over windows that cover it.
 
-    They have the image's size, or that of the segmenter's own answer where one window is all.
+    They have the image's size, or the size of the segmenter's output if one window is the image.
     """
     height, width = image.shape[-2:]
     if (height, width) == window:
-        return _seen(segmenter, image, policy)
+        return _averaged_over_flip(segmenter, image, policy)
     padded, top, left = _padded(segmenter, image, window)
-    rows = _starts(padded.shape[-2], window[0], policy.stride)
-    columns = _starts(padded.shape[-1], window[1], policy.stride)
+    rows = window_starts(padded.shape[-2], window[0], policy.stride)
+    columns = window_starts(padded.shape[-1], window[1], policy.stride)
     total: Tensor | None = None
     for row in rows:
         for column in columns:
             place = (slice(row, row + window[0]), slice(column, column + window[1]))
-            seen = _seen(segmenter, padded[:, *place], policy)
+            seen = _averaged_over_flip(segmenter, padded[:, *place], policy)
             if total is None:
                 total = seen.new_zeros((len(seen), *padded.shape[-2:]))
             if seen.shape[-2:] != window:
@@ -157,27 +140,27 @@ def _answers(
     return total[:, top : top + height, left : left + width]
 
 
-def _seen(segmenter: Segmenter, image: Tensor, policy: SegmenterInput) -> Tensor:
-    """Return the answers for what a segmenter is given at once, uint8 3 x h x w."""
-    answers = _one_pass(segmenter, image, policy)
+def _averaged_over_flip(segmenter: Segmenter, image: Tensor, policy: SegmenterInput) -> Tensor:
+    """Return the outputs for one window, uint8 3 x h x w."""
+    outputs = _output(segmenter, image, policy)
     if policy.flip:
-        mirrored = _one_pass(segmenter, image.flip(-1), policy)
-        answers = answers.add_(mirrored.flip(-1)).div_(2)
-    return answers
+        mirrored = _output(segmenter, image.flip(-1), policy)
+        outputs = outputs.add_(mirrored.flip(-1)).div_(2)
+    return outputs
 
 
-def _one_pass(segmenter: Segmenter, image: Tensor, policy: SegmenterInput) -> Tensor:
-    answers = segmenter.logits(image[None])[0].contiguous()
-    if not torch.isfinite(answers.sum()):
+def _output(segmenter: Segmenter, image: Tensor, policy: SegmenterInput) -> Tensor:
+    outputs = segmenter.logits(image[None])[0].contiguous()
+    if not torch.isfinite(outputs.sum()):
         raise HdbenchError(
-            "the segmenter's answers are not finite numbers: its weights are damaged, or its card "
-            "states another mean or std than it was trained with.\n"
+            "the segmenter's output is not finite: its weights are damaged, or its card states "
+            "another mean or std than it was trained with.\n"
             "Next: 'hdbench segmenter train --restart', or another folder with --segmenter"
         )
     if policy.average == "probabilities":  # softmax, in place
-        answers = answers.sub_(answers.amax(dim=0)).exp_()
-        answers = answers.div_(answers.sum(dim=0))
-    return answers
+        outputs = outputs.sub_(outputs.amax(dim=0)).exp_()
+        outputs = outputs.div_(outputs.sum(dim=0))
+    return outputs
 
 
 def _padded(
@@ -194,8 +177,8 @@ def _padded(
     return canvas, top, left
 
 
-def _starts(side: int, window: int, stride: str) -> list[int]:
-    """Return where windows begin along a side; the last one is moved inwards to end with it."""
+def window_starts(side: int, window: int, stride: str) -> list[int]:
+    """Return where windows begin along a side; the last one is moved inwards to fit."""
     step = math.ceil(Fraction(stride) * window)
     count = math.ceil((side - window) / step) + 1
     return [min(n * step, side - window) for n in range(count)]
@@ -220,12 +203,12 @@ def _resized(plane: Tensor, height: int, width: int, operator: str) -> Tensor:
     return F.interpolate(plane[None, None], size, mode="bilinear", align_corners=aligned)[0, 0]
 
 
-def _largest(answers: Tensor, height: int, width: int, operator: str) -> Tensor:
-    """Return uint8 height x width: the class of the largest answer, resized class by class."""
-    best = _resized(answers[0], height, width, operator).clone()
-    winner = torch.zeros(height, width, dtype=torch.uint8, device=answers.device)
-    for n in range(1, len(answers)):
-        plane = _resized(answers[n], height, width, operator)
+def _arg_max(outputs: Tensor, height: int, width: int, operator: str) -> Tensor:
+    """Return uint8 height x width: the class of the largest output, resized class by class."""
+    best = _resized(outputs[0], height, width, operator).clone()
+    winner = torch.zeros(height, width, dtype=torch.uint8, device=outputs.device)
+    for n in range(1, len(outputs)):
+        plane = _resized(outputs[n], height, width, operator)
         winner.masked_fill_(plane > best, n)
         torch.maximum(best, plane, out=best)
     return winner.cpu()

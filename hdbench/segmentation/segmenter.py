@@ -1,4 +1,4 @@
-"""A segmenter that scores images, and the card that says what it is."""
+"""A segmenter that scores images, and its card."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ADAPTERS = {
     "torchscript": "torchscript",
     "predictions": "predictions",
 }
-#: Those that hdbench builds and trains itself, from what the card says.
+#: Those that hdbench trains itself.
 TRAINED = ("pspnet", "unet")
 #: Those that are built from ``CONFIG_FILE``, whose digest is on the card.
 CONFIGURED = ("smp", "segformer")
@@ -43,34 +43,34 @@ CONFIGURED = ("smp", "segformer")
 
 @dataclass(frozen=True)
 class SegmenterCard:
-    """What a segmenter is, what it expects, and what it declared when it was measured."""
+    """What a segmenter is, what it expects, and its declared scores."""
 
     architecture: str
     encoder: str
-    #: How many of the encoder's stages are used (None: not a choice of this architecture), and how
-    #: much images are enlarged before it reads them (PSPNetDesign).
+    #: Number of the encoder's stages in use (None if the architecture has no such choice), and the
+    #: factor by which its input is enlarged (PSPNetDesign).
     depth: int | None
     enlarge: int
     #: The label space whose train ids it predicts.
     label_space: str
     classes: list[str]
-    #: Subtracted from and dividing the channels, in ``order``, in [0, ``peak``].
+    #: Of the channels, in ``order``, in [0, ``peak``].
     mean: list[float]
     std: list[float]
-    #: Width and height of the images that it was trained on and judges, in pixels.
+    #: Width and height of the images that it was trained on and scores, in pixels.
     window: list[int]
     #: The dataset and split that it learnt from, and the digest of their files.
     trained_on: str
     scenes_digest: str
-    #: Epochs, optimiser and the like, for people.
+    #: The recipe, for people.
     training: dict[str, Any]
-    #: SHA-256 over all tensors as fp32, the precision in which they judge.
+    #: SHA-256 over all tensors as fp32, the precision in which they are used.
     weights: str
-    #: Scores of real photographs, once measured: scoring convention, split, accuracy, mean IoU.
+    #: Scores of photographs, once measured: scoring convention, split, accuracy, mean IoU.
     oracle: dict[str, Any] | None
     #: Order of the channels that it reads, ``RGB`` or ``BGR``.
     order: str = "RGB"
-    #: What 255 becomes before the mean is subtracted.
+    #: The value of 255 before the mean is subtracted.
     peak: float = 1.0
     #: ``[n, r]``: it reads images whose sides are multiples of n, plus r.
     sides: list[int] = field(default_factory=lambda: [OUTPUT_STRIDE, 0])
@@ -78,18 +78,18 @@ class SegmenterCard:
     config: str | None = None
     #: Where an imported segmenter came from: file or repository, its digest.
     source: dict[str, Any] | None = None
-    #: What its authors declare, with the size and the way of scoring.
+    #: Scores that its authors declare, with size and way of scoring.
     published: dict[str, Any] | None = None
 
     @property
     def design(self) -> PSPNetDesign:
-        """What the weights of a ``pspnet`` fit into."""
+        """The network of a ``pspnet``."""
         assert self.depth is not None
         return PSPNetDesign(self.encoder, self.depth, self.enlarge, len(self.classes))
 
     @property
     def choices(self) -> dict[str, Any]:
-        """What of it changes a score, as JSON values; they enter the fingerprint."""
+        """The fields that change a score, as JSON values; they enter the fingerprint."""
         choices = {
             "architecture": self.architecture,
             "encoder": self.encoder,
@@ -112,12 +112,12 @@ class SegmenterCard:
 
     @property
     def mean_pixel(self) -> Tensor:
-        """uint8 [3]: the RGB colour that its mean turns into zeros, rounded."""
+        """uint8 [3]: the mean as an RGB colour, rounded."""
         mean = torch.tensor(self.mean) * (255 / self.peak)
         return (mean.flip(0) if self.order == "BGR" else mean).round().clamp(0, 255).byte()
 
     def problem(self) -> str | None:
-        """Return what it says and cannot mean, or None."""
+        """Return what is impossible in the card, or None."""
         if self.architecture not in ADAPTERS:
             hint = suggestion(self.architecture, ADAPTERS)
             return f"architecture '{self.architecture}' is not known{hint}"
@@ -137,10 +137,7 @@ class SegmenterCard:
 class Segmenter:
     """Predicts train ids; always in evaluation mode and fp32.
 
-    Args:
-        network: normalised images, enlarged as the card says, to logits ``B x K x h x w``.
-        card: what it is.
-        device: where it computes.
+    ``network`` maps normalised images, enlarged as the card says, to logits ``B x K x h x w``.
     """
 
     def __init__(self, network: nn.Module, card: SegmenterCard, device: torch.device) -> None:
@@ -156,12 +153,12 @@ class Segmenter:
     def logits(self, images: Tensor) -> Tensor:
         """Return float logits ``B x K x h x w`` for uint8 RGB images ``B x 3 x H x W``.
 
-        PSPNets and U-Nets answer at the images' size, SegFormers at a quarter of it, predictions
-        made elsewhere at their own; whoever scores resizes.
+        The size h x w depends on the architecture: that of the images for PSPNets and U-Nets, a
+        quarter of it for SegFormers. The caller resizes.
 
         Raises:
-            UsageError: a side does not fit the card's ``sides``, or the network was put into
-                training mode, in which batch norm and dropout answer otherwise each time.
+            UsageError: a side does not fit the card's ``sides``, or the network is in training
+                mode.
         """
         height, width = images.shape[-2:]
         multiple, rest = self.card.sides
@@ -183,16 +180,11 @@ class Segmenter:
         return self.network(enlarged(inputs, self.card.enlarge))
 
     def accepts(self, space: LabelSpace, width: int, height: int) -> None:
-        """Check that this segmenter judges images of a size in a label space.
-
-        Args:
-            space: what the labels mean.
-            width: of the images, in pixels.
-            height: of the images, in pixels.
+        """Check that this segmenter scores images of a size in a label space.
 
         Raises:
-            UsageError: it predicts other classes, or was trained at another size: a pyramid's bins
-                would move, and whatever it knows would have another size.
+            UsageError: it predicts other classes, or was trained at another size: the pyramid's
+                bins and the sizes of objects would differ from those it was trained on.
         """
         names = [entry.name for entry in space.scored]
         if self.card.label_space != space.name or self.card.classes != names:
@@ -204,13 +196,13 @@ class Segmenter:
         if self.card.window != [width, height]:
             raise UsageError(
                 "this segmenter was trained at {}x{}, ".format(*self.card.window)
-                + f"the benchmark's images are {width}x{height}; pools over the whole image and "
-                "sizes of things would be others, so it is only evaluated at its training size"
+                + f"the benchmark's images are {width}x{height}; pooling regions and object "
+                "sizes would differ, so it is only evaluated at its training size"
             )
 
 
 def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Return uint8 RGB images as floats with the mean taken off, over the standard deviation."""
+    """Return uint8 RGB images as floats minus the mean, over the standard deviation."""
     return (images.float() / 255.0 - mean) / std
 
 
@@ -236,14 +228,11 @@ def write_card(folder: Path, card: SegmenterCard) -> None:
 def load_segmenter(folder: Path, device: torch.device, trust: bool = False) -> Segmenter:
     """Return the segmenter of a folder; nothing is downloaded.
 
-    Args:
-        folder: holds its card and whatever its architecture needs.
-        device: where it computes.
-        trust: allow a segmenter whose file is a program of its makers (``torchscript``) to run.
+    ``trust`` allows a segmenter whose file is a program (``torchscript``) to run.
 
     Raises:
-        CheckpointError: a file is missing, damaged, or not what the card says, or the segmenter
-            runs foreign code and ``trust`` is off.
+        CheckpointError: a file is missing, damaged, or does not fit the card, or the segmenter runs
+            foreign code and ``trust`` is off.
     """
     card = read_card(folder)
     if card.architecture in CONFIGURED:
@@ -266,16 +255,12 @@ def _require_config(path: Path, card: SegmenterCard) -> None:
 
 
 def read_card(folder: Path) -> SegmenterCard:
-    """Return the card of a segmenter's folder.
-
-    Raises:
-        CheckpointError: there is none, or it says what no card can say.
-    """
+    """Return the card of a segmenter's folder; raises CheckpointError if there is no valid one."""
     path = folder / CARD_FILE
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: no segmenter here; expected the folder of one, with {CARD_FILE} and "
-            f"{WEIGHTS_FILE}; 'hdbench segmenter import' makes one of others' weights"
+            f"{path}: no segmenter here; expected a folder with {CARD_FILE} and "
+            f"{WEIGHTS_FILE}; 'hdbench segmenter import' makes one from foreign weights"
         )
     try:
         card = SegmenterCard(**json.loads(path.read_text(encoding="utf-8")))

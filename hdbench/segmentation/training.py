@@ -46,13 +46,6 @@ def segmenter_trainer(
 ) -> SegmentationTrainer:
     """Return the trainer of a PSPNet with its auxiliary head, or of a U-Net.
 
-    Args:
-        benchmark: label space and the table ``[segmenter.training]``.
-        steps: steps in all, for the schedule.
-        seed: of the initial weights.
-        device: where to compute.
-        encoder: the encoder's initial weights, or None for random ones.
-
     Raises:
         UsageError: smp cannot build the encoder.
         CheckpointError: the weights are of another encoder.
@@ -142,15 +135,7 @@ def segmenter_identity(
     encoder_weights: str | None = None,
     images: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return everything that a trained segmenter depends on, as JSON values.
-
-    Args:
-        benchmark: the resolved benchmark.
-        seed: of weights, order and augmentation.
-        data: names and digests of its scenes.
-        encoder_weights: digest of the encoder's initial weights, or None if they are random.
-        images: where the images come from (``TrainingData.images``).
-    """
+    """Return everything that a trained segmenter depends on, as JSON values."""
     identity = {
         "kind": "segmenter",
         "version": 4,
@@ -171,7 +156,7 @@ def segmenter_identity(
 def _recipe(spec: SegmenterTraining) -> dict[str, Any]:
     """Return the choices that a training depends on.
 
-    A choice that was added later is left out where it has the value that was fixed before, so that
+    A choice that was added later is left out if it has the value that was fixed before, so that
     older segmenters keep their identity.
     """
     recipe = spec.model_dump(exclude_none=True)
@@ -200,16 +185,6 @@ def train_segmenter(
 ) -> Path:
     """Train a benchmark's segmenter, or resume its training, and return its folder.
 
-    Args:
-        benchmark: the resolved benchmark.
-        seed: of weights, order and augmentation.
-        data: the training scenes.
-        folder: where the segmenter goes.
-        machine: device, decoding workers, time between checkpoints.
-        restart: move the folder's content aside first.
-        encoder_weights: torchvision's ImageNet weights of the encoder, where the benchmark starts
-            from them; None means torchvision's own cache.
-
     Raises:
         UsageError: the stride of the features does not divide the benchmark's image size, or the
             encoder is unknown.
@@ -227,7 +202,7 @@ def train_segmenter(
             f"use {_fitting(size.width, stride)}x{_fitting(size.height, stride)}"
         )
     if (folder / CARD_FILE).is_file() and not restart:
-        require_learnt(benchmark, seed, data, folder)
+        require_trained_for(benchmark, seed, data, folder)
         return folder
     encoder = imagenet_weights(benchmark, encoder_weights)
     encoder_digest = None if encoder is None else tensors_digest(encoder)
@@ -269,11 +244,11 @@ def train_segmenter(
     return folder
 
 
-def require_learnt(benchmark: Benchmark, seed: int, data: TrainingData, folder: Path) -> None:
+def require_trained_for(benchmark: Benchmark, seed: int, data: TrainingData, folder: Path) -> None:
     """Check that a folder's segmenter is the one that a benchmark describes.
 
-    The digest of the encoder's ImageNet weights is taken from the folder: their file may be gone,
-    and the card names the weights of the trained network.
+    The digest of the encoder's ImageNet weights is taken from the folder, because their file may be
+    gone and the card names the trained weights.
 
     Raises:
         CheckpointError: it is another one; the message lists the differences.

@@ -1,8 +1,8 @@
-"""Painting antialiased shapes, and beside each pixel's colour what it belongs to.
+"""Painting antialiased shapes, with a code per pixel for the object that it belongs to.
 
-A pixel's colour is blended by how much of it a shape covers; its code is the last shape's that
-holds its centre. Only additions, multiplications, divisions, square roots and comparisons touch
-pixels: these are exact in IEEE arithmetic, so every machine paints the same bytes.
+A pixel's colour is blended by the shape's coverage; its code is that of the last shape that
+contains its centre. Pixels are computed only with additions, multiplications, divisions, square
+roots and comparisons, which are exact in IEEE arithmetic, so every machine paints the same bytes.
 """
 
 from __future__ import annotations
@@ -42,12 +42,7 @@ def clamped(values: Array) -> Array:
 
 
 class Canvas:
-    """A picture in the making. Coordinates are pixels: x to the right, y down.
-
-    Args:
-        height: in pixels.
-        width: in pixels.
-    """
+    """A picture in the making. Coordinates are pixels: x to the right, y down."""
 
     def __init__(self, height: int, width: int) -> None:
         """Begin with a black picture of unlabelled pixels."""

@@ -13,11 +13,7 @@ Choice = TypeVar("Choice")
 
 
 class Draws:
-    """A stream of draws; only the generator's raw bits are used, whose stream is fixed.
-
-    Args:
-        parts: what the stream depends on.
-    """
+    """A stream of draws; only the generator's raw bits are used, whose stream is fixed."""
 
     def __init__(self, *parts: int | str) -> None:
         """Seed the stream."""
@@ -52,12 +48,7 @@ class Draws:
         return next(reversed(choices))
 
     def tint(self, colour: Sequence[float], spread: float) -> tuple[float, float, float]:
-        """Return an RGB colour near another: lightness and each channel moved by up to ``spread``.
-
-        Args:
-            colour: RGB, 0 to 255.
-            spread: of lightness; channels move by a third of it.
-        """
+        """Return an RGB colour near another: lightness within ``spread``, channels a third of it."""
         light = self.uniform(-spread, spread)
         moved = [part + light + self.uniform(-spread, spread) / 3 for part in colour]
         red, green, blue = (min(max(part, 4.0), 250.0) for part in moved)

@@ -48,12 +48,6 @@ def folder_name(width: int, height: int) -> str:
 def require_drawable(splits: Iterable[str], count: int | None, width: int, height: int) -> None:
     """Check that scenes of some splits can be drawn, before any file is written.
 
-    Args:
-        splits: names in ``SPLITS``.
-        count: how many scenes of each, or None for all.
-        width: of the scenes, in pixels.
-        height: of the scenes, in pixels.
-
     Raises:
         UsageError: there is no such split, it has fewer scenes, or none can have this size.
     """
@@ -70,17 +64,10 @@ def require_drawable(splits: Iterable[str], count: int | None, width: int, heigh
 
 
 def write_streets(root: Path, split: str, count: int | None, width: int, height: int) -> int:
-    """Draw the first scenes of a split into files, those that are missing, and return their number.
+    """Draw the missing ones of the first scenes of a split into files, and return their number.
 
-    Each file is whole or not there, and a scene that an earlier call left half done is completed,
-    so a call that was stopped, however it was, is repeated and goes on.
-
-    Args:
-        root: the dataset's folder; made if it does not exist.
-        split: a name in ``SPLITS``.
-        count: how many scenes, or None for all of the split.
-        width: of the scenes, in pixels; twice the height.
-        height: of the scenes, in pixels, at least 32.
+    Files are written atomically, and an incomplete scene is completed, so that the same call
+    resumes.
 
     Raises:
         UsageError: there is no such split, it has fewer scenes, or none can have this size.
@@ -124,7 +111,7 @@ def _claim(root: Path, width: int, height: int) -> None:
         theirs = "version {version} at {width}x{height}".format(**found)
     except (ValueError, KeyError, TypeError):
         raise DataError(
-            f"{marker}: not readable; delete {root}, and its scenes are drawn anew"
+            f"{marker}: not readable; delete {root}, and its scenes are drawn again"
         ) from None
     if found != ours:
         raise DataError(

@@ -9,13 +9,9 @@ from hdbench.streets.canvas import Array
 
 
 def exposed(light: Array) -> NDArray[np.uint8]:
-    """Return the photograph of a painted scene.
+    """Return the photograph of a painted scene: uint8 3 x H x W from float32 values 0 to 255.
 
-    Args:
-        light: float32 3 x H x W, 0 to 255.
-
-    Returns:
-        uint8 3 x H x W, blurred by 1-2-1 along both axes: a lens as sharp as the camera's pixels.
+    It is blurred by 1-2-1 along both axes: a lens as sharp as the camera's pixels.
     """
     return np.rint(np.clip(_blurred(_blurred(light, 1), 2), 0.0, 255.0)).astype(np.uint8)
 

@@ -31,11 +31,7 @@ class Side:
 
 
 class Plan:
-    """Road, sides, and a street that crosses.
-
-    Args:
-        stream: returns the draws of a part of the scene.
-    """
+    """Road, sides, and a street that crosses."""
 
     def __init__(self, stream: Callable[[str], Draws]) -> None:
         """Draw the plan."""

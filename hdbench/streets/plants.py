@@ -26,19 +26,7 @@ def foliage(
     code: int,
     leaf: RGB | None = None,
 ) -> None:
-    """Paint a crown of leaves: a few lobes with a ragged edge, lighter where the sun stands.
-
-    Args:
-        view: where to.
-        draws: lobes and colour.
-        x: middle, in metres, as are the others.
-        y: height of the middle.
-        z: distance.
-        rx: half the width.
-        ry: half the height.
-        code: what it belongs to.
-        leaf: its colour, or None to draw one.
-    """
+    """Paint a crown of leaves: a few lobes with a ragged edge, lighter where the sun stands."""
     leaf = leaf or draws.tint(draws.pick(_LEAVES), 12)
     lobes = [(0.0, 0.0, 0.78)] + [
         (draws.uniform(-0.62, 0.62), draws.uniform(-0.45, 0.5), draws.uniform(0.34, 0.56))

@@ -17,18 +17,10 @@ VERSION = 1
 
 
 def draw_scene(seed: int, index: int, width: int, height: int) -> Scene:
-    """Return a scene of Streets: a pure function of its arguments.
+    """Return a scene of Streets: Cityscapes' ids and a photograph; a pure function.
 
-    The same scene at another size shows the same street, sampled more finely.
-
-    Args:
-        seed: of the split.
-        index: of the scene in its split.
-        width: in pixels, twice the height.
-        height: in pixels, at least 32.
-
-    Returns:
-        Label ids and instance ids as in Cityscapes, and a photograph.
+    The same scene at another size shows the same street, sampled more finely. Width is twice the
+    height, which is at least 32.
 
     Raises:
         ValueError: the size is not two to one, or too small.

@@ -44,12 +44,7 @@ class Thing:
 
 
 class Street:
-    """A street with everything on it.
-
-    Args:
-        stream: returns the draws of a part of the scene.
-        canvas: hands out instances, in the order in which they are planned.
-    """
+    """A street with everything on it."""
 
     def __init__(self, stream: Callable[[str], Draws], canvas: Canvas) -> None:
         """Plan it."""

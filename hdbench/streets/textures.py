@@ -50,11 +50,8 @@ def band(t: Array, low: float, high: float, foot: Array | float) -> Array:
 def stripes(t: Array, period: float, share: float, foot: Array | float) -> Array:
     """Return coverage by stripes around the middle of each period.
 
-    Args:
-        t: positions.
-        period: distance of stripes.
-        share: their width, as a part of the period.
-        foot: a pixel's size; with pixels larger than a period the share itself is returned.
+    ``share`` is their width as a part of the period; ``foot`` is a pixel's size. With pixels larger
+    than a period the share itself is returned.
     """
     middle = np.abs(t - np.floor(t / period) * period - period / 2)
     cover = clamped((share * period / 2 - middle) / foot + 0.5)

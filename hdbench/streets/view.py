@@ -1,7 +1,7 @@
-"""Where the camera stands, how the light falls, and painting in metres instead of pixels.
+"""Camera, light, and painting in metres instead of pixels.
 
-World: X to the right of the camera, Y up from the road, Z ahead; metres. A facing is the side of
-a thing that is seen: its "front" towards the camera, "left" or "right" across the street, "up".
+World: X to the right of the camera, Y up from the road, Z ahead; metres. A facing is the visible
+side of a thing: its "front" towards the camera, "left" or "right" across the street, "up".
 """
 
 from __future__ import annotations
@@ -61,12 +61,7 @@ LIGHTS = (
 
 
 class View:
-    """A canvas seen through a camera under a light.
-
-    Args:
-        canvas: what is painted on.
-        draws: where camera and light come from.
-    """
+    """A canvas seen through a camera under a light."""
 
     def __init__(self, canvas: Canvas, draws: Draws) -> None:
         """Choose camera and light."""

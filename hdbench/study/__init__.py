@@ -1,1 +1,1 @@
-"""Human studies: who sees what, packets of images and pages, proofs that a packet is fair."""
+"""Human studies: designs, packets of images and pages, verification, and analysis."""

@@ -1,1 +1,1 @@
-"""The training loops: pix2pixHD's, and that of networks that label pixels."""
+"""The training loops of pix2pixHD, and of networks that label pixels."""

@@ -1,4 +1,4 @@
-"""A moving average of a network's weights, which changes less from step to step than they do."""
+"""An exponential moving average of a network's weights."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ class MovingAverage:
 
     After n updates the next one keeps ``min(decay, (1 + n) / (10 + n))`` of the average, so that
     the first weights are soon forgotten (TensorFlow's ``ExponentialMovingAverage``).
-
-    Args:
-        network: whose parameters are averaged; it has no buffers.
-        decay: of the average, below 1; 0 keeps none.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

@@ -48,12 +48,7 @@ class RunConfig:
 
 
 def run_identity(config: RunConfig, digests: list[list[str]]) -> dict[str, Any]:
-    """Return everything that a trained generator depends on, as JSON values.
-
-    Args:
-        config: the resolved run.
-        digests: name and digests of each training scene (``TrainingData.digests``).
-    """
+    """Return everything that a trained generator depends on, as JSON values."""
     method, benchmark = config.method, config.benchmark
     return {
         "kind": "generator",

@@ -39,17 +39,7 @@ class TrainingData:
         workers: int,
         size: tuple[int, int] | None = None,
     ) -> Callable[[int, int], Iterator[Batch]]:
-        """Return a function that yields the batches of steps ``start`` to ``stop`` (exclusive).
-
-        Args:
-            space: what label ids mean.
-            augment: draws an example from a scene.
-            batch_size: scenes per step.
-            seed: of order and augmentation.
-            workers: decoding processes; 0 decodes in this process.
-            size: rows and columns to which scenes are resized before augmentation; None reads them
-                at their native size.
-        """
+        """Return a function that yields the batches of steps ``start`` to ``stop`` (exclusive)."""
 
         def between(start: int, stop: int) -> Iterator[Batch]:
             return training_batches(

@@ -46,13 +46,6 @@ def train(
 ) -> Path:
     """Train a method, or resume its training, and return the generator's file.
 
-    Args:
-        config: the resolved run.
-        data: the training scenes.
-        folder: the run's folder.
-        machine: device, decoding workers, time between checkpoints.
-        restart: move the folder's content aside first.
-
     Raises:
         UsageError: the generator's downsamplings do not divide the benchmark's image size.
         CheckpointError: weights or checkpoints are missing, damaged or of another job.
@@ -100,29 +93,14 @@ def train(
 
 
 def learning_rate(step: int, constant: int, decay: int, peak: float) -> float:
-    """Return the rate of a step: constant, then linear to 0 after the last step (P App. A).
-
-    Args:
-        step: steps completed before this one.
-        constant: steps at the full rate.
-        decay: steps of decay after them.
-        peak: the full rate.
-    """
+    """Return the rate of a step: constant, then linear to 0 after the last step (P App. A)."""
     if step < constant:
         return peak
     return peak * (constant + decay - step) / max(1, decay)
 
 
 class Pix2PixHDTrainer:
-    """Generator, discriminators and their optimisers; one ``step`` is one update of all.
-
-    Args:
-        method: the method file.
-        benchmark: budget and label space.
-        seed: draws the initial weights.
-        perceptual: the perceptual network, or None where the method gives it no weight.
-        device: where to compute.
-    """
+    """Generator, discriminators and their optimisers; one ``step`` is one update of all."""
 
     def __init__(
         self,
@@ -157,10 +135,6 @@ class Pix2PixHDTrainer:
         """Update generator and discriminators once; return the unweighted losses, on the device.
 
         Both gradients are taken at the weights before the step (official implementation).
-
-        Args:
-            batch: scenes with photographs.
-            rate: the method's learning rate; the budget multiplies the generator's.
         """
         batch = batch.to(self.device)
         assert batch.image is not None

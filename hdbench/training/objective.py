@@ -61,11 +61,9 @@ def perceptual_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
 
 
 def pixel_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean cross-entropy over pixels that are not void; 0 where all are void.
+    """Return the mean cross-entropy over pixels that are not void; 0 if all are void.
 
-    Args:
-        logits: B x K x H x W.
-        truth: int64 B x H x W train ids, ``VOID`` where nothing is known.
+    ``logits`` are B x K x H x W, ``truth`` int64 B x H x W train ids or ``VOID``.
     """
     total = F.cross_entropy(logits, truth, ignore_index=VOID, reduction="sum")
     return total / (truth != VOID).sum().clamp(min=1)

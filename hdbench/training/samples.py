@@ -20,15 +20,7 @@ _SCENES = 4
 
 
 class SampleSheets:
-    """Draws sheets of labels, synthesized images and photographs, and a page that shows them.
-
-    Args:
-        folder: the run's folder.
-        title: what the page calls the run.
-        files: the training scenes; a few of them are shown.
-        space: what label ids mean.
-        size: of the images.
-    """
+    """Draws sheets of labels, synthesized images and photographs, and a page that shows them."""
 
     def __init__(
         self, folder: Path, title: str, files: list[SceneFiles], space: LabelSpace, size: Size
@@ -41,13 +33,7 @@ class SampleSheets:
         ]
 
     def draw(self, synthesize: Callable[[Batch], Tensor], step: int, finished: bool) -> None:
-        """Draw a sheet, and the page anew.
-
-        Args:
-            synthesize: returns uint8 images of a batch's label maps.
-            step: completed steps.
-            finished: whether this is the run's last sheet.
-        """
+        """Draw a sheet, and the page anew."""
         rows = []
         for scene in self._scenes:
             assert scene.image is not None

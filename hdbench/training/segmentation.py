@@ -1,4 +1,4 @@
-"""Training a network that labels pixels: the one loop of segmenters and perceptual networks."""
+"""The training loop of networks that label pixels: segmenters and perceptual networks."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from hdbench.data.scene import Batch
 from hdbench.runtime.devices import Machine, autocast
 from hdbench.runtime.job import Job, claimed
 from hdbench.runtime.weights import require_same_shapes
-from hdbench.schema.benchmark import PerceptualTraining, SegmenterTraining, Size
+from hdbench.schema.benchmark import PixelTraining, Size
 from hdbench.training.data import TrainingData
 
-Recipe = SegmenterTraining | PerceptualTraining
 _WARM_UP = 0.15  # share of the steps in which the one-cycle rate rises
 
 
@@ -97,14 +96,14 @@ class SegmentationTrainer:
         self.schedule.load_state_dict(state["schedule"])
 
 
-def adamw(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+def adamw(network: nn.Module, recipe: PixelTraining) -> torch.optim.AdamW:
     """Return AdamW with a recipe's learning rate and weight decay."""
     return torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
 
 
-def one_cycle(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> OneCycleLR:
+def one_cycle(optimizer: torch.optim.Optimizer, recipe: PixelTraining, steps: int) -> OneCycleLR:
     """Return the schedule that rises to a recipe's learning rate and falls to nearly 0.
 
     AdamW's first moment cycles with it; a momentum of SGD stays as the recipe states it.
@@ -118,7 +117,7 @@ def one_cycle(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> O
     )
 
 
-def recipe_steps(recipe: Recipe, data: TrainingData) -> int:
+def recipe_steps(recipe: PixelTraining, data: TrainingData) -> int:
     """Return the steps of a training."""
     return recipe.epochs * data.steps_per_epoch(recipe.batch_size)
 
@@ -126,7 +125,7 @@ def recipe_steps(recipe: Recipe, data: TrainingData) -> int:
 @contextlib.contextmanager
 def trained(
     trainer: SegmentationTrainer,
-    recipe: Recipe,
+    recipe: PixelTraining,
     data: TrainingData,
     size: Size,
     seed: int,

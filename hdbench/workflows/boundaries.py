@@ -9,10 +9,10 @@ import torch
 
 from hdbench.evaluation.boundaries import boundary_summary, edge_counts, tolerance
 from hdbench.provenance import versions
-from hdbench.schema.metric import Measure, images_digest
+from hdbench.schema.metric import Metric, images_digest
 from hdbench.schema.result import ORACLE
-from hdbench.segmentation.answers import answers
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.segmentation.single_images import predict_images
 from hdbench.workflows.evaluate import with_floors
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
@@ -23,7 +23,7 @@ from hdbench.workspace.results import require_results
 
 def measure_boundaries(
     bench: Bench, methods: Sequence[str], seed: int, segmenter: Segmenter, device: torch.device
-) -> list[Measure]:
+) -> list[Metric]:
     """Measure methods, the oracle and the floors, and store it.
 
     A record that is current is not computed again.
@@ -45,17 +45,17 @@ def measure_boundaries(
     bench = scenes_of(bench, list(chosen.values()))
     results = require_results(bench, list(chosen), seed, segmenter.card)
     classes = [entry.name for entry in bench.space.scored]
-    measures: list[Measure] = []
+    measures: list[Metric] = []
     for name, method in chosen.items():
         result = results[name]
         choices = boundary_choices(result)
         hashes = images_digest(result.images)
         path = metric_path(bench, "boundaries", method.name, result.seed, segmenter.card)
         known = load_if_current(path, hashes, choices)
-        if isinstance(known, Measure):
+        if isinstance(known, Metric):
             measures.append(known)
             continue
-        seen = answers(
+        seen = predict_images(
             segmenter,
             bench.dataset.test_scenes,
             synthesize_method(bench, method, result.seed, device),
@@ -72,7 +72,7 @@ def measure_boundaries(
                 for labels in [one.truth.train_ids]
             ]
         )
-        measure = Measure(
+        measure = Metric(
             kind="boundaries",
             method=method.name,
             benchmark=bench.benchmark.name,

@@ -16,9 +16,9 @@ from hdbench.provenance import digest
 from hdbench.reporting.gallery import Drawing, Entry, error_map, write_gallery
 from hdbench.runtime.progress import progress
 from hdbench.schema.result import Result
-from hdbench.segmentation.answers import answer
 from hdbench.segmentation.passes import prepared_image
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.segmentation.single_images import predict_image
 from hdbench.text import ACCURACY, percent
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
@@ -61,7 +61,7 @@ def draw_gallery(
     bar = progress(total=len(paths), desc=f"drawing {method.name}", unit="image", delay=2)
 
     def draw(files: SceneFiles, path: Path, matrix: Matrix) -> Drawing:
-        seen = answer(
+        seen = predict_image(
             segmenter, files, path, bench.space, bench.benchmark, bench.scoring, photographs
         )
         labels = seen.truth.train_ids

@@ -21,10 +21,10 @@ from hdbench.data.agreement import (
     suspected_trades,
     thumbnail,
 )
+from hdbench.data.foreign_images import ForeignImage, read_foreign_image
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_label
 from hdbench.data.matching import Matching, match_names, unmatched_advice
-from hdbench.data.pictures import Picture, read_picture
 from hdbench.data.sheets import png_bytes
 from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
 from hdbench.library import METHODS
@@ -133,7 +133,7 @@ def _copied(
     ):
         path = matching.files[entry.name]
         try:
-            picture = read_picture(path, size.width, size.height)
+            picture = read_foreign_image(path, size.width, size.height)
         except DataError as error:
             problems.append(str(error))
             continue
@@ -144,7 +144,9 @@ def _copied(
     return images, problems, _warnings(bench, scenes, images, thumbnails) if not problems else []
 
 
-def _image_record(entry: SceneFiles, path: Path, folder: Path, picture: Picture) -> ImportedImage:
+def _image_record(
+    entry: SceneFiles, path: Path, folder: Path, picture: ForeignImage
+) -> ImportedImage:
     return ImportedImage(
         scene=entry.name,
         source=path.relative_to(folder).as_posix(),

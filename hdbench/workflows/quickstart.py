@@ -63,7 +63,7 @@ def quickstart(
     method = require_trained(bench.library.method(method_name))
     require_fitting_size(method, bench.benchmark)
     bench.require_scoring()
-    way = _Way(bench, method, method_name, machine, vgg_weights, announce, show)
+    way = Quickstart(bench, method, method_name, machine, vgg_weights, announce, show)
     stages = way.stages()
     for n, (title, stage) in enumerate(stages, start=1):
         announce(f"{n} of {len(stages)}: {title}")
@@ -71,7 +71,7 @@ def quickstart(
     return way.report([method_name])
 
 
-class _Way:
+class Quickstart:
     """The stages of one quickstart, and what they hand on."""
 
     def __init__(

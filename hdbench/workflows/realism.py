@@ -24,7 +24,7 @@ from hdbench.networks.realism import (
     lpips_distance,
 )
 from hdbench.provenance import digest, file_digest, versions
-from hdbench.schema.metric import Measure, images_digest
+from hdbench.schema.metric import Metric, images_digest
 from hdbench.segmentation.passes import prepared_image
 from hdbench.workflows.evaluate import with_floors
 from hdbench.workflows.synthesize import synthesize_method
@@ -44,7 +44,7 @@ def measure_realism(
     lpips: Path | None,
     reference: str,
     device: torch.device,
-) -> list[Measure]:
+) -> list[Metric]:
     """Measure methods and floors against photographs, and store it.
 
     Images and photographs are at the benchmark's size. The oracle would be compared with itself,
@@ -76,7 +76,7 @@ def measure_realism(
         raise UsageError("the oracle's images are the photographs: all distances would be 0")
     bench = scenes_of(bench, chosen)
     networks = _Networks(bench, inception, lpips, reference, device)
-    measures: list[Measure] = []
+    measures: list[Metric] = []
     for method in chosen:
         its_seed = seed_of(method, seed)
         images = synthesize_method(bench, method, its_seed, device)
@@ -85,7 +85,7 @@ def measure_realism(
         known = load_if_current(path, hashes, networks.choices)
         if isinstance(known, Stale):
             scores, distances = networks.compare(images, method.name)
-            known = Measure(
+            known = Metric(
                 kind="realism",
                 method=method.name,
                 benchmark=bench.benchmark.name,

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hdbench.evaluation.boundaries import POLICY
 from hdbench.provenance import differing_fields
-from hdbench.schema.metric import KINDS, Kind, Measure, images_digest
+from hdbench.schema.metric import KINDS, Kind, Metric, images_digest
 from hdbench.schema.record import first_problem
 from hdbench.schema.result import Result
 from hdbench.segmentation.segmenter import SegmenterCard
@@ -47,13 +47,13 @@ def boundary_choices(result: Result) -> dict[str, Any]:
     return {**result.choices, "kind": "boundaries", "boundary": POLICY}
 
 
-def save_metric(path: Path, metric: Measure) -> None:
+def save_metric(path: Path, metric: Metric) -> None:
     """Write a metric record, whole or not at all."""
     record = {"schema": _SCHEMA, "fingerprint": metric.fingerprint, **metric.model_dump()}
     write_atomically(path, (json.dumps(record) + "\n").encode())
 
 
-def load_if_current(path: Path, images: str, choices: dict[str, Any] | None) -> Measure | Stale:
+def load_if_current(path: Path, images: str, choices: dict[str, Any] | None) -> Metric | Stale:
     """Return a stored metric record if it is of today's images and choices.
 
     Args:
@@ -67,7 +67,7 @@ def load_if_current(path: Path, images: str, choices: dict[str, Any] | None) -> 
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         schema, fingerprint = record.pop("schema"), record.pop("fingerprint")
-        metric = Measure(**record)
+        metric = Metric(**record)
     except ValidationError as error:
         return Stale(path, (f"not a readable record of metrics: {first_problem(error)}",))
     except (ValueError, KeyError, AttributeError) as error:
@@ -80,13 +80,13 @@ def load_if_current(path: Path, images: str, choices: dict[str, Any] | None) -> 
     return Stale(path, tuple(reasons)) if reasons else metric
 
 
-def current_metrics(bench: Bench, results: Iterable[Result], card: SegmenterCard) -> list[Measure]:
+def current_metrics(bench: Bench, results: Iterable[Result], card: SegmenterCard) -> list[Metric]:
     """Return the metric records that exist of the images that some results are of.
 
     Raises:
         HdbenchError: a record is stale.
     """
-    found: list[Measure] = []
+    found: list[Metric] = []
     for result in results:
         for kind in KINDS:
             boundaries = kind == "boundaries"
@@ -95,7 +95,7 @@ def current_metrics(bench: Bench, results: Iterable[Result], card: SegmenterCard
             )
             choices = boundary_choices(result) if boundaries else None
             loaded = load_if_current(path, images_digest(result.images), choices)
-            if isinstance(loaded, Measure):
+            if isinstance(loaded, Metric):
                 found.append(loaded)
             elif not loaded.missing:
                 raise loaded.error(f"hdbench measure {kind} --method {result.method}")

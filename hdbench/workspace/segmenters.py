@@ -12,7 +12,7 @@ from hdbench.library import CARD_FILE
 from hdbench.schema.benchmark import OWN, SECOND, SegmenterChoice
 from hdbench.segmentation.prediction import require_fitting
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard, load_segmenter, read_card
-from hdbench.segmentation.training import require_learnt
+from hdbench.segmentation.training import require_trained_for
 from hdbench.training.data import TrainingData
 from hdbench.workspace.bench import Bench
 
@@ -158,4 +158,4 @@ def _require_trained(bench: Bench, second: bool) -> None:
             f"Next: 'hdbench segmenter train{option}' (the same command goes on where it stopped)"
         )
     bench = recipe_of(bench, second)
-    require_learnt(bench.benchmark, 0, training_data(bench), folder)
+    require_trained_for(bench.benchmark, 0, training_data(bench), folder)

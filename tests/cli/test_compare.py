@@ -1,4 +1,4 @@
-"""``compare``, ``evaluate --explain`` and several judges, as a user types and reads them."""
+"""``compare``, ``evaluate --explain`` and several segmenters, as a user types and reads them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_what_matrices_cannot_tell_is_listed(
     larger = changed(result, choices={**result.choices, "image_size": [128, 96]})
     save_result(tmp_path / "larger.json", larger)
     text = bare_cli("compare", files[0], tmp_path / "larger.json").stdout
-    assert "What the stored matrices cannot tell" in text
+    assert "size of the images that are scored" in text
     assert text.splitlines()[-1] == "  size of the images that are scored, in pixels"
 
 
@@ -166,18 +166,18 @@ def test_intervals_stand_in_the_table_and_in_json(cli: Cli, trained: Bench) -> N
     assert "variance between training seeds is not in it" in text
 
 
-def foreign_judge(folder: Path, card: SegmenterCard) -> Path:
+def foreign_segmenter_file(folder: Path, card: SegmenterCard) -> Path:
     network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 11))
     save_segmenter(folder, network, replace(card, weights=weights_digest(network), oracle=None))
     return folder
 
 
 @pytest.mark.slow
-def test_several_judges_rank_the_same_images(cli: Cli, trained: Bench, tmp_path: Path) -> None:
+def test_several_segmenters_rank_the_same_images(cli: Cli, trained: Bench, tmp_path: Path) -> None:
     card = SegmenterCard(
         **json.loads((trained.segmenter_folder() / "segmenter.json").read_text(encoding="utf-8"))
     )
-    other = foreign_judge(tmp_path / "other", card)
+    other = foreign_segmenter_file(tmp_path / "other", card)
     words = ("evaluate", "--segmenter", "own", "--segmenter", other)
     record = json.loads(cli(*words, "--json").stdout)
     assert [entry["segmenter"].split()[0] for entry in record["judges"]] == ["own", "other"]
@@ -199,7 +199,7 @@ def test_several_judges_rank_the_same_images(cli: Cli, trained: Bench, tmp_path:
     ]
 
 
-def test_one_judge_under_two_names_is_refused(cli: Cli, trained: Bench) -> None:
+def test_one_segmenter_under_two_names_is_refused(cli: Cli, trained: Bench) -> None:
     folder = trained.segmenter_folder()
     result = cli("evaluate", "--segmenter", "own", "--segmenter", folder)
     assert result.exit_code == 2

@@ -65,7 +65,7 @@ def test_on_a_dataset_of_the_users_own_a_second_one_computes_nothing(
 
 
 @pytest.mark.slow
-def test_without_data_and_with_a_judge_that_ships_no_segmenter_is_trained(
+def test_without_data_and_with_a_shipped_segmenter_none_is_trained(
     bare_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = write_small_streets(tmp_path)
@@ -184,7 +184,7 @@ def test_the_page_opens_where_somebody_sees_it(
 ) -> None:
     launched: list[str] = []
     monkeypatch.setattr(click, "launch", launched.append)
-    monkeypatch.setattr(verb, "_is_seen", lambda: seen)
+    monkeypatch.setattr(verb, "on_a_desktop", lambda: seen)
     page, text = tmp_path / "page.html", tmp_path / "table.txt"
     text.write_text("a table")
 
@@ -289,7 +289,7 @@ def test_what_ships_is_scored_and_shown_before_anything_is_trained(
 def test_where_no_generator_ships_nothing_is_promised(tmp_path: Path, own_library: Path) -> None:
     write_benchmarks(own_library)
     bench = open_bench(Workspace(tmp_path / "ws", None, "small"))
-    way = whole_way._Way(
+    way = whole_way.Quickstart(
         bench, trainable(bench, "ours"), "ours", MACHINE, None, lambda line: None, lambda page: None
     )
     titles = [title for title, _ in way.stages()]

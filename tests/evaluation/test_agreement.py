@@ -1,4 +1,4 @@
-"""Ranks by several judges, and Kendall's tau, beside its definition."""
+"""Ranks by several segmenters, and Kendall's tau, beside its definition."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from conftest import changed, made_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdbench.evaluation.agreement import Judgment, agreements, ranks
+from hdbench.evaluation.agreement import UnderSegmenter, agreements, ranks
 from hdbench.schema.result import ScoreRecord
 
 MATRICES = np.ones((2, 3, 2), dtype=np.int64)
 
 
-def judgment(name: str, scores: dict[str, float | None]) -> Judgment:
+def scored(name: str, scores: dict[str, float | None]) -> UnderSegmenter:
     results = [
         changed(
             made_result(method, MATRICES),
@@ -24,7 +24,7 @@ def judgment(name: str, scores: dict[str, float | None]) -> Judgment:
         )
         for method, value in scores.items()
     ]
-    return Judgment(name, name * 8, results)
+    return UnderSegmenter(name, name * 8, results)
 
 
 def test_ranks_share_places_and_leave_the_oracle_out() -> None:
@@ -32,10 +32,10 @@ def test_ranks_share_places_and_leave_the_oracle_out() -> None:
     assert ranks(scores) == {"a": 2, "oracle": None, "b": 1, "c": 2, "d": None, "e": 4}
 
 
-def test_two_judges_by_hand() -> None:
+def test_two_segmenters_by_hand() -> None:
     """Four methods, one pair of six the other way round: tau = (5 - 1) / 6."""
-    first = judgment("p", {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1, "oracle": 0.9})
-    second = judgment("q", {"a": 0.6, "b": 0.7, "c": 0.5, "d": 0.2, "oracle": 0.1})
+    first = scored("p", {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1, "oracle": 0.9})
+    second = scored("q", {"a": 0.6, "b": 0.7, "c": 0.5, "d": 0.2, "oracle": 0.1})
     for found in agreements([first, second]):
         assert found.tau == pytest.approx(4 / 6)
         assert found.methods == 4
@@ -43,10 +43,10 @@ def test_two_judges_by_hand() -> None:
     assert [found.score for found in agreements([first, second])] == ["pixel_accuracy", "mean_iou"]
 
 
-def test_every_pair_of_judges_is_compared_on_the_methods_that_both_can_score() -> None:
-    judges = [judgment(name, {"a": 0.3, "b": 0.2, "c": 0.1}) for name in "pqr"]
-    judges[1] = judgment("q", {"a": 0.1, "b": None, "c": 0.2})
-    found = agreements(judges)[:3]
+def test_every_pair_of_segmenters_is_compared_on_the_methods_that_both_can_score() -> None:
+    several = [scored(name, {"a": 0.3, "b": 0.2, "c": 0.1}) for name in "pqr"]
+    several[1] = scored("q", {"a": 0.1, "b": None, "c": 0.2})
+    found = agreements(several)[:3]
     assert [(entry.ours, entry.theirs) for entry in found] == [("p", "q"), ("p", "r"), ("q", "r")]
     assert [entry.methods for entry in found] == [2, 3, 2]
     assert [entry.tau for entry in found] == [-1.0, 1.0, -1.0]
@@ -54,7 +54,7 @@ def test_every_pair_of_judges_is_compared_on_the_methods_that_both_can_score() -
 
 @pytest.mark.parametrize("scores", [{"a": 0.3}, {"a": 0.3, "b": 0.3}, {"oracle": 0.9}])
 def test_no_order_has_no_tau(scores: dict[str, float | None]) -> None:
-    found = agreements([judgment("p", scores), judgment("q", scores)])
+    found = agreements([scored("p", scores), scored("q", scores)])
     assert [entry.tau for entry in found] == [None, None]
     assert [entry.swapped for entry in found] == [[], []]
 
@@ -63,8 +63,8 @@ def test_no_order_has_no_tau(scores: dict[str, float | None]) -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=9))
 def test_tau_b_is_its_definition(values: list[tuple[int, int]]) -> None:
     """Concordant minus discordant over the geometric mean of pairs that are not tied."""
-    first = judgment("p", {f"m{n}": a / 5 for n, (a, _) in enumerate(values)})
-    second = judgment("q", {f"m{n}": b / 5 for n, (_, b) in enumerate(values)})
+    first = scored("p", {f"m{n}": a / 5 for n, (a, _) in enumerate(values)})
+    second = scored("q", {f"m{n}": b / 5 for n, (_, b) in enumerate(values)})
     signs = [(np.sign(a1 - a2), np.sign(b1 - b2)) for (a1, b1), (a2, b2) in combinations(values, 2)]
     untied = [sum(sign[side] != 0 for sign in signs) for side in (0, 1)]
     found = agreements([first, second])[0]

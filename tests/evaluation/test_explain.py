@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from conftest import constant_judge
+from conftest import constant_segmenter
 from safetensors.torch import load_file, save_file
 
 from hdbench.data.labels import LABEL_SPACES
@@ -39,10 +39,10 @@ LABELS = [["val_00", "a" * 64], ["val_01", "b" * 64]]
 
 
 def choices(
-    scoring: Scoring = STANDARD, judge: Segmenter | None = None, labels: Any = LABELS
+    scoring: Scoring = STANDARD, segmenter: Segmenter | None = None, labels: Any = LABELS
 ) -> dict[str, Any]:
-    judge = judge or constant_judge(3, SPACE, 256, 192)
-    return choices_of(BENCHMARK, scoring, SPACE, judge.card, labels)
+    segmenter = segmenter or constant_segmenter(3, SPACE, 256, 192)
+    return choices_of(BENCHMARK, scoring, SPACE, segmenter.card, labels)
 
 
 # -- what changes a fingerprint -------------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_names_and_order_of_scenes_change_it() -> None:
 def test_one_weight_byte_changes_it_once_the_card_admits_it(tmp_path: Path) -> None:
     network = build_pspnet(PSPNetDesign("resnet18", 1, 1, 11))
     card = replace(
-        constant_judge(0, SPACE, 64, 48).card,
+        constant_segmenter(0, SPACE, 64, 48).card,
         architecture="pspnet",
         encoder="resnet18",
         weights=weights_digest(network),
@@ -87,8 +87,8 @@ def test_one_weight_byte_changes_it_once_the_card_admits_it(tmp_path: Path) -> N
     network.load_state_dict(tensors)
     write_card(tmp_path, replace(card, weights=weights_digest(network)))
     after = load_segmenter(tmp_path, torch.device("cpu"))
-    assert digest(choices(judge=before)) != digest(choices(judge=after))
-    found = differences(choices(judge=before), choices(judge=after))
+    assert digest(choices(segmenter=before)) != digest(choices(segmenter=after))
+    found = differences(choices(segmenter=before), choices(segmenter=after))
     assert [entry.field for entry in found] == ["segmenter.weights"]
 
 
@@ -135,8 +135,8 @@ def test_every_choice_of_every_convention_has_words_of_its_own(name: str) -> Non
     """No field is shown by its path in the record, and no two look the same."""
     scoring = LIBRARY.scoring(name)
     space = LABEL_SPACES[scoring.label_space]
-    judge = constant_judge(0, space, 256, 192)
-    record = choices_of(BENCHMARK, scoring, space, judge.card, LABELS)
+    segmenter = constant_segmenter(0, space, 256, 192)
+    record = choices_of(BENCHMARK, scoring, space, segmenter.card, LABELS)
     explained = explain(record)
     assert [choice.field for choice in explained] == [field for field, _ in leaves(record)]
     for choice in explained:

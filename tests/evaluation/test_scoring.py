@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import constant_judge, evaluated, save_pixels
+from conftest import constant_segmenter, evaluated, save_pixels
 from PIL import Image
 
 from hdbench.data.labels import LABEL_SPACES
@@ -42,11 +42,11 @@ def scene(tmp_path: Path) -> SceneFiles:
 
 
 def matrix(files: SceneFiles, edge_band: int) -> np.ndarray:
-    """The scene's matrix under a judge that sees cars everywhere."""
+    """The scene's matrix under a segmenter that sees cars everywhere."""
     benchmark = Library().benchmark("cityscapes")
     size = benchmark.size.model_copy(update={"width": 8, "height": 8})
     [counted] = count_images(
-        constant_judge(CAR, SPACE, 8, 8),
+        constant_segmenter(CAR, SPACE, 8, 8),
         [files],
         [files.image],
         [0],
@@ -98,12 +98,12 @@ def test_a_convention_for_all_pixels_reads_no_instance_map(scene: SceneFiles) ->
 
 
 def test_instance_maps_enter_the_fingerprint_where_edges_are_counted(city: Workspace) -> None:
-    judge, cpu = constant_judge(CAR, SPACE, 24, 16), torch.device("cpu")
+    segmenter, cpu = constant_segmenter(CAR, SPACE, 24, 16), torch.device("cpu")
 
     def fingerprints() -> list[str]:
         bench = open_bench(city)
         benches = (bench, bench.scored_under("streets-edges-v1"))
-        return [evaluated(each, [], 0, judge, cpu)[0].fingerprint for each in benches]
+        return [evaluated(each, [], 0, segmenter, cpu)[0].fingerprint for each in benches]
 
     before = fingerprints()
     assert before[0] != before[1]

@@ -123,7 +123,7 @@ def test_sides_that_do_not_divide_are_named(network: nn.Module, good, bad) -> No
         network(torch.zeros(1, 5, *bad))
 
 
-def test_discriminators_judge_patches_at_every_scale() -> None:
+def test_discriminators_score_patches_at_every_scale() -> None:
     network = MultiscaleDiscriminator(6, 4, 3, 3)
     outputs = network(network.read(torch.randn(1, 3, 64, 96)), torch.randn(1, 3, 64, 96))
     assert len(outputs) == 3

@@ -57,7 +57,7 @@ class Timed(nn.Module):
 
 
 def segmenter_of(network: nn.Module) -> tuple[Segmenter, Timed]:
-    """Return a judge of full-size streets around a network of any weights."""
+    """Return a segmenter of full-size streets around a network of any weights."""
     timed = Timed(network)
     names = [entry.name for entry in SPACE.scored]
     card = SegmenterCard(

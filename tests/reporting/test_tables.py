@@ -9,7 +9,7 @@ import pytest
 from conftest import changed, made_result
 
 from hdbench.errors import HdbenchError
-from hdbench.evaluation.agreement import Judgment, agreements
+from hdbench.evaluation.agreement import UnderSegmenter, agreements
 from hdbench.evaluation.comparing import compare, compare_all
 from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import Intervals, intervals_of
@@ -220,7 +220,10 @@ def test_several_segmenters_in_print() -> None:
     names = {"x": 4, "y": 8, "oracle": 1}
     first = [made_result(name, matrices_of(shift)) for name, shift in names.items()]
     second = [made_result(name, matrices_of(9 - shift)) for name, shift in names.items()]
-    judgments = [Judgment("p 11111111", "1" * 64, first), Judgment("q 22222222", "2" * 64, second)]
+    judgments = [
+        UnderSegmenter("p 11111111", "1" * 64, first),
+        UnderSegmenter("q 22222222", "2" * 64, second),
+    ]
     text = render(segmenters_table(judgments), "text").splitlines()
     assert text[0].split("  ")[-1].strip() == "q 22222222"
     assert text[1].split() == ["method", *["pixel", "acc.", "%", "rank", "mean", "IoU", "rank"] * 2]

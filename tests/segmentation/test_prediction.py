@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from conftest import constant_judge
+from conftest import constant_segmenter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -19,8 +19,7 @@ from hdbench.data.scene import resize_photograph
 from hdbench.errors import HdbenchError, UsageError
 from hdbench.library import Library
 from hdbench.schema.scoring import SegmenterInput
-from hdbench.segmentation import prediction
-from hdbench.segmentation.prediction import predict, require_fitting, window_sizes
+from hdbench.segmentation.prediction import predict, require_fitting, window_sizes, window_starts
 from hdbench.segmentation.segmenter import Segmenter
 
 SPACE = LABEL_SPACES["camvid"]
@@ -43,8 +42,10 @@ class _Colours(nn.Module):
         return F.conv2d(images + ramp, self.mix, padding=1)
 
 
-def judge(width: int = 16, height: int = 8, network: nn.Module | None = None) -> Segmenter:
-    card = replace(constant_judge(0, SPACE, width, height).card, mean=[0.4, 0.5, 0.6])
+def small_segmenter(
+    width: int = 16, height: int = 8, network: nn.Module | None = None
+) -> Segmenter:
+    card = replace(constant_segmenter(0, SPACE, width, height).card, mean=[0.4, 0.5, 0.6])
     return Segmenter(network or _Colours(), card, torch.device("cpu"))
 
 
@@ -71,7 +72,7 @@ def answer(segmenter: Segmenter, image: Tensor, probabilities: bool = False) -> 
 def test_a_whole_image_is_resized_and_maximised_as_pytorch_would(
     flip: bool, average: str, operator: str
 ) -> None:
-    segmenter, image = judge(), noise(8, 16)
+    segmenter, image = small_segmenter(), noise(8, 16)
     probabilities = average == "probabilities"
     expected = answer(segmenter, image, probabilities)
     if flip:
@@ -91,7 +92,7 @@ def test_where_classes_are_equal_the_lowest_wins() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return torch.zeros(len(images), CLASSES, *images.shape[-2:])
 
-    assert not predict(judge(network=Equal()), noise(8, 16), 12, 24, policy()).any()
+    assert not predict(small_segmenter(network=Equal()), noise(8, 16), 12, 24, policy()).any()
 
 
 def test_answers_smaller_than_the_image_are_resized_once() -> None:
@@ -101,7 +102,7 @@ def test_answers_smaller_than_the_image_are_resized_once() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return F.avg_pool2d(super().forward(images), 4)
 
-    segmenter, image = judge(network=Quarter()), noise(8, 16)
+    segmenter, image = small_segmenter(network=Quarter()), noise(8, 16)
     small = answer(segmenter, image)
     assert small.shape[-2:] == (2, 4)
     expected = F.interpolate(small[None], (10, 21), mode="bilinear", align_corners=False)
@@ -115,7 +116,7 @@ def test_answers_that_are_no_numbers_are_an_error(bad: float) -> None:
             return torch.full((len(images), CLASSES, *images.shape[-2:]), bad)
 
     with pytest.raises(HdbenchError, match="not finite"):
-        predict(judge(network=Broken()), noise(8, 16), 8, 16, policy())
+        predict(small_segmenter(network=Broken()), noise(8, 16), 8, 16, policy())
 
 
 # -- windows --------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ def naive_windows(
 def test_windows_cover_every_pixel_and_are_averaged(
     height: int, width: int, stride: str, seed: int
 ) -> None:
-    segmenter, image = judge(), noise(height, width, seed)
+    segmenter, image = small_segmenter(), noise(height, width, seed)
     chosen = policy(window="training", stride=stride, average="probabilities")
     expected = naive_windows(segmenter, image, (8, 16), Fraction(stride))
     found = predict(segmenter, image, height, width, chosen).long()
@@ -164,14 +165,14 @@ def test_windows_cover_every_pixel_and_are_averaged(
 
 def test_pspnets_windows_on_cityscapes_by_hand() -> None:
     """713 at a stride of 2/3 is 476 pixels: 4 columns and 2 rows over 2048x1024."""
-    assert prediction._starts(2048, 713, "2/3") == [0, 476, 952, 1335]
-    assert prediction._starts(1024, 713, "2/3") == [0, 311]
-    assert prediction._starts(713, 713, "2/3") == [0]
-    assert prediction._starts(714, 713, "1/1") == [0, 1]
+    assert window_starts(2048, 713, "2/3") == [0, 476, 952, 1335]
+    assert window_starts(1024, 713, "2/3") == [0, 311]
+    assert window_starts(713, 713, "2/3") == [0]
+    assert window_starts(714, 713, "1/1") == [0, 1]
 
 
 def test_an_image_smaller_than_the_window_stands_in_the_middle_of_the_mean_colour() -> None:
-    segmenter, image = judge(), noise(5, 11)
+    segmenter, image = small_segmenter(), noise(5, 11)
     canvas = torch.tensor([102, 128, 153], dtype=torch.uint8).view(3, 1, 1).repeat(1, 8, 16)
     canvas[:, 1:6, 2:13] = image
     expected = answer(segmenter, canvas)[:, 1:6, 2:13].argmax(dim=0)
@@ -180,7 +181,7 @@ def test_an_image_smaller_than_the_window_stands_in_the_middle_of_the_mean_colou
 
 
 def test_the_mean_colour_is_rgb_whatever_the_segmenter_reads() -> None:
-    card = judge().card
+    card = small_segmenter().card
     theirs = replace(card, mean=[10.0, 20.0, 30.0], std=[1.0] * 3, order="BGR", peak=255.0)
     assert theirs.mean_pixel.tolist() == [30, 20, 10]
 
@@ -189,7 +190,7 @@ def test_the_mean_colour_is_rgb_whatever_the_segmenter_reads() -> None:
 
 
 def test_scales_are_resized_to_the_labels_and_averaged() -> None:
-    segmenter, image = judge(), noise(16, 32)
+    segmenter, image = small_segmenter(), noise(16, 32)
     total = torch.zeros(CLASSES, 12, 24)
     for size in ((8, 16), (16, 32), (24, 48)):
         seen = answer(segmenter, resize_photograph(image, *size, "bilinear"), True)
@@ -200,7 +201,7 @@ def test_scales_are_resized_to_the_labels_and_averaged() -> None:
 
 
 def test_one_scale_many_times_is_that_scale() -> None:
-    segmenter, image = judge(), noise(8, 16)
+    segmenter, image = small_segmenter(), noise(8, 16)
     once = predict(segmenter, image, 16, 32, policy())
     assert torch.equal(predict(segmenter, image, 16, 32, policy(scales=[1.0, 1.0])), once)
 
@@ -227,7 +228,7 @@ def test_only_the_size_of_the_training_is_given(changes: dict[str, object], fits
     size = Library().benchmark("camvid").size.model_copy(update={"width": 16, "height": 8})
 
     def check() -> None:
-        require_fitting(judge(), SPACE, size, scoring)
+        require_fitting(small_segmenter(), SPACE, size, scoring)
 
     if fits:
         check()
@@ -239,9 +240,9 @@ def test_only_the_size_of_the_training_is_given(changes: dict[str, object], fits
 def test_a_native_label_map_of_another_size_is_refused_when_it_is_read() -> None:
     scoring = STANDARD.model_copy(update={"segmenter": policy(image_size="native")})
     size = Library().benchmark("camvid").size
-    require_fitting(judge(), SPACE, size, scoring, native=(8, 16))
+    require_fitting(small_segmenter(), SPACE, size, scoring, native=(8, 16))
     with pytest.raises(UsageError, match="trained at 16x8"):
-        require_fitting(judge(), SPACE, size, scoring, native=(8, 24))
+        require_fitting(small_segmenter(), SPACE, size, scoring, native=(8, 24))
 
 
 @pytest.mark.parametrize(
@@ -266,4 +267,6 @@ def test_what_cannot_be_meant_is_refused(changes: dict[str, object], message: st
     [("whole", [(4, 8), (8, 16)]), ("training", [(8, 16)] * 2), ("24x16", [(16, 24)] * 2)],
 )
 def test_window_sizes(window: str, expected: list[tuple[int, int]]) -> None:
-    assert window_sizes(policy(window=window, scales=[0.5, 1.0]), judge(), 8, 16) == expected
+    assert (
+        window_sizes(policy(window=window, scales=[0.5, 1.0]), small_segmenter(), 8, 16) == expected
+    )

@@ -19,7 +19,7 @@ from hdbench.schema.benchmark import Benchmark
 from hdbench.segmentation.encoder_weights import imagenet_weights, torchvision_address
 from hdbench.segmentation.segmenter import load_segmenter
 from hdbench.segmentation.training import (
-    require_learnt,
+    require_trained_for,
     segmenter_identity,
     segmenter_trainer,
     train_segmenter,
@@ -194,9 +194,11 @@ def test_the_published_schedule_goes_on_where_it_stopped(
     assert len(identity["encoder_weights"]) == 64
     resnet18.unlink()  # what is trained needs the file no more
     assert learn(tmp_path / "cut", None) == tmp_path / "cut"
-    require_learnt(benchmark, 0, data, tmp_path / "cut")
+    require_trained_for(benchmark, 0, data, tmp_path / "cut")
     with pytest.raises(CheckpointError, match=r"segmenter\.encoder_weights"):
-        require_learnt(with_recipe(benchmark, encoder_weights="none"), 0, data, tmp_path / "cut")
+        require_trained_for(
+            with_recipe(benchmark, encoder_weights="none"), 0, data, tmp_path / "cut"
+        )
 
 
 # -- ImageNet weights ------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ storage          = "fp16"
 
 @pytest.fixture
 def two(tiny: Path, trained: Bench) -> Bench:
-    """The small benchmark, whose judge is trained, with a second segmenter that is not."""
+    """The small benchmark, whose segmenter is trained, with a second segmenter that is not."""
     tiny.write_text(tiny.read_text() + TABLE)
     workspace = trained.workspace
     return open_bench(Workspace(workspace.root, workspace.data_root, str(tiny)))
@@ -214,8 +214,8 @@ def test_sides_that_do_not_fit_are_refused_with_some_that_do(two: Bench, tmp_pat
         train_segmenter(benchmark, 0, None, tmp_path, MACHINE, False)  # pyright: ignore
 
 
-def test_it_is_trained_beside_the_judge_and_its_scores_stand_apart(two: Bench) -> None:
-    judge = open_segmenter(two, None, CPU)
+def test_a_second_segmenter_is_trained_and_its_scores_are_stored_apart(two: Bench) -> None:
+    segmenter = open_segmenter(two, None, CPU)
     with pytest.raises(CheckpointError, match="no trained second segmenter yet") as error:
         open_segmenter(two, SECOND, CPU)
     assert "Next: 'hdbench segmenter train --second'" in str(error.value)
@@ -228,9 +228,9 @@ def test_it_is_trained_beside_the_judge_and_its_scores_stand_apart(two: Bench) -
     assert card.oracle is not None
     assert card.training["steps"] == 4
     assert open_segmenter(two, SECOND, CPU).card == card
-    assert open_segmenter(two, None, CPU).card == judge.card
+    assert open_segmenter(two, None, CPU).card == segmenter.card
 
-    mine, theirs = (evaluated(two, [], 0, one, CPU)[0] for one in (judge, second))
+    mine, theirs = (evaluated(two, [], 0, one, CPU)[0] for one in (segmenter, second))
     assert theirs.scores.mean_iou == card.oracle["mean_iou"]
     assert mine.fingerprint != theirs.fingerprint
     assert result_path(two, "oracle", 0).is_file()
@@ -277,7 +277,7 @@ def test_a_benchmark_without_a_second_one_says_so(cli: Cli, trained: Bench) -> N
     assert cli("evaluate", "--segmenter", "./second").exit_code == 1  # a folder, which is not there
 
 
-def test_what_images_are_worth_is_asked_of_the_judges_recipe(cli: Cli, two: Bench) -> None:
+def test_image_value_uses_the_recipe_of_the_segmenter(cli: Cli, two: Bench) -> None:
     result = cli("segmenter", "train", "--second", "--on", "oracle")
     assert result.exit_code == 2
     assert "--second and --on METHOD exclude each other" in result.stderr

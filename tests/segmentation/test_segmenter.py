@@ -189,7 +189,7 @@ def test_the_card_says_what_was_trained_on(bench: Bench, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_half_precision_halves_the_file_and_judges_with_what_is_in_it(
+def test_half_precision_halves_the_file_and_predicts_with_what_is_in_it(
     bench: Bench, tmp_path: Path
 ) -> None:
     """The card's digest is that of the rounded weights, which smp reads and computes alike with."""

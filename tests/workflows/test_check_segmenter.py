@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge, mean_iou_of
+from conftest import constant_segmenter, mean_iou_of
 from PIL import Image
 from torch import nn
 
@@ -40,7 +40,7 @@ def colours_network() -> nn.Module:
 
 @pytest.fixture
 def seeing() -> Segmenter:
-    card = constant_judge(0, SPACE, 64, 48).card
+    card = constant_segmenter(0, SPACE, 64, 48).card
     return Segmenter(colours_network(), replace(card, weights="colours"), torch.device("cpu"))
 
 
@@ -69,7 +69,7 @@ def test_a_segmenter_that_sees_passes_and_its_controls_fall(
 
 
 def test_a_segmenter_that_looks_at_nothing_is_found_out(bench: Bench) -> None:
-    found = inspect_segmenter(bench, constant_judge(3, SPACE, 64, 48))
+    found = inspect_segmenter(bench, constant_segmenter(3, SPACE, 64, 48))
     assert [problem.split(" scores")[0] for problem in found.problems] == ["noise", "another scene"]
     assert "hardly looks at the images" in found.problems[0]
 
@@ -122,7 +122,7 @@ def imported(cli: Cli, colours_file: Path) -> Path:
     return folder
 
 
-def test_a_segmenter_of_others_is_imported_checked_and_judges(
+def test_a_foreign_segmenter_is_imported_checked_and_used(
     cli: Cli, colours_file: Path, bench: Bench
 ) -> None:
     folder = imported(cli, colours_file)
@@ -168,7 +168,7 @@ def test_the_oracle_under_it_is_that_of_an_independent_count(
     assert record["oracle"]["mean_iou"] == pytest.approx(expected.mean_iou, abs=1e-12)
 
 
-def test_untrusted_code_does_not_judge(cli: Cli, colours_file: Path) -> None:
+def test_untrusted_code_is_not_run(cli: Cli, colours_file: Path) -> None:
     folder = imported(cli, colours_file)
     for words in (("segmenter", "check"), ("evaluate",)):
         result = cli(*words, "--segmenter", folder)
@@ -176,7 +176,7 @@ def test_untrusted_code_does_not_judge(cli: Cli, colours_file: Path) -> None:
         assert "--trust" in result.stderr
 
 
-def test_predictions_made_elsewhere_judge_like_what_predicted_them(
+def test_predictions_made_elsewhere_score_like_what_predicted_them(
     cli: Cli, colours_file: Path, bench: Bench, tmp_path: Path
 ) -> None:
     folder = imported(cli, colours_file)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge, evaluated
+from conftest import constant_segmenter, evaluated
 from PIL import Image
 
 from hdbench.data.loading import photograph_digest
@@ -52,8 +52,8 @@ def method(bench: Bench, name: str = "spade") -> Images:
     return loaded
 
 
-def judge(bench: Bench) -> Segmenter:
-    return constant_judge(3, bench.space, 64, 48)
+def segmenter_of(bench: Bench) -> Segmenter:
+    return constant_segmenter(3, bench.space, 64, 48)
 
 
 def refused(bench: Bench, folder: Path, **options) -> str:
@@ -85,13 +85,13 @@ def test_sound_images_arrive_byte_for_byte_with_their_origin(bench: Bench, their
 def test_an_imported_method_is_scored_beside_oracle_and_floors(bench: Bench, theirs: Path) -> None:
     import_images(bench, "spade", theirs)
     bench = reopened(bench)
-    results = evaluated(bench, ["spade"], 0, judge(bench), CPU)
+    results = evaluated(bench, ["spade"], 0, segmenter_of(bench), CPU)
     assert [result.method for result in results][:2] == ["spade", "oracle"]
     assert len({result.fingerprint for result in results}) == 1
     spade = load_result(result_path(bench, "spade", 0, foreign="constant"))
     assert spade.provenance.imported is not None
     assert spade.provenance.imported.formats == {"PNG": 3}
-    assert current_results(bench, ["spade", "oracle"], 0, judge(bench).card).keys() == {
+    assert current_results(bench, ["spade", "oracle"], 0, segmenter_of(bench).card).keys() == {
         "spade",
         "oracle",
     }
@@ -178,12 +178,12 @@ def test_all_missing_scenes_are_listed_however_many(bench: Bench, tmp_path: Path
 
 
 def test_a_subset_is_scored_alone_under_its_own_fingerprint(bench: Bench, theirs: Path) -> None:
-    whole = evaluated(bench, [], 0, judge(bench), CPU)
+    whole = evaluated(bench, [], 0, segmenter_of(bench), CPU)
     (theirs / "val_01.png").unlink()
     record = import_images(bench, "spade", theirs, allow_subset=True)
     assert record.subset
     bench = reopened(bench)
-    results = evaluated(bench, ["spade"], 0, judge(bench), CPU)
+    results = evaluated(bench, ["spade"], 0, segmenter_of(bench), CPU)
     assert all(result.scenes == ["val_00", "val_02"] for result in results)
     assert {result.fingerprint for result in results}.isdisjoint(
         {result.fingerprint for result in whole}
@@ -192,7 +192,9 @@ def test_a_subset_is_scored_alone_under_its_own_fingerprint(bench: Bench, theirs
     again = {result.method: result for result in results}["floor-nearest"]
     assert again.images == [floor.images[0], floor.images[2]]
     assert np.array_equal(again.matrices, floor.matrices[[0, 2]])
-    assert current_results(bench, ["spade", "oracle"], 0, judge(bench).card).keys() == {"oracle"}
+    assert current_results(bench, ["spade", "oracle"], 0, segmenter_of(bench).card).keys() == {
+        "oracle"
+    }
     left = bench.image_folder("floor-nearest", 0)
     assert len(list(left.glob("*.png"))) == 3  # the third is neither lost nor made anew
 
@@ -205,7 +207,7 @@ def test_two_different_subsets_stand_in_no_common_table(bench: Bench, theirs: Pa
     import_images(bench, "two", theirs, allow_subset=True)
     bench = reopened(bench)
     with pytest.raises(UsageError, match=r"different scenes \('one' 2, 'two' 2\)"):
-        evaluated(bench, ["one", "two"], 0, judge(bench), CPU)
+        evaluated(bench, ["one", "two"], 0, segmenter_of(bench), CPU)
 
 
 @pytest.mark.slow
@@ -396,7 +398,7 @@ def test_the_same_images_again_change_nothing_and_others_need_a_restart(
     stamp = (bench.run_folder("spade", 0) / MANIFEST_FILE).stat().st_mtime_ns
     assert import_images(bench, "spade", theirs) == first
     assert (bench.run_folder("spade", 0) / MANIFEST_FILE).stat().st_mtime_ns == stamp
-    evaluated(reopened(bench), ["spade"], 0, judge(bench), CPU)
+    evaluated(reopened(bench), ["spade"], 0, segmenter_of(bench), CPU)
     spoil(theirs, "val_01", lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM))
     with pytest.raises(CheckpointError, match=r"holds other images of 'spade'\.\nNext: --restart"):
         import_images(bench, "spade", theirs)
@@ -413,17 +415,17 @@ def test_images_edited_after_the_import_are_not_scored(bench: Bench, theirs: Pat
     path = imported_paths(bench, method(bench))[1]
     Image.new("RGB", (64, 48)).save(path)
     with pytest.raises(DataError, match="1 image of 'spade' changed after the import"):
-        evaluated(bench, ["spade"], 0, judge(bench), CPU)
+        evaluated(bench, ["spade"], 0, segmenter_of(bench), CPU)
     path.unlink()
     with pytest.raises(DataError, match="has no images of 1 of 3 scenes"):
-        evaluated(reopened(bench), ["spade"], 0, judge(bench), CPU)
+        evaluated(reopened(bench), ["spade"], 0, segmenter_of(bench), CPU)
 
 
 def test_a_method_without_images_names_the_command(bench: Bench, theirs: Path) -> None:
     import_images(bench, "spade", theirs)
     shutil.rmtree(bench.run_folder("spade", 0))
     with pytest.raises(CheckpointError, match="Next: 'hdbench import-images spade PATH'"):
-        evaluated(reopened(bench), ["spade"], 0, judge(bench), CPU)
+        evaluated(reopened(bench), ["spade"], 0, segmenter_of(bench), CPU)
 
 
 @pytest.mark.parametrize("name", ["ours", "oracle", "a/b", "x.toml", "", "-x", "a b"])

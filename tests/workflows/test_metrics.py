@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge, evaluated
+from conftest import constant_segmenter, evaluated
 from torch import nn
 
 from hdbench.data.loading import read_label
 from hdbench.errors import DataError, HdbenchError, UsageError
 from hdbench.evaluation.boundaries import edge_counts, f_scores
-from hdbench.reporting.measures import measure_tables
+from hdbench.reporting.metric_tables import metric_tables
 from hdbench.workflows import realism
 from hdbench.workflows.boundaries import measure_boundaries
 from hdbench.workflows.realism import measure_diversity, measure_realism
@@ -84,11 +84,11 @@ def test_realism_is_measured_once_and_says_what_it_compares(
     assert all(one.scores["fid"] > 0 for one in found)
     monkeypatch.setattr(realism, "load_inception", None)  # nothing is computed again
     assert measure_realism(bench, [], 0, **weights) == found
-    table = measure_tables(found)[0]
+    table = metric_tables(found)[0]
     assert list(table.table.columns) == ["FID", "KID x 1000", "LPIPS"]
     assert "between 5 images and 8 photographs of 'train'" in table.notes[0]
     assert "KID over 100 subsets of 2" in table.notes[0]
-    assert table.notes[1].startswith("5 images")
+    assert "KID rather than FID" in table.notes[1]
 
 
 def test_other_weights_or_references_stand_in_tables_of_their_own(
@@ -101,8 +101,8 @@ def test_other_weights_or_references_stand_in_tables_of_their_own(
     third = measure_realism(bench, [], 0, **{**weights, "reference": "test"})
     fourth = measure_realism(bench, [], 0, **{**weights, "inception": None})
     assert len({one.fingerprint for one in (*first, *second, *third, *fourth)}) == 4
-    assert len(measure_tables([*first, *second])) == 2
-    assert list(measure_tables(fourth)[0].table.columns) == ["LPIPS"]
+    assert len(metric_tables([*first, *second])) == 2
+    assert list(metric_tables(fourth)[0].table.columns) == ["LPIPS"]
 
 
 def test_realism_of_nothing_or_of_the_oracle_is_refused(
@@ -119,7 +119,7 @@ def test_realism_of_nothing_or_of_the_oracle_is_refused(
 def test_diversity_is_between_folders(
     bench: Bench, weights: dict[str, Any], tmp_path: Path
 ) -> None:
-    evaluated(bench, [], 0, constant_judge(3, bench.space, 64, 48), CPU)
+    evaluated(bench, [], 0, constant_segmenter(3, bench.space, 64, 48), CPU)
     folders = [bench.image_folder(name, 0) for name in FLOORS]
     found = measure_diversity(bench, folders, weights["lpips"], CPU)
     assert (found["styles"], found["scenes"]) == (3, 3)
@@ -135,11 +135,11 @@ def test_diversity_is_between_folders(
 
 
 def test_boundaries_of_scored_methods_beside_oracle_and_floors(bench: Bench) -> None:
-    judge = constant_judge(3, bench.space, 64, 48)
+    segmenter = constant_segmenter(3, bench.space, 64, 48)
     with pytest.raises(HdbenchError, match="is not scored on 'tiny'"):
-        measure_boundaries(bench, [], 0, judge, CPU)
-    results = evaluated(bench, [], 0, judge, CPU)
-    found = measure_boundaries(bench, [], 0, judge, CPU)
+        measure_boundaries(bench, [], 0, segmenter, CPU)
+    results = evaluated(bench, [], 0, segmenter, CPU)
+    found = measure_boundaries(bench, [], 0, segmenter, CPU)
     assert [one.method for one in found] == ["oracle", *FLOORS]
     assert len({one.fingerprint for one in found}) == 1
     assert found[0].fingerprint != results[0].fingerprint
@@ -153,17 +153,17 @@ def test_boundaries_of_scored_methods_beside_oracle_and_floors(bench: Bench) -> 
     scores = f_scores(np.stack(expected))
     assert np.nanmax(scores) == 0.0
     assert found[0].scores["boundary_f"] == 0.0
-    assert current_metrics(bench, results, judge.card) == found
-    table = measure_tables(found)[0].table
+    assert current_metrics(bench, results, segmenter.card) == found
+    table = metric_tables(found)[0].table
     assert table.index[0] == "mean"
     assert list(table.columns) == ["oracle", *FLOORS]
 
 
 def test_a_stale_or_damaged_record_is_named_and_made_again(bench: Bench) -> None:
-    judge = constant_judge(3, bench.space, 64, 48)
-    results = evaluated(bench, [], 0, judge, CPU)
-    measure_boundaries(bench, [], 0, judge, CPU)
-    path = metric_path(bench, "boundaries", "oracle", 0, judge.card)
+    segmenter = constant_segmenter(3, bench.space, 64, 48)
+    results = evaluated(bench, [], 0, segmenter, CPU)
+    measure_boundaries(bench, [], 0, segmenter, CPU)
+    path = metric_path(bench, "boundaries", "oracle", 0, segmenter.card)
     record = json.loads(path.read_text())
     for content in (
         json.dumps({**record, "images": "others"}),
@@ -172,10 +172,10 @@ def test_a_stale_or_damaged_record_is_named_and_made_again(bench: Bench) -> None
     ):
         path.write_text(content)
         with pytest.raises(HdbenchError) as error:
-            current_metrics(bench, results, judge.card)
+            current_metrics(bench, results, segmenter.card)
         assert str(path) in str(error.value)
         assert "hdbench measure boundaries --method oracle" in str(error.value)
-    assert len(measure_boundaries(bench, [], 0, judge, CPU)) == 4  # made again
+    assert len(measure_boundaries(bench, [], 0, segmenter, CPU)) == 4  # made again
 
 
 @pytest.mark.slow
@@ -183,9 +183,9 @@ def test_verbs_print_and_reports_show_them(
     cli: Cli, trained: Bench, weights: dict[str, Any]
 ) -> None:
     with_more_scenes(trained)
-    judge_card = trained.segmenter_folder() / "segmenter.json"
-    card = json.loads(judge_card.read_text())
-    judge_card.write_text(json.dumps({**card, "oracle": None}))  # the test split has changed
+    segmenter_card = trained.segmenter_folder() / "segmenter.json"
+    card = json.loads(segmenter_card.read_text())
+    segmenter_card.write_text(json.dumps({**card, "oracle": None}))  # the test split has changed
     assert cli("evaluate").exit_code == 0
     files = ("--inception-weights", weights["inception"], "--lpips-weights", weights["lpips"])
     printed = cli("measure", "realism", *files)

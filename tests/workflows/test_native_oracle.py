@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge, mean_iou_of
+from conftest import constant_segmenter, mean_iou_of
 from PIL import Image
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from test_scoring_passes import Killed, killed_at
@@ -61,8 +61,8 @@ def network() -> _Colours:
 
 
 @pytest.fixture
-def judge(network: _Colours) -> Segmenter:
-    card = constant_judge(0, SPACE, 64, 48).card
+def segmenter(network: _Colours) -> Segmenter:
+    card = constant_segmenter(0, SPACE, 64, 48).card
     return Segmenter(network, replace(card, weights="colours-by-distance"), CPU)
 
 
@@ -93,54 +93,54 @@ def nearest_colours(photograph: Path, label: Path) -> np.ndarray:
 
 
 def test_it_is_the_photograph_as_it_is_on_disk(
-    bench: Bench, judge: Segmenter, network: _Colours
+    bench: Bench, segmenter: Segmenter, network: _Colours
 ) -> None:
-    native = score_native(bench, judge)
+    native = score_native(bench, segmenter)
     for n, scene in enumerate(bench.dataset.test_scenes):
         assert np.array_equal(native.matrices[n], nearest_colours(scene.image, scene.label))
     assert set(network.seen) == {(64, 48)}  # windows of 96x72, never more than it was trained at
-    oracle = score_photographs(bench, judge)
+    oracle = score_photographs(bench, segmenter)
     assert mean_iou_of(native) > mean_iou_of(oracle)
 
 
 def test_it_has_a_fingerprint_of_its_own_and_is_stored_like_any_result(
-    bench: Bench, judge: Segmenter
+    bench: Bench, segmenter: Segmenter
 ) -> None:
-    oracle = score_photographs(bench, judge)
-    native = score_native(bench, judge)
+    oracle = score_photographs(bench, segmenter)
+    native = score_native(bench, segmenter)
     assert (native.method, native.scoring) == (NATIVE_ORACLE, oracle.scoring)
     assert native.fingerprint != oracle.fingerprint
     assert native.choices["image_size"] == [96, 72]
     assert native.choices["scoring"]["counting"] == oracle.choices["scoring"]["counting"]
     assert native.choices["labels"] == oracle.choices["labels"]
-    path = result_path(bench, NATIVE_ORACLE, 0, foreign=foreign_segmenter(bench, judge.card))
+    path = result_path(bench, NATIVE_ORACLE, 0, foreign=foreign_segmenter(bench, segmenter.card))
     assert load_result(path).fingerprint == native.fingerprint
-    stored = current_native_oracle(bench, judge.card)
+    stored = current_native_oracle(bench, segmenter.card)
     assert stored is not None
     assert stored.scores == native.scores
 
 
 def test_it_is_not_computed_twice_and_goes_on_where_it_was_killed(
-    bench: Bench, judge: Segmenter, network: _Colours, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, segmenter: Segmenter, network: _Colours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(passes, "predict", killed_at(2, passes.predict))
         with pytest.raises(Killed):
-            score_native(bench, judge, workers=0)
+            score_native(bench, segmenter, workers=0)
     network.seen.clear()
-    first = score_native(bench, judge)
+    first = score_native(bench, segmenter)
     assert len(network.seen) == 4  # the third photograph: 96x72 in windows of 64x48, 2 x 2
     assert not list(bench.workspace.root.rglob("*.parts"))
     monkeypatch.delattr(scoring, "count_images")
-    again = score_native(bench, judge)
+    again = score_native(bench, segmenter)
     assert again.scores == first.scores
 
 
-def test_photographs_of_several_sizes_keep_theirs(bench: Bench, judge: Segmenter) -> None:
+def test_photographs_of_several_sizes_keep_theirs(bench: Bench, segmenter: Segmenter) -> None:
     scene = bench.dataset.test_scenes[1]
     for path in (scene.image, scene.label):
         Image.open(path).crop((0, 0, 88, 56)).save(path)
-    native = score_native(bench, judge)
+    native = score_native(bench, segmenter)
     assert native.choices["image_size"] == [[88, 56], [96, 72]]
     assert native.matrices.sum(axis=(1, 2)).tolist() == [96 * 72, 88 * 56, 96 * 72]
     expected = nearest_colours(scene.image, scene.label)
@@ -148,21 +148,21 @@ def test_photographs_of_several_sizes_keep_theirs(bench: Bench, judge: Segmenter
 
 
 def test_a_photograph_of_another_size_than_its_labels_is_named(
-    bench: Bench, judge: Segmenter
+    bench: Bench, segmenter: Segmenter
 ) -> None:
     scene = bench.dataset.test_scenes[2]
     Image.open(scene.image).resize((80, 60)).save(scene.image)
     with pytest.raises(DataError, match=r"val_02\.png: 80x60, its label map .* is 96x72"):
-        score_native(bench, judge)
+        score_native(bench, segmenter)
 
 
 def test_photographs_scored_again_give_their_stored_matrices(
-    bench: Bench, judge: Segmenter
+    bench: Bench, segmenter: Segmenter
 ) -> None:
-    native = score_native(bench, judge)
+    native = score_native(bench, segmenter)
     adapted = bench.scoring.with_native_photographs()
     assert adapted is not None
-    found = recheck(bench, oracle_of(bench), native, adapted, 3, judge, CPU)
+    found = recheck(bench, oracle_of(bench), native, adapted, 3, segmenter, CPU)
     require_reproduced(native, found)
 
 
@@ -194,29 +194,29 @@ def test_a_window_of_a_stated_size_stays(bench: Bench) -> None:
 
 
 def test_where_there_is_none_the_reason_is_said(
-    bench: Bench, city: Workspace, judge: Segmenter
+    bench: Bench, city: Workspace, segmenter: Segmenter
 ) -> None:
-    assert isinstance(native_scoring(bench, bench.scoring, judge.card), Scoring)
+    assert isinstance(native_scoring(bench, bench.scoring, segmenter.card), Scoring)
     fixed = bench.scoring.segmenter.model_copy(update={"image_size": "64x48"})
     convention = bench.scoring.model_copy(update={"segmenter": fixed})
-    reason = native_scoring(bench, convention, judge.card)
+    reason = native_scoring(bench, convention, segmenter.card)
     assert isinstance(reason, str)
     assert "camvid-std-v1" in reason
     assert "64x48" in reason
-    [found] = evaluate(bench, [], 0, judge, CPU, [convention])
+    [found] = evaluate(bench, [], 0, segmenter, CPU, [convention])
     assert found.native is None
-    predictions = replace(judge.card, architecture="predictions")
+    predictions = replace(segmenter.card, architecture="predictions")
     assert "predictions" in str(native_scoring(bench, bench.scoring, predictions))
     same_size = open_bench(city)  # photographs of 24x16, as the generator's images
-    eye = constant_judge(0, same_size.space, 24, 16)
+    eye = constant_segmenter(0, same_size.space, 24, 16)
     reason = native_scoring(same_size, same_size.scoring, eye.card)
     assert "24x16" in str(reason)
     [found] = evaluate(same_size, [], 0, eye, CPU)
     assert found.native is None
 
 
-def test_the_oracle_of_the_table_keeps_its_choices(bench: Bench, judge: Segmenter) -> None:
-    choices = choices_under(bench, bench.scoring, judge.card)
+def test_the_oracle_of_the_table_keeps_its_choices(bench: Bench, segmenter: Segmenter) -> None:
+    choices = choices_under(bench, bench.scoring, segmenter.card)
     assert choices["image_size"] == [64, 48]
     assert choices["photographs"] == "resized to image_size first, as a generator's images are"
 
@@ -253,7 +253,7 @@ def test_explain_and_compare_say_what_it_is(cli: Cli, trained: Bench) -> None:
     assert "  size of the images that are scored, in pixels: 96x72\n" in explained.stdout
     assert "at their own size, never resized to the generator's" in explained.stdout
     record = json.loads(cli("evaluate", "--explain", "--json").stdout)
-    score_native(trained, judge_of(trained))
+    score_native(trained, segmenter_of(trained))
     found = load_result(result_path(trained, NATIVE_ORACLE, 0))
     assert record["native_oracle"]["fingerprint"] == found.fingerprint
     compared = cli("compare", "oracle", NATIVE_ORACLE).stdout
@@ -261,7 +261,7 @@ def test_explain_and_compare_say_what_it_is(cli: Cli, trained: Bench) -> None:
     assert "size of the images that are scored, in pixels: 64x48 in A, 96x72 in B" in compared
 
 
-def judge_of(bench: Bench) -> Segmenter:
+def segmenter_of(bench: Bench) -> Segmenter:
     from hdbench.workspace.segmenters import open_segmenter
 
     return open_segmenter(bench, None, CPU)

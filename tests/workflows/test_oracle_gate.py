@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result as CliResult
-from conftest import constant_judge, evaluated, made_result
+from conftest import constant_segmenter, evaluated, made_result
 
 from hdbench.errors import HdbenchError
 from hdbench.library import Library
@@ -33,11 +33,11 @@ def bench_of(name: str, folder: Path) -> Bench:
     return Bench(LIBRARY, Workspace(folder, None, name), LIBRARY.benchmark(name))
 
 
-def judge_with(bench: Bench, oracle: dict[str, Any] | None) -> Segmenter:
+def segmenter_with(bench: Bench, oracle: dict[str, Any] | None) -> Segmenter:
     size = bench.benchmark.size
-    judge = constant_judge(0, bench.space, size.width, size.height)
-    judge.card = replace(judge.card, oracle=oracle)
-    return judge
+    segmenter = constant_segmenter(0, bench.space, size.width, size.height)
+    segmenter.card = replace(segmenter.card, oracle=oracle)
+    return segmenter
 
 
 def oracle_on(bench: Bench, scoring: str = "", score: float = 0.7, names: str = "val") -> Result:
@@ -46,7 +46,7 @@ def oracle_on(bench: Bench, scoring: str = "", score: float = 0.7, names: str = 
     scenes = [f"{names}_{n}" for n in range(3)]
     labels = [[name, "a" * 64] for name in scenes]
     choices = choices_of(
-        bench.benchmark, convention, bench.space, judge_with(bench, None).card, labels
+        bench.benchmark, convention, bench.space, segmenter_with(bench, None).card, labels
     )
     result = made_result("oracle", np.ones((3, 4, 3), np.int64))
     scores = result.scores.model_copy(update={"pixel_accuracy": score, "mean_iou": score})
@@ -81,11 +81,11 @@ def test_a_card_that_names_streets_binds_wherever_the_same_is_measured(
     tmp_path: Path, name: str, scoring: str
 ) -> None:
     bench = bench_of(name, tmp_path)
-    judge = judge_with(bench, STREETS)
-    assert obstacle(bench, oracle_on(bench, scoring), judge.card) is None
-    oracle_gate(bench, oracle_on(bench, scoring, 0.6901), judge)
+    segmenter = segmenter_with(bench, STREETS)
+    assert obstacle(bench, oracle_on(bench, scoring), segmenter.card) is None
+    oracle_gate(bench, oracle_on(bench, scoring, 0.6901), segmenter)
     with pytest.raises(HdbenchError, match=r"pixel_accuracy is 0\.6899, .* declares 0\.7000"):
-        oracle_gate(bench, oracle_on(bench, scoring, 0.6899), judge)
+        oracle_gate(bench, oracle_on(bench, scoring, 0.6899), segmenter)
 
 
 def test_the_card_that_ships_holds_the_quick_benchmark(tmp_path: Path) -> None:
@@ -93,10 +93,10 @@ def test_the_card_that_ships_holds_the_quick_benchmark(tmp_path: Path) -> None:
     card = json.loads(
         (LIBRARY.segmenter(bench.benchmark.segmenter.name) / "segmenter.json").read_text()
     )
-    judge = judge_with(bench, card["oracle"])
-    assert obstacle(bench, oracle_on(bench), judge.card) is None
+    segmenter = segmenter_with(bench, card["oracle"])
+    assert obstacle(bench, oracle_on(bench), segmenter.card) is None
     with pytest.raises(HdbenchError, match="no score here can be trusted"):
-        oracle_gate(bench, oracle_on(bench, score=0.5), judge)
+        oracle_gate(bench, oracle_on(bench, score=0.5), segmenter)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_where_it_does_not_bind_the_reason_is_said(
     tmp_path: Path, name: str, scoring: str, declared: dict[str, Any] | None, words: str
 ) -> None:
     bench = bench_of(name, tmp_path)
-    judge, result = judge_with(bench, declared), oracle_on(bench, scoring, score=0.1)
-    oracle_gate(bench, result, judge)
-    notes = gate_notes(bench, [result], judge)
+    segmenter, result = segmenter_with(bench, declared), oracle_on(bench, scoring, score=0.1)
+    oracle_gate(bench, result, segmenter)
+    notes = gate_notes(bench, [result], segmenter)
     assert words in notes[0]
     assert notes[0].startswith(f"no oracle gate on '{name}' under {result.scoring}: ")
     assert len(notes) == (2 if declared is None else 1)
@@ -133,12 +133,12 @@ def test_one_fingerprint_is_enough(tmp_path: Path) -> None:
     bench = bench_of("camvid-quick", tmp_path)
     result = oracle_on(bench)
     declared = {**named("camvid", "camvid-std-v1"), "fingerprint": result.fingerprint}
-    assert obstacle(bench, result, judge_with(bench, declared).card) is None
+    assert obstacle(bench, result, segmenter_with(bench, declared).card) is None
 
 
 def test_some_scenes_of_the_split_are_not_all(tmp_path: Path) -> None:
     bench = replace(bench_of("streets", tmp_path), subset=("val_0", "val_1", "val_2"))
-    found = obstacle(bench, oracle_on(bench), judge_with(bench, STREETS).card)
+    found = obstacle(bench, oracle_on(bench), segmenter_with(bench, STREETS).card)
     assert found == "only 3 scenes of the split are scored"
 
 
@@ -149,13 +149,13 @@ def test_a_card_that_says_what_it_was_measured_on_needs_no_name(tmp_path: Path) 
     declared = json.loads(json.dumps(declared))
     for name in ("camvid", "camvid-quick"):
         other = bench_of(name, tmp_path)
-        assert obstacle(other, oracle_on(other), judge_with(other, declared).card) is None
+        assert obstacle(other, oracle_on(other), segmenter_with(other, declared).card) is None
     others = oracle_on(bench, names="frame")
     assert "names of the scenes" in (
-        obstacle(bench, others, judge_with(bench, declared).card) or ""
+        obstacle(bench, others, segmenter_with(bench, declared).card) or ""
     )
     table1 = oracle_on(bench, "camvid-table1-v1")
-    notes = gate_notes(bench, [first, table1], judge_with(bench, declared))
+    notes = gate_notes(bench, [first, table1], segmenter_with(bench, declared))
     assert len(notes) == 1  # the gate held the first
     assert "under camvid-table1-v1: " in notes[0]
     assert "void pixels in pixel accuracy: left out in the card, counted as errors" in notes[0]
@@ -165,13 +165,13 @@ def test_a_card_that_says_what_it_was_measured_on_needs_no_name(tmp_path: Path) 
 
 
 def test_a_benchmark_of_another_name_is_held_and_nothing_is_stored(trained: Bench) -> None:
-    judge = open_segmenter(trained, None, CPU)
-    assert judge.card.oracle is not None
+    segmenter = open_segmenter(trained, None, CPU)
+    assert segmenter.card.oracle is not None
     folder = trained.segmenter_folder()
-    better = {**judge.card.oracle, "mean_iou": judge.card.oracle["mean_iou"] + 0.011}
-    write_card(folder, replace(judge.card, oracle=better))
-    segmenter = trained.benchmark.segmenter.model_copy(update={"name": str(folder)})
-    renamed = {"name": "tiny-again", "segmenter": segmenter}
+    better = {**segmenter.card.oracle, "mean_iou": segmenter.card.oracle["mean_iou"] + 0.011}
+    write_card(folder, replace(segmenter.card, oracle=better))
+    choice = trained.benchmark.segmenter.model_copy(update={"name": str(folder)})
+    renamed = {"name": "tiny-again", "segmenter": choice}
     benchmark = trained.benchmark.model_copy(update=renamed)
     bench = Bench(trained.library, trained.workspace, benchmark)
     with pytest.raises(HdbenchError, match="the oracle's mean_iou is"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MACHINE, constant_judge, evaluated, trainable, write_perceptual, write_tiny
+from conftest import MACHINE, constant_segmenter, evaluated, trainable, write_perceptual, write_tiny
 from PIL import Image
 
 from hdbench.errors import HdbenchError, LibraryError
@@ -52,9 +52,9 @@ def other(bench: Bench, **update: object) -> Bench:
     return replace(bench, benchmark=benchmark.model_copy(update=update))
 
 
-def judge(bench: Bench, train_id: int = ROAD) -> Segmenter:
+def segmenter_of(bench: Bench, train_id: int = ROAD) -> Segmenter:
     """A segmenter that sees one class everywhere; results bear the first letters of its digest."""
-    segmenter = constant_judge(train_id, bench.space, 64, 48)
+    segmenter = constant_segmenter(train_id, bench.space, 64, 48)
     segmenter.card = replace(segmenter.card, weights=f"{train_id}-constant")
     return segmenter
 
@@ -70,8 +70,8 @@ def pair_once(
     bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_pair(folder))))
     long = other(bench)
     train_method(long, trainable(long, "ours"), 0, MACHINE)
-    evaluated(bench, [METHOD], 0, judge(bench), CPU)
-    score_methods(long, [trainable(long, "ours")], 0, judge(bench), CPU)
+    evaluated(bench, [METHOD], 0, segmenter_of(bench), CPU)
+    score_methods(long, [trainable(long, "ours")], 0, segmenter_of(bench), CPU)
     return folder
 
 
@@ -92,7 +92,7 @@ def pair(pair_once: Path, drawn_once: Path, tmp_path: Path) -> Bench:
 
 def reported(bench: Bench, second: Segmenter | None = None) -> dict[str, Path]:
     report = bench.library.report("table1")
-    return report_on(bench, report, [METHOD], 0, judge(bench), 2, second)
+    return report_on(bench, report, [METHOD], 0, segmenter_of(bench), 2, second)
 
 
 def table_of(paths: dict[str, Path]) -> dict[str, dict[str, str]]:
@@ -118,8 +118,11 @@ def test_two_benchmarks_stand_in_one_table(pair: Bench, shown: dict[str, Path]) 
     assert title in table
     heading = "measured: Tiny | mean IoU"
     for name, result in (
-        (title, current_results(other(pair), ["ours"], 0, judge(pair).card)["ours"]),
-        (row_title(pair, METHOD), current_results(pair, [METHOD], 0, judge(pair).card)[METHOD]),
+        (title, current_results(other(pair), ["ours"], 0, segmenter_of(pair).card)["ours"]),
+        (
+            row_title(pair, METHOD),
+            current_results(pair, [METHOD], 0, segmenter_of(pair).card)[METHOD],
+        ),
     ):
         accuracy, mean_iou = by_hand(result.matrices.sum(axis=0))
         assert float(table[name][heading]) == pytest.approx(mean_iou, abs=1e-4)
@@ -140,7 +143,7 @@ def test_footnotes_say_steps_and_perceptual_network_of_both(
 ) -> None:
     text = shown["text"].read_text()
     network = other(pair).benchmark.perceptual.name
-    result = current_results(other(pair), ["ours"], 0, judge(pair).card)["ours"]
+    result = current_results(other(pair), ["ours"], 0, segmenter_of(pair).card)["ours"]
     facts = result.provenance.training
     assert facts is not None
     assert facts.perceptual is not None
@@ -195,7 +198,7 @@ def test_without_results_beside_it_there_is_no_row(pair: Bench) -> None:
 
 def test_another_convention_beside_it_is_refused(pair: Bench, tmp_path: Path) -> None:
     strict = other(pair, scoring="camvid-table1-v1")
-    score_methods(strict, [trainable(pair, "ours")], 0, judge(pair), CPU)
+    score_methods(strict, [trainable(pair, "ours")], 0, segmenter_of(pair), CPU)
     benchmark = Path(str(pair.benchmark.beside))
     changed = tmp_path / "long.toml"
     text = benchmark.read_text().replace("\n[size]", 'scoring = "camvid-table1-v1"\n\n[size]', 1)
@@ -206,7 +209,7 @@ def test_another_convention_beside_it_is_refused(pair: Bench, tmp_path: Path) ->
         reported(bench)
     assert f"'{METHOD}'" in str(error.value)
     assert f"'{BESIDE}'" in str(error.value)
-    strict_result = current_results(strict, ["ours"], 0, judge(pair).card)["ours"]
+    strict_result = current_results(strict, ["ours"], 0, segmenter_of(pair).card)["ours"]
     assert strict_result.fingerprint[:16] in str(error.value)
 
 
@@ -219,7 +222,7 @@ SECOND = "second segmenter (constant) | mean IoU"
 def test_the_second_segmenters_scores_stand_beside_and_rank_nothing(
     pair: Bench, shown: dict[str, Path]
 ) -> None:
-    before, second, long = table_of(shown), judge(pair, SKY), other(pair)
+    before, second, long = table_of(shown), segmenter_of(pair, SKY), other(pair)
     assert SECOND not in before["oracle"]
     evaluated(pair, [METHOD], 0, second, CPU)
     score_methods(long, [trainable(pair, "ours")], 0, second, CPU)
@@ -245,7 +248,7 @@ def test_the_second_segmenters_scores_stand_beside_and_rank_nothing(
 
 @pytest.mark.slow
 def test_what_the_second_segmenter_has_not_scored_has_an_empty_cell(pair: Bench) -> None:
-    second = judge(pair, SKY)
+    second = segmenter_of(pair, SKY)
     score_methods(pair, [trainable(pair, METHOD)], 0, second, CPU)
     table = table_of(reported(pair, second))
     assert [name for name, row in table.items() if row[SECOND]] == [row_title(pair, METHOD)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import constant_judge, mean_iou_of
+from conftest import constant_segmenter, mean_iou_of
 from PIL import Image
 from torch import Tensor
 
@@ -55,9 +55,9 @@ class _Seeing(torch.nn.Module):
         return torch.nn.functional.conv2d(images, self.mix)
 
 
-def seeing_judge() -> tuple[Segmenter, _Seeing]:
+def seeing_segmenter() -> tuple[Segmenter, _Seeing]:
     network = _Seeing()
-    return Segmenter(network, constant_judge(0, SPACE, 24, 16).card, CPU), network
+    return Segmenter(network, constant_segmenter(0, SPACE, 24, 16).card, CPU), network
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ def conventions(bench: Bench, *names: str) -> list[Scoring]:
     return [bench.library.scoring(name) for name in names or CONVENTIONS]
 
 
-def oracle(bench: Bench, scorings: list[Scoring], judge: Segmenter, workers: int = 1):
+def oracle(bench: Bench, scorings: list[Scoring], segmenter: Segmenter, workers: int = 1):
     """The photographs' results, without floors."""
     photographs = bench.dataset.photographs
     method = bench.library.method("oracle")
-    return score_images(bench, method, 0, judge, scorings, photographs, ALONE, workers)
+    return score_images(bench, method, 0, segmenter, scorings, photographs, ALONE, workers)
 
 
 def stored(bench: Bench) -> dict[str, bytes]:
@@ -94,11 +94,11 @@ def stored(bench: Bench) -> dict[str, bytes]:
 
 
 def test_conventions_that_give_the_segmenter_the_same_share_its_pass(bench: Bench) -> None:
-    judge, network = seeing_judge()
-    together = oracle(bench, conventions(bench), judge)
+    segmenter, network = seeing_segmenter()
+    together = oracle(bench, conventions(bench), segmenter)
     # Three images: once for the first two, once and mirrored for the third.
     assert network.calls == 3 * (1 + 2)
-    alone = [oracle(bench, [scoring], seeing_judge()[0])[0] for scoring in conventions(bench)]
+    alone = [oracle(bench, [scoring], seeing_segmenter()[0])[0] for scoring in conventions(bench)]
     for one, other in zip(together, alone, strict=True):
         assert one.scores == other.scores
         assert np.array_equal(one.matrices, other.matrices)
@@ -106,18 +106,18 @@ def test_conventions_that_give_the_segmenter_the_same_share_its_pass(bench: Benc
 
 
 def test_only_the_convention_that_lacks_a_result_is_computed(bench: Bench) -> None:
-    judge, network = seeing_judge()
-    oracle(bench, conventions(bench, "cityscapes-std-v1"), judge)
+    segmenter, network = seeing_segmenter()
+    oracle(bench, conventions(bench, "cityscapes-std-v1"), segmenter)
     network.calls = 0
-    oracle(bench, conventions(bench, "cityscapes-std-v1", "streets-edges-v1"), judge)
+    oracle(bench, conventions(bench, "cityscapes-std-v1", "streets-edges-v1"), segmenter)
     assert network.calls == 3
     network.calls = 0
-    oracle(bench, conventions(bench, "cityscapes-std-v1", "streets-edges-v1"), judge)
+    oracle(bench, conventions(bench, "cityscapes-std-v1", "streets-edges-v1"), segmenter)
     assert network.calls == 0
 
 
 def test_readings_are_scores_of_the_same_matrices(bench: Bench) -> None:
-    [result] = oracle(bench, conventions(bench, "p2phd-table1-v1"), seeing_judge()[0])
+    [result] = oracle(bench, conventions(bench, "p2phd-table1-v1"), seeing_segmenter()[0])
     headline, reading = result.scores, result.scores.readings["void-class"]
     present = sum(value is not None for value in headline.class_iou.values())
     assert reading.pixel_accuracy == headline.pixel_accuracy
@@ -128,12 +128,12 @@ def test_readings_are_scores_of_the_same_matrices(bench: Bench) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_the_number_of_workers_moves_no_pixel(bench: Bench, workers: int) -> None:
-    oracle(bench, conventions(bench), seeing_judge()[0], workers)
+    oracle(bench, conventions(bench), seeing_segmenter()[0], workers)
     found = stored(bench)
     assert len(found) == 2 * len(CONVENTIONS)
     for path in (bench.workspace.root / "results").rglob("*.*"):
         path.unlink()
-    oracle(bench, conventions(bench), seeing_judge()[0], 2)
+    oracle(bench, conventions(bench), seeing_segmenter()[0], 2)
     assert stored(bench) == found
 
 
@@ -148,7 +148,7 @@ def test_labels_are_resized_as_pillow_does(bench: Bench, size: str, width: int) 
     assert native == (16, 24)
     expected = SPACE.to_train_ids(torch.from_numpy(np.array(resized)))
     assert torch.equal(truth.train_ids, expected)
-    [result] = oracle(bench, [scoring.model_copy(update={"labels": labels})], seeing_judge()[0])
+    [result] = oracle(bench, [scoring.model_copy(update={"labels": labels})], seeing_segmenter()[0])
     assert (result.matrices.sum(axis=(1, 2)) == width * height).all()
 
 
@@ -170,14 +170,14 @@ def test_a_killed_evaluation_redoes_only_what_is_missing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scorings = conventions(bench, "cityscapes-std-v1", "streets-edges-v1")
-    oracle(bench, scorings, seeing_judge()[0])
+    oracle(bench, scorings, seeing_segmenter()[0])
     expected = stored(bench)
     for path in (bench.workspace.root / "results").rglob("*.*"):
         path.unlink()
     with monkeypatch.context() as patched:
         patched.setattr(passes, "predict", killed_at(2, passes.predict))
         with pytest.raises(Killed):
-            oracle(bench, scorings, seeing_judge()[0], workers=0)
+            oracle(bench, scorings, seeing_segmenter()[0], workers=0)
     parts = result_path(
         bench, "oracle", 0, foreign="constant", scoring="cityscapes-std-v1"
     ).with_suffix(".parts")
@@ -185,8 +185,8 @@ def test_a_killed_evaluation_redoes_only_what_is_missing(
     assert len(lines.read_text().split()) > 0
     with lines.open("a") as file:
         file.write('{"choices": "cut off by the ki')  # a line that a kill cut short
-    judge, network = seeing_judge()
-    oracle(bench, scorings, judge)
+    segmenter, network = seeing_segmenter()
+    oracle(bench, scorings, segmenter)
     assert network.calls == 1
     assert stored(bench) == expected
     assert not list((bench.workspace.root / "results").rglob("*.parts"))
@@ -230,9 +230,9 @@ def predict(*arguments):
     return real(*arguments)
 
 passes.predict = predict
-judge, _ = here.seeing_judge()
+segmenter, _ = here.seeing_segmenter()
 with joined_ranks() as ranks:
-    evaluate(bench, [], 0, judge, here.CPU, here.conventions(bench), ranks)
+    evaluate(bench, [], 0, segmenter, here.CPU, here.conventions(bench), ranks)
 print(f"{len(calls)} passes")
 """
 
@@ -303,12 +303,14 @@ def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.Monk
 
 
 def test_three_images_made_again_give_their_stored_matrices(bench: Bench) -> None:
-    judge, _ = seeing_judge()
+    segmenter, _ = seeing_segmenter()
     scorings = conventions(bench)
-    for scoring, one in zip(scorings, evaluate(bench, [], 0, judge, CPU, scorings), strict=True):
+    for scoring, one in zip(
+        scorings, evaluate(bench, [], 0, segmenter, CPU, scorings), strict=True
+    ):
         for result in one.results:
             method = bench.library.method(result.method)
-            found = recheck(bench, method, result, scoring, 3, judge, CPU)
+            found = recheck(bench, method, result, scoring, 3, segmenter, CPU)
             assert [one.scene for one in found] == result.scenes
             assert all(one.holds and one.same_image for one in found)
             if not scoring.labels.edge_band:
@@ -317,9 +319,9 @@ def test_three_images_made_again_give_their_stored_matrices(bench: Bench) -> Non
 
 
 def test_a_matrix_that_was_tampered_with_is_not_reproduced(bench: Bench) -> None:
-    judge, _ = seeing_judge()
+    segmenter, _ = seeing_segmenter()
     [scoring] = conventions(bench, "cityscapes-std-v1")
-    [result] = oracle(bench, [scoring], judge)
+    [result] = oracle(bench, [scoring], segmenter)
     wrong = result.matrices.copy()
     wrong[1, 0, 0] += 1
     found = recheck(
@@ -328,7 +330,7 @@ def test_a_matrix_that_was_tampered_with_is_not_reproduced(bench: Bench) -> None
         result.model_copy(update={"matrices": wrong}),
         scoring,
         3,
-        judge,
+        segmenter,
         CPU,
     )
     assert [one.holds for one in found] == [True, False, True]
@@ -338,7 +340,7 @@ def test_a_matrix_that_was_tampered_with_is_not_reproduced(bench: Bench) -> None
 
 
 def test_what_is_stored_is_what_was_returned(bench: Bench) -> None:
-    [result] = oracle(bench, conventions(bench, "p2phd-table1-v1"), seeing_judge()[0])
+    [result] = oracle(bench, conventions(bench, "p2phd-table1-v1"), seeing_segmenter()[0])
     path = result_path(bench, "oracle", 0, foreign="constant", scoring="p2phd-table1-v1")
     known: Result = load_result(path)
     assert known.scores == result.scores

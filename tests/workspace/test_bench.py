@@ -58,7 +58,7 @@ def files(scene: SceneFiles) -> list[Path]:
 
 def test_the_same_pixels_in_other_files_are_the_same_data(city: Workspace) -> None:
     first = open_bench(city)
-    train_data, judge_data = (
+    train_data, segmenter_data = (
         first.dataset.train_digests,
         first.dataset.digests(first.dataset.scenes(first.benchmark.segmenter.training.split)),
     )
@@ -69,7 +69,7 @@ def test_the_same_pixels_in_other_files_are_the_same_data(city: Workspace) -> No
     assert again.dataset.train_digests == train_data
     assert (
         again.dataset.digests(again.dataset.scenes(again.benchmark.segmenter.training.split))
-        == judge_data
+        == segmenter_data
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_judge, evaluated, ship, trainable
+from conftest import constant_segmenter, evaluated, ship, trainable
 from safetensors.torch import load_file, save_file
 
 from hdbench.errors import CheckpointError
@@ -59,11 +59,11 @@ class Shop:
         return self.shipped / GENERATOR_CARD
 
     @property
-    def judge(self) -> Segmenter:
-        return constant_judge(3, self.bench.space, 64, 48)
+    def segmenter(self) -> Segmenter:
+        return constant_segmenter(3, self.bench.space, 64, 48)
 
     def evaluated(self) -> Scored:
-        return evaluated(self.bench, [METHOD], 0, self.judge, CPU)[0]
+        return evaluated(self.bench, [METHOD], 0, self.segmenter, CPU)[0]
 
     def trained_facts(self) -> TrainingFacts:
         facts = self.evaluated().provenance.training
@@ -108,11 +108,14 @@ def test_an_empty_workspace_is_scored_without_training(
     assert load_result(result_path(shop.bench, METHOD, 0, foreign="constant")).provenance == (
         result.provenance
     )
-    floor = evaluated(shop.bench, [], 0, shop.judge, CPU)[1]
+    floor = evaluated(shop.bench, [], 0, shop.segmenter, CPU)[1]
     assert floor.provenance.training is None
     run = shop.bench.run_folder(METHOD, 0)
     assert sorted(path.name for path in run.iterdir()) == ["images"]
-    assert current_results(shop.bench, [METHOD], 0, shop.judge.card)[METHOD].scores == result.scores
+    assert (
+        current_results(shop.bench, [METHOD], 0, shop.segmenter.card)[METHOD].scores
+        == result.scores
+    )
 
 
 def test_its_images_are_those_of_the_run_that_it_came_from(shop: Shop, trained_once: Path) -> None:
@@ -197,7 +200,7 @@ def test_another_training_is_not_what_ships(
 ) -> None:
     bench = shop.changed(**budget)
     with pytest.raises(CheckpointError) as error:
-        evaluated(bench, [METHOD], seed, shop.judge, CPU)
+        evaluated(bench, [METHOD], seed, shop.segmenter, CPU)
     assert str(bench.run_folder(METHOD, seed)) in str(error.value)
     assert command in str(error.value)
     assert not (bench.workspace.root / "results").exists()

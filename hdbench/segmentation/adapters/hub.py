@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face hub, from this machine's cache."""
+"""Repositories of the Hugging Face hub, read from this machine's cache."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 def repository_folder(source: str, files: Sequence[str], download: bool) -> Path:
-    """Return the local folder of a model: itself if it is one, else the cached repository.
+    """Return a model's local folder: ``source`` itself, or the cached repository of that id.
 
-    Args:
-        source: a folder, or a hub id such as ``owner/name``.
-        files: names or patterns of the files that are needed.
-        download: fetch what the cache lacks; otherwise nothing leaves this machine.
+    With ``download`` the files that the cache lacks are fetched; otherwise no network is used.
 
     Raises:
         UsageError: it is neither a folder nor a hub id.
@@ -46,11 +43,7 @@ def repository_folder(source: str, files: Sequence[str], download: bool) -> Path
 
 
 def weights_in(folder: Path, names: Sequence[str]) -> Path:
-    """Return the first of the weights files that a folder has.
-
-    Raises:
-        CheckpointError: it has none of them.
-    """
+    """Return the first of the named files that a folder has; raises CheckpointError if none."""
     for name in names:
         if (folder / name).is_file():
             return folder / name

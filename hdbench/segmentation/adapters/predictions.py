@@ -1,4 +1,4 @@
-"""Label maps that a segmenter predicted elsewhere, found again by the image they are of."""
+"""Label maps that a segmenter predicted elsewhere, stored by the digest of their image."""
 
 from __future__ import annotations
 
@@ -26,31 +26,28 @@ from hdbench.storage import write_atomically
 _INDEX, _MAPS = "predictions.json", "maps"
 
 
-class PredictedElsewhere(Segmenter):
-    """Answers with stored label maps; knows the images that they were made from, and no others.
+class StoredPredictions(Segmenter):
+    """A segmenter that returns stored label maps, for the images they were made from and no others.
 
     Args:
         folder: index and maps.
-        card: what it is.
-        device: where its answers are wanted.
-        index: digest of an image to digest of its map.
+        card: the segmenter's card.
+        device: of the returned logits.
+        index: digest of each image to digest of its map.
     """
 
     def __init__(
         self, folder: Path, card: SegmenterCard, device: torch.device, index: dict[str, str]
     ) -> None:
-        """Remember where the maps are."""
+        """Keep the folder and the index; maps are read when needed."""
         super().__init__(nn.Identity(), card, device)
         self._folder, self._index = folder, index
 
     def logits(self, images: Tensor) -> Tensor:
         """Return 1 where a class was predicted and 0 elsewhere, at the size of the maps.
 
-        Args:
-            images: uint8 RGB B x 3 x H x W.
-
         Raises:
-            DataError: an image is not one that predictions were made from, or a map was changed.
+            DataError: no prediction of an image was imported, or a map was changed.
         """
         maps = [self._map(image) for image in images.cpu()]
         one_hot = F.one_hot(torch.stack(maps).long(), len(self.card.classes))
@@ -61,9 +58,8 @@ class PredictedElsewhere(Segmenter):
         if key not in self._index:
             raise DataError(
                 f"{self._folder}: no prediction was made from this image of "
-                f"{image.shape[-1]}x{image.shape[-2]}; predictions made elsewhere answer for the "
-                "whole images that they were imported with, not for mirrored ones, windows, or "
-                "another method's.\n"
+                f"{image.shape[-1]}x{image.shape[-2]}; imported predictions exist for "
+                "whole images only, not for mirrored images, windows, or other methods.\n"
                 "Next: 'hdbench segmenter import predictions' with the maps of every method that "
                 "is scored, the oracle and the floors among them"
             )
@@ -91,14 +87,14 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not readable ({error}); import them again") from None
     require_digest(path, digest(index), card.weights)
-    return PredictedElsewhere(folder, card, device, index)
+    return StoredPredictions(folder, card, device, index)
 
 
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
-    """Copy predicted label maps and remember by its pixels which image each is of.
+    """Copy predicted label maps, each indexed by the pixels of its image.
 
-    ``source`` has one folder for each method, named like it, with one ``<scene>.png`` for each
-    scene: a grey or palette PNG of ids, at any one size; nothing in it may be void.
+    ``source`` has one folder per method, named like it, with one ``<scene>.png`` per scene: a grey
+    or palette PNG of ids at any one size, without void pixels.
 
     Raises:
         DataError: maps are missing, superfluous, damaged, or hold other ids; all are listed.
@@ -147,11 +143,7 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
 
 
 def _checked(path: Path, image: Tensor, options: ImportOptions) -> Tensor:
-    """Return uint8 H x W train ids of a predicted map.
-
-    Raises:
-        DataError: it is damaged, of other ids, or of another shape than its image.
-    """
+    """Return uint8 H x W train ids of a predicted map; raises DataError if they are wrong."""
     train_ids = _ids(path, options)
     wrong = [entry for entry in train_ids.unique().tolist() if entry >= len(options.classes)]
     if wrong:

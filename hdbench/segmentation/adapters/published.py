@@ -1,4 +1,4 @@
-"""The published PSPNets: the names of their tensors, and what their makers say about them."""
+"""Published PSPNets: the names of their tensors, and the scores that their authors declare."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Publication:
     stem: tuple[int, int, int]
     contracted: bool
     align_corners: bool
-    #: Patterns of its tensors' names and what hdbench calls them, tried in this order.
+    #: Patterns of its tensors' names and hdbench's names, tried in this order.
     names: tuple[tuple[str, str], ...]
     #: ``SegmenterCard.sides``.
     sides: list[int]
-    #: What its makers declare for Cityscapes.
+    #: Scores on Cityscapes that its authors declare.
     declared: dict[str, Any]
     #: ResNet-101.
     blocks: tuple[int, int, int, int] = (3, 4, 23, 3)
@@ -102,9 +102,9 @@ PUBLICATIONS = {
 
 
 def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -> Segmenter:
-    """Return the segmenter of a folder; raises CheckpointError if a file is not what it says."""
+    """Return the segmenter of a folder; raises CheckpointError if the card does not fit."""
     publication = PUBLICATIONS[card.architecture]
-    with torch.device("meta"):  # 68 million numbers that nobody needs to draw
+    with torch.device("meta"):  # no need to draw 68 million numbers
         network = PublishedPSPNet(publication.design(len(card.classes)))
     network.to_empty(device="cpu")
     load_weights(folder / WEIGHTS_FILE, network, card.weights)
@@ -114,8 +114,8 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
     """Write hdbench's folder of a published checkpoint.
 
-    Every tensor of the file must be known and of the published shape, the auxiliary head's too,
-    which is then left behind: testing does without it.
+    Every tensor of the file must be known and have the published shape. The auxiliary head is
+    checked too and then dropped, because only training uses it.
 
     Raises:
         CheckpointError: the file cannot be read without running code, or has other tensors.
@@ -142,11 +142,7 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
 def translated(
     source: str, state: dict[str, Tensor], publication: Publication
 ) -> dict[str, Tensor]:
-    """Return a published state dict under hdbench's names.
-
-    Raises:
-        CheckpointError: a name is none of the publication's.
-    """
+    """Return a state dict under hdbench's names; raises CheckpointError for unknown names."""
     found: dict[str, Tensor] = {}
     unknown: list[str] = []
     for name, tensor in state.items():
@@ -159,8 +155,8 @@ def translated(
             unknown.append(name)
     if unknown:
         raise CheckpointError(
-            f"{source}: {len(unknown)} of {len(state)} tensors have names that this PSPNet has "
-            f"not\n{listing(unknown, 6)}"
+            f"{source}: {len(unknown)} of {len(state)} tensors have names that this PSPNet "
+            f"does not have\n{listing(unknown, 6)}"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""SegFormer (Xie et al., NeurIPS 2021) as Hugging Face's transformers has it."""
+"""SegFormer (Xie et al., NeurIPS 2021) in the layout of Hugging Face's transformers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 
 
 class _Logits(torch.nn.Module):
-    """A transformers model that answers with its logits alone."""
+    """A transformers model whose output is its logits."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
 
     Raises:
         CheckpointError: a file is missing, damaged, of another model or of other classes.
-        UsageError: transformers is not installed, or nobody states mean and std.
+        UsageError: transformers is not installed, or mean and std are not stated.
     """
     found = repository_folder(source, (CONFIG_FILE, _PREPROCESSOR, *_WEIGHTS), options.download)
     config = _configuration(found / CONFIG_FILE)
@@ -62,7 +62,7 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
     sizes = f"segformer {config.hidden_sizes} {config.depths}"
     facts = _normalisation(found / _PREPROCESSOR)
     card = blank_card(kind, sizes, options, origin, sides=[1, 0], **facts)
-    # The file's own names: transformers translates them to those of its version.
+    # The names stay: transformers translates them to those of its version.
     state = {
         name: value.clone().contiguous()
         for name, value in read_weights(path, options.trust).items()
@@ -74,12 +74,7 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
 
 
 def _configuration(path: Path) -> Any:
-    """Return a stored configuration.
-
-    Raises:
-        CheckpointError: it is missing, or not a SegFormer's.
-        UsageError: transformers is not installed.
-    """
+    """Return a stored configuration of a SegFormer."""
     try:
         from transformers import SegformerConfig  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -99,12 +94,7 @@ def _configuration(path: Path) -> Any:
 
 
 def _opened(folder: Path) -> Any:
-    """Return the model of a folder with its weights, all of them.
-
-    Raises:
-        CheckpointError: tensors are missing, unknown or of another shape.
-        UsageError: transformers is not installed.
-    """
+    """Return the model of a folder with all of its weights."""
     config = _configuration(folder / CONFIG_FILE)
     from transformers import (  # pyright: ignore[reportMissingImports]
         SegformerForSemanticSegmentation,
@@ -140,7 +130,7 @@ def _opened(folder: Path) -> Any:
 
 
 def _normalisation(path: Path) -> dict[str, Any]:
-    """Return mean, std and range of an image processor's file, where it states them."""
+    """Return mean, std and range of an image processor's file; empty if not stated."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
         mean, std = list(settings["image_mean"]), list(settings["image_std"])

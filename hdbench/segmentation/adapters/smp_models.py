@@ -1,4 +1,4 @@
-"""Models of segmentation-models-pytorch: those that hdbench trains, and any other's folder."""
+"""Models of segmentation-models-pytorch (smp): those that hdbench trains, and other folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CLASS = "_model_class"
 
 
 def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -> Segmenter:
-    """Return the segmenter of a folder; raises CheckpointError if a file is not what it says."""
+    """Return the segmenter of a folder; raises CheckpointError if a file does not fit the card."""
     network: nn.Module
     match card.architecture:
         case "pspnet":
@@ -44,10 +44,10 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
     """Write hdbench's folder of a model that smp's ``save_pretrained`` wrote.
 
-    Its files do not say how images are normalised, and smp would have to ask the hub.
+    Such files do not say how images are normalised, so the user must.
 
     Raises:
-        CheckpointError: a file is missing, damaged, or not what the configuration describes.
+        CheckpointError: a file is missing, damaged, or does not fit the configuration.
         UsageError: the user does not state mean and std.
     """
     found = repository_folder(source, (CONFIG_FILE, *_WEIGHTS), options.download)
@@ -64,7 +64,7 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """Return a stored configuration as it is built here: no download, no final activation."""
+    """Return a stored configuration, changed to need no download and no final activation."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         config[_CLASS]

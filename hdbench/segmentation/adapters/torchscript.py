@@ -21,14 +21,14 @@ _FILE = "model.torchscript.pt"
 
 
 class _Program(nn.Module):
-    """A TorchScript program as a module like any other: it can be frozen and moved."""
+    """Wraps a TorchScript program as a module that can be frozen and moved."""
 
     def __init__(self, program: nn.Module) -> None:
         super().__init__()
         self.program = program
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return what the program answers."""
+        """Return the program's output."""
         return self.program(images)
 
 
@@ -48,7 +48,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
 
 
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
-    """Write hdbench's folder of a TorchScript file, which says nothing about its input itself.
+    """Write hdbench's folder of a TorchScript file, which does not describe its input.
 
     Raises:
         CheckpointError: ``trust`` is off, or the file is damaged.
@@ -68,8 +68,8 @@ def _opened(path: Path, device: torch.device, trust: bool) -> Any:
         raise CheckpointError(f"{path}: no such file; expected a TorchScript archive")
     if not trust:
         raise CheckpointError(
-            f"{path}: a TorchScript file is a program of its makers, which runs here on every "
-            "image, with your rights.\n"
+            f"{path}: a TorchScript file is a program that runs on this machine with your "
+            "rights.\n"
             "Next: pass --trust if you know who made it, or use an adapter that reads weights alone"
         )
     try:
@@ -82,9 +82,9 @@ def _opened(path: Path, device: torch.device, trust: bool) -> Any:
 
 
 def _require_evaluation_mode(path: Path, segmenter: Segmenter) -> None:
-    """Check by its answers that dropout and batch norm do not act as in training.
+    """Check on outputs that dropout and batch norm are not in training mode.
 
-    Tracing writes the mode of the moment into the program, and ``eval()`` no longer changes it.
+    Tracing fixes the mode in the program, and ``eval()`` no longer changes it.
     """
     width, height = segmenter.card.window
     random = torch.Generator().manual_seed(1)
@@ -98,12 +98,12 @@ def _require_evaluation_mode(path: Path, segmenter: Segmenter) -> None:
         ) from None
     try:
         together = segmenter.logits(images)[:1]
-    except RuntimeError:  # traced for one image; nothing more can be seen from outside
+    except RuntimeError:  # traced for a batch of one image; batches cannot be compared
         together = alone
     size = float(alone.abs().max()) or 1.0
     for other, what in ((again, "twice the same image"), (together, "an image among others")):
         if not torch.allclose(alone, other, rtol=0, atol=1e-3 * size):
             raise CheckpointError(
-                f"{path}: answers differ for {what}, so it was saved in training mode.\n"
+                f"{path}: outputs differ for {what}, so it was saved in training mode.\n"
                 "Next: call eval() on the model before tracing or scripting it, and save it again"
             )

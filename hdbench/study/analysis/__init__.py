@@ -1,1 +1,1 @@
-"""What participants answered: reading it, counting it, and the statistics of preferences."""
+"""Participants' answers: reading, tallying, and the statistics of preferences."""

@@ -1,4 +1,4 @@
-"""A tally's files: the anonymous judgments, the summary, and reading it for reports."""
+"""Files of a tally: the anonymous judgments and the summary that reports read."""
 
 from __future__ import annotations
 
@@ -22,15 +22,12 @@ METHODS_FILE = "methods.md"
 
 
 def tally_folder(packet: Path, *, simulated: bool) -> Path:
-    """Return where the files of a packet's tally go; simulated ones have a folder of their own."""
+    """Return the folder of a packet's tally; simulated answers have their own."""
     return packet / RESULTS_FOLDER / ("tally-simulated" if simulated else "tally")
 
 
 def judgments_csv(table: pd.DataFrame) -> bytes:
-    """Return the judgments as CSV (RFC 4180), safe to open in a spreadsheet.
-
-    Participants are keyed hashes; the key stays in the packet.
-    """
+    """Return the judgments as CSV (RFC 4180), safe to open in a spreadsheet."""
     safe = table.copy()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
@@ -66,9 +63,9 @@ def read_summary(path: Path) -> dict[str, Any]:
     """Return a stored analysis.
 
     Raises:
-        DataError: it is damaged, was edited, or its judgments were.
+        DataError: it is damaged, or it or its judgments were edited.
     """
-    again = "Next: 'hdbench study tally' writes it anew"
+    again = "Next: 'hdbench study tally' writes it again"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = (path.parent / JUDGMENTS_CSV).read_bytes()
@@ -79,8 +76,8 @@ def read_summary(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not a readable tally ({error}).\n{again}") from None
     if schema != SCHEMA or not intact or not belongs:
         raise DataError(
-            f"{path}: its numbers or {JUDGMENTS_CSV} beside it are not those that it was written "
-            f"with.\n{again}"
+            f"{path}: its numbers or {JUDGMENTS_CSV} beside it were changed after "
+            f"it was written.\n{again}"
         )
     return content
 

@@ -1,4 +1,4 @@
-"""Scores of single images, from stored results, to be compared with people's preferences."""
+"""Scores of single images, from stored results, to compare with preferences."""
 
 from __future__ import annotations
 
@@ -18,18 +18,13 @@ def image_scores(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return pixel accuracy and mean IoU of each image, by metric, method and scene.
 
-    Pixels are counted as the result's own convention says, which the result states, so a scoring
-    file of the user's own need not be found again. A single image holds few classes; its mean IoU
-    is over the classes that it holds.
-
-    Args:
-        files: stored results (JSON), one to a method; all must share their choices.
-        methods: the study's methods.
+    ``files`` are stored results (JSON), one per method, with equal choices. Pixels are counted
+    under the convention that the result states. The mean IoU of an image is over the classes in it.
 
     Raises:
         UsageError: a result is of a method outside the study or of one that another file has, or
             two were scored under different choices.
-        HdbenchError: a file is missing or damaged, or counts by policies that are not known.
+        HdbenchError: a file is missing or damaged, or counts by unknown policies.
     """
     found: dict[str, dict[str, dict[str, float]]] = {"pixel accuracy": {}, "mean IoU": {}}
     first = None

@@ -16,14 +16,7 @@ SIMULATED_MARK = (
 
 
 def methods_paragraph(tally: Tally, analysis: dict[str, Any]) -> str:
-    """Return how the study was done and what it found, as Markdown for a paper.
-
-    Names are escaped, so that a method called ``<b>`` stays text.
-
-    Args:
-        tally: the judgments.
-        analysis: what ``analyse`` made of them.
-    """
+    """Return the methods and findings of a study as Markdown for a paper; names are escaped."""
     parts = [
         _asked(tally, analysis),
         _taken_part(tally, analysis),

@@ -31,7 +31,7 @@ class BradleyTerry:
 
     #: Best first.
     abilities: list[Ability]
-    #: Logit by which the left side is preferred, everything else equal, with its interval.
+    #: Logit of the preference for the left side, with its interval.
     side: float
     side_interval: Interval
 
@@ -56,7 +56,7 @@ class _Fit:
     degrees: int
 
     def error(self, contrast: NDArray[np.float64]) -> float:
-        """Return the standard error of a contrast; the largest, as in ``cluster_variance``."""
+        """Return the standard error of a contrast; the largest one, as in ``cluster_variance``."""
         return math.sqrt(max(float(contrast @ each @ contrast) for each in self.covariances))
 
 
@@ -70,15 +70,8 @@ def bradley_terry(
     """Return the abilities of all methods, or why there are none.
 
     Bradley and Terry (Biometrika 1952) as a binomial GLM, with a term for the left side (Davidson
-    and Beaver, Biometrics 1977), so that a habit of choosing one side counts for no method. Errors
-    are clustered by participant and image.
-
-    Args:
-        left: N methods.
-        right: N other methods.
-        chose_left: N truth values.
-        participants: N names.
-        images: N names.
+    and Beaver, Biometrics 1977), so that a bias to one side favours no method. Errors are clustered
+    by participant and image. All arguments have one entry per judgment.
     """
     lefts, rights = np.asarray(left, dtype=object), np.asarray(right, dtype=object)
     chose = np.asarray(chose_left, dtype=np.float64)
@@ -143,16 +136,9 @@ def _not_estimable(
 def trend_over_time(
     chosen: ArrayLike, duration_ms: ArrayLike, participants: ArrayLike, images: ArrayLike
 ) -> Trend | str:
-    """Return how a preference's logit changes with the binary logarithm of the time shown.
+    """Return how a preference's logit changes with log2 of the time, or why there is no trend.
 
-    Args:
-        chosen: N truth values.
-        duration_ms: N measured times in milliseconds, positive.
-        participants: N names.
-        images: N names.
-
-    Returns:
-        The trend, or why there is none.
+    All arguments have one entry per judgment; times are measured, in milliseconds, and positive.
     """
     from scipy.stats import t as student
 

@@ -35,9 +35,9 @@ class Participants:
     """The simulated participants: how many, and how they choose."""
 
     count: int
-    #: Share of participants who do not look, in [0, 1].
+    #: Share of participants who answer at random, in [0, 1].
     careless: float = 0.0
-    #: Logit by which everybody prefers the left side.
+    #: Logit of everybody's preference for the left side.
     side_bias: float = 0.0
     #: Standard deviation, between participants, of the preference of one method over another.
     worker_sd: float = 0.6
@@ -52,16 +52,10 @@ class Participants:
 def simulate(packet: Packet, participants: Participants, seed: int) -> list[Submission]:
     """Return the submissions of simulated participants, packet by packet.
 
-    Participants take the packets in turn; where there are more participants than packets, packets
-    are taken again.
-
-    Args:
-        packet: what is answered.
-        participants: who answers.
-        seed: of all randomness.
+    Participants take the packets in turn, again from the first if there are more participants.
 
     Raises:
-        UsageError: an ability is given for a method that is not in the study.
+        UsageError: an ability is stated for a method that is not in the study.
     """
     study, people = packet.study, participants.count
     for method in participants.abilities:
@@ -90,7 +84,7 @@ def simulate(packet: Packet, participants: Participants, seed: int) -> list[Subm
                 left, right = place[trial.left], place[trial.right]
                 worth = abilities + tastes[person] + luck[scene_of[trial.scene]]
                 logits[n] = (worth[left] - worth[right]) * _seen(trial.duration_ms)
-            else:  # nobody who looks takes a label map for a photograph
+            else:  # attentive participants recognise the photograph
                 logits[n] = 4.0 if trial.expected == "left" else -4.0
         if careless[person]:
             logits[:] = 0
@@ -112,7 +106,7 @@ def simulate(packet: Packet, participants: Participants, seed: int) -> list[Subm
 
 
 def _seen(duration_ms: int | None) -> float:
-    """Return which part of a difference is seen in a time, in (0, 1]."""
+    """Return the part of a difference that is seen in a time, in (0, 1]."""
     return 1.0 if duration_ms is None else float(1 - np.exp(-duration_ms / _TIME_CONSTANT_MS))
 
 
@@ -161,7 +155,7 @@ def _attempts(
 
 
 def write_simulated(packet: Packet, submissions: Sequence[Submission]) -> Path:
-    """Write simulated submissions beside people's, never among them, and return the file."""
+    """Write simulated submissions to their own file and return it."""
     path = packet.folder / RESULTS_FOLDER / SIMULATED_FILE
     lines = [
         json.dumps(entry.model_dump(mode="json", by_alias=True), separators=(",", ":")) + "\n"

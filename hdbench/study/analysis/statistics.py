@@ -2,8 +2,8 @@
 
 Judgments of the same participant are correlated, and so are judgments of the same image. An
 interval that assumes independence is too narrow: with a worker SD of 0.6 and an image SD of 1 on
-the logit scale, a nominal 95 % covers 50 to 70 % (``tests/performance/coverage.py``). The headline
-interval is therefore clustered two ways.
+the logit scale, a nominal 95 % interval covers 50 to 70 % (``tests/performance/coverage.py``). The
+reported interval is therefore clustered two ways.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Share:
     k: int
     #: Judgments in all.
     n: int
-    #: Two-sided exact binomial test against one half, which takes judgments for independent.
+    #: Two-sided exact binomial test against one half, assuming independent judgments.
     p_value: float
-    #: Wilson's interval, which takes judgments for independent as well.
+    #: Wilson's interval, assuming independent judgments.
     wilson: Interval
     #: Clustered two ways, by participant and image; None below two of either.
     clustered: Interval | None
@@ -66,14 +66,10 @@ def cluster_variance(
     """Return the variance of a mean under two-way clustering.
 
     Cameron, Gelbach and Miller (J. Business & Economic Statistics 2011, Sec. 2.3): the variance
-    clustered by the first, plus by the second, minus by both at once, each with the small-sample
-    factor G / (G - 1). That sum can fall below either of its parts, or below zero, where there is
-    little clustering; then the larger part is taken, which is never too narrow.
-
-    Args:
-        chosen: N values, 0 or 1.
-        first: N group numbers from 0, at least two different ones.
-        second: the same for the other grouping.
+    clustered by the first grouping, plus by the second, minus by both at once, each with the
+    small-sample factor G / (G - 1). With little clustering the sum can fall below either part, or
+    below zero; then the larger part is returned, which is never too narrow. Values are 0 or 1;
+    groups are numbers from 0, at least two different ones.
     """
     residual = chosen - chosen.mean()
     both = first * (int(second.max()) + 1) + second
@@ -98,19 +94,14 @@ def clustered_interval(
     image: NDArray[np.int64],
     level: float = LEVEL,
 ) -> tuple[Interval, float, float]:
-    """Return the headline interval of a share, its design effect, and its p-value.
+    """Return the reported interval of a share, its design effect, and its p-value.
 
     Wilson's formula with the effective number of judgments, n over the design effect (Korn and
     Graubard, Survey Methodology 1998), and the t quantile of min(participants, images) - 1 degrees
     of freedom: near one half it is the Cameron-Gelbach-Miller interval, and near 0 and 1 it stays
-    inside them. Where all judgments agree, there is no variance to estimate; the effective number
-    is then the smaller of participants and images.
-
-    Args:
-        chosen: N values, 0 or 1.
-        participant: N group numbers from 0.
-        image: N group numbers from 0.
-        level: the interval's level.
+    inside them. If all judgments agree, there is no variance to estimate; the effective number is
+    then the smaller of participants and images. Values are 0 or 1; participants and images are
+    numbers from 0.
 
     Raises:
         ValueError: fewer than two participants or images.
@@ -138,12 +129,7 @@ def clustered_interval(
 
 
 def share_of(chosen: ArrayLike, participants: ArrayLike, images: ArrayLike) -> Share:
-    """Return a share with its tests and intervals.
-
-    Args:
-        chosen: N truth values.
-        participants: N names of who judged.
-        images: N names of what was judged.
+    """Return a share with its tests and intervals; all arguments have one entry per judgment.
 
     Raises:
         ValueError: there is no judgment.
@@ -163,24 +149,18 @@ def share_of(chosen: ArrayLike, participants: ArrayLike, images: ArrayLike) -> S
 
 
 def codes(names: ArrayLike) -> NDArray[np.int64]:
-    """Return the number, from 0, of each name among the different ones."""
+    """Return for each name its number, from 0, among the different names."""
     import pandas as pd
 
     return pd.factorize(np.asarray(names))[0].astype(np.int64)
 
 
 def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float | None:
-    """Return Krippendorff's alpha for nominal values: 1 is agreement, 0 is what chance gives.
+    """Return Krippendorff's alpha for nominal values: 1 is agreement, 0 is chance.
 
-    Krippendorff, Content Analysis, 2004, Sec. 11.3. A low value does not make a study invalid:
-    participants differ in taste, above all where images differ little. It excludes nothing.
-
-    Args:
-        units: N names of what was judged.
-        values: N answers.
-
-    Returns:
-        At most 1; None where no unit was judged twice or all answers are alike.
+    Krippendorff, Content Analysis, 2004, Sec. 11.3. ``units`` names what each of the values is
+    about. A low value does not invalidate a study: participants differ in taste, above all where
+    images differ little. None if no unit was judged twice or all answers are equal.
     """
     unit, value = codes(units), codes(values)
     if not len(unit):
@@ -211,13 +191,10 @@ class Correlation:
 
 
 def correlate(differences: ArrayLike, preferences: ArrayLike) -> Correlation | None:
-    """Return how score differences correlate with preferences.
+    """Return how score differences correlate with preferences, with one entry per image.
 
-    None with fewer than four images, or where either does not vary.
-
-    Args:
-        differences: N, an image's score under one method minus that under the other.
-        preferences: N, the share of judgments of that image for the first method.
+    Differences are first minus second method; preferences are shares for the first. None with fewer
+    than four images, or if either does not vary.
     """
     from scipy.stats import pearsonr, spearmanr
 

@@ -1,4 +1,4 @@
-"""Submissions as they arrive: own files, and the results CSV of Mechanical Turk or Turkle."""
+"""Submissions of participants: own files, and the results CSV of Mechanical Turk or Turkle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hdbench.schema.record import first_problem
 ANSWER = "Answer.judgments"
 _TURKLE_MARK = "Turkle.Username"
 _NEEDED = ("AssignmentId", "WorkerId", ANSWER)
-#: The requester site heads two columns for the requester to fill in, and ends its rows before them.
+#: Last columns that the requester site adds to the header only, for the requester to fill in.
 _TO_FILL_IN = ["Approve", "Reject"]
 _SPREADSHEET_CELL = 32_767  # the longest text that a cell of a spreadsheet holds
 _QUOTED_OTHERWISE = re.compile('"[;\t]"')
@@ -36,7 +36,7 @@ class Received:
     #: File and line, for messages.
     where: str
     source: Source
-    #: Keyed hash; no venue's own name for a person goes further than this module.
+    #: Keyed hash; the venue's name for a person is used only in this module.
     participant: str
     session: str
     rows: list[Attempt]
@@ -49,13 +49,13 @@ class Received:
 
 @dataclass(frozen=True)
 class Blank:
-    """A submission without answers: missing, never 'left'."""
+    """A submission without answers; they count as missing."""
 
     where: str
 
 
 def hashed_participant(study: StudyRecord, venue: str, name: str) -> str:
-    """Return the keyed hash (16 hex digits) that stands for a person of a venue."""
+    """Return the keyed hash (16 hex digits) of a person at a venue."""
     text = f"participant/{venue}/{name}".encode()
     return hmac.new(bytes.fromhex(study.key), text, hashlib.sha256).hexdigest()[:16]
 
@@ -63,12 +63,8 @@ def hashed_participant(study: StudyRecord, venue: str, name: str) -> str:
 def read_answers(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
     """Yield the submissions of a file.
 
-    ``.jsonl`` holds own rows, ``.json`` is what the participant's page lets a person save, anything
-    else is a results CSV.
-
-    Args:
-        path: the file.
-        study: whose key hashes the participants' names.
+    ``.jsonl`` holds own rows, ``.json`` is saved by the participant's page, anything else is a
+    results CSV. The study's key hashes the participants' names.
 
     Raises:
         UsageError: there is no such file, or it is no results CSV.
@@ -99,7 +95,7 @@ def _own(path: Path) -> Iterator[Received]:
 
 
 def _saved(path: Path, study: StudyRecord) -> Iterator[Received]:
-    """Yield what one person saved; it names nobody, so the session stands for the person."""
+    """Yield what one person saved; without a name, the session identifies the person."""
     submission = _submission(_text(path), str(path))
     yield _received(str(path), submission, hashed_participant(study, "own", submission.session))
 
@@ -201,7 +197,7 @@ def _submission(text: str, where: str) -> Submission:
     quotes = ", with a spreadsheet's quotation marks" if broken and "\u201c" in text else ""
     raise DataError(
         f"{where}: {problem}{quotes}; the answers were {'cut or mangled' if broken else 'edited'}. "
-        "Take the file from where it came again"
+        "Take the file from its source again"
     )
 
 

@@ -27,14 +27,10 @@ Scores = Mapping[str, Mapping[str, float]]
 
 
 def analyse(tally: Tally, metrics: Mapping[str, Scores]) -> dict[str, Any]:
-    """Return the analysis of a study.
+    """Return the analysis of a study as JSON values.
 
-    Args:
-        tally: its judgments.
-        metrics: by a metric's name, scores of images to compare with preferences.
-
-    Returns:
-        JSON values; shares are in [0, 1], a rate of a pair is how often its ``a`` was preferred.
+    ``metrics`` are scores of images by the metric's name, to compare with preferences. Shares are
+    in [0, 1]; the rate of a pair is how often its ``a`` was preferred.
     """
     study, judged = tally.study, tally.judgments()
     timed = study.protocol.design.mode == "timed"
@@ -71,12 +67,7 @@ def analyse(tally: Tally, metrics: Mapping[str, Scores]) -> dict[str, Any]:
 
 
 def pair_rates(tally: Tally, judged: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rate of each pair, with p-values that hold for the family of pairs (Holm).
-
-    Args:
-        tally: the judgments.
-        judged: those of them that count.
-    """
+    """Return the rate of each pair in ``judged``, with p-values corrected for all pairs (Holm)."""
     everyone = tally.judgments(all_sessions=True)
     rows = []
     for a, b in tally.study.pairs:
@@ -93,7 +84,7 @@ def pair_rates(tally: Tally, judged: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _units(rows: pd.DataFrame) -> list[str]:
-    """Return what was judged: a scene, in timed studies for a duration."""
+    """Return the judged units: scenes, in timed studies per duration."""
     return [
         f"{scene}/{time}" for scene, time in zip(rows["scene"], rows["duration_ms"], strict=True)
     ]

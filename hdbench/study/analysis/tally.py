@@ -1,4 +1,4 @@
-"""From submissions to one table of judgments, and which sessions count."""
+"""From submissions to one table of judgments, and the sessions that are excluded."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SESSION = ["participant", "session"]
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A session that is kept in the data, but does not count."""
+    """A session that stays in the data but does not count."""
 
     participant: str
     session: str
     packet: int
     #: ``repeat``: a further packet of the same person; it never counts. ``quality``: the session
-    #: breaks a rule that was fixed at build time; rates with these sessions are given as well.
+    #: breaks a rule that was fixed at build time; rates are reported with and without it.
     kind: str
     reasons: list[str]
     #: Its answered judgments.
@@ -39,7 +39,7 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Tally:
-    """The judgments table and what was left out."""
+    """The judgments table and its exclusions."""
 
     packet: Packet
     #: One row for each attempt at each trial, columns as in ``COLUMNS``.
@@ -63,8 +63,7 @@ class Tally:
     def judgments(self, *, all_sessions: bool = False) -> pd.DataFrame:
         """Return the judgments that count: answered, not void, the first valid attempt.
 
-        Args:
-            all_sessions: also those of sessions that the quality rules exclude.
+        With ``all_sessions``, also those of sessions that the quality rules exclude.
         """
         out = {
             (exclusion.participant, exclusion.session)
@@ -78,7 +77,7 @@ class Tally:
         return where(rows, np.array([pair not in out for pair in whose], dtype=bool))
 
     def missing(self) -> int:
-        """Return how many judgments of the sessions' packets have no valid answer."""
+        """Return the number of judgments in the sessions' packets without a valid answer."""
         judged = answered(judgment_rows(self.table))
         sessions = self.table.drop_duplicates(_SESSION)
         planned = {
@@ -113,15 +112,15 @@ def judgment_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def where(rows: pd.DataFrame, mask: Any) -> pd.DataFrame:
-    """Return the rows where a mask is true, for pyright, as a frame."""
+    """Return the rows where a mask is true, typed as a frame."""
     return cast("pd.DataFrame", rows[mask])
 
 
 def answer_files(packet: Packet, files: Sequence[Path], *, simulated: bool) -> list[Path]:
-    """Return the files to tally: those given, those in folders given, and the packet's own rows.
+    """Return the files to tally: those named, those in named folders, and the packet's own rows.
 
     Raises:
-        UsageError: there are none, or simulated answers are asked for beside others.
+        UsageError: there are none, or simulated answers are requested beside others.
     """
     results = packet.folder / RESULTS_FOLDER
     own, invented = results / JUDGMENTS_FILE, results / SIMULATED_FILE
@@ -167,17 +166,14 @@ def _in_folders(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
-    """Return the judgments of some files, as one table.
+    """Return the judgments of results CSVs and own rows, as one table.
 
-    Args:
-        packet: the packet that was answered.
-        files: results CSVs and own rows.
-        simulated: whether simulated answers are asked for; they and people's are never mixed.
+    Simulated and people's answers are never mixed.
 
     Raises:
         UsageError: a file is missing or of another kind.
-        DataError: a line cannot be read, contradicts another, or belongs to another packet;
-            simulated answers lie among people's.
+        DataError: a line cannot be read, contradicts another, belongs to another packet, or is of
+            the other kind of answers.
     """
     received: list[Received] = []
     blanks: list[str] = []
@@ -199,8 +195,8 @@ def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
             + "; they are never tallied together. Move them to another file"
         )
     judgments: list[Judgment] = []
-    # Without the participant: a session is random, so the same one under two names, such as in the
-    # files of two venues, is the same answers handed over twice.
+    # Without the participant: sessions are random, so one session under two names, such as in the
+    # files of two venues, is one submission received twice.
     seen: dict[tuple[str, str, int], tuple[Attempt, str]] = {}
     duplicates = 0
     for entry in progress(received, desc="reading", unit="session", delay=2):
@@ -308,7 +304,7 @@ def _exclusions(packet: Packet, table: pd.DataFrame) -> list[Exclusion]:
 
 
 def _broken_rules(rows: pd.DataFrame, packet: Packet) -> list[str]:
-    """Return the quality rules that one session, of these rows, breaks, in words."""
+    """Return the quality rules that a session breaks, in words."""
     quality, valid = packet.study.protocol.quality, answered(rows)
     reasons = []
     asked = sum(trial.kind == "check" for trial in packet.by_packet[int(rows["packet"].iloc[0])])
@@ -343,7 +339,7 @@ def _broken_rules(rows: pd.DataFrame, packet: Packet) -> list[str]:
 def within_one_frame(judged: pd.DataFrame, protocol: StudyProtocol) -> float | None:
     """Return the share of timed judgments shown within one frame of the plan, or None if untimed.
 
-    A judgment without counted frames is not within.
+    Judgments without counted frames do not count as within.
     """
     if protocol.design.mode != "timed" or judged.empty:
         return None

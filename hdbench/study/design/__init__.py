@@ -1,1 +1,1 @@
-"""Who sees what: the trials of a study, their balance, the number of judgments that it needs."""
+"""The design of a study: its trials, their balance, and the number of judgments that it needs."""

@@ -1,6 +1,7 @@
-"""Whether the trials of a packet are balanced.
+"""Checks the balance of a packet's trials.
 
-Every claim is counted from the rows of ``trials.jsonl``, independently of how a design is made.
+Every claim is counted from the rows of ``trials.jsonl``, independently of the code that makes
+designs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Group = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim about a packet, what was counted, and what violates it."""
+    """A claim about a packet, the measured value, and the violations."""
 
     claim: str
     measured: str
@@ -35,14 +36,7 @@ def balance(
     scenes: Sequence[str],
     protocol: StudyProtocol,
 ) -> list[Finding]:
-    """Return what a fair design promises, as counted in the trials.
-
-    Args:
-        rows: all trials, as in ``trials.jsonl``.
-        pairs: every pair of methods, as judgments name them.
-        scenes: the names of all scenes.
-        protocol: the study.
-    """
+    """Return the claims of a balanced design about all trials, pairs and scenes of a study."""
     judged = [row for row in rows if row.kind == "judgment"]
     return [
         _whole(judged, pairs, scenes),
@@ -61,12 +55,7 @@ def balance(
 
 
 def side_counts(rows: Iterable[TrialRecord], key: tuple[str, ...]) -> dict[Group, tuple[int, int]]:
-    """Return, for each group of judgments, how often the pair's first method was left and right.
-
-    Args:
-        rows: judgments.
-        key: the fields that make a group.
-    """
+    """Return how often the pair's first method was left and right, by the fields in ``key``."""
     counts: dict[Group, list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
         counts[tuple(getattr(row, name) for name in key)][row.left != row.a] += 1
@@ -74,7 +63,7 @@ def side_counts(rows: Iterable[TrialRecord], key: tuple[str, ...]) -> dict[Group
 
 
 def _whole(judged: Sequence[TrialRecord], pairs: Sequence[Pair], scenes: Sequence[str]) -> Finding:
-    """Check that judgments are of these pairs and scenes and show both methods."""
+    """Check that judgments show both methods of these pairs on these scenes."""
     known_pairs, known_scenes = set(pairs), set(scenes)
     wrong = [
         f"{_where(row)}: {row.left} against {row.right} on {row.scene} is no judgment of "

@@ -1,4 +1,4 @@
-"""A study's plan: what a protocol detects, costs, and leaves unbalanced, before it is built."""
+"""The plan of a study: its power, cost and balance, before it is built."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hdbench.study.design.power import (
 
 @dataclass(frozen=True)
 class IndependentJudgments:
-    """How many independent judgments of a pair detect the preference."""
+    """The number of independent judgments of a pair that detect the preference."""
 
     exact: int
     #: With the level divided by the number of pairs (Bonferroni).
@@ -32,7 +32,7 @@ class IndependentJudgments:
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``study plan`` prints; the fields are the keys of its JSON."""
+    """The output of ``study plan``; the fields are the keys of its JSON."""
 
     study: str
     methods: int
@@ -46,12 +46,12 @@ class Plan:
     power: float
     alpha: float
     independent_judgments: IndependentJudgments
-    #: Standard deviations of participants and images, logit units; None with a given design effect.
+    #: Standard deviations of participants and images, logit units; None with a known design effect.
     worker_sd: float | None
     image_sd: float | None
     judgments_per_participant_and_pair: float
     design_effect: float
-    #: None: no number suffices on these scenes.
+    #: None if no number suffices on these scenes.
     judgments_needed_per_pair: int | None
     #: The fewest scenes on which some number suffices; None where these are enough.
     scenes_needed: int | None
@@ -59,7 +59,7 @@ class Plan:
     cost: Cost
     hourly_wage: float
     fee: float
-    #: What is balanced and what is not, in sentences.
+    #: The balance of the design, in sentences.
     balance: list[str]
 
 
@@ -80,16 +80,16 @@ def planned(
     """Return the plan of a study.
 
     Args:
-        protocol: how people are asked.
-        methods: how many; all pairs are compared.
-        scenes: how many are shown.
+        protocol: the study's protocol.
+        methods: number of methods; all pairs are compared.
+        scenes: number of scenes.
         judgments: R of each (pair, scene); None takes the protocol's.
-        preference: the share that shall be detected, in (0.5, 1).
+        preference: the share to be detected, in (0.5, 1).
         power: probability of detecting it.
         alpha: level of the two-sided tests.
         worker_sd: how much participants differ, logit units.
         image_sd: how much images differ, logit units.
-        design_effect: measured before; None computes it from the two SDs.
+        design_effect: a known one; None computes it from the two SDs.
         fee: the venue's share on top of wages.
 
     Raises:
@@ -99,7 +99,7 @@ def planned(
     pairs = methods * (methods - 1) // 2
     each = judgments or design.judgments_per_pair
     per_pair = scenes * each
-    # A packet shows all pairs equally often, and no more of a pair than there is.
+    # A packet shows all pairs equally often, and at most all judgments of a pair.
     per_participant = min(per_pair, design.packet_length / pairs)
     exact = exact_judgments(preference, power, alpha)
     likeness = heterogeneity(preference, worker_sd, image_sd)

@@ -1,4 +1,4 @@
-"""How many judgments detect a difference, what they cost, what a design leaves unbalanced."""
+"""The number of judgments that detect a difference, their cost, and the balance of a design."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ _LARGEST = 2_000_000
 
 
 def normal_judgments(preference: float, power: float, alpha: float) -> int:
-    """Return how many independent judgments the normal approximation asks for.
+    """Return the number of independent judgments by the normal approximation.
 
-    Args:
-        preference: share of judgments for the better method, in (0.5, 1).
-        power: probability of detecting it, in (0, 1).
-        alpha: level of the two-sided test against one half.
+    The two-sided test against one half has level ``alpha``; ``preference`` is in (0.5, 1).
     """
     from scipy.stats import norm
 
@@ -28,13 +25,7 @@ def normal_judgments(preference: float, power: float, alpha: float) -> int:
 
 
 def exact_power(n: int | np.ndarray, preference: float, alpha: float) -> np.ndarray:
-    """Return the probability that the exact two-sided binomial test of n judgments rejects 1/2.
-
-    Args:
-        n: one or many numbers of independent judgments.
-        preference: the true share.
-        alpha: level of the test.
-    """
+    """Return the probability that the exact two-sided binomial test of n judgments rejects 1/2."""
     from scipy.stats import binom
 
     count = np.asarray(n)
@@ -45,13 +36,13 @@ def exact_power(n: int | np.ndarray, preference: float, alpha: float) -> np.ndar
 
 
 def exact_judgments(preference: float, power: float, alpha: float) -> int:
-    """Return how many independent judgments the exact test needs.
+    """Return the number of independent judgments for the exact test.
 
-    The power of the exact test does not rise steadily with n, because k is a whole number: this is
-    the smallest n from which on the power is never too small.
+    The power of the exact test is not monotonic in n, because k is an integer: this is the smallest
+    n from which on the power is always sufficient.
 
     Raises:
-        UsageError: the difference is too small to be detected with a million judgments.
+        UsageError: a million judgments do not detect the difference.
     """
     about = normal_judgments(preference, power, alpha)
     top = 2 * about + 200
@@ -77,23 +68,17 @@ class Heterogeneity:
     def design_effect(self, per_participant: float, per_image: float) -> float:
         """Return the variance of a share over its variance if judgments were independent.
 
-        Kish, Survey Sampling, 1965, Sec. 8.2, for two crossed groupings.
-
-        Args:
-            per_participant: judgments of one pair by a participant.
-            per_image: judgments of one pair on an image.
+        Kish, Survey Sampling, 1965, Sec. 8.2, for two crossed groupings, with the judgments of one
+        pair by a participant and on an image.
         """
         effect = 1 + (per_participant - 1) * self.within_participant
         return max(1.0, effect + (per_image - 1) * self.within_image)
 
 
 def heterogeneity(preference: float, worker_sd: float, image_sd: float) -> Heterogeneity:
-    """Return the correlations that a logistic model with two random effects gives.
+    """Return the correlations in a logistic model with two random effects.
 
-    Args:
-        preference: the population's share, in (0, 1); the model's mean is chosen to give it.
-        worker_sd: standard deviation of the participants' effects, logit units.
-        image_sd: that of the images' effects.
+    The model's mean is chosen to give the preference; the standard deviations are in logit units.
     """
     from scipy.optimize import brentq
     from scipy.special import expit
@@ -121,18 +106,10 @@ def heterogeneity(preference: float, worker_sd: float, image_sd: float) -> Heter
 def judgments_on_images(
     independent: int, images: int, per_participant: float, likeness: Heterogeneity
 ) -> int | None:
-    """Return how many judgments of a pair are worth as much as some independent ones.
+    """Return how many judgments of a pair are worth as much as ``independent`` ones.
 
-    More judgments of the same images say little about other images, so no number may suffice.
-
-    Args:
-        independent: judgments that a test of independent ones needs.
-        images: images shown.
-        per_participant: judgments of the pair by one participant.
-        likeness: correlations between judgments.
-
-    Returns:
-        The number, or None if only more images would do.
+    None if only more images would suffice: more judgments of the same images say little about
+    others.
     """
     share_left = 1 - independent * likeness.within_image / images
     if share_left <= 0:
@@ -148,7 +125,7 @@ def images_needed(independent: int, likeness: Heterogeneity) -> int:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a study takes."""
+    """The cost of a study."""
 
     #: Judgments that count, of all pairs.
     judgments: int
@@ -169,15 +146,10 @@ def cost_of(
     hourly_wage: float,
     fee: float,
 ) -> Cost:
-    """Return the cost of a number of judgments.
+    """Return the cost of judgments of all pairs.
 
-    Args:
-        judgments: of all pairs.
-        packet_length: judgments in a packet.
-        extra_trials: practice and checks in a packet.
-        seconds_per_trial: time that a participant takes, paid.
-        hourly_wage: in any currency.
-        fee: the venue's share on top, 0.2 for a fifth.
+    ``extra_trials`` are practice and checks in a packet; ``fee`` is the venue's share on top of
+    wages.
     """
     sessions = math.ceil(judgments / packet_length)
     trials = judgments + sessions * extra_trials
@@ -186,17 +158,14 @@ def cost_of(
 
 
 def times(number: int) -> str:
-    """Return ``once``, ``2 times`` and the like."""
+    """Return ``once``, ``2 times``, ..."""
     return "once" if number == 1 else f"{number} times"
 
 
 def balance_notes(scenes: int, judgments: int, durations: int) -> list[str]:
-    """Return, in sentences, what is balanced and what is not with R judgments of a pair.
+    """Return, in sentences, what is balanced with R judgments of each pair and scene.
 
-    Args:
-        scenes: images of the test split in the study.
-        judgments: R, judgments of each (pair, scene) over all durations.
-        durations: times shown; 0 is unlimited time.
+    ``durations`` is the number of times shown; 0 is unlimited time.
     """
     if not durations:
         if judgments % 2 == 0:

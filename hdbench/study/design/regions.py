@@ -1,4 +1,4 @@
-"""The outlined object of a scene: the box of its largest object, from the instance map."""
+"""The outlined object of a scene: the box of the largest object in the instance map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hdbench.workspace.bench import Bench
 
 
 def require_regions(bench: Bench, region: Region) -> None:
-    """Check that a benchmark distinguishes the objects of a class.
+    """Check that a benchmark has objects of a class.
 
     Raises:
         UsageError: its label space has no such class, or the dataset has no instance maps.
@@ -41,9 +41,9 @@ def largest_objects(
 ) -> tuple[dict[str, Box], list[SkippedObject]]:
     """Return the box of the largest object of each scene, and what is skipped.
 
-    Scenes without an object of at least ``region.minimum_area`` have no box. Boxes are measured at
-    the benchmark's size, as the images are. A group of objects, to which Cityscapes gives the class
-    id alone, has no box.
+    Scenes without an object of at least ``region.minimum_area`` have no box, nor have groups of
+    objects, whose instance id is the class id in Cityscapes. Boxes are measured at the benchmark's
+    size.
 
     Raises:
         DataError: a map is damaged.

@@ -1,22 +1,21 @@
-"""Who sees what: a pure function of the numbers of pairs and scenes, the protocol and the seed.
+"""The trials of a study: a pure function of the numbers of pairs and scenes, protocol and seed.
 
 Each of P pairs is judged R times on each of S scenes. A *round* of a pair shows it once on every
 scene. A *pass* shows every scene once, each pair on its own part of the scenes; there are R x P
 passes. Passes 2k and 2k + 1 show the same pairs on the same scenes with the sides exchanged. (With
-an odd R, which only timed studies allow, the last P passes have no such mirror.)
-
-A pass is divided among ceil(S / packet_length) packets, whose lengths differ by at most one.
+an odd R, which only timed studies allow, the last P passes have no such mirror.) A pass is divided
+among ceil(S / packet_length) packets, whose lengths differ by at most one.
 
 In timed studies with D durations, round r shows the i-th scene for duration number (i + c_r) mod D.
 The offsets c_r are chosen so that after any number of rounds each pair has used all durations
 equally often, give or take one, and no scene returns to a duration before it was shown for all of
 them. A mirrored pass therefore keeps pair and scene, but shows another duration.
 
-Sides are a two-colouring. Every view (a pair on a scene, in a pass) is matched with another one
-twice: with one of the same scene, its mirror if possible, and with one of the same packet (in
-timed studies: of the same duration). Smaller groups are matched first, and what remains is matched
-within larger ones. Two matchings together form paths and even cycles, so sides can alternate along
-both; in a group that is matched within itself the sides then differ by at most one.
+Sides are a two-colouring. Every view (a pair on a scene, in a pass) is matched with two others:
+with one of the same scene, its mirror if possible, and with one of the same packet (in timed
+studies: of the same duration). Smaller groups are matched first, and the rest is matched within
+larger ones. Two matchings together form paths and even cycles, so sides can alternate along both;
+in a group that is matched within itself the sides then differ by at most one.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ from hdbench.schema.study import StudyProtocol
 
 #: How many patterns cover images; a packet uses them in turn.
 MASKS = 8
-#: Check scenes for each check of a packet, so that other packets have other checks.
+#: Check scenes per check of a packet, so that packets have different checks.
 _CHECK_SCENES = 4
 
 
 class Trial(NamedTuple):
-    """One trial, without any names: they are added when the packet is written."""
+    """One trial without names, which are added when the packet is written."""
 
     packet: int
     #: From 0, practice included.
@@ -61,12 +60,12 @@ class Trial(NamedTuple):
 
 
 def pairs_of(methods: Sequence[str]) -> list[tuple[str, str]]:
-    """Return every pair of methods, in the order in which the methods are given."""
+    """Return every pair of methods, in the order of the methods."""
     return [(a, b) for n, a in enumerate(methods) for b in methods[n + 1 :]]
 
 
 def controls_needed(protocol: StudyProtocol) -> tuple[int, int]:
-    """Return how many control scenes a packet needs at least, and how many are of use.
+    """Return the number of control scenes that a packet needs, and how many are of use.
 
     The first ``practice.count`` of them are for practice, the others for checks.
     """
@@ -80,10 +79,10 @@ def design(
     """Return all trials, in the order of packets and positions.
 
     Args:
-        pairs: P, the number of pairs of methods, from 1 upwards.
-        scenes: S, the number of scenes, from 1 upwards.
-        controls: scenes for practice and checks, at least what ``controls_needed`` says.
-        protocol: the study.
+        pairs: P, the number of pairs of methods, at least 1.
+        scenes: S, the number of scenes, at least 1.
+        controls: number of scenes for practice and checks, at least ``controls_needed``.
+        protocol: the study's protocol.
         seed: of all randomness; scenes, packets, order and sides use independent streams.
     """
     assert min(pairs, scenes) >= 1
@@ -130,7 +129,7 @@ class _View(NamedTuple):
 
 
 def _judgments(pairs: int, scenes: int, protocol: StudyProtocol, seed: int) -> list[_View]:
-    """Return what is judged, pass by pass."""
+    """Return the views, pass by pass."""
     rounds = protocol.design.judgments_per_pair
     durations = protocol.design.durations_ms or [0]
     offsets = _offsets(scenes, len(durations), rounds)
@@ -148,7 +147,7 @@ def _judgments(pairs: int, scenes: int, protocol: StudyProtocol, seed: int) -> l
 
 
 def _pass_of(turn: int, shift: int, rounds: int, pairs: int) -> int:
-    """Return the number of a pass: rounds 2k and 2k + 1 take turns, so that mirrors are next."""
+    """Return the number of a pass: rounds 2k and 2k + 1 alternate, so that mirrors are adjacent."""
     if turn == rounds - 1 and rounds % 2:
         return turn * pairs + shift
     return 2 * (turn // 2 * pairs + shift) + turn % 2
@@ -158,8 +157,8 @@ def _offsets(scenes: int, durations: int, rounds: int) -> list[int]:
     """Return c_r for every round, modulo the number of durations.
 
     A round shows ``over`` durations once more than the others. Steps of ``over`` let each round
-    continue where the one before ended. Where these steps return to their start too early, all
-    durations have been used equally often, and one further step gives every scene another duration.
+    continue where the last one ended. If these steps return to their start too early, all durations
+    have been used equally often, and one further step gives every scene another duration.
     """
     over = scenes % durations
     common = gcd(over, durations)
@@ -172,7 +171,7 @@ def _dealt(
 ) -> list[int]:
     """Return each view's packet: each packet of a pass gets its share of every stratum.
 
-    Shares differ by at most one, also of the groups that the first entries of a stratum make.
+    Shares differ by at most one, also for the groups that the first entries of a stratum make.
     """
     packets = [0] * len(shown)
     keys = draws.numbers(len(shown))
@@ -214,8 +213,8 @@ def _by_duration(shown: Sequence[_View]) -> _Levels:
 def _sides(shown: Sequence[_View], levels: _Levels, coins: _Stream) -> list[bool]:
     """Return whether the first method is on the left; sides alternate along both matchings.
 
-    A path or cycle can still be swapped as a whole: this evens out the passes, and is random where
-    they are even.
+    A path or cycle can still be swapped as a whole: this balances the passes, and is random where
+    they are balanced.
     """
     matchings = (_matched(_by_scene(shown)), _matched(levels))
     left = [False] * len(shown)
@@ -235,7 +234,7 @@ def _sides(shown: Sequence[_View], levels: _Levels, coins: _Stream) -> list[bool
 
 
 def _matched(levels: _Levels) -> list[int]:
-    """Return the partner of each view, or -1: from its smallest group that has one left."""
+    """Return the partner of each view, or -1: from its smallest group with an unmatched one."""
     partner = [-1] * len(levels[0])
     waiting = list(range(len(levels[0])))
     for groups in levels:
@@ -284,7 +283,7 @@ def _ordered(
             ("practice", -1, n, left, _practice_duration(n, protocol))
             for n, left in enumerate(_balanced(practice, packet, coins))
         ]
-        members.sort(key=lambda n: shown[n].scene)  # the order does not tell how they were chosen
+        members.sort(key=lambda n: shown[n].scene)  # so that the order reveals nothing
         shuffled = [members[n] for n in order.shuffled(len(members))]
         places = _check_places(len(members) + checks, checks, order)
         control_sides = _balanced(checks, packet, coins)
@@ -312,7 +311,7 @@ def _practice_duration(n: int, protocol: StudyProtocol) -> int:
 
 
 def _balanced(count: int, packet: int, draws: _Stream) -> list[bool]:
-    """Return sides in random order, half of them left; packets take turns with an odd one."""
+    """Return sides in random order, half of them left; packets alternate with an odd one."""
     left = (count + packet % 2) // 2
     return [rank < left for rank in draws.shuffled(count)]
 

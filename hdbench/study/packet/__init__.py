@@ -1,1 +1,1 @@
-"""A study rendered for participants: images, trials and pages, and the proof that it is fair."""
+"""A study rendered for participants: images, trials and pages, and their verification."""

@@ -39,9 +39,9 @@ from hdbench.study.packet.files import (
     write_sums,
 )
 from hdbench.study.packet.gathering import Material
+from hdbench.study.packet.images import control_png, mask_pngs, method_png, photograph_png
 from hdbench.study.packet.mturk import write_mturk
 from hdbench.study.packet.page import participant_page
-from hdbench.study.packet.pictures import control_png, mask_pngs, method_png, photograph_png
 from hdbench.study.packet.preview import preview_page
 from hdbench.study.packet.rendering import hex_name, image_names, public_packet, trial_rows
 from hdbench.study.packet.verify import require_sound
@@ -54,7 +54,7 @@ _MOST_IDENTICAL = 0.01
 
 @dataclass(frozen=True)
 class Flags:
-    """The options of a build beside methods and protocol."""
+    """The options of a build, beside methods and protocol."""
 
     #: Seed of the design.
     seed: int
@@ -68,11 +68,11 @@ class Flags:
 
 @dataclass(frozen=True)
 class Built:
-    """What ``build`` did."""
+    """The result of ``build``."""
 
     folder: Path
     study: StudyRecord
-    #: Whether the packet was written; False if it was there already.
+    #: Whether the packet was written; False if it existed already.
     written: bool
     warnings: list[str]
 
@@ -85,20 +85,20 @@ def build(
     flags: Flags,
     folder: Path,
 ) -> Built:
-    """Write a packet, or find it written before; ``verify`` must find it sound either way.
+    """Write a packet, or accept an existing one of the same inputs; both must pass ``verify``.
 
     Args:
         bench: the benchmark.
-        protocol: the study.
-        material: what is shown (``hdbench.study.packet.gathering.gather``).
+        protocol: the study's protocol.
+        material: images and scenes (``hdbench.study.packet.gathering.gather``).
         reference: the method that others are compared with, or None.
-        flags: seeds and what may be left out.
-        folder: the packet's place.
+        flags: seeds and limits.
+        folder: the packet's folder.
 
     Raises:
         UsageError: the folder holds another packet, or something else.
         DataError: an image is damaged, or too many pairs of images are identical.
-        HdbenchError: the packet is not sound, such as a text that names a method.
+        HdbenchError: verification fails, for example because a text names a method.
         StorageError: the folder cannot be written.
     """
     page = participant_page().encode()
@@ -141,7 +141,7 @@ def _inputs(
     flags: Flags,
     page: bytes,
 ) -> BuildInputs:
-    """Return everything that a packet depends on."""
+    """Return the inputs that determine a packet."""
     digests = bench.file_digests
     controls = [
         path
@@ -167,11 +167,7 @@ def _inputs(
 
 
 def _known(folder: Path, inputs: BuildInputs) -> StudyRecord | None:
-    """Return what the packet in a folder says if it has the same inputs, None for an empty place.
-
-    Raises:
-        UsageError: something else is there.
-    """
+    """Return the record of an existing packet with the same inputs, None for an empty place."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
@@ -207,7 +203,7 @@ def _require_whole(folder: Path) -> None:
 
 
 def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> StudyRecord:
-    """Return what ``study.json`` says, all but the count of identical images.
+    """Return the content of ``study.json``, except the count of identical images.
 
     The key of all hexadecimal names depends on seed, protocol and files, not on the methods' names:
     renaming a method renames its images only.
@@ -259,7 +255,7 @@ def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> Stud
 
 
 def _source(material: Material, image: PacketImage) -> str | None:
-    """Return the name of the file that an image comes from, None for patterns."""
+    """Return the name of the file that an image is made from, None for patterns."""
     if image.role == "mask" or image.scene is None:
         return None
     if image.method is not None:
@@ -297,11 +293,7 @@ def _write_images(
 
 
 def _identical(study: StudyRecord, hashes: Mapping[str, str]) -> dict[str, int]:
-    """Return how many scenes have identical images, by pair, of the pairs that have any.
-
-    Raises:
-        DataError: a pair has too many of them.
-    """
+    """Return the number of scenes with identical images, by pair, without zeros."""
     by_content = {
         (image.method, image.scene): hashes[name]
         for name, image in study.images.items()
@@ -359,7 +351,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _link(path: Path, second: Path) -> None:
-    """Link a file at a second place, or copy it where the file system has no links."""
+    """Hard-link a file, or copy it if the file system has no links."""
     try:
         os.link(path, second)
     except OSError:

@@ -19,11 +19,11 @@ from hdbench.storage import write_atomically
 
 STUDY_FILE, TRIALS_FILE, SUMS_FILE = "study.json", "trials.jsonl", "SHA256SUMS"
 PREVIEW_FILE = "preview.html"
-#: What participants get: the page, ``packets/<id>.json`` and images.
+#: The folder for participants: the page, ``packets/<id>.json`` and images.
 WEB_FOLDER = "web"
-#: What participants answer grows after the packet is built, so no sum covers it.
+#: Answers arrive after the packet is built, so no sum covers them.
 RESULTS_FOLDER = "results"
-#: In there: participants' answers, one submission in each line.
+#: In that folder: participants' answers, one submission per line.
 JUDGMENTS_FILE = "judgments.jsonl"
 #: Simulated answers, in the same format, never in the same file.
 SIMULATED_FILE = "simulated.jsonl"
@@ -33,7 +33,7 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 @dataclass(frozen=True)
 class Packet:
-    """A packet as its researcher reads it: what was fixed when it was built, and every trial."""
+    """A packet as its researcher reads it: the study's record and every trial."""
 
     folder: Path
     study: StudyRecord
@@ -64,7 +64,7 @@ def open_packet(folder: Path) -> Packet:
 
     Raises:
         UsageError: the folder is no packet.
-        DataError: a file is damaged, or its rules are not those of the build.
+        DataError: a file is damaged, or the rules were changed after the build.
     """
     _require_as_built(folder)
     packet = read_packet(folder)
@@ -87,7 +87,7 @@ def require_packet(folder: Path) -> None:
 
 
 def read_packet(folder: Path) -> Packet:
-    """Return what ``study.json`` and ``trials.jsonl`` say, complete and of the right types.
+    """Return the validated content of ``study.json`` and ``trials.jsonl``.
 
     Raises:
         UsageError: the folder is no packet.
@@ -109,7 +109,7 @@ def read_packet(folder: Path) -> Packet:
 
 
 def read_study(folder: Path) -> StudyRecord:
-    """Return what ``study.json`` says; raises like ``read_packet``."""
+    """Return the content of ``study.json``; raises like ``read_packet``."""
     require_packet(folder)
     path = folder / STUDY_FILE
     return _parsed(StudyRecord, _read(path), str(path))
@@ -132,7 +132,7 @@ def canonical_bytes(record: Record) -> bytes:
 
 
 def public_packets(folder: Path) -> dict[Path, PublicPacket]:
-    """Return what participants get of each packet, by file.
+    """Return the packets for participants, by file.
 
     Raises:
         DataError: there is none, or one is damaged.
@@ -147,7 +147,7 @@ def public_packets(folder: Path) -> dict[Path, PublicPacket]:
 
 
 def changed_rules(study: StudyRecord) -> list[str]:
-    """Return what shows that the protocol or its quality rules were changed after the build."""
+    """Return the signs that the protocol or its quality rules were changed after the build."""
     problems = []
     if study.protocol_hash != digest(study.protocol.model_dump(mode="json")):
         problems.append(f"{STUDY_FILE}: protocol_hash is not the hash of the protocol")
@@ -188,7 +188,7 @@ def sums_of(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
 
 
 def _require_as_built(folder: Path) -> None:
-    """Check the two files against ``SHA256SUMS``, so that nobody moves the rules afterwards."""
+    """Check the two files against ``SHA256SUMS``, so that rules cannot change afterwards."""
     for name, expected in read_sums(folder).items():
         path = folder / name
         if name in (STUDY_FILE, TRIALS_FILE) and path.is_file() and file_digest(path) != expected:

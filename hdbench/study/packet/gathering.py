@@ -1,4 +1,4 @@
-"""What a study shows: the images of methods in the workspace, and the control scenes."""
+"""The material of a study: images of methods in the workspace, and control scenes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from hdbench.workspace.bench import Bench
 
 @dataclass(frozen=True)
 class Material:
-    """Everything that a packet is made from; images are paths, not pixels."""
+    """The material of a packet; images are paths."""
 
     #: Methods in the order given, the reference last.
     methods: list[str]
-    #: Those whose images are the dataset's own photographs, brought to the benchmark's size.
+    #: Those whose images are the dataset's photographs, resized to the benchmark's size.
     photographic: set[str]
     #: The test scenes that are shown.
     scenes: list[SceneFiles]
@@ -48,20 +48,20 @@ def gather(
     intersect: bool,
     most_scenes: int | None,
 ) -> Material:
-    """Return what a study shows; everything is checked that needs no pixels.
+    """Return the material of a study, checked without reading pixels.
 
     Args:
         bench: the benchmark whose test scenes are shown.
-        protocol: the study.
+        protocol: the study's protocol.
         methods: names of methods with images in the workspace.
-        reference: one more that everything is compared with, usually ``oracle``, or None.
+        reference: a further method that all are compared with, usually ``oracle``, or None.
         run_seed: the runs' seed.
-        intersect: leave out scenes that a method lacks, instead of refusing.
-        most_scenes: how many scenes to show, spread over the split; None for all.
+        intersect: leave out scenes that a method lacks, instead of an error.
+        most_scenes: number of scenes, spread over the split; None for all.
 
     Raises:
         UsageError: fewer than two methods, a method named twice or with an unprintable name, more
-            scenes than there are, or regions on a benchmark without them.
+            scenes than exist, or regions on a benchmark without them.
         LibraryError: a method is neither in the library nor in the workspace.
         DataError: images are missing, damaged or of another size; all are listed.
     """
@@ -72,7 +72,7 @@ def gather(
     scenes, left_out = _complete(bench, names, scenes, found, intersect)
     if most_scenes is not None and most_scenes > len(scenes):
         raise UsageError(
-            f"--scenes {most_scenes}: there are {len(scenes)} that every method has an image of; "
+            f"--scenes {most_scenes}: every method has images of {len(scenes)} scenes; "
             "expected at most that.\nNext: leave --scenes out to show all"
         )
     chosen = scenes if most_scenes is None else spread(scenes, most_scenes)

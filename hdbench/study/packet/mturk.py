@@ -35,41 +35,37 @@ HTML_QUESTION = f"{_SCHEMAS}/2011-11-11/HTMLQuestion.xsd"
 EXTERNAL_QUESTION = f"{_SCHEMAS}/2006-07-14/ExternalQuestion.xsd"
 #: An HTMLQuestion may hold no more bytes, variables filled in.
 MOST_BYTES = 65_535
-#: Stands in the files until the researcher says where the images are.
+#: A placeholder until the researcher states the address of the images.
 NO_ADDRESS = "https://example.org/replace-this-address/"
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~-]+)*/?")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-#: What differs from packet to packet of a study; all else must be the same.
+#: Fields that differ between the packets of a study.
 _COLUMNS: tuple[str, ...] = ("packet", "images", "trials")
 
 
 @dataclass(frozen=True)
 class VenueFiles:
-    """What was written into ``mturk/``."""
+    """The result of writing ``mturk/``."""
 
     folder: Path
     #: HITs, one for each packet.
     rows: int
     #: Bytes of the largest HTMLQuestion, its variables filled in.
     question_bytes: int
-    #: What the researcher should know: a question that does not fit, an address that is missing.
+    #: Notes for the researcher: a question that does not fit, a missing address.
     notes: tuple[str, ...]
 
 
 def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
     """Write ``mturk/`` of a packet: batch.csv, layout.html, question.xml, external.xml, README.md.
 
-    An HTMLQuestion that does not fit into 65,535 bytes is left out, as are both kinds of question
-    for an address without https; a note says so. Where ``SHA256SUMS`` exists, its lines of
-    ``mturk/`` are made new.
-
-    Args:
-        packet: the packet's folder; ``study.json`` and ``web/packets/*.json`` are read.
-        address: the address under which the content of ``web/`` will be found, such as
-            ``https://my-bucket.example/study/``; without it a placeholder stands in the files.
+    An HTMLQuestion above 65,535 bytes is left out, as are both kinds of question for an address
+    without https; a note says so. The lines of ``mturk/`` in ``SHA256SUMS`` are updated.
+    ``address`` serves the content of ``web/``, such as ``https://my-bucket.example/study/``;
+    without it the files contain a placeholder.
 
     Raises:
-        UsageError: the folder is no packet, or the address cannot stand in MTurk's formats.
+        UsageError: the folder is no packet, or the address does not fit MTurk's formats.
         DataError: a file of the packet is damaged, or packets disagree about the study.
         StorageError: the folder cannot be written.
     """
@@ -127,7 +123,7 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
 
 
 def standing_text() -> str:
-    """Return what stands in ``mturk/`` for every study, whatever is compared."""
+    """Return the text in ``mturk/`` that is the same for every study."""
     nothing = PublicPacket.model_construct(
         version=PACKET_SCHEMA,
         study="",
@@ -156,8 +152,8 @@ def check_html_question(text: str) -> None:
     """Check an HTMLQuestion, its variables filled in, against schema and limits.
 
     Raises:
-        DataError: it is no well-formed XML, has other elements or too many bytes, or its form lacks
-            what Mechanical Turk needs.
+        DataError: it is not well-formed XML, has other elements or too many bytes, or its form
+            lacks what Mechanical Turk needs.
     """
     content, height = _elements(text, HTML_QUESTION, "HTMLQuestion", ("HTMLContent", "FrameHeight"))
     problems = []
@@ -178,7 +174,7 @@ def check_external_question(text: str) -> None:
     """Check an ExternalQuestion, its variables filled in, against its schema.
 
     Raises:
-        DataError: it is no well-formed XML, has other elements, or its address is not https.
+        DataError: it is not well-formed XML, has other elements, or its address is not https.
     """
     names = ("ExternalURL", "FrameHeight")
     url, height = _elements(text, EXTERNAL_QUESTION, "ExternalQuestion", names)
@@ -233,7 +229,7 @@ def _row(packet: PublicPacket, address: str) -> dict[str, str]:
         "images": f"{address}{packet.images}",
         "trials": canonical_json(trials),
     }
-    # Nothing here may be taken for a formula, nor end the attribute or element it is put into.
+    # No cell may be read as a formula, or end the attribute or element that contains it.
     if wild := [
         name for name, cell in row.items() if cell[0] in "=+-@\t\r" or set(cell) & set("<>&")
     ]:

@@ -1,8 +1,8 @@
 """The participant's page: one file of HTML, CSS and JavaScript for every venue.
 
-``pages/participant.html`` is used as it is on a server (``?packet=ID`` names the packet), with the
-packet inside it where one file must do, and as a fragment where a site wraps it in its own form.
-It holds no JavaScript template literal, because ``${...}`` is a variable in MTurk's layouts.
+``pages/participant.html`` is served as it is (``?packet=ID`` names the packet), with the packet
+inside it as a single file, and as a fragment for sites that wrap it in their own form. It contains
+no JavaScript template literal, because ``${...}`` is a variable in MTurk's layouts.
 """
 
 from __future__ import annotations
@@ -23,16 +23,12 @@ SUBMIT_HOSTS = ("www.mturk.com", "workersandbox.mturk.com")
 
 
 def participant_page() -> str:
-    """Return the page as it is served beside ``packets/`` and ``images/``: it names no packet."""
+    """Return the page as served beside ``packets/`` and ``images/``, without a packet."""
     return _FILE.read_text(encoding="utf-8")
 
 
 def page_with(packet: PublicPacket) -> str:
-    """Return the page with one packet inside: a file that needs nothing but the images.
-
-    Args:
-        packet: the content of ``web/packets/<id>.json``; texts are shown as text, never as HTML.
-    """
+    """Return the page with one packet inside: a file that needs only the images."""
     return _filled(participant_page(), packet.model_dump(mode="json", by_alias=True))
 
 
@@ -40,11 +36,8 @@ def page_fragment(packet: PublicPacket) -> str:
     """Return the page without ``html``, ``head`` and ``body``, for the form of another site.
 
     The packet's id, the prefix of its images and its trials are the variables ``${packet}``,
-    ``${images}`` and ``${trials}``; each stands where it is read alike whether the site inserts it
-    raw or escaped for HTML.
-
-    Args:
-        packet: any packet of the study; its question, instructions, mode and display are used.
+    ``${images}`` and ``${trials}``; each has the same meaning inserted raw or escaped for HTML.
+    Question, instructions, mode and display are those of ``packet``, any packet of the study.
     """
     page = participant_page()
     style = _between(page, "<style>", "</style>")
@@ -63,10 +56,10 @@ def page_fragment(packet: PublicPacket) -> str:
 
 
 def content_security_policy() -> str:
-    """Return the policy that the page as served runs under: itself, its images, nothing else.
+    """Return the policy that the page as served runs under: itself and its images only.
 
-    Script and style are allowed by their SHA-256, so nothing that is injected runs; images arrive
-    as blobs; forms may go to Mechanical Turk alone.
+    Script and style are allowed by their SHA-256; images arrive as blobs; forms may go to
+    Mechanical Turk only.
     """
     page = participant_page()
     scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
@@ -84,7 +77,7 @@ def content_security_policy() -> str:
 
 
 def inert_json(value: Any) -> str:
-    """Return JSON that cannot end a script or a CDATA section, nor begin a ``${variable}``."""
+    """Return JSON that cannot end a script or a CDATA section, or begin a ``${variable}``."""
     text = json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

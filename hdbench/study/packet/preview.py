@@ -1,6 +1,6 @@
-"""The researcher's preview: everything that participants see, with the names that they do not.
+"""The researcher's private preview: everything that participants see, with names.
 
-It is private: it stands beside the images and is never served.
+It is beside the images and is never served.
 """
 
 from __future__ import annotations
@@ -20,14 +20,7 @@ _PACKETS = 2
 
 
 def preview_page(packet: Packet, findings: Sequence[Finding]) -> str:
-    """Return the page as HTML text; images are linked beside it, everything else is inside.
-
-    Names come from files and are escaped.
-
-    Args:
-        packet: the packet.
-        findings: what ``verify`` found.
-    """
+    """Return the page as HTML text; images are linked beside it, names are escaped."""
     study, protocol = packet.study, packet.study.protocol
     pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
     environment = jinja2.Environment(
@@ -85,7 +78,7 @@ def _outline(study: StudyRecord, scene: str) -> str | None:
 
 
 def _percent(study: StudyRecord, region: Box | None) -> str | None:
-    """Return a box of pixels as CSS, in per cent of the image."""
+    """Return a box of pixels as CSS in per cent of the image."""
     if region is None:
         return None
     width, height = study.size

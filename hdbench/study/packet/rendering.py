@@ -1,6 +1,6 @@
 """From a design to the content of a packet's files: hexadecimal names, trials, public packets.
 
-Pure functions of ``study.json``, so that a packet can be proved from its files alone.
+All are pure functions of ``study.json``, so that a packet can be verified from its files alone.
 """
 
 from __future__ import annotations
@@ -21,18 +21,13 @@ from hdbench.study.design.trials import MASKS, Trial
 
 
 def hex_name(key: str, *parts: str | int | None) -> str:
-    """Return 16 hex digits for something: HMAC-SHA-256 under the packet's key, shortened.
-
-    Args:
-        key: hexadecimal; whoever lacks it learns nothing from a name.
-        parts: what is named.
-    """
+    """Return the name of ``parts``: 16 hex digits of HMAC-SHA-256 under the packet's key."""
     message = canonical_json(list(parts)).encode()
     return hmac.digest(bytes.fromhex(key), message, "sha256").hex()[:16]
 
 
 def image_names(study: StudyRecord) -> dict[str, PacketImage]:
-    """Return every image of a packet by its hexadecimal name; their sources are left out."""
+    """Return every image of a packet by its hexadecimal name, without sources."""
 
     def image(role: str, method: str | None, scene: str | None, shows: str | None) -> PacketImage:
         content = {"role": role, "method": method, "scene": scene, "shows": shows, "source": None}
@@ -64,12 +59,7 @@ def _mask_image(study: StudyRecord, number: int) -> str:
 
 
 def trial_rows(trials: Iterable[Trial], study: StudyRecord) -> list[TrialRecord]:
-    """Return the rows of ``trials.jsonl``.
-
-    Args:
-        trials: the design.
-        study: what ``study.json`` says.
-    """
+    """Return the rows of ``trials.jsonl``."""
     masks = [f"{_mask_image(study, n)}.png" for n in range(MASKS)]
     rows = []
     for n, trial in enumerate(trials):
@@ -110,13 +100,9 @@ def trial_rows(trials: Iterable[Trial], study: StudyRecord) -> list[TrialRecord]
 
 
 def public_packet(study: StudyRecord, rows: Sequence[TrialRecord]) -> PublicPacket:
-    """Return what a participant's browser gets of one packet.
+    """Return one packet for a participant's browser, from its rows of ``trials.jsonl``.
 
-    It names no method and no scene, and its judgments and checks look alike.
-
-    Args:
-        study: what ``study.json`` says.
-        rows: the packet's rows of ``trials.jsonl``, in order.
+    It names no method or scene, and its judgments and checks look the same.
     """
     question = study.protocol.question
     return PublicPacket(

@@ -1,4 +1,4 @@
-"""What a researcher does with a packet, click by click: ``mturk/README.md``."""
+"""Instructions for researchers on how to use a packet: ``mturk/README.md``."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ def venues_readme(
     """Return the README as Markdown.
 
     Args:
-        rows: tasks (HITs), one for each packet.
-        trials: the most trials that a packet holds, practice and checks included.
-        timed: images are shown for a fraction of a second.
-        address: where the content of ``web/`` is found, with a slash at its end.
-        known: the researcher gave this address; else it is a placeholder.
+        rows: number of tasks (HITs), one for each packet.
+        trials: the largest number of trials in a packet, with practice and checks.
+        timed: whether images are shown for a fraction of a second.
+        address: the address of the content of ``web/``, with a final slash.
+        known: whether the researcher stated this address; else it is a placeholder.
         question_bytes: size of the largest HTMLQuestion; None if there is none.
-        external: there is an ExternalQuestion.
+        external: whether there is an ExternalQuestion.
     """
     head = [
         "# Asking people",  # no study's name, which may name methods

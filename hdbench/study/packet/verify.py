@@ -1,4 +1,4 @@
-"""``study verify``: whether a packet is sound, from its own files."""
+"""``study verify``: checks a packet from its own files."""
 
 from __future__ import annotations
 
@@ -31,17 +31,14 @@ from hdbench.study.packet.mturk import standing_text
 from hdbench.study.packet.page import participant_page
 from hdbench.study.packet.rendering import image_names, public_packet, trial_rows
 
-#: What participants and venues get; everything else of a packet is private.
+#: Folders for participants and venues; everything else in a packet is private.
 _SERVED = ("web", "mturk")
-#: The chunks that hold pixels; any other may hold text, times or names.
+#: PNG chunks of pixels; others may hold text, times or names.
 _PIXEL_CHUNKS = (b"IHDR", b"IDAT", b"IEND")
 
 
 def verify(folder: Path) -> list[Finding]:
-    """Return every claim about a packet, with all violations.
-
-    Args:
-        folder: the packet; it is only read.
+    """Return every claim about a packet, with all violations; nothing is written.
 
     Raises:
         UsageError: the folder holds no packet.
@@ -68,7 +65,7 @@ def verify(folder: Path) -> list[Finding]:
 
 
 def require_sound(folder: Path) -> list[Finding]:
-    """Return the claims about a packet, all of which hold.
+    """Return the claims about a packet if all hold.
 
     Raises:
         HdbenchError: one does not; every violation is listed.
@@ -155,7 +152,7 @@ def _controls(packet: Packet) -> Finding:
 
 
 def _images(packet: Packet, hashes: Mapping[str, str]) -> Finding:
-    """Check that names are the keyed hash of what is shown, and both folders hold the same."""
+    """Check that images are named by the keyed hash of their content, in both folders."""
     named, listed = image_names(packet.study), packet.study.images
     wrong = []
     for name, content in named.items():
@@ -197,7 +194,7 @@ def _chunks(folder: Path, hashes: Mapping[str, str]) -> Finding:
 
 
 def _beyond_pixels(content: bytes) -> str:
-    """Return what a PNG holds beside pixels, in words, or an empty text."""
+    """Return the non-pixel content of a PNG in words, or ""."""
     if content[:8] != b"\x89PNG\r\n\x1a\n":
         return "is no PNG"
     place, kind = 8, b""
@@ -214,7 +211,7 @@ def _beyond_pixels(content: bytes) -> str:
 
 
 def _public(packet: Packet, hashes: Mapping[str, str]) -> Finding:
-    """Check that public packets are the private trials without what is private."""
+    """Check that public packets are the trials without the private fields."""
     expected = {"web/index.html"}
     wrong = []
     study, packets = packet.study, packet.by_packet
@@ -241,12 +238,12 @@ def _public(packet: Packet, hashes: Mapping[str, str]) -> Finding:
 
 
 def _anonymous(packet: Packet, hashes: Mapping[str, str]) -> Iterator[Finding]:
-    """Look for names in everything that is served.
+    """Search for names in everything that is served.
 
-    In public packets, every text must be a hexadecimal name or one of the protocol's texts, and
-    those may name no method. Other files are searched for whole words. A name that also stands in
-    the files of every study as an ordinary word, or that is a short number, cannot be searched
-    for; the finding counts such names.
+    In public packets, every text must be a hexadecimal name or one of the protocol's texts, which
+    may name no method. Other files are searched for whole words. A name that is an ordinary word in
+    the files of every study, or a short number, cannot be searched for; the finding counts such
+    names.
     """
     study = packet.study
     secrets = {name: f"method '{name}'" for name in study.methods}
@@ -259,8 +256,8 @@ def _anonymous(packet: Packet, hashes: Mapping[str, str]) -> Iterator[Finding]:
     texts = [question.text, question.left_label, question.right_label, *question.instructions]
     spoken = "\n".join(texts).lower()
     wrong = [
-        f"the protocol's texts hold the {what}; participants could take the word for one. Call the "
-        "method otherwise, or ask with other words in a protocol of your own"
+        f"the protocol's texts hold the {what}; participants could notice the name. Rename the "
+        "method, or use other words in a protocol of your own"
         for name, what in secrets.items()
         if _holds(spoken, name)
     ]
@@ -311,7 +308,7 @@ def _anonymous(packet: Packet, hashes: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _holds(text: str, name: str) -> bool:
-    """Return whether a text in lower case has a name as a word, however it is escaped."""
+    """Return whether a text in lower case contains a name as a word, in any escaping."""
     spellings = {
         name,
         html.escape(name),

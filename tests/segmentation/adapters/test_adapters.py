@@ -123,7 +123,7 @@ def unet(tmp_path: Path) -> Path:
     return tmp_path / "unet"
 
 
-def test_any_model_of_smp_judges_as_smp_computes(unet: Path, tmp_path: Path) -> None:
+def test_any_model_of_smp_predicts_as_smp_computes(unet: Path, tmp_path: Path) -> None:
     config = json.loads((unet / "config.json").read_text())
     (unet / "config.json").write_text(json.dumps({**config, "encoder_weights": "imagenet"}))
     segmenter = adopt("smp", str(unet), tmp_path / "ours", STATED)
@@ -251,7 +251,7 @@ def segformer(tmp_path: Path) -> Path:
     return folder
 
 
-def test_segformer_judges_as_transformers_computes(segformer: Path, tmp_path: Path) -> None:
+def test_segformer_predicts_as_transformers_computes(segformer: Path, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     segmenter = adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
     assert (segmenter.card.mean, segmenter.card.peak) == (MEAN, 1.0)
@@ -342,7 +342,7 @@ def torchscript_folder(tmp_path: Path, network: nn.Module) -> Segmenter:
     return adopt("torchscript", str(path), tmp_path / "ours", replace(STATED, trust=True))
 
 
-def test_a_torchscript_file_judges_as_it_computes(tmp_path: Path) -> None:
+def test_a_torchscript_file_predicts_as_it_computes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 11, 3, padding=1), nn.BatchNorm2d(11)).eval()
     segmenter = torchscript_folder(tmp_path, network)
@@ -357,7 +357,7 @@ def test_a_torchscript_file_runs_only_where_it_is_trusted(tmp_path: Path) -> Non
         lambda: adopt("torchscript", str(tmp_path / "model.pt"), tmp_path / "b", STATED),
         lambda: load_segmenter(tmp_path / "ours", CPU),
     ):
-        with pytest.raises(CheckpointError, match=r"is a program of its makers[\s\S]*--trust"):
+        with pytest.raises(CheckpointError, match="--trust"):
             attempt()
 
 
@@ -371,7 +371,7 @@ def test_a_torchscript_file_must_have_its_mean_stated(tmp_path: Path) -> None:
 def test_what_was_traced_in_training_mode_is_refused(layer: nn.Module, tmp_path: Path) -> None:
     """``eval()`` cannot take back; dropout answers otherwise each time, batch norm in company."""
     network = nn.Sequential(nn.Conv2d(3, 11, 1), layer).train()
-    with pytest.raises(CheckpointError, match="so it was saved in training mode"):
+    with pytest.raises(CheckpointError, match="training mode"):
         torchscript_folder(tmp_path, network)
     assert not (tmp_path / "ours" / "segmenter.json").exists()
 
@@ -489,7 +489,7 @@ def test_a_map_that_was_changed_afterwards_is_noticed(predicted: Path, tmp_path:
         load_segmenter(tmp_path / "ours", CPU)
 
 
-def test_predictions_of_other_pixels_are_another_judge(predicted: Path, tmp_path: Path) -> None:
+def test_predictions_of_other_pixels_are_another_segmenter(predicted: Path, tmp_path: Path) -> None:
     take(predicted, tmp_path / "a")
     path = predicted / "ours" / "scene_1.png"
     ids = np.array(Image.open(path))

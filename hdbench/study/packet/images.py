@@ -1,4 +1,4 @@
-"""The pixels of a packet: methods' images as they are, control images, patterns."""
+"""The pixels of a packet: methods' images, control images, and patterns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TILES = 16
 
 
 def method_png(path: Path) -> bytes:
-    """Return a method's image as PNG of the same pixels and without metadata.
+    """Return a method's image as PNG with the same pixels and without metadata.
 
     Raises:
         DataError: it is damaged, or not 8-bit RGB or grey.
@@ -34,21 +34,12 @@ def method_png(path: Path) -> bytes:
 
 
 def photograph_png(path: Path, height: int, width: int) -> bytes:
-    """Return a photograph as PNG at the benchmark's size, as it is scored (bicubic, antialias).
-
-    Raises:
-        DataError: it is damaged.
-    """
+    """Return a photograph as PNG at the benchmark's size, resized as for scoring."""
     return png_bytes(resize_photograph(read_photograph(path), height, width))
 
 
 def control_png(bench: Bench, entry: SceneFiles, shows: str) -> bytes:
-    """Return a control image as PNG.
-
-    Args:
-        bench: the benchmark.
-        entry: a training scene.
-        shows: ``photograph``, ``label`` (the painted label map) or ``blur``.
+    """Return a training scene as PNG: its ``photograph``, painted ``label`` map, or ``blur``.
 
     Raises:
         DataError: a file is damaged.
@@ -66,7 +57,7 @@ def control_png(bench: Bench, entry: SceneFiles, shows: str) -> bytes:
 
 
 def mask_pngs(bench: Bench, count: int, seed: int) -> list[bytes]:
-    """Return patterns as PNG at the benchmark's size: tiles of training photographs, shuffled.
+    """Return patterns as PNG at the benchmark's size: shuffled tiles of training photographs.
 
     They have the colours and edges of photographs, but show no object.
 

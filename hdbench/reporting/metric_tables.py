@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from hdbench.schema.metric import Measure
+from hdbench.schema.metric import Metric
 from hdbench.text import FID, KID, LPIPS, SHARE
 
 
 @dataclass(frozen=True)
-class MeasureTable:
-    """The table of measures with the same fingerprint."""
+class MetricTable:
+    """The table of metrics with the same fingerprint."""
 
     title: str
     table: pd.DataFrame
@@ -22,39 +22,39 @@ class MeasureTable:
     notes: list[str]
 
 
-def measure_tables(measures: Sequence[Measure]) -> list[MeasureTable]:
-    """Return one table for each fingerprint among the measures."""
-    groups: dict[str, list[Measure]] = {}
-    for measure in measures:
-        groups.setdefault(measure.fingerprint, []).append(measure)
+def metric_tables(metrics: Sequence[Metric]) -> list[MetricTable]:
+    """Return one table for each fingerprint among the metrics."""
+    groups: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        groups.setdefault(metric.fingerprint, []).append(metric)
     return [
         _realism(group) if group[0].kind == "realism" else _boundaries(group)
         for group in groups.values()
     ]
 
 
-def _realism(measures: list[Measure]) -> MeasureTable:
-    choices = measures[0].choices
+def _realism(metrics: list[Metric]) -> MetricTable:
+    choices = metrics[0].choices
     columns: dict[str, list[str]] = {}
     notes = []
     if "inception" in choices:
-        columns["FID"] = [FID.text(measure.scores["fid"]) for measure in measures]
+        columns["FID"] = [FID.text(metric.scores["fid"]) for metric in metrics]
         columns["KID x 1000"] = [
-            f"{KID.text(measure.scores['kid'])} ± {KID.text(measure.scores['kid_deviation'])}"
-            for measure in measures
+            f"{KID.text(metric.scores['kid'])} ± {KID.text(metric.scores['kid_deviation'])}"
+            for metric in metrics
         ]
-        notes += _inception_notes(choices, measures[0])
+        notes += _inception_notes(choices, metrics[0])
     if "lpips" in choices:
-        columns["LPIPS"] = [LPIPS.text(measure.scores["lpips"]) for measure in measures]
+        columns["LPIPS"] = [LPIPS.text(metric.scores["lpips"]) for metric in metrics]
         notes.append(
             "LPIPS between each image and its scene's photograph, mean over images; 0 means equal."
         )
-    index = pd.Index([measure.method for measure in measures], name="method")
-    return MeasureTable("Realism", pd.DataFrame(columns, index=index), notes)
+    index = pd.Index([metric.method for metric in metrics], name="method")
+    return MetricTable("Realism", pd.DataFrame(columns, index=index), notes)
 
 
-def _inception_notes(choices: dict[str, Any], measure: Measure) -> list[str]:
-    compared, scores = choices["inception"], measure.scores
+def _inception_notes(choices: dict[str, Any], metric: Metric) -> list[str]:
+    compared, scores = choices["inception"], metric.scores
     notes = [
         f"FID and KID between {choices['images']} images and {compared['reference_images']} "
         f"photographs of '{compared['reference']}'; KID over {scores['kid_subsets']} subsets of "
@@ -69,20 +69,20 @@ def _inception_notes(choices: dict[str, Any], measure: Measure) -> list[str]:
     return notes
 
 
-def _boundaries(measures: list[Measure]) -> MeasureTable:
-    classes = list(measures[0].scores["class_boundary_f"])
+def _boundaries(metrics: list[Metric]) -> MetricTable:
+    classes = list(metrics[0].scores["class_boundary_f"])
     columns = {
-        measure.method: [
-            SHARE.text(measure.scores["boundary_f"]),
-            *(SHARE.text(measure.scores["class_boundary_f"][name]) for name in classes),
+        metric.method: [
+            SHARE.text(metric.scores["boundary_f"]),
+            *(SHARE.text(metric.scores["class_boundary_f"][name]) for name in classes),
         ]
-        for measure in measures
+        for metric in metrics
     }
     index = pd.Index(["mean", *classes], name="boundary F %")
     table = pd.DataFrame(columns, index=index)
-    policy = measures[0].choices["boundary"]
+    policy = metrics[0].choices["boundary"]
     notes = [
         "F-score of the edges of the segmenter's prediction against the labels' edges; "
         f"edges: {policy['edges']}; tolerance: {policy['tolerance']}; mean {policy['mean']}."
     ]
-    return MeasureTable("Boundary F-score", table, notes)
+    return MetricTable("Boundary F-score", table, notes)

@@ -1,4 +1,4 @@
-"""What the segmenter says of single images: for measures and pictures beside the matrices."""
+"""Predictions for single images: for metrics and pictures beside the matrices."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hdbench.segmentation.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One image, its labels, and what the segmenter saw in it; the last two share a size."""
+class PredictedImage:
+    """One image, its labels, and the prediction; labels and prediction share a size."""
 
     #: uint8 3 x h x w, at the benchmark's size.
     image: Tensor
@@ -32,11 +32,11 @@ class Answer:
     prediction: Tensor
 
     def matrix(self, classes: int) -> Matrix:
-        """Return int64 (K+1) x K: what a result holds of this image."""
+        """Return the image's confusion matrix, int64 (K+1) x K."""
         return self.truth.matrix(self.prediction, classes)
 
 
-def answer(
+def predict_image(
     segmenter: Segmenter,
     files: SceneFiles,
     path: Path,
@@ -44,17 +44,10 @@ def answer(
     benchmark: Benchmark,
     scoring: Scoring,
     photograph: bool,
-) -> Answer:
-    """Return the segmenter's answer to one image, on the path of every score.
+) -> PredictedImage:
+    """Return the segmenter's prediction for one image, through the same steps as every score.
 
-    Args:
-        segmenter: what predicts.
-        files: the scene.
-        path: its image.
-        space: what label ids mean.
-        benchmark: the size of images.
-        scoring: the convention.
-        photograph: whether the image is the dataset's own, resized here.
+    ``photograph`` says that the image is the dataset's own and is resized here.
 
     Raises:
         DataError: a file is damaged or of another size.
@@ -63,10 +56,10 @@ def answer(
     image = prepared_image(path, benchmark, photograph)
     height, width = truth.train_ids.shape
     seen = as_seen(image, scoring.segmenter, benchmark, native)
-    return Answer(image, truth, predict(segmenter, seen, height, width, scoring.segmenter))
+    return PredictedImage(image, truth, predict(segmenter, seen, height, width, scoring.segmenter))
 
 
-def answers(
+def predict_images(
     segmenter: Segmenter,
     scenes: Sequence[SceneFiles],
     images: Sequence[Path],
@@ -76,8 +69,8 @@ def answers(
     *,
     photographs: bool,
     title: str,
-) -> Iterator[Answer]:
-    """Yield the answer to each image, one at a time, with a progress bar called ``title``."""
+) -> Iterator[PredictedImage]:
+    """Yield the prediction for each image, with a progress bar called ``title``."""
     pairs = zip(scenes, images, strict=True)
     for files, path in progress(pairs, total=len(scenes), desc=title, unit="image"):
-        yield answer(segmenter, files, path, space, benchmark, scoring, photographs)
+        yield predict_image(segmenter, files, path, space, benchmark, scoring, photographs)

@@ -1,4 +1,4 @@
-"""Images that were made elsewhere: decoded strictly, so that no number is of what nobody meant."""
+"""Strict decoding of images that another program made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hdbench.errors import DataError
 _ORIENTATION = 0x0112  # the EXIF tag
 _BITS_PER_SAMPLE = 258  # the TIFF tag
 _PNG_BIT_DEPTH = 24  # the byte of a PNG file that says it (ISO/IEC 15948, Sec. 11.2.1)
-#: What else may be in a file, by Pillow's mode.
+#: Descriptions of unsupported modes of Pillow.
 _MODES = {
     "1": "1-bit black and white",
     "L": "8-bit grey; a label map?",
@@ -30,30 +30,26 @@ _EXPECTED = "expected 8-bit RGB"
 
 
 @dataclass(frozen=True)
-class Picture:
+class ForeignImage:
     """A decoded image."""
 
     #: uint8 3 x H x W RGB.
     pixels: Tensor
     #: ``PNG``, ``JPEG``, ``TIFF``, ``BMP``, ``NPY`` or ``NPY float``.
     format: str
-    #: Whether the format loses something, so that what is scored is not what was synthesized.
+    #: Whether the format is lossy, so that the scored pixels are not the synthesized ones.
     lossy: bool
 
 
-def read_picture(path: Path, width: int, height: int) -> Picture:
+def read_foreign_image(path: Path, width: int, height: int) -> ForeignImage:
     """Return an image of exactly the expected size, 8-bit RGB.
 
-    Float arrays (``.npy``, H x W x 3) from 0 to 1 are rounded to 8 bits.
-
-    Args:
-        path: PNG, TIFF, BMP, JPEG or NumPy array; what the content is counts, not the extension.
-        width: expected columns.
-        height: expected rows.
+    Formats are PNG, TIFF, BMP, JPEG and NumPy arrays; the content counts, not the extension (but
+    ``.npy``). Float arrays (H x W x 3) from 0 to 1 are rounded to 8 bits.
 
     Raises:
-        DataError: the file is empty, truncated, of another format, size, mode, range or depth,
-            has an alpha channel, several frames, or is to be turned before it is looked at.
+        DataError: the file is empty, truncated, of another format, size, mode, range or depth, has
+            an alpha channel or several frames, or its EXIF data ask for a rotation.
     """
     size = path.stat().st_size
     if size == 0:
@@ -66,7 +62,7 @@ def read_picture(path: Path, width: int, height: int) -> Picture:
             _require_size(path, image.width, image.height, width, height)
             image.load()
             pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-            return Picture(pixels, str(image.format), lossy)
+            return ForeignImage(pixels, str(image.format), lossy)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         reason = str(error).replace(str(path), "it")
         raise DataError(
@@ -78,7 +74,7 @@ def read_picture(path: Path, width: int, height: int) -> Picture:
 
 
 def _require_form(path: Path, image: Image.Image) -> bool:
-    """Check format, mode and depth before a pixel is decoded; return whether it is lossy."""
+    """Check format, mode and depth before decoding pixels; return whether the format is lossy."""
     lossy = image.format == "JPEG" or image.info.get("compression") in ("jpeg", "webp")
     if image.format not in ("PNG", "TIFF", "BMP", "JPEG"):
         raise DataError(
@@ -120,7 +116,7 @@ def _require_size(path: Path, width: int, height: int, wanted: int, rows: int) -
     raise DataError(f"{path}: {width}x{height}; expected {wanted}x{rows}{transposed}")
 
 
-def _array(path: Path, width: int, height: int) -> Picture:
+def _array(path: Path, width: int, height: int) -> ForeignImage:
     try:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
@@ -130,7 +126,7 @@ def _array(path: Path, width: int, height: int) -> Picture:
         raise DataError(f"{path}: shape {shape}; expected ({height}, {width}, 3), RGB last")
     _require_size(path, values.shape[1], values.shape[0], width, height)
     if values.dtype == np.uint8:
-        return Picture(_first_channel(values), "NPY", lossy=False)
+        return ForeignImage(_first_channel(values), "NPY", lossy=False)
     if values.dtype.kind != "f":
         raise DataError(f"{path}: {values.dtype} values; {_EXPECTED}, or floats from 0 to 1")
     if not np.isfinite(values).all():
@@ -142,7 +138,7 @@ def _array(path: Path, width: int, height: int) -> Picture:
             f"{_likely_range(low, high)}"
         )
     rounded = np.rint(values.astype(np.float64) * 255).astype(np.uint8)
-    return Picture(_first_channel(rounded), "NPY float", lossy=False)
+    return ForeignImage(_first_channel(rounded), "NPY float", lossy=False)
 
 
 def _likely_range(low: float, high: float) -> str:
