@@ -97,8 +97,8 @@ def table_of(name: str, report: Report) -> str:
         if benchmark.beside is None:
             continue
         for one in committed(f"{benchmark.beside}{part}", benchmark.scoring):
-            method = LIBRARY.method(one.method)
-            if method.is_trained and not one.seed:
+            method, training = LIBRARY.method(one.method), one.provenance.training
+            if training is not None and training.ships:  # a fresh workspace has no other
                 row = row_beside(method, benchmark.beside)
                 assert row.method is not None
                 tables[-1][row.method] = changed(one, method=row.method)
