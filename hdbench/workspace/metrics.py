@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
-from hdbench.evaluation.boundaries import POLICY
-from hdbench.provenance import differing_fields
+from hdbench.evaluation.boundaries import POLICY, boundary_summary
+from hdbench.provenance import differing_fields, digest
 from hdbench.schema.metric import KINDS, Kind, Metric, images_digest
 from hdbench.schema.record import first_problem
 from hdbench.schema.result import Result
@@ -21,7 +22,7 @@ from hdbench.workspace.results import result_path
 from hdbench.workspace.segmenters import foreign_segmenter
 from hdbench.workspace.stale import Stale
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 def metric_path(
@@ -49,7 +50,8 @@ def boundary_choices(result: Result) -> dict[str, Any]:
 
 def save_metric(path: Path, metric: Metric) -> None:
     """Write a metric record, whole or not at all."""
-    record = {"schema": _SCHEMA, "fingerprint": metric.fingerprint, **metric.model_dump()}
+    content = metric.model_dump()
+    record = {"schema": _SCHEMA, "digest": digest(content), **content}
     write_atomically(path, (json.dumps(record) + "\n").encode())
 
 
@@ -66,18 +68,33 @@ def load_if_current(path: Path, images: str, choices: dict[str, Any] | None) -> 
         return Stale(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        schema, fingerprint = record.pop("schema"), record.pop("fingerprint")
+        schema, stored = record.pop("schema"), record.pop("digest")
         metric = Metric(**record)
     except ValidationError as error:
         return Stale(path, (f"not a readable record of metrics: {first_problem(error)}",))
     except (ValueError, KeyError, AttributeError) as error:
         return Stale(path, (f"not a readable record of metrics: {error}",))
-    if schema != _SCHEMA or fingerprint != metric.fingerprint:
-        return Stale(path, ("its choices are not those that it was written with",))
+    if schema != _SCHEMA or stored != digest(metric.model_dump()):
+        return Stale(path, ("it is not what was written; a number or a choice was edited",))
+    differing = differing_fields(metric.scores, {**metric.scores, **_recomputed(metric)})
+    if differing:
+        return Stale(path, tuple(f"scores.{line}" for line in differing))
     reasons = [] if choices is None else differing_fields(metric.choices, choices)
     if metric.images != images:
         reasons.append("its images are others")
     return Stale(path, tuple(reasons)) if reasons else metric
+
+
+def _recomputed(metric: Metric) -> dict[str, Any]:
+    """Return the scores that follow from what a record holds of each image.
+
+    FID and KID are not among them: they follow from features, which no record holds.
+    """
+    if metric.kind == "boundaries":
+        scored = [entry for entry in metric.choices["classes"] if entry[2] is not None]
+        names = [name for _, name, _ in sorted(scored, key=lambda entry: entry[2])]
+        return boundary_summary(np.array(metric.per_image, dtype=np.int64), names)
+    return {"lpips": sum(metric.per_image) / len(metric.per_image)} if metric.per_image else {}
 
 
 def current_metrics(bench: Bench, results: Iterable[Result], card: SegmenterCard) -> list[Metric]:
