@@ -118,15 +118,16 @@ def _require_size(path: Path, width: int, height: int, wanted: int, rows: int) -
 
 def _array(path: Path, width: int, height: int) -> ForeignImage:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        # Mapped, so that a header which claims more than the file holds allocates nothing.
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError) as error:
         raise DataError(f"{path}: cannot be read as a NumPy array ({error})") from None
     if not isinstance(values, np.ndarray) or values.ndim != 3 or values.shape[2] != 3:
         shape = getattr(values, "shape", "an archive")
         raise DataError(f"{path}: shape {shape}; expected ({height}, {width}, 3), RGB last")
     _require_size(path, values.shape[1], values.shape[0], width, height)
     if values.dtype == np.uint8:
-        return ForeignImage(_first_channel(values), "NPY", lossy=False)
+        return ForeignImage(_first_channel(np.array(values)), "NPY", lossy=False)
     if values.dtype.kind != "f":
         raise DataError(f"{path}: {values.dtype} values; {_EXPECTED}, or floats from 0 to 1")
     if not np.isfinite(values).all():

@@ -157,6 +157,8 @@ def _decoded(path: Path, content: bytes | None = None) -> Image.Image:
             f"{path}: cannot be decoded ({error}); {size} bytes on disk, "
             "so probably truncated or not an image: copy it again"
         ) from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: far too many pixels to be one scene ({error})") from None
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,12 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _built(path: Path, config: dict[str, Any]) -> nn.Module:
     arguments = {name: value for name, value in config.items() if not name.startswith("_")}
+    encoder = str(config.get("encoder_name"))
+    if ":" in encoder or "/" in encoder:
+        raise CheckpointError(
+            f"{path}: encoder_name = '{encoder}' is an address of a model hub, and nothing is "
+            "downloaded to build a network; expected the name of an encoder of smp, like resnet18"
+        )
     kind = getattr(smp, str(config[_CLASS]), None)
     if not (isinstance(kind, type) and issubclass(kind, SegmentationModel)):
         raise CheckpointError(f"{path}: smp has no model '{config[_CLASS]}'")
