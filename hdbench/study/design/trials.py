@@ -51,7 +51,7 @@ class Trial(NamedTuple):
     pair: int
     #: Index of the scene; for practice and checks, of the control scene.
     scene: int
-    #: Whether the pair's first method stands on the left; for practice and checks, the photograph.
+    #: Whether the pair's first method is on the left; for practice and checks, the photograph.
     first_left: bool
     #: In milliseconds, or 0 where images stay until an answer.
     duration: int
