@@ -227,7 +227,7 @@ def test_all_problems_of_a_file_come_at_once(root: Path) -> None:
 
 def test_extends_goes_one_level_deep(root: Path) -> None:
     variant(root, 'extends = "ours"', "y")
-    with pytest.raises(LibraryError, match="one level only, so extend 'ours' itself"):
+    with pytest.raises(LibraryError, match="extend 'ours'"):
         variant(root, 'extends = "y"').method("x")
 
 
@@ -330,7 +330,7 @@ def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_segmenter(
     for path_of_none in (folder.parent, folder / "segmenter.json"):
         (problem,) = problems(scoring, path_of_none)
         assert f"[segmenter] name = '{path_of_none}': no such segmenter" in problem
-    with pytest.raises(LibraryError, match=r"no segmenter here; expected a folder with segmenter"):
+    with pytest.raises(LibraryError, match=r"segmenter\.json"):
         Library().segmenter(str(folder.parent))
 
 

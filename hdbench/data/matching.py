@@ -14,7 +14,7 @@ _EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy"
 #: How the test scripts of pix2pixHD (end of the file name) and SPADE (name of the folder) mark
 #: synthesized images; label maps and photographs are beside them.
 _SYNTHESIZED = "synthesized_image"
-#: Cityscapes' city_sequence_frame, wherever it stands in a name.
+#: Cityscapes' city_sequence_frame, anywhere in a name.
 _CITYSCAPES = re.compile(r"[A-Za-z-]+_\d{6}_\d{6}(?!\d)")
 _PLACE = "{name}"
 

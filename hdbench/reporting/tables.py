@@ -163,7 +163,7 @@ def _aligned(table: pd.DataFrame) -> str:
 
 
 def _laid_out(table: pd.DataFrame, layout: str | TableFormat, names: bool = True) -> str:
-    """Return a table without its index; its first column holds names, which stand on the left."""
+    """Return a table without its index; its first column is left-aligned."""
     return tabulate(
         [list(map(str, line)) for line in table.to_numpy().tolist()],
         headers=list(map(str, table.columns)),

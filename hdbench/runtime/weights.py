@@ -230,7 +230,7 @@ def require_same_shapes(where: str, state: Mapping[str, Tensor], network: nn.Mod
         raise CheckpointError(
             f"{where}: weights of another architecture or width than this method has on this "
             f"benchmark ({counted(len(lines), 'difference')})\n{listing(lines, _LISTED)}\n"
-            "Next: use the method and benchmark that it was trained with, or train anew."
+            "Next: use the method and benchmark that it was trained with, or train again."
         )
 
 

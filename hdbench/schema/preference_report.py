@@ -25,7 +25,7 @@ class Comparison(Table):
     over: str | None = None
     #: The study whose packets are shown (``protocols/studies/``).
     study: str | None = None
-    #: Published preference for ``method``, per cent; left out where nobody published any.
+    #: Published preference for ``method``, per cent; left out if there is none.
     published: Percent | None = None
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ class Row(Table):
     title: str
     #: A method whose results are shown; left out where hdbench has no such method.
     method: str | None = None
-    #: Published scores in the columns' printed units; left out where nobody published any.
+    #: Published scores in the columns' printed units; left out if there are none.
     published: dict[Score, float] | None = None
 
     @model_validator(mode="after")

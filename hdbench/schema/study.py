@@ -68,7 +68,7 @@ class Checks(Table):
 
     #: Checks of each packet.
     count: Annotated[int, Field(ge=0)]
-    #: What stands beside the photograph: its painted label map, or a strong blur of it.
+    #: The image beside the photograph: its painted label map, or a strong blur of it.
     kind: Literal["label", "blur"]
 
 

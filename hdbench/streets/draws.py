@@ -48,7 +48,7 @@ class Draws:
         return next(reversed(choices))
 
     def tint(self, colour: Sequence[float], spread: float) -> tuple[float, float, float]:
-        """Return an RGB colour near another: lightness within ``spread``, channels by a third."""
+        """Return a similar RGB colour: lightness moves by up to ``spread``, channels by a third."""
         light = self.uniform(-spread, spread)
         moved = [part + light + self.uniform(-spread, spread) / 3 for part in colour]
         red, green, blue = (min(max(part, 4.0), 250.0) for part in moved)

@@ -1,4 +1,4 @@
-"""Lamp posts, traffic lights, signs, and things that nobody scores."""
+"""Lamp posts, traffic lights, signs, and things that are not scored."""
 
 from __future__ import annotations
 

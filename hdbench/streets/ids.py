@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Id(IntEnum):
-    """A label id; its name, colour and train id stand in label space ``cityscapes``."""
+    """A label id of the label space ``cityscapes``."""
 
     EGO_VEHICLE = 1
     STATIC = 4

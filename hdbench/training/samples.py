@@ -33,7 +33,7 @@ class SampleSheets:
         ]
 
     def draw(self, synthesize: Callable[[Batch], Tensor], step: int, finished: bool) -> None:
-        """Draw a sheet, and the page anew."""
+        """Draw a sheet and update the page."""
         rows = []
         for scene in self._scenes:
             assert scene.image is not None

@@ -7,13 +7,13 @@ import pytest
 from conftest import mean_iou_of
 
 from hdbench.data.labels import LABEL_SPACES
-from hdbench.evaluation.confusion import accumulated_scores
 from hdbench.evaluation.policies import variants
 from hdbench.evaluation.scores import scores_record
 from hdbench.library import Library
 from hdbench.reporting.readings import policy_record, policy_table, readings_table
 from hdbench.schema.result import Provenance, Result
 from hdbench.schema.scoring import Counting
+from hdbench.text import ACCURACY
 
 LIBRARY = Library()
 STANDARD, TABLE1 = LIBRARY.scoring("camvid-std-v1"), LIBRARY.scoring("camvid-table1-v1")
@@ -55,22 +55,36 @@ def test_every_value_of_every_policy_is_a_variant_once() -> None:
     assert len({way.counting.model_dump_json() for way in ways}) == len(ways)
 
 
+def accuracy_by_hand(matrices: np.ndarray, counting: Counting) -> float:
+    """Pixel accuracy, from its definition."""
+    rows = slice(None, -1) if counting.void_in_accuracy == "ignored" else slice(None)
+    sets = [matrices.sum(axis=0)] if counting.accumulation == "dataset" else list(matrices)
+    return float(np.mean([np.trace(counts[:-1]) / counts[rows].sum() for counts in sets]))
+
+
 def test_the_table_is_counted_from_the_stored_matrices_alone() -> None:
-    results = [result("ours", 1), result("oracle", 2)]
+    """Stored scores of other matrices change nothing."""
+    matrices = {method: result(method, seed) for seed, method in enumerate(("ours", "oracle"))}
+    results = [
+        one.model_copy(update={"scores": result("x", 9).scores}) for one in matrices.values()
+    ]
     ways = variants(STANDARD, [TABLE1])
     table = policy_table(results, ways)
     assert list(table.columns.get_level_values(0)) == ["ours", "ours", "oracle", "oracle"]
-    for one in results:
-        own = mean_iou_of(one)
-        for way in ways:
-            expected = accumulated_scores(one.matrices, way.counting).mean_iou
-            cell = table.loc[way.words, (one.method, "mean IoU")]
-            assert cell.startswith(f"{expected:.4f}")
-            if expected != own:
-                assert cell.endswith(f"({expected - own:+.4f})")
     records = policy_record(results, ways)
     assert len(json.loads(json.dumps(records))) == 2 * len(ways)
-    assert records[0]["mean_iou"] == results[0].scores.mean_iou
+    for record in records:
+        one = matrices[record["method"]]
+        counting = Counting(**record["counting"])
+        expected = accuracy_by_hand(one.matrices, counting)
+        assert record["pixel_accuracy"] == pytest.approx(expected)
+        own = accuracy_by_hand(one.matrices, STANDARD.counting)
+        cell = table.loc[record["words"], (one.method, "pixel acc. %")]
+        assert cell.startswith(ACCURACY.text(expected))
+        changed = ACCURACY.text(expected - own, sign="+")
+        assert cell.endswith(f"({changed})") == (expected != own)
+    assert records[0]["mean_iou"] == pytest.approx(mean_iou_of(matrices["ours"]))
+    assert len({record["mean_iou"] for record in records}) > len(ways)
 
 
 def test_undefined_scores_are_neither_numbers_nor_differences() -> None:

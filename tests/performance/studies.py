@@ -65,16 +65,16 @@ def timed(bench: Bench, root: Path, study: str) -> None:
     designed = time.perf_counter() - began[0], time.process_time() - began[1]
     material = gather(bench, protocol, METHODS, None, 0, False, None)
     copying: list[float] = []
-    write_images = packet._write_images
+    write = packet.write_images
 
     def copy(*arguments: object) -> dict[str, str]:
         start = time.perf_counter(), time.process_time()
-        hashes = write_images(*arguments)  # pyright: ignore[reportArgumentType]
+        hashes = write(*arguments)  # pyright: ignore[reportArgumentType]
         copying.extend((time.perf_counter() - start[0], time.process_time() - start[1]))
         return hashes
 
     began = time.perf_counter(), time.process_time()
-    with mock.patch.object(packet, "_write_images", copy):
+    with mock.patch.object(packet, "write_images", copy):
         flags = packet.Flags(0, 0, False, None)
         built = packet.build(bench, protocol, material, None, flags, root / study)
     total = time.perf_counter() - began[0], time.process_time() - began[1]

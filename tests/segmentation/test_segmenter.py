@@ -20,6 +20,7 @@ from hdbench.runtime.weights import load_weights
 from hdbench.segmentation.segmenter import (
     SegmenterCard,
     load_segmenter,
+    read_card,
     save_segmenter,
     write_card,
 )
@@ -75,7 +76,8 @@ def test_smp_itself_reads_the_folder_and_computes_the_same(folder: Path) -> None
 
 
 def test_loading_touches_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where the stored config names encoder weights that smp would download."""
+    """The stored config names encoder weights, which smp itself would download."""
+    write_card(folder, replace(read_card(folder), architecture="smp"))
     config = json.loads((folder / "config.json").read_text())
     config["encoder_weights"] = "imagenet"
     (folder / "config.json").write_text(json.dumps(config))
@@ -84,7 +86,8 @@ def test_loading_touches_no_network(folder: Path, monkeypatch: pytest.MonkeyPatc
         raise AssertionError("a socket was opened")
 
     monkeypatch.setattr(socket.socket, "connect", refused)
-    load_segmenter(folder, CPU)
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refused)
+    assert load_segmenter(folder, CPU).card.architecture == "smp"
 
 
 def test_sides_must_divide_by_eight(folder: Path) -> None:

@@ -407,7 +407,7 @@ def test_two_processes_never_train_in_one_folder(
     second = start(*more)
     _, error = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert "another hdbench process is working here" in error
+    assert "another hdbench process" in error
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
 
@@ -419,7 +419,7 @@ def test_ctrl_c_in_the_terminal_saves_and_goes_on(tmp_path: Path, start: Start) 
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "everything is saved, the same command goes on" in error
+    assert "after step" in error
     again = start("--checkpoint-minutes", "60")
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 0

@@ -51,7 +51,7 @@ class Trial(NamedTuple):
     pair: int
     #: Index of the scene; for practice and checks, of the control scene.
     scene: int
-    #: Whether the pair's first method stands on the left; for practice and checks, the photograph.
+    #: Whether the pair's first method is on the left; for practice and checks, the photograph.
     first_left: bool
     #: In milliseconds, or 0 where images stay until an answer.
     duration: int
@@ -89,7 +89,7 @@ def design(
     assert controls >= controls_needed(protocol)[0]
     shown = _judgments(pairs, scenes, protocol, seed)
     parts = -(-scenes // protocol.design.packet_length)
-    draws, coins = _Stream(seed, "packets"), _Stream(seed, "side")
+    draws, coins = RandomStream(seed, "packets"), RandomStream(seed, "side")
     if protocol.design.mode == "timed":  # packets follow the sides, which durations settle
         sides = _sides(shown, _by_duration(shown), coins)
         strata = [(left, view.pair, view.duration) for left, view in zip(sides, shown, strict=True)]
@@ -105,16 +105,18 @@ def design_hash(trials: Iterable[Trial]) -> str:
     return digest([list(trial) for trial in trials])
 
 
-class _Stream:
+class RandomStream:
     """Random 64-bit numbers that are the same on every machine: PCG64's raw output."""
 
     def __init__(self, seed: int, purpose: str) -> None:
         self._bits = np.random.PCG64(derived_seed("study", purpose, seed))
 
     def numbers(self, count: int) -> list[int]:
+        """Return the next numbers."""
         return self._bits.random_raw(count).tolist() if count else []
 
     def shuffled(self, count: int) -> list[int]:
+        """Return 0 to ``count - 1`` in random order."""
         keys = self.numbers(count)
         return sorted(range(count), key=lambda n: (keys[n], n))
 
@@ -133,7 +135,7 @@ def _judgments(pairs: int, scenes: int, protocol: StudyProtocol, seed: int) -> l
     rounds = protocol.design.judgments_per_pair
     durations = protocol.design.durations_ms or [0]
     offsets = _offsets(scenes, len(durations), rounds)
-    order = _Stream(seed, "scenes").shuffled(scenes)
+    order = RandomStream(seed, "scenes").shuffled(scenes)
     shown = []
     for turn in range(rounds):
         for shift in range(pairs):
@@ -167,7 +169,7 @@ def _offsets(scenes: int, durations: int, rounds: int) -> list[int]:
 
 
 def _dealt(
-    shown: Sequence[_View], strata: Sequence[tuple[int, ...]], parts: int, draws: _Stream
+    shown: Sequence[_View], strata: Sequence[tuple[int, ...]], parts: int, draws: RandomStream
 ) -> list[int]:
     """Return each view's packet: each packet of a pass gets its share of every stratum.
 
@@ -210,7 +212,7 @@ def _by_duration(shown: Sequence[_View]) -> _Levels:
     )
 
 
-def _sides(shown: Sequence[_View], levels: _Levels, coins: _Stream) -> list[bool]:
+def _sides(shown: Sequence[_View], levels: _Levels, coins: RandomStream) -> list[bool]:
     """Return whether the first method is on the left; sides alternate along both matchings.
 
     A path or cycle can still be swapped as a whole: this balances the passes, and is random where
@@ -273,10 +275,10 @@ def _ordered(
     seed: int,
 ) -> list[Trial]:
     """Return the packets in order: practice, then judgments with the checks spread among them."""
-    order, coins = _Stream(seed, "order"), _Stream(seed, "control-side")
+    order, coins = RandomStream(seed, "order"), RandomStream(seed, "control-side")
     practice, checks = protocol.practice.count, protocol.checks.count
     longest = max(protocol.design.durations_ms, default=0)
-    pool = [practice + n for n in _Stream(seed, "controls").shuffled(controls - practice)]
+    pool = [practice + n for n in RandomStream(seed, "controls").shuffled(controls - practice)]
     result: list[Trial] = []
     for packet, members in sorted(_grouped(packets).items()):
         sequence: list[tuple[Kind, int, int, bool, int]] = [  # kind, pair, scene, side, duration
@@ -310,7 +312,7 @@ def _practice_duration(n: int, protocol: StudyProtocol) -> int:
     return durations[n * len(durations) // protocol.practice.count]
 
 
-def _balanced(count: int, packet: int, draws: _Stream) -> list[bool]:
+def _balanced(count: int, packet: int, draws: RandomStream) -> list[bool]:
     """Return sides in random order, half of them left; packets alternate with an odd one."""
     left = (count + packet % 2) // 2
     return [rank < left for rank in draws.shuffled(count)]
@@ -322,7 +324,7 @@ def check_segments(length: int, checks: int) -> list[range]:
     return [range(*edge) for edge in pairwise(edges)]
 
 
-def _check_places(length: int, checks: int, draws: _Stream) -> set[int]:
+def _check_places(length: int, checks: int, draws: RandomStream) -> set[int]:
     segments = check_segments(length, checks)
     numbers = draws.numbers(checks)
     return {

@@ -112,7 +112,7 @@ def build(
     study = _study(material, inputs, trials)
     packet = Packet(folder, study, trial_rows(trials, study))
     with folder_atomically(folder) as staging:
-        hashes = _write_images(staging, bench, material, study)
+        hashes = write_images(staging, bench, material, study)
         study = study.model_copy(update={"identical": _identical(study, hashes)})
         for rows in packet.by_packet.values():
             public = public_packet(study, rows)
@@ -264,7 +264,7 @@ def _source(material: Material, image: PacketImage) -> str | None:
     return (entry.label if image.shows == "label" else entry.image).name
 
 
-def _write_images(
+def write_images(
     staging: Path, bench: Bench, material: Material, study: StudyRecord
 ) -> dict[str, str]:
     """Write every image and return the SHA-256 of each file by its hexadecimal name."""

@@ -233,7 +233,7 @@ def _row(packet: PublicPacket, address: str) -> dict[str, str]:
     if wild := [
         name for name, cell in row.items() if cell[0] in "=+-@\t\r" or set(cell) & set("<>&")
     ]:
-        raise DataError(f"packet {packet.packet}: {', '.join(wild)} cannot stand in batch.csv")
+        raise DataError(f"packet {packet.packet}: {', '.join(wild)} is not allowed in batch.csv")
     return row
 
 

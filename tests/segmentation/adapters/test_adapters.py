@@ -104,7 +104,7 @@ def test_a_segmenter_in_training_mode_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_one_already_is_left_alone(tmp_path: Path) -> None:
     torchscript_folder(tmp_path, nn.Conv2d(3, 11, 1))
-    with pytest.raises(UsageError, match="holds a segmenter already; name another"):
+    with pytest.raises(UsageError, match="--name"):
         torchscript_folder(tmp_path, nn.Conv2d(3, 11, 1))
 
 
@@ -216,7 +216,7 @@ def test_what_the_cache_lacks_is_named_and_not_fetched(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as error:
         adopt("smp", "owner/nobody-has-this", tmp_path / "ours", OPTIONS)
     text = str(error.value)
-    assert "owner/nobody-has-this: is not in this machine's cache" in text
+    assert "owner/nobody-has-this: " in text
     assert "config.json, model.safetensors" in text
     assert "'hf download owner/nobody-has-this'" in text
     assert "models--owner--nobody-has-this" in text
@@ -281,7 +281,7 @@ def test_a_segformer_that_does_not_say_its_mean_needs_it_stated(
     segformer: Path, tmp_path: Path
 ) -> None:
     (segformer / "preprocessor_config.json").unlink()
-    with pytest.raises(UsageError, match="does not say how images are normalised"):
+    with pytest.raises(UsageError, match="--mean R,G,B"):
         adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
     assert adopt("segformer", str(segformer), tmp_path / "ours", STATED).card.mean == MEAN
 
@@ -448,7 +448,7 @@ def test_an_image_that_nobody_predicted_is_refused(predicted: Path, tmp_path: Pa
     segmenter = take(predicted, tmp_path / "ours")
     image = IMAGES["oracle"][0][1]
     for other in (image.flip(-1), image[:, :8], noise(3, 16, 24, seed=99)):
-        with pytest.raises(DataError, match="no prediction was made from this image"):
+        with pytest.raises(DataError, match=r"image of \d+x\d+"):
             segmenter.logits(other[None])
 
 

@@ -243,10 +243,10 @@ def test_order_and_side_come_from_streams_of_their_own(monkeypatch: pytest.Monke
             def __init__(self, seed: int, purpose: str) -> None:
                 super().__init__(seed + (purpose in purposes), purpose)
 
-        monkeypatch.setattr(designs, "_Stream", Other)
+        monkeypatch.setattr(designs, "RandomStream", Other)
         return judgments(designed(3, 60, protocol, 5))
 
-    streams = designs._Stream
+    streams = designs.RandomStream
     before = with_other()
 
     def side_of(trials: list[Trial]) -> dict[tuple[int, ...], bool]:
