@@ -14,10 +14,11 @@ from torch.nn import functional as F
 from hdbench.data.labels import LABEL_SPACES, VOID
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
-from hdbench.provenance import tensors_digest
+from hdbench.provenance import file_digest, tensors_digest
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.weights import load_weights
 from hdbench.segmentation.segmenter import (
+    CONFIG_FILE,
     SegmenterCard,
     load_segmenter,
     read_card,
@@ -77,10 +78,11 @@ def test_smp_itself_reads_the_folder_and_computes_the_same(folder: Path) -> None
 
 def test_loading_touches_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stored config names encoder weights, which smp itself would download."""
-    write_card(folder, replace(read_card(folder), architecture="smp"))
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / CONFIG_FILE).read_text())
     config["encoder_weights"] = "imagenet"
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    digest = file_digest(folder / CONFIG_FILE)
+    write_card(folder, replace(read_card(folder), architecture="smp", config=digest))
 
     def refused(*args: object) -> None:
         raise AssertionError("a socket was opened")
