@@ -239,7 +239,7 @@ def test_it_stands_below_tables_and_never_in_them(cli: Cli, trained: Bench) -> N
     [line] = [line for line in text.stdout.splitlines() if "native" in line]
     assert line.startswith("oracle at native size: pixel acc. % ")
     assert f"mean IoU {native['mean_iou']:.4f} [" in line
-    assert native["fingerprint"][:16] in line
+    assert f"fingerprint {native['fingerprint'][:16]} " in line
     assert line in cli("report").stdout
     reports = {path.suffix: path.read_text() for path in trained.workspace.reports().iterdir()}
     assert line in reports[".md"]

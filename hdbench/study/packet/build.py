@@ -119,7 +119,7 @@ def build(
             place = staging / "web" / "packets" / f"{public.packet}.json"
             _write(place, canonical_bytes(public))
         _write(staging / "web" / "index.html", page)
-        _write(staging / "manifest.csv", _manifest(study, hashes))
+        _write(staging / "manifest.csv", manifest_csv(study, hashes))
         _write(staging / TRIALS_FILE, trials_bytes(packet.trials))
         _write(staging / STUDY_FILE, study_bytes(study))
         write_mturk(staging)
@@ -334,7 +334,7 @@ def _warnings(study: StudyRecord) -> list[str]:
     return warnings
 
 
-def _manifest(study: StudyRecord, hashes: Mapping[str, str]) -> bytes:
+def manifest_csv(study: StudyRecord, hashes: Mapping[str, str]) -> bytes:
     """Return the private table of images, safe to open in a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
