@@ -142,6 +142,9 @@ class StudyRecord(Record):
     packet_ids: list[HexName]
     #: By pair (``a and b``), how many scenes have identical images, where there are any.
     identical: dict[str, int]
+    #: SHA-256 of ``manifest.csv``, which has the digest of every image. Packets built earlier have
+    #: no such key.
+    manifest_sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> StudyRecord:

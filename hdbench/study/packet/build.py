@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import shutil
 from collections.abc import Mapping
@@ -40,12 +38,12 @@ from hdbench.study.packet.files import (
 )
 from hdbench.study.packet.gathering import Material
 from hdbench.study.packet.images import control_png, mask_pngs, method_png, photograph_png
+from hdbench.study.packet.manifest import MANIFEST_FILE, manifest_bytes
 from hdbench.study.packet.mturk import write_mturk
 from hdbench.study.packet.page import participant_page
 from hdbench.study.packet.preview import preview_page
 from hdbench.study.packet.rendering import hex_name, image_names, public_packet, trial_rows
 from hdbench.study.packet.verify import require_sound
-from hdbench.text import csv_cell
 from hdbench.workspace.bench import Bench
 
 #: The largest share of a pair's scenes that may have identical images.
@@ -113,13 +111,18 @@ def build(
     packet = Packet(folder, study, trial_rows(trials, study))
     with folder_atomically(folder) as staging:
         hashes = _write_images(staging, bench, material, study)
-        study = study.model_copy(update={"identical": _identical(study, hashes)})
+        manifest = manifest_bytes(study, hashes, _source_digests(bench, material, study))
+        updated = {
+            "identical": _identical(study, hashes),
+            "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        }
+        study = study.model_copy(update=updated)
         for rows in packet.by_packet.values():
             public = public_packet(study, rows)
             place = staging / "web" / "packets" / f"{public.packet}.json"
             _write(place, canonical_bytes(public))
         _write(staging / "web" / "index.html", page)
-        _write(staging / "manifest.csv", _manifest(study, hashes))
+        _write(staging / MANIFEST_FILE, manifest)
         _write(staging / TRIALS_FILE, trials_bytes(packet.trials))
         _write(staging / STUDY_FILE, study_bytes(study))
         write_mturk(staging)
@@ -256,12 +259,24 @@ def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> Stud
 
 def _source(material: Material, image: PacketImage) -> str | None:
     """Return the name of the file that an image is made from, None for patterns."""
+    path = _source_path(material, image)
+    return None if path is None else path.name
+
+
+def _source_path(material: Material, image: PacketImage) -> Path | None:
     if image.role == "mask" or image.scene is None:
         return None
     if image.method is not None:
-        return material.images[image.method, image.scene].name
+        return material.images[image.method, image.scene]
     entry = next(entry for entry in material.controls if entry.name == image.scene)
-    return (entry.label if image.shows == "label" else entry.image).name
+    return entry.label if image.shows == "label" else entry.image
+
+
+def _source_digests(bench: Bench, material: Material, study: StudyRecord) -> dict[str, str]:
+    """Return the SHA-256 of the file that each image is made from, by hexadecimal name."""
+    paths = {name: _source_path(material, image) for name, image in study.images.items()}
+    found = {name: path for name, path in paths.items() if path is not None}
+    return dict(zip(found, bench.file_digests.of(found.values()), strict=True))
 
 
 def _write_images(
@@ -332,17 +347,6 @@ def _warnings(study: StudyRecord) -> list[str]:
             f"{STUDY_FILE} lists them"
         )
     return warnings
-
-
-def _manifest(study: StudyRecord, hashes: Mapping[str, str]) -> bytes:
-    """Return the private table of images, safe to open in a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "role", "method", "scene", "shows", "source", "sha256"])
-    for name, image in study.images.items():
-        cells = (image.role, image.method, image.scene, image.shows, image.source)
-        writer.writerow([f"{name}.png", *(csv_cell(cell or "") for cell in cells), hashes[name]])
-    return text.getvalue().encode()
 
 
 def _write(path: Path, content: bytes) -> None:

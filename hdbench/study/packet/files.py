@@ -27,6 +27,8 @@ RESULTS_FOLDER = "results"
 JUDGMENTS_FILE = "judgments.jsonl"
 #: Simulated answers, in the same format, never in the same file.
 SIMULATED_FILE = "simulated.jsonl"
+#: Keys of ``study.json`` that packets built earlier lack.
+_LATER_KEYS = ("manifest_sha256",)
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -116,8 +118,11 @@ def read_study(folder: Path) -> StudyRecord:
 
 
 def study_bytes(study: StudyRecord) -> bytes:
-    """Return the content of ``study.json``."""
+    """Return the content of ``study.json``; keys that an earlier packet lacks are left out."""
     content = study.model_dump(mode="json", by_alias=True)
+    content = {
+        key: value for key, value in content.items() if key not in _LATER_KEYS or value is not None
+    }
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
 

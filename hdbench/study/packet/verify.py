@@ -27,6 +27,7 @@ from hdbench.study.packet.files import (
     require_packet,
     sums_of,
 )
+from hdbench.study.packet.manifest import check_manifest
 from hdbench.study.packet.mturk import standing_text
 from hdbench.study.packet.page import participant_page
 from hdbench.study.packet.rendering import image_names, public_packet, trial_rows
@@ -58,6 +59,7 @@ def verify(folder: Path) -> list[Finding]:
         *balance(packet.trials, study.pairs, study.scenes, study.protocol),
         _controls(packet),
         _images(packet, hashes),
+        check_manifest(packet, hashes),
         _chunks(folder, hashes),
         _public(packet, hashes),
         *_anonymous(packet, hashes),

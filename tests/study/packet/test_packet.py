@@ -299,7 +299,7 @@ def test_nothing_looks_finished_until_everything_is_there(
 ) -> None:
     """Whatever step fails, the packet's place stays empty, and the next build succeeds."""
     folder = tmp_path / "p" / "packet"
-    for step in ("_write_images", "_manifest", "require_sound", "preview_page"):
+    for step in ("_write_images", "manifest_bytes", "require_sound", "preview_page"):
         with monkeypatch.context() as patched:
 
             def fail(*_: object) -> None:
