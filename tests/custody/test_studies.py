@@ -6,11 +6,22 @@ import csv
 import hashlib
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hdbench.study.packet.files import packet_files, sums_of, write_sums
+import pytest
+from click.testing import Result
+
+from hdbench.errors import DataError
+from hdbench.study.analysis.prose import methods_paragraph
+from hdbench.study.analysis.simulate import Participants, simulate
+from hdbench.study.analysis.summary import analyse
+from hdbench.study.analysis.tally import Tally, answer_files, tally
+from hdbench.study.packet.files import open_packet, packet_files, sums_of, write_sums
 from hdbench.study.packet.verify import verify
+
+Cli = Callable[..., Result]
 
 
 def problems(packet: Path) -> list[str]:
@@ -112,3 +123,126 @@ def test_a_packet_without_its_manifest_is_found(packet: Path) -> None:
     (packet / "manifest.csv").unlink()
     sign(packet)
     assert any(line.startswith("manifest.csv: is missing") for line in problems(packet))
+
+
+# ---- people ----
+
+
+def answers(packet: Path, count: int) -> list[dict[str, Any]]:
+    """What ``count`` sessions would send, each with times of its own."""
+    sent = []
+    for entry in simulate(open_packet(packet), Participants(count, void=0), 0):
+        content = entry.model_dump(mode="json", by_alias=True)
+        del content["participant"], content["simulated"]
+        for row in content["rows"]:
+            del row["simulated"]
+            row["response_ms"] += 1000  # no session is too quick
+        sent.append(content)
+    return sent
+
+
+def save(folder: Path, entries: list[dict[str, Any]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for n, entry in enumerate(entries):
+        (folder / f"judgments-{n:02}.json").write_text(json.dumps(entry))
+    return folder
+
+
+def saved(packet: Path, entries: list[dict[str, Any]]) -> Tally:
+    opened = open_packet(packet)
+    folder = save(packet.parent / "saved", entries)
+    return tally(opened, answer_files(opened, [folder], simulated=False), simulated=False)
+
+
+def test_sixty_files_of_one_person_are_no_sixty_participants(
+    cli: Cli, packet: Path, tmp_path: Path
+) -> None:
+    entries = answers(packet, 60)
+    found = saved(packet, entries)
+    analysis = analyse(found, {})
+    assert analysis["counts"]["sessions"] == analysis["unnamed"]["sessions"] == 60
+    assert analysis["counts"]["participants"] == analysis["counts"]["judging_participants"] == 0
+    text = methods_paragraph(found, analysis)
+    assert "60 sessions" in text
+    assert "60 participants" not in text
+    shown = cli("study", "tally", packet, tmp_path / "saved")
+    assert shown.exit_code == 0, shown.stderr
+    assert "60 participants" not in shown.stdout
+
+
+def test_a_person_whom_a_venue_names_is_counted_once(packet: Path) -> None:
+    own = [{**entry, "participant": "a" * 16} for entry in answers(packet, 6)]
+    path = packet / "results" / "judgments.jsonl"
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in own))
+    analysis = analyse(tally(open_packet(packet), [path], simulated=False), {})
+    assert (analysis["counts"]["sessions"], analysis["counts"]["participants"]) == (6, 1)
+    assert analysis["unnamed"]["sessions"] == 0
+
+
+def other_session(entry: dict[str, Any]) -> None:
+    entry["session"] = "f" * 32
+
+
+def other_choices(entry: dict[str, Any]) -> None:
+    other_session(entry)
+    for row in entry["rows"]:
+        row["choice"] = {"left": "right", "right": "left"}[row["choice"]]
+
+
+def other_dates(entry: dict[str, Any]) -> None:
+    other_session(entry)
+    for row in entry["rows"]:
+        row["at"] = row["at"].replace("2000", "2031")
+
+
+def some_times(entry: dict[str, Any]) -> None:
+    other_session(entry)
+    for row in entry["rows"][::3]:
+        row["response_ms"] += 7.7
+
+
+@pytest.mark.parametrize("change", [other_session, other_choices, other_dates, some_times])
+def test_a_copied_file_under_a_new_session_is_refused(
+    packet: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    entries = answers(packet, 2)
+    copy = json.loads(json.dumps(entries[0]))
+    change(copy)
+    with pytest.raises(DataError) as error:
+        saved(packet, [*entries, copy])
+    assert "judgments-00.json" in str(error.value)
+    assert "judgments-02.json" in str(error.value)
+    assert "f" * 32 in str(error.value)
+
+
+def test_times_copied_into_another_packet_are_refused(packet: Path) -> None:
+    entries = answers(packet, 2)
+    for row, other in zip(entries[1]["rows"], entries[0]["rows"], strict=True):
+        row["response_ms"] = other["response_ms"]
+    with pytest.raises(DataError, match=r"judgments-01\.json"):
+        saved(packet, entries)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("study", "0" * 16), ("packet", "0" * 16), ("packet", None)]
+)
+def test_ids_that_are_not_those_of_the_packet_are_refused(
+    packet: Path, key: str, value: str | None
+) -> None:
+    entries = answers(packet, 2)
+    entries[0][key] = value or entries[1][key]  # None: a packet of this study that was not answered
+    with pytest.raises(DataError) as error:
+        saved(packet, entries)
+    assert "judgments-00.json" in str(error.value)
+    assert f"{key} = {entries[0][key]!r}" in str(error.value)
+
+
+def test_a_submission_without_rows_is_reported(cli: Cli, packet: Path, tmp_path: Path) -> None:
+    entries = answers(packet, 2)
+    entries[1]["rows"] = []
+    found = saved(packet, entries)
+    assert [Path(place).name for place in found.blanks] == ["judgments-01.json"]
+    analysis = analyse(found, {})
+    assert analysis["counts"]["blank_submissions"] == 1
+    assert "submission" in methods_paragraph(found, analysis)
+    assert "judgments-01.json" in cli("study", "tally", packet, tmp_path / "saved").stderr

@@ -27,7 +27,8 @@ _LINK = """\
 3. Prolific: make one study for each packet, or a list of links ("Taskflow"), with the address above
    as the study's URL, one place each. The page keeps no Prolific ID and shows no completion code:
    say in the description how the saved file reaches you, let each person take part once, and
-   approve who sent a file. A person who saves files of two packets counts as two people.
+   approve who sent a file. The saved files name nobody: the tally counts them as sessions, not as
+   participants, and cannot tell whether one person saved several.
 """
 
 _TURKLE = """\
