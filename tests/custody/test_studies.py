@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import hmac
 import io
 import json
 from collections.abc import Callable
@@ -14,12 +15,17 @@ import pytest
 from click.testing import Result
 
 from hdbench.errors import DataError
+from hdbench.provenance import canonical_json, digest
 from hdbench.study.analysis.prose import methods_paragraph
 from hdbench.study.analysis.simulate import Participants, simulate
+from hdbench.study.analysis.submissions import hashed_participant
 from hdbench.study.analysis.summary import analyse
 from hdbench.study.analysis.tally import Tally, answer_files, tally
+from hdbench.study.packet.build import Flags, build
 from hdbench.study.packet.files import open_packet, packet_files, sums_of, write_sums
+from hdbench.study.packet.gathering import gather
 from hdbench.study.packet.verify import verify
+from hdbench.workspace.bench import Bench
 
 Cli = Callable[..., Result]
 
@@ -246,3 +252,70 @@ def test_a_submission_without_rows_is_reported(cli: Cli, packet: Path, tmp_path:
     assert analysis["counts"]["blank_submissions"] == 1
     assert "submission" in methods_paragraph(found, analysis)
     assert "judgments-01.json" in cli("study", "tally", packet, tmp_path / "saved").stderr
+
+
+# ---- names ----
+
+
+def named(key: str, *parts: str) -> str:
+    return hmac.digest(bytes.fromhex(key), canonical_json(list(parts)).encode(), "sha256").hex()
+
+
+def test_names_cannot_be_computed_from_what_others_have(packet: Path) -> None:
+    """Whoever has images and protocol could once compute the key, and so all names."""
+    study = study_of(packet)
+    pixels = {name: study["inputs"][name] for name in ("images", "controls")}
+    guesses = [
+        digest(["hdbench study", study["seed"], study["protocol"], pixels]),
+        study["key_sha256"],
+        study["protocol_hash"],
+        study["design_hash"],
+        *pixels.values(),
+    ]
+    images = {name for name, entry in study["images"].items() if entry["method"] == "alpha"}
+    key = (packet / "secret.key").read_text().strip()
+    assert named(key, "method", "alpha", "val_00")[:16] in images
+    for guess in guesses:
+        assert named(guess, "method", "alpha", "val_00")[:16] not in images
+        assert named(guess, "study")[:16] not in (packet / "mturk" / "layout.html").read_text()
+    for path in packet_files(packet):
+        assert (key.encode() in path.read_bytes()) == (path.name == "secret.key"), path
+
+
+def test_two_packets_of_the_same_inputs_share_no_name(imaged: Bench, tmp_path: Path) -> None:
+    protocol = imaged.library.study("pilot")
+    material = gather(imaged, protocol, ["alpha", "beta"], None, 0, False, None)
+    flags = Flags(seed=0, run_seed=0, intersect=False, most_scenes=None)
+    one, other = (
+        build(imaged, protocol, material, None, flags, tmp_path / name).study
+        for name in ("one", "other")
+    )
+    assert one.design_hash == other.design_hash
+    assert not one.images.keys() & other.images.keys()
+    assert not set(one.packet_ids) & set(other.packet_ids)
+    hashes = {hashed_participant(study, "mturk", "A1") for study in (one, other)}
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize("content", ["0" * 64, "0" * 63, "", None])
+def test_another_key_or_none_is_refused_by_name(
+    cli: Cli, packet: Path, content: str | None
+) -> None:
+    path = packet / "secret.key"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    sign(packet)
+    for verb in ("verify", "tally", "simulate"):
+        shown = cli("study", verb, packet)
+        assert shown.exit_code == 1
+        assert "secret.key: " in shown.stderr
+
+
+def test_a_packet_is_made_again_with_its_key(cli: Cli, imaged: Bench, tmp_path: Path) -> None:
+    assert imaged.dataset.test_scenes
+    words = ("study", "build", "--study", "pilot", "--methods", "alpha,beta", "--output")
+    assert cli(*words, tmp_path / "one").exit_code == 0
+    assert cli(*words, tmp_path / "two", "--key", tmp_path / "one" / "secret.key").exit_code == 0
+    for name in ("SHA256SUMS", "study.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

@@ -1,9 +1,13 @@
-"""``study build``: writes a packet of images, trials and pages; the same inputs, the same bytes."""
+"""``study build``: writes a packet of images, trials and pages.
+
+The same inputs and the same key give the same bytes; a new packet gets a random key.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,12 +27,14 @@ from hdbench.schema.study import StudyProtocol
 from hdbench.storage import folder_atomically
 from hdbench.study.design.trials import MASKS, Trial, design, design_hash, pairs_of
 from hdbench.study.packet.files import (
+    KEY_FILE,
     PREVIEW_FILE,
     RESULTS_FOLDER,
     STUDY_FILE,
     TRIALS_FILE,
     Packet,
     canonical_bytes,
+    key_bytes,
     packet_files,
     read_study,
     study_bytes,
@@ -82,6 +88,7 @@ def build(
     reference: str | None,
     flags: Flags,
     folder: Path,
+    key: str | None = None,
 ) -> Built:
     """Write a packet, or accept an existing one of the same inputs; both must pass ``verify``.
 
@@ -92,6 +99,8 @@ def build(
         reference: the method that others are compared with, or None.
         flags: seeds and limits.
         folder: the packet's folder.
+        key: 64 hexadecimal digits, to make a packet again with the names that it had; None for a
+            random key.
 
     Raises:
         UsageError: the folder holds another packet, or something else.
@@ -107,7 +116,7 @@ def build(
         return Built(folder, known, False, _warnings(known))
     pairs = pairs_of(material.methods)
     trials = design(len(pairs), len(material.scenes), len(material.controls), protocol, flags.seed)
-    study = _study(material, inputs, trials)
+    study = _study(material, inputs, trials, key or secrets.token_hex(32))
     packet = Packet(folder, study, trial_rows(trials, study))
     with folder_atomically(folder) as staging:
         hashes = _write_images(staging, bench, material, study)
@@ -125,6 +134,8 @@ def build(
         _write(staging / MANIFEST_FILE, manifest)
         _write(staging / TRIALS_FILE, trials_bytes(packet.trials))
         _write(staging / STUDY_FILE, study_bytes(study))
+        _write(staging / KEY_FILE, key_bytes(study.key))
+        (staging / KEY_FILE).chmod(0o600)
         write_mturk(staging)
         (staging / RESULTS_FOLDER).mkdir()
         sums = sums_of(staging, packet_files(staging))
@@ -200,21 +211,19 @@ def _require_whole(folder: Path) -> None:
     except HdbenchError as error:
         raise HdbenchError(
             f"{folder}: {error}\n"
-            "Next: move this packet away, with its results, and build it again; the same inputs "
-            "make the same packet"
+            f"Next: move this packet away, with its results, and build it again with '--key' and "
+            f"its {KEY_FILE}, which gives the same packet"
         ) from None
 
 
-def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> StudyRecord:
-    """Return the content of ``study.json``, except the count of identical images.
+def _study(material: Material, inputs: BuildInputs, trials: list[Trial], key: str) -> StudyRecord:
+    """Return the content of ``study.json``, except what is known when images are written.
 
-    The key of all hexadecimal names depends on seed, protocol and files, not on the methods' names:
-    renaming a method renames its images only.
+    The key of all hexadecimal names is random: from inputs, everybody who has the images could
+    compute it, and with it every name and the hashes of participants.
     """
     protocol = inputs.protocol
     content = protocol.model_dump(mode="json")
-    pixels = {"images": inputs.images, "controls": inputs.controls}
-    key = digest(["hdbench study", inputs.seed, content, pixels])
     width, height = protocol.display.fit(*inputs.size)
     packets = trials[-1].packet + 1
     study = StudyRecord(
@@ -239,6 +248,7 @@ def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> Stud
         run_seed=inputs.run_seed,
         quality=protocol.quality,
         key=key,
+        key_sha256=hashlib.sha256(key_bytes(key)).hexdigest(),
         inputs=inputs,
         created_with=versions(),
         images={},

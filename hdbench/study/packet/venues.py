@@ -7,6 +7,8 @@ _HOSTING = """\
 
 Participants' browsers need the folder `web/` and nothing else: it names no method and no scene.
 Everything outside `web/` and `mturk/` is private (`study.json`, `trials.jsonl`); never upload it.
+Keep `secret.key` private also when you publish the data of a finished study: with it, hashes of
+participants can be traced to the venue's names for them.
 
 - Copy the **content** of `web/` to a static host: a folder of your web server, or a bucket.
 - Question files in Mechanical Turk's formats need https. Images on another host than the page
