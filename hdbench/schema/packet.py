@@ -148,11 +148,11 @@ class StudyRecord(Record):
     manifest_sha256: Sha256 | None = None
     #: SHA-256 of the content of ``secret.key``. Packets built earlier have no such key.
     key_sha256: Sha256 | None = None
+    #: Size in bytes of every image file but the patterns. Packets built earlier have no such key.
+    image_bytes: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> StudyRecord:
-        if not self.key and self.key_sha256 is None:
-            raise ValueError("key 'key_sha256' is missing")
         if len(self.packet_ids) != self.packets:
             raise ValueError(f"packets = {self.packets}, but {len(self.packet_ids)} packet_ids")
         needed = self.protocol.practice.count + self.protocol.checks.count

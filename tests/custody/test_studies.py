@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from PIL import Image
 
+from hdbench.data.sheets import encode_png
 from hdbench.errors import DataError
 from hdbench.provenance import canonical_json, digest
 from hdbench.study.analysis.prose import methods_paragraph
@@ -24,6 +26,7 @@ from hdbench.study.analysis.tally import Tally, answer_files, tally
 from hdbench.study.packet.build import Flags, build
 from hdbench.study.packet.files import open_packet, packet_files, sums_of, write_sums
 from hdbench.study.packet.gathering import gather
+from hdbench.study.packet.padding import ROOM, paddable, padded
 from hdbench.study.packet.verify import verify
 from hdbench.workspace.bench import Bench
 
@@ -319,3 +322,77 @@ def test_a_packet_is_made_again_with_its_key(cli: Cli, imaged: Bench, tmp_path: 
     assert cli(*words, tmp_path / "two", "--key", tmp_path / "one" / "secret.key").exit_code == 0
     for name in ("SHA256SUMS", "study.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+# ---- checks ----
+
+
+def larger(packet: Path, size: Callable[[Path], int]) -> tuple[int, int, int]:
+    """What a script gets that sees web/ and chooses the larger file: right, wrong, undecided."""
+    lines = (packet / "trials.jsonl").read_text().splitlines()
+    right_answers = {row["trial"]: row["expected"] for row in map(json.loads, lines)}
+    right = wrong = undecided = 0
+    for path in (packet / "web" / "packets").iterdir():
+        for trial in json.loads(path.read_text())["trials"]:
+            if right_answers[trial["trial"]] is None:
+                continue
+            left, other = (size(packet / "web" / "images" / trial[s]) for s in ("left", "right"))
+            if left == other:
+                undecided += 1
+            elif ("left" if left > other else "right") == right_answers[trial["trial"]]:
+                right += 1
+            else:
+                wrong += 1
+    return right, wrong, undecided
+
+
+def test_a_script_that_chooses_the_larger_file_learns_nothing(packet: Path) -> None:
+    """Encoded as usual, the same images would give it every check."""
+
+    def usual(path: Path) -> int:
+        with Image.open(path) as image:
+            return len(encode_png(image.convert("RGB")))
+
+    right, wrong, undecided = larger(packet, usual)
+    assert right > 0
+    assert (wrong, undecided) == (0, 0)
+    assert larger(packet, lambda path: path.stat().st_size) == (0, 0, right)
+
+
+def test_nor_do_sizes_tell_methods_or_checks_apart(packet: Path) -> None:
+    study = study_of(packet)
+    shown = [name for name, entry in study["images"].items() if entry["role"] != "mask"]
+    sizes = {(packet / "web" / "images" / f"{name}.png").stat().st_size for name in shown}
+    assert sizes == {study["image_bytes"]}
+
+
+@pytest.mark.parametrize("more", range(7))
+def test_padding_leaves_every_pixel(tmp_path: Path, more: int) -> None:
+    picture = Image.effect_noise((31, 17), 80).convert("RGB")
+    png = paddable(encode_png(picture))
+    file = padded(png, len(png) + ROOM + more)
+    assert len(file) == len(png) + ROOM + more
+    with Image.open(io.BytesIO(file)) as image:
+        assert image.tobytes() == picture.tobytes()
+
+
+def test_an_image_that_is_packed_tighter_is_found(packet: Path) -> None:
+    study = study_of(packet)
+    name = next(name for name, entry in study["images"].items() if entry["shows"] == "label")
+    path = packet / "web" / "images" / f"{name}.png"
+    with Image.open(path) as image:
+        small = encode_png(image.convert("RGB"))
+    path.unlink()
+    path.write_bytes(small)
+    sign(packet)
+    assert any(
+        line.startswith(f"web/images/{path.name}: has {len(small)} bytes")
+        for line in problems(packet)
+    )
+
+
+@pytest.mark.parametrize("key", ["image_bytes", "key_sha256", "manifest_sha256"])
+def test_a_packet_cannot_pass_for_an_earlier_one(packet: Path, key: str) -> None:
+    rewrite(packet, **{key: None})
+    sign(packet)
+    assert any("study.json" in line and f"'{key}' is missing" in line for line in problems(packet))

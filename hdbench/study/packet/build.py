@@ -46,6 +46,7 @@ from hdbench.study.packet.gathering import Material
 from hdbench.study.packet.images import control_png, mask_pngs, method_png, photograph_png
 from hdbench.study.packet.manifest import MANIFEST_FILE, manifest_bytes
 from hdbench.study.packet.mturk import write_mturk
+from hdbench.study.packet.padding import ROOM, paddable, padded
 from hdbench.study.packet.page import participant_page
 from hdbench.study.packet.preview import preview_page
 from hdbench.study.packet.rendering import hex_name, image_names, public_packet, trial_rows
@@ -119,10 +120,11 @@ def build(
     study = _study(material, inputs, trials, key or secrets.token_hex(32))
     packet = Packet(folder, study, trial_rows(trials, study))
     with folder_atomically(folder) as staging:
-        hashes = _write_images(staging, bench, material, study)
+        hashes, size = _write_images(staging, bench, material, study)
         manifest = manifest_bytes(study, hashes, _source_digests(bench, material, study))
         updated = {
             "identical": _identical(study, hashes),
+            "image_bytes": size,
             "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
         }
         study = study.model_copy(update=updated)
@@ -291,15 +293,18 @@ def _source_digests(bench: Bench, material: Material, study: StudyRecord) -> dic
 
 def _write_images(
     staging: Path, bench: Bench, material: Material, study: StudyRecord
-) -> dict[str, str]:
-    """Write every image and return the SHA-256 of each file by its hexadecimal name."""
+) -> tuple[dict[str, str], int]:
+    """Write every image; return the SHA-256 of each file by its hexadecimal name, and their size.
+
+    All but the patterns get the same size in bytes, that of the largest, when all are known.
+    """
     size = bench.benchmark.size
     controls = {entry.name: entry for entry in material.controls}
     masked = study.protocol.design.mask
     masks = iter(mask_pngs(bench, MASKS, study.seed) if masked else [])
     (staging / "images").mkdir()
     (staging / "web" / "images").mkdir(parents=True)
-    hashes = {}
+    hashes, largest = {}, 0
     for name, image in progress(study.images.items(), desc="images", unit="image", delay=2):
         if image.role == "mask" or image.scene is None:
             png = next(masks)
@@ -310,11 +315,20 @@ def _write_images(
             png = photograph_png(path, size.height, size.width)
         else:
             png = method_png(material.images[image.method, image.scene])
+        if image.role != "mask":
+            png = paddable(png)
+            largest = max(largest, len(png))
+        _write(staging / "images" / f"{name}.png", png)
+    size = largest + ROOM
+    for name, image in study.images.items():
         path = staging / "images" / f"{name}.png"
-        _write(path, png)
+        png = path.read_bytes()
+        if image.role != "mask":
+            png = padded(png, size)
+            _write(path, png)
         _link(path, staging / "web" / "images" / path.name)
         hashes[name] = hashlib.sha256(png).hexdigest()
-    return hashes
+    return hashes, size
 
 
 def _identical(study: StudyRecord, hashes: Mapping[str, str]) -> dict[str, int]:

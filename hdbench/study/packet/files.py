@@ -32,7 +32,7 @@ JUDGMENTS_FILE = "judgments.jsonl"
 #: Simulated answers, in the same format, never in the same file.
 SIMULATED_FILE = "simulated.jsonl"
 #: Keys of ``study.json`` that packets built earlier lack.
-_LATER_KEYS = ("manifest_sha256", "key_sha256")
+_LATER_KEYS = ("manifest_sha256", "key_sha256", "image_bytes")
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -119,6 +119,9 @@ def read_study(folder: Path) -> StudyRecord:
     require_packet(folder)
     path = folder / STUDY_FILE
     study = _parsed(StudyRecord, _read(path), str(path))
+    missing = [name for name in _LATER_KEYS if getattr(study, name) is None]
+    if missing and (len(missing) < len(_LATER_KEYS) or not study.key):
+        raise DataError(f"{path}: key '{missing[0]}' is missing; restore the file")
     if study.key_sha256 is None:
         return study
     key = read_key(folder / KEY_FILE)
