@@ -64,6 +64,13 @@ for command in (plan, mturk, tally, simulate):
     metavar="DIR",
     help="The packet's folder; default: studies/NAME in the workspace.",
 )
+@click.option(
+    "--key",
+    "key_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The secret.key of a packet, to make it again with the same names; default: a random one.",
+)
 @json_option
 def build(
     name: str,
@@ -75,13 +82,15 @@ def build(
     most_scenes: int | None,
     intersect: bool,
     output: Path | None,
+    key_file: Path | None,
     as_json: bool,
 ) -> None:
     """Write the packet of a study: images, trials, the participants' page, a private preview.
 
     The packet can be used on your own web server, behind a Prolific link, and in Turkle, which
     reads Mechanical Turk's file formats; the packet's mturk/README.md has the steps for each. The
-    same inputs give the same packet; an existing packet is never changed.
+    same inputs give the same packet but for the names of its images and trials, which a random key
+    hides (secret.key in the packet, never to be published); an existing packet is never changed.
 
     \b
     Examples:
@@ -91,7 +100,7 @@ def build(
     """
     from hdbench.study.packet.build import Flags
     from hdbench.study.packet.build import build as build_packet
-    from hdbench.study.packet.files import PREVIEW_FILE
+    from hdbench.study.packet.files import PREVIEW_FILE, read_key
     from hdbench.study.packet.gathering import gather
 
     protocol = bench.library.study(name)
@@ -99,9 +108,10 @@ def build(
     if not all(chosen):
         raise UsageError(f"--methods {methods!r}: expected names separated by commas")
     flags = Flags(seed, run_seed, intersect, most_scenes)
+    key = None if key_file is None else read_key(key_file)
     material = gather(bench, protocol, chosen, reference, run_seed, intersect, most_scenes)
     folder = output or bench.workspace.study(protocol.name)
-    built = build_packet(bench, protocol, material, reference, flags, folder)
+    built = build_packet(bench, protocol, material, reference, flags, folder, key)
     for warning in built.warnings:
         click.echo(f"warning: {warning}", err=True)
     record = built.study

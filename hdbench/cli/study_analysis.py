@@ -214,6 +214,8 @@ def tally(
     files = answer_files(opened, results, simulated=simulated)
     metrics = image_scores(scores, opened.study.methods) if scores else {}
     found = tallied(opened, files, simulated=simulated)
+    for place in found.blanks:
+        click.echo(f"warning: {place}: holds no answer", err=True)
     analysis = analyse(found, metrics)
     folder = output or tally_folder(packet, simulated=simulated)
     paths = write_tally(folder, found.table, analysis, methods_paragraph(found, analysis))

@@ -16,7 +16,7 @@ from hdbench.reporting.tables import SUFFIXES, render
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.storage import write_atomically
 from hdbench.study.analysis.export import SUMMARY_FILE, read_summary, tally_folder
-from hdbench.study.analysis.prose import SIMULATED_MARK
+from hdbench.study.analysis.prose import SIMULATED_MARK, judges
 from hdbench.study.packet.files import STUDY_FILE, require_packet
 
 
@@ -136,8 +136,7 @@ def _facts(summary: dict[str, Any]) -> dict[str, str]:
         "study": f"{summary['title']}, version {summary['version']}",
         "packet": Path(summary["packet"]).name,
         "judgments": (
-            f"{counts['judgments']:,} of {counts['judging_participants']:,} participants on "
-            f"{counts['judged_scenes']:,} scenes"
+            f"{counts['judgments']:,} of {judges(summary)} on {counts['judged_scenes']:,} scenes"
         ),
         "left out": (
             f"{counts['excluded_sessions']} sessions by rules fixed before the study, "

@@ -12,7 +12,7 @@ from hdbench.errors import UsageError, counted
 from hdbench.evaluation.significance import holm
 from hdbench.reporting.tables import render
 from hdbench.schema.preference_report import Comparison, PreferenceReport
-from hdbench.study.analysis.prose import SIMULATED_MARK
+from hdbench.study.analysis.prose import SIMULATED_MARK, judges
 from hdbench.text import NOTHING, SHARE, number, p_words
 
 
@@ -22,7 +22,7 @@ def tally_text(analysis: dict[str, Any]) -> str:
     head = [SIMULATED_MARK, ""] if analysis["simulated"] else []
     head += [
         f"{analysis['title']}: {counts['judgments']:,} judgments of "
-        f"{counted(counts['judging_participants'], 'participant')} on "
+        f"{judges(analysis)} on "
         f"{counted(counts['judged_scenes'], 'scene')}",
         "",
         render(_pair_table(analysis), "text"),
@@ -123,10 +123,12 @@ def _metric_lines(analysis: dict[str, Any]) -> list[str]:
 
 
 def _count_lines(analysis: dict[str, Any]) -> list[str]:
-    counts = analysis["counts"]
+    counts, unnamed = analysis["counts"], analysis["unnamed"]["sessions"]
     lines = [
         f"{counted(counts['sessions'], 'session')} of "
-        f"{counted(counts['participants'], 'participant')}; left out: "
+        f"{counted(counts['participants'], 'participant')}"
+        + (f" and of {unnamed} unnamed people at most" if unnamed else "")
+        + "; left out: "
         f"{counts['excluded_sessions']} by quality rules, {counts['repeat_sessions']} repeated",
         f"{counts['missing_judgments']:,} judgments missing, {counts['void_attempts']:,} attempts "
         f"void, {counts['duplicate_rows']:,} identical rows dropped, "

@@ -48,7 +48,7 @@ class SkippedObject(Record):
 
 
 class BuildInputs(Record):
-    """The inputs of a packet; the same inputs give the same bytes."""
+    """The inputs of a packet; the same inputs and the same key give the same bytes."""
 
     version: Version
     protocol: StudyProtocol
@@ -127,8 +127,9 @@ class StudyRecord(Record):
     run_seed: int
     #: The protocol's quality rules, once more, for readers without hdbench.
     quality: Quality
-    #: Key of all hexadecimal names and of the participants' hashes; 64 hexadecimal digits.
-    key: Sha256
+    #: Key of all hexadecimal names and of the participants' hashes; 64 hexadecimal digits. It is in
+    #: ``secret.key``; only packets built earlier have it here.
+    key: Sha256 = ""
     inputs: BuildInputs
     #: Versions of hdbench, Python and packages.
     created_with: dict[str, str]
@@ -142,6 +143,13 @@ class StudyRecord(Record):
     packet_ids: list[HexName]
     #: By pair (``a and b``), how many scenes have identical images, where there are any.
     identical: dict[str, int]
+    #: SHA-256 of ``manifest.csv``, which has the digest of every image. Packets built earlier have
+    #: no such key.
+    manifest_sha256: Sha256 | None = None
+    #: SHA-256 of the content of ``secret.key``. Packets built earlier have no such key.
+    key_sha256: Sha256 | None = None
+    #: Size in bytes of every image file but the patterns. Packets built earlier have no such key.
+    image_bytes: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> StudyRecord:

@@ -22,6 +22,9 @@ from hdbench.study.packet.files import (
     study_bytes,
     trials_bytes,
 )
+from hdbench.study.packet.rendering import hex_name
+
+KEY = "ab" * 32
 
 #: What the requester site writes before Input.* and Answer.*; Turkle writes eleven of these.
 MTURK_COLUMNS = (
@@ -110,7 +113,7 @@ def write_packet(
             trials.append(_trial(packets, position, kind, view))
         packets += 1
     folder.mkdir(parents=True, exist_ok=True)
-    study = record_of(protocol, methods, names, packets, key="ab" * 32)
+    study = record_of(protocol, methods, names, packets, key=KEY)
     (folder / "study.json").write_bytes(study_bytes(study))
     (folder / "trials.jsonl").write_bytes(trials_bytes(map(TrialRecord.model_validate, trials)))
     return folder
@@ -177,7 +180,7 @@ def submission(folder: Path, packet: int, person: int, **more: Any) -> dict[str,
     rows = [row_of(trial, n) for n, trial in enumerate(trials_of(folder, packet))]
     return {
         "schema": 1,
-        "study": "0" * 16,
+        "study": hex_name(KEY, "study"),
         "packet": f"{packet:016x}",
         "session": f"{packet:08x}{person:08x}",
         "user_agent": "a browser",

@@ -174,9 +174,7 @@ def test_html_in_what_a_browser_says_of_itself_goes_nowhere(
 ) -> None:
     evil = "<script>alert(1)</script>"
     path = tmp_path / "results.csv"
-    path.write_text(
-        csv_text([evil], [json.dumps(submission(answered, 0, 0, user_agent=evil, study=evil))])
-    )
+    path.write_text(csv_text([evil], [json.dumps(submission(answered, 0, 0, user_agent=evil))]))
     outcome = cli("study", "tally", answered, path)
     assert outcome.exit_code == 0, outcome.stderr
     for file in (answered / "results" / "tally").iterdir():
@@ -204,7 +202,7 @@ def test_a_folder_of_what_was_collected(cli: Cli, answered: Path, tmp_path: Path
     (folder / "batch.csv").write_text(csv_text(["W"], [json.dumps(submission(answered, 1, 1))]))
     outcome = cli("study", "tally", answered, folder)
     assert outcome.exit_code == 0, outcome.stderr
-    assert "24 judgments of 2 participants" in outcome.stdout
+    assert "24 judgments of 1 participant and 1 session " in outcome.stdout
     assert "25 identical rows dropped" in outcome.stdout
 
 

@@ -79,12 +79,25 @@ def _asked(tally: Tally, analysis: dict[str, Any]) -> str:
 
 
 def _taken_part(tally: Tally, analysis: dict[str, Any]) -> str:
-    counts = analysis["counts"]
+    counts, unnamed = analysis["counts"], analysis["unnamed"]["sessions"]
+    gave = f"gave {counted(counts['answered'], 'judgment')}."
     sentences = [
         f"{_begin(counts['participants'], 'participant')} took part in "
-        f"{counted(counts['sessions'], 'session')} and gave "
-        f"{counted(counts['answered'], 'judgment')}."
+        f"{counted(counts['sessions'] - unnamed, 'session')}"
+        + (" and " if not unnamed else "; with the sessions of unnamed people they ")
+        + gave
     ]
+    if unnamed:
+        if not counts["participants"]:
+            answers = counted(counts["answered"], "judgment")
+            sentences = [f"{_begin(unnamed, 'session')} gave {answers}."]
+        sentences.append(
+            f"The answers of {counted(unnamed, 'session')} name nobody: how many people gave them "
+            "is not known, and one person may have given several."
+        )
+    if counts["blank_submissions"]:
+        number = counts["blank_submissions"]
+        sentences.append(f"{_begin(number, 'further submission')} held no answer.")
     if counts["within_one_frame"] is not None:
         sentences.append(
             f"In {percent(counts['within_one_frame'])} of the judgments that count, the images "
@@ -128,10 +141,21 @@ def _excluded(tally: Tally, analysis: dict[str, Any]) -> str:
         )
     sentences.append(
         f"The analysis rests on {counted(counts['judgments'], 'judgment')} by "
-        f"{counted(counts['judging_participants'], 'participant')} on "
+        f"{judges(analysis)} on "
         f"{counted(counts['judged_scenes'], 'scene')}."
     )
     return " ".join(sentences)
+
+
+def judges(analysis: dict[str, Any]) -> str:
+    """Return in words whose judgments count: people where they are named, else sessions."""
+    named = counted(analysis["counts"]["judging_participants"], "participant")
+    # Summaries that were written earlier do not have this key.
+    unnamed = analysis.get("unnamed", {}).get("judging_sessions", 0)
+    if not unnamed:
+        return named
+    sessions = f"{counted(unnamed, 'session')} of unnamed people"
+    return f"{named} and {sessions}" if analysis["counts"]["judging_participants"] else sessions
 
 
 def _computed(analysis: dict[str, Any]) -> str:
@@ -139,9 +163,12 @@ def _computed(analysis: dict[str, Any]) -> str:
     if not tested:
         return ""
     family = f", corrected for {tested} comparisons (Holm, 1979)" if tested > 1 else ""
+    who = "participant" + " (by session where nobody is named)" * bool(
+        analysis["unnamed"]["sessions"]
+    )
     return (
         "We report how often the first method was preferred, with 95 % confidence intervals "
-        "clustered by participant and by image (Cameron, Gelbach and Miller, 2011; t quantiles, "
+        f"clustered by {who} and by image (Cameron, Gelbach and Miller, 2011; t quantiles, "
         "Wilson's form with the effective number of judgments), so that they speak of other "
         f"participants and other images. Tests are two-sided against 50 %{family}."
     )

@@ -38,6 +38,12 @@ class Received:
     source: Source
     #: Keyed hash; the venue's name for a person is used only in this module.
     participant: str
+    #: Whether the venue named the person; else ``participant`` stands for the session, and nobody
+    #: knows how many sessions one person took.
+    named: bool
+    #: The public ids that the answers name.
+    study: str
+    packet: str
     session: str
     rows: list[Attempt]
 
@@ -95,16 +101,32 @@ def _own(path: Path) -> Iterator[Received]:
 
 
 def _saved(path: Path, study: StudyRecord) -> Iterator[Received]:
-    """Yield what one person saved; without a name, the session identifies the person."""
+    """Yield what somebody saved; the file does not say who."""
     submission = _submission(_text(path), str(path))
-    yield _received(str(path), submission, hashed_participant(study, "own", submission.session))
+    participant = hashed_participant(study, "own", submission.session)
+    yield _received(str(path), submission, participant, named=False)
 
 
-def _received(where: str, submission: Submission, participant: str) -> Received:
+def _received(
+    where: str,
+    submission: Submission,
+    participant: str,
+    source: Source | None = None,
+    *,
+    named: bool = True,
+) -> Received:
     if any(row.simulated != submission.simulated for row in submission.rows):
         raise DataError(f"{where}: simulated rows and people's rows in one submission")
-    source: Source = "simulated" if submission.simulated else "own"
-    return Received(where, source, participant, submission.session, submission.rows)
+    return Received(
+        where=where,
+        source=source or ("simulated" if submission.simulated else "own"),
+        participant=participant,
+        named=named,
+        study=submission.study,
+        packet=submission.packet,
+        session=submission.session,
+        rows=submission.rows,
+    )
 
 
 def _table(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
@@ -141,7 +163,7 @@ def _table(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
         if submission.simulated or any(row.simulated for row in submission.rows):
             raise DataError(f"{where}: simulated rows in a venue's results")
         participant = hashed_participant(study, source, worker)
-        yield Received(where, source, participant, submission.session, submission.rows)
+        yield _received(where, submission, participant, source)
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -48,6 +48,7 @@ def analyse(tally: Tally, metrics: Mapping[str, Scores]) -> dict[str, Any]:
         "scenes": len(study.scenes),
         "level": LEVEL,
         "counts": _counts(tally, judged),
+        "unnamed": _unnamed(tally, judged),
         "exclusions": [asdict(exclusion) for exclusion in tally.exclusions],
         "packets_to_ask_again": tally.packets_to_ask(),
         "pairs": pair_rates(tally, judged),
@@ -168,18 +169,26 @@ def _metric(
     return rows
 
 
+def _unnamed(tally: Tally, judged: pd.DataFrame) -> dict[str, Any]:
+    """Return the sessions of people whom nothing names; one person may have taken several."""
+    return {
+        "sessions": len(tally.unnamed),
+        "judging_sessions": len(tally.unnamed & set(judged["participant"])),
+    }
+
+
 def _counts(tally: Tally, judged: pd.DataFrame) -> dict[str, Any]:
     table = tally.table
     sessions = table.drop_duplicates(["participant", "session"])
     quality = [entry for entry in tally.exclusions if entry.kind == "quality"]
     repeats = [entry for entry in tally.exclusions if entry.kind == "repeat"]
     return {
-        "participants": len(set(sessions["participant"])),
+        "participants": len(set(sessions["participant"]) - tally.unnamed),
         "sessions": len(sessions),
         "sources": dict(Counter(sessions["source"])),
         "answered": len(tally.judgments(all_sessions=True)) + sum(e.judgments for e in repeats),
         "judgments": len(judged),
-        "judging_participants": len(set(judged["participant"])),
+        "judging_participants": len(set(judged["participant"]) - tally.unnamed),
         "judged_scenes": len(set(judged["scene"])),
         "excluded_sessions": len(quality),
         "excluded_judgments": sum(entry.judgments for entry in quality),

@@ -15,6 +15,7 @@ from hdbench.runtime.progress import progress
 from hdbench.schema.judgment import COLUMNS, Attempt, Judgment
 from hdbench.schema.packet import StudyRecord, TrialRecord
 from hdbench.schema.study import StudyProtocol
+from hdbench.study.analysis.sessions import require_distinct, require_ids
 from hdbench.study.analysis.submissions import Blank, Received, read_answers
 from hdbench.study.packet.files import JUDGMENTS_FILE, RESULTS_FOLDER, SIMULATED_FILE, Packet
 
@@ -49,6 +50,8 @@ class Tally:
     duplicates: int
     #: File and line of each submission without any answer.
     blanks: list[str]
+    #: Values of ``participant`` that stand for a session, because nothing says who the person is.
+    unnamed: frozenset[str] = frozenset()
 
     @property
     def study(self) -> StudyRecord:
@@ -200,7 +203,9 @@ def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
     seen: dict[tuple[str, str, int], tuple[Attempt, str]] = {}
     duplicates = 0
     for entry in progress(received, desc="reading", unit="session", delay=2):
-        number = None
+        stated, number = require_ids(packet, entry), None
+        if not entry.rows:
+            blanks.append(entry.where)
         for row in entry.rows:
             trial = _trial(packet, entry, row)
             number = trial.packet if number is None else number
@@ -208,6 +213,12 @@ def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
                 raise DataError(
                     f"{entry.where}: trials of packets {number} and {trial.packet} in one "
                     "submission, so the answers were edited. Take the file from its source again"
+                )
+            if trial.packet != stated:
+                raise DataError(
+                    f"{entry.where}: packet = {entry.packet!r}, but its trials are of packet "
+                    f"{packet.study.packet_ids[number]!r}, so the answers were edited. Take the "
+                    "file from its source again"
                 )
             key = (entry.session, row.trial, row.attempt)
             before = seen.setdefault(key, (row, entry.where))
@@ -220,6 +231,7 @@ def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
                 duplicates += 1
                 continue
             judgments.append(_judgment(packet.study, entry, row, trial))
+    require_distinct(packet, received)
     rows = [[value for _, value in judgment] for judgment in judgments]
     table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
     if table.empty:
@@ -230,7 +242,15 @@ def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
             f"Next: wait for participants, or give other files: 'hdbench study tally "
             f"{packet.folder} RESULTS.csv'"
         )
-    return Tally(packet, table, _exclusions(packet, table), duplicates, blanks)
+    unnamed = {entry.participant for entry in received if not entry.named}
+    return Tally(
+        packet,
+        table,
+        _exclusions(packet, table),
+        duplicates,
+        blanks,
+        frozenset(unnamed & set(table["participant"])),
+    )
 
 
 def _trial(packet: Packet, entry: Received, row: Attempt) -> TrialRecord:

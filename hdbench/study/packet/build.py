@@ -1,11 +1,13 @@
-"""``study build``: writes a packet of images, trials and pages; the same inputs, the same bytes."""
+"""``study build``: writes a packet of images, trials and pages.
+
+The same inputs and the same key give the same bytes; a new packet gets a random key.
+"""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,12 +27,14 @@ from hdbench.schema.study import StudyProtocol
 from hdbench.storage import folder_atomically
 from hdbench.study.design.trials import MASKS, Trial, design, design_hash, pairs_of
 from hdbench.study.packet.files import (
+    KEY_FILE,
     PREVIEW_FILE,
     RESULTS_FOLDER,
     STUDY_FILE,
     TRIALS_FILE,
     Packet,
     canonical_bytes,
+    key_bytes,
     packet_files,
     read_study,
     study_bytes,
@@ -40,12 +44,13 @@ from hdbench.study.packet.files import (
 )
 from hdbench.study.packet.gathering import Material
 from hdbench.study.packet.images import control_png, mask_pngs, method_png, photograph_png
+from hdbench.study.packet.manifest import MANIFEST_FILE, manifest_bytes
 from hdbench.study.packet.mturk import write_mturk
+from hdbench.study.packet.padding import ROOM, paddable, padded
 from hdbench.study.packet.page import participant_page
 from hdbench.study.packet.preview import preview_page
 from hdbench.study.packet.rendering import hex_name, image_names, public_packet, trial_rows
 from hdbench.study.packet.verify import require_sound
-from hdbench.text import csv_cell
 from hdbench.workspace.bench import Bench
 
 #: The largest share of a pair's scenes that may have identical images.
@@ -84,6 +89,7 @@ def build(
     reference: str | None,
     flags: Flags,
     folder: Path,
+    key: str | None = None,
 ) -> Built:
     """Write a packet, or accept an existing one of the same inputs; both must pass ``verify``.
 
@@ -94,6 +100,8 @@ def build(
         reference: the method that others are compared with, or None.
         flags: seeds and limits.
         folder: the packet's folder.
+        key: 64 hexadecimal digits, to make a packet again with the names that it had; None for a
+            random key.
 
     Raises:
         UsageError: the folder holds another packet, or something else.
@@ -109,19 +117,27 @@ def build(
         return Built(folder, known, False, _warnings(known))
     pairs = pairs_of(material.methods)
     trials = design(len(pairs), len(material.scenes), len(material.controls), protocol, flags.seed)
-    study = _study(material, inputs, trials)
+    study = _study(material, inputs, trials, key or secrets.token_hex(32))
     packet = Packet(folder, study, trial_rows(trials, study))
     with folder_atomically(folder) as staging:
-        hashes = write_images(staging, bench, material, study)
-        study = study.model_copy(update={"identical": _identical(study, hashes)})
+        hashes, size = write_images(staging, bench, material, study)
+        manifest = manifest_bytes(study, hashes, _source_digests(bench, material, study))
+        updated = {
+            "identical": _identical(study, hashes),
+            "image_bytes": size,
+            "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        }
+        study = study.model_copy(update=updated)
         for rows in packet.by_packet.values():
             public = public_packet(study, rows)
             place = staging / "web" / "packets" / f"{public.packet}.json"
             _write(place, canonical_bytes(public))
         _write(staging / "web" / "index.html", page)
-        _write(staging / "manifest.csv", manifest_csv(study, hashes))
+        _write(staging / MANIFEST_FILE, manifest)
         _write(staging / TRIALS_FILE, trials_bytes(packet.trials))
         _write(staging / STUDY_FILE, study_bytes(study))
+        _write(staging / KEY_FILE, key_bytes(study.key))
+        (staging / KEY_FILE).chmod(0o600)
         write_mturk(staging)
         (staging / RESULTS_FOLDER).mkdir()
         sums = sums_of(staging, packet_files(staging))
@@ -197,21 +213,19 @@ def _require_whole(folder: Path) -> None:
     except HdbenchError as error:
         raise HdbenchError(
             f"{folder}: {error}\n"
-            "Next: move this packet away, with its results, and build it again; the same inputs "
-            "make the same packet"
+            f"Next: move this packet away, with its results, and build it again with '--key' and "
+            f"its {KEY_FILE}, which gives the same packet"
         ) from None
 
 
-def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> StudyRecord:
-    """Return the content of ``study.json``, except the count of identical images.
+def _study(material: Material, inputs: BuildInputs, trials: list[Trial], key: str) -> StudyRecord:
+    """Return the content of ``study.json``, except what is known when images are written.
 
-    The key of all hexadecimal names depends on seed, protocol and files, not on the methods' names:
-    renaming a method renames its images only.
+    The key of all hexadecimal names is random: from inputs, everybody who has the images could
+    compute it, and with it every name and the hashes of participants.
     """
     protocol = inputs.protocol
     content = protocol.model_dump(mode="json")
-    pixels = {"images": inputs.images, "controls": inputs.controls}
-    key = digest(["hdbench study", inputs.seed, content, pixels])
     width, height = protocol.display.fit(*inputs.size)
     packets = trials[-1].packet + 1
     study = StudyRecord(
@@ -236,6 +250,7 @@ def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> Stud
         run_seed=inputs.run_seed,
         quality=protocol.quality,
         key=key,
+        key_sha256=hashlib.sha256(key_bytes(key)).hexdigest(),
         inputs=inputs,
         created_with=versions(),
         images={},
@@ -256,25 +271,40 @@ def _study(material: Material, inputs: BuildInputs, trials: list[Trial]) -> Stud
 
 def _source(material: Material, image: PacketImage) -> str | None:
     """Return the name of the file that an image is made from, None for patterns."""
+    path = _source_path(material, image)
+    return None if path is None else path.name
+
+
+def _source_path(material: Material, image: PacketImage) -> Path | None:
     if image.role == "mask" or image.scene is None:
         return None
     if image.method is not None:
-        return material.images[image.method, image.scene].name
+        return material.images[image.method, image.scene]
     entry = next(entry for entry in material.controls if entry.name == image.scene)
-    return (entry.label if image.shows == "label" else entry.image).name
+    return entry.label if image.shows == "label" else entry.image
+
+
+def _source_digests(bench: Bench, material: Material, study: StudyRecord) -> dict[str, str]:
+    """Return the SHA-256 of the file that each image is made from, by hexadecimal name."""
+    paths = {name: _source_path(material, image) for name, image in study.images.items()}
+    found = {name: path for name, path in paths.items() if path is not None}
+    return dict(zip(found, bench.file_digests.of(found.values()), strict=True))
 
 
 def write_images(
     staging: Path, bench: Bench, material: Material, study: StudyRecord
-) -> dict[str, str]:
-    """Write every image and return the SHA-256 of each file by its hexadecimal name."""
+) -> tuple[dict[str, str], int]:
+    """Write every image; return the SHA-256 of each file by its hexadecimal name, and their size.
+
+    All but the patterns get the same size in bytes, that of the largest, when all are known.
+    """
     size = bench.benchmark.size
     controls = {entry.name: entry for entry in material.controls}
     masked = study.protocol.design.mask
     masks = iter(mask_pngs(bench, MASKS, study.seed) if masked else [])
     (staging / "images").mkdir()
     (staging / "web" / "images").mkdir(parents=True)
-    hashes = {}
+    hashes, largest = {}, 0
     for name, image in progress(study.images.items(), desc="images", unit="image", delay=2):
         if image.role == "mask" or image.scene is None:
             png = next(masks)
@@ -285,11 +315,20 @@ def write_images(
             png = photograph_png(path, size.height, size.width)
         else:
             png = method_png(material.images[image.method, image.scene])
+        if image.role != "mask":
+            png = paddable(png)
+            largest = max(largest, len(png))
+        _write(staging / "images" / f"{name}.png", png)
+    size = largest + ROOM
+    for name, image in study.images.items():
         path = staging / "images" / f"{name}.png"
-        _write(path, png)
+        png = path.read_bytes()
+        if image.role != "mask":
+            png = padded(png, size)
+            _write(path, png)
         _link(path, staging / "web" / "images" / path.name)
         hashes[name] = hashlib.sha256(png).hexdigest()
-    return hashes
+    return hashes, size
 
 
 def _identical(study: StudyRecord, hashes: Mapping[str, str]) -> dict[str, int]:
@@ -332,17 +371,6 @@ def _warnings(study: StudyRecord) -> list[str]:
             f"{STUDY_FILE} lists them"
         )
     return warnings
-
-
-def manifest_csv(study: StudyRecord, hashes: Mapping[str, str]) -> bytes:
-    """Return the private table of images, safe to open in a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "role", "method", "scene", "shows", "source", "sha256"])
-    for name, image in study.images.items():
-        cells = (image.role, image.method, image.scene, image.shows, image.source)
-        writer.writerow([f"{name}.png", *(csv_cell(cell or "") for cell in cells), hashes[name]])
-    return text.getvalue().encode()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +20,8 @@ from hdbench.schema.record import Record, first_problem
 from hdbench.storage import write_atomically
 
 STUDY_FILE, TRIALS_FILE, SUMS_FILE = "study.json", "trials.jsonl", "SHA256SUMS"
+#: Whoever has it can compute the names of images and find out participants; never published.
+KEY_FILE = "secret.key"
 PREVIEW_FILE = "preview.html"
 #: The folder for participants: the page, ``packets/<id>.json`` and images.
 WEB_FOLDER = "web"
@@ -27,6 +31,8 @@ RESULTS_FOLDER = "results"
 JUDGMENTS_FILE = "judgments.jsonl"
 #: Simulated answers, in the same format, never in the same file.
 SIMULATED_FILE = "simulated.jsonl"
+#: Keys of ``study.json`` that packets built earlier lack.
+_LATER_KEYS = ("manifest_sha256", "key_sha256", "image_bytes")
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -109,15 +115,52 @@ def read_packet(folder: Path) -> Packet:
 
 
 def read_study(folder: Path) -> StudyRecord:
-    """Return the content of ``study.json``; raises like ``read_packet``."""
+    """Return the content of ``study.json`` with the packet's key; raises like ``read_packet``."""
     require_packet(folder)
     path = folder / STUDY_FILE
-    return _parsed(StudyRecord, _read(path), str(path))
+    study = _parsed(StudyRecord, _read(path), str(path))
+    missing = [name for name in _LATER_KEYS if getattr(study, name) is None]
+    if missing and (len(missing) < len(_LATER_KEYS) or not study.key):
+        raise DataError(f"{path}: key '{missing[0]}' is missing; restore the file")
+    if study.key_sha256 is None:
+        return study
+    key = read_key(folder / KEY_FILE)
+    if hashlib.sha256(key_bytes(key)).hexdigest() != study.key_sha256:
+        raise DataError(
+            f"{folder / KEY_FILE}: is not the key of this packet (key_sha256 of {STUDY_FILE} "
+            "differs); restore the file"
+        )
+    return study.model_copy(update={"key": key})
+
+
+def read_key(path: Path) -> str:
+    """Return the key of a packet; raises DataError if the file is missing or damaged."""
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file; expected the key of the packet, without which its names cannot "
+            "be checked and its answers not be read.\nNext: restore the file"
+        )
+    key = _read(path).decode(errors="replace").strip()
+    if not re.fullmatch("[0-9a-f]{64}", key):
+        raise DataError(f"{path}: not a key; expected 64 hexadecimal digits. Restore the file")
+    return key
+
+
+def key_bytes(key: str) -> bytes:
+    """Return the content of ``secret.key``."""
+    return f"{key}\n".encode()
 
 
 def study_bytes(study: StudyRecord) -> bytes:
-    """Return the content of ``study.json``."""
-    content = study.model_dump(mode="json", by_alias=True)
+    """Return the content of ``study.json``; keys that an earlier packet lacks are left out.
+
+    The packet's key is left out too if it has a file of its own.
+    """
+    hidden = set() if study.key_sha256 is None else {"key"}
+    content = study.model_dump(mode="json", by_alias=True, exclude=hidden)
+    content = {
+        key: value for key, value in content.items() if key not in _LATER_KEYS or value is not None
+    }
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
 

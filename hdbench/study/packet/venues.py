@@ -7,6 +7,8 @@ _HOSTING = """\
 
 Participants' browsers need the folder `web/` and nothing else: it names no method and no scene.
 Everything outside `web/` and `mturk/` is private (`study.json`, `trials.jsonl`); never upload it.
+Keep `secret.key` private also when you publish the data of a finished study: with it, hashes of
+participants can be traced to the venue's names for them.
 
 - Copy the **content** of `web/` to a static host: a folder of your web server, or a bucket.
 - Question files in Mechanical Turk's formats need https. Images on another host than the page
@@ -27,7 +29,8 @@ _LINK = """\
 3. Prolific: make one study for each packet, or a list of links ("Taskflow"), with the address above
    as the study's URL, one place each. The page keeps no Prolific ID and shows no completion code:
    say in the description how the saved file reaches you, let each person take part once, and
-   approve who sent a file. A person who saves files of two packets counts as two people.
+   approve who sent a file. The saved files name nobody: the tally counts them as sessions, not as
+   participants, and cannot tell whether one person saved several.
 """
 
 _TURKLE = """\

@@ -27,6 +27,7 @@ from hdbench.study.packet.files import (
     require_packet,
     sums_of,
 )
+from hdbench.study.packet.manifest import check_manifest
 from hdbench.study.packet.mturk import standing_text
 from hdbench.study.packet.page import participant_page
 from hdbench.study.packet.rendering import image_names, public_packet, trial_rows
@@ -58,7 +59,9 @@ def verify(folder: Path) -> list[Finding]:
         *balance(packet.trials, study.pairs, study.scenes, study.protocol),
         _controls(packet),
         _images(packet, hashes),
+        check_manifest(packet, hashes),
         _chunks(folder, hashes),
+        _sizes(packet, hashes),
         _public(packet, hashes),
         *_anonymous(packet, hashes),
     ]
@@ -191,6 +194,20 @@ def _chunks(folder: Path, hashes: Mapping[str, str]) -> Finding:
         if extra:
             wrong.append(f"{name}: {extra}")
     return Finding("image files hold pixels and nothing else", counted(len(paths), "file"), wrong)
+
+
+def _sizes(packet: Packet, hashes: Mapping[str, str]) -> Finding:
+    """Check that no image can be told from another by the size of its file."""
+    claim, size = "all images have files of one size", packet.study.image_bytes
+    if size is None:
+        return Finding(claim, "not so in packets built earlier; sizes may tell checks apart", [])
+    wrong = []
+    for name, image in packet.study.images.items():
+        for file in (f"images/{name}.png", f"web/images/{name}.png"):
+            found = (packet.folder / file).stat().st_size if file in hashes else size
+            if image.role != "mask" and found != size:
+                wrong.append(f"{file}: has {found:,} bytes; expected {size:,} as all images have")
+    return Finding(claim, f"{size:,} bytes", wrong)
 
 
 def _beyond_pixels(content: bytes) -> str:

@@ -33,12 +33,16 @@ FLAGS = Flags(seed=0, run_seed=0, intersect=False, most_scenes=None)
 
 
 def built(
-    bench: Bench, folder: Path, methods: str = "alpha,beta", protocol: StudyProtocol | None = None
+    bench: Bench,
+    folder: Path,
+    methods: str = "alpha,beta",
+    protocol: StudyProtocol | None = None,
+    key: str | None = None,
 ) -> Built:
     protocol = protocol or bench.library.study("pilot")
     names = methods.split(",")
     material = gather(bench, protocol, names, None, 0, False, None)
-    return build(bench, protocol, material, None, FLAGS, folder)
+    return build(bench, protocol, material, None, FLAGS, folder, key)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -143,10 +147,10 @@ def test_timed_packets_carry_durations_and_patterns(imaged: Bench, tmp_path: Pat
     assert len({picture.tobytes() for picture in pictures}) == len(masks)
 
 
-def test_the_same_inputs_make_the_same_bytes_and_another_seed_does_not(
+def test_the_same_inputs_and_key_make_the_same_bytes_and_another_seed_does_not(
     imaged: Bench, tmp_path: Path
 ) -> None:
-    one, same = built(imaged, tmp_path / "one"), built(imaged, tmp_path / "same")
+    one, same = (built(imaged, tmp_path / name, key="ab" * 32) for name in ("one", "same"))
     assert contents(one.folder) == contents(same.folder)
     protocol = imaged.library.study("pilot")
     material = gather(imaged, protocol, ["alpha", "beta"], None, 0, False, None)
@@ -156,10 +160,10 @@ def test_the_same_inputs_make_the_same_bytes_and_another_seed_does_not(
 
 
 def test_renaming_a_method_renames_its_images_alone(imaged: Bench, tmp_path: Path) -> None:
-    before = built(imaged, tmp_path / "before")
+    before = built(imaged, tmp_path / "before", key="ab" * 32)
     folder = imaged.run_folder("beta", 0)
     folder.parent.rename(folder.parent.with_name("gamma"))
-    after = built(imaged, tmp_path / "after", "alpha,gamma")
+    after = built(imaged, tmp_path / "after", "alpha,gamma", key="ab" * 32)
     assert after.study.design_hash == before.study.design_hash
     assert after.study.packet_ids == before.study.packet_ids
     new = {"alpha": "alpha", "beta": "gamma", None: None}
@@ -299,7 +303,7 @@ def test_nothing_looks_finished_until_everything_is_there(
 ) -> None:
     """Whatever step fails, the packet's place stays empty, and the next build succeeds."""
     folder = tmp_path / "p" / "packet"
-    for step in ("write_images", "manifest_csv", "require_sound", "preview_page"):
+    for step in ("write_images", "manifest_bytes", "require_sound", "preview_page"):
         with monkeypatch.context() as patched:
 
             def fail(*_: object) -> None:
