@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import hmac
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from PIL import Image
+from playwright.sync_api import Page
 
 from hdbench.data.sheets import encode_png
 from hdbench.errors import DataError
@@ -396,3 +398,24 @@ def test_a_packet_cannot_pass_for_an_earlier_one(packet: Path, key: str) -> None
     rewrite(packet, **{key: None})
     sign(packet)
     assert any("study.json" in line and f"'{key}' is missing" in line for line in problems(packet))
+
+
+@pytest.mark.slow
+def test_a_browser_shows_padded_images_pixel_by_pixel(browser_page: Page) -> None:
+    picture = Image.effect_noise((64, 48), 80).convert("RGB").quantize(4).convert("RGB")
+    file = padded(paddable(encode_png(picture)), 500_003)
+    address = f"data:image/png;base64,{base64.b64encode(file).decode()}"
+    pixels = browser_page.evaluate(
+        """async (address) => {
+          const image = new Image();
+          image.src = address;
+          await image.decode();
+          const canvas = document.createElement("canvas");
+          [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+          const context = canvas.getContext("2d");
+          context.drawImage(image, 0, 0);
+          return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
+        }""",
+        address,
+    )
+    assert bytes(pixels) == picture.convert("RGBA").tobytes()

@@ -67,11 +67,11 @@ def timed(bench: Bench, root: Path, study: str) -> None:
     copying: list[float] = []
     write = packet.write_images
 
-    def copy(*arguments: object) -> dict[str, str]:
+    def copy(*arguments: object) -> tuple[dict[str, str], int]:
         start = time.perf_counter(), time.process_time()
-        hashes = write(*arguments)  # pyright: ignore[reportArgumentType]
+        written = write(*arguments)  # pyright: ignore[reportArgumentType]
         copying.extend((time.perf_counter() - start[0], time.process_time() - start[1]))
-        return hashes
+        return written
 
     began = time.perf_counter(), time.process_time()
     with mock.patch.object(packet, "write_images", copy):
