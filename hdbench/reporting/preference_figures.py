@@ -104,7 +104,7 @@ def plain(text: str) -> str:
 
 
 def _ends(rate: dict[str, Any]) -> tuple[float, float]:
-    ends = rate["clustered"] or rate["wilson"]
+    ends = rate["clustered"] or rate["exact"]
     return 100 * ends["low"], 100 * ends["high"]
 
 

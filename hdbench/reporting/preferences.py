@@ -46,7 +46,7 @@ def _pair_table(analysis: dict[str, Any]) -> pd.DataFrame:
                 "preferred %": percent(row["share"]),
                 "95 % interval": interval(row.get("clustered")),
                 "p (Holm)": p_words(row.get("clustered_p_value_holm")),
-                "Wilson": interval(row.get("wilson")),
+                "exact interval": interval(row.get("exact")),
                 "exact p": p_words(row.get("p_value")),
                 "design effect": number(row.get("design_effect"), 1, 1),
                 "alpha": number(row["alpha"], 1, 2),
@@ -90,10 +90,20 @@ def _trend_lines(analysis: dict[str, Any]) -> str:
 def _ability_lines(analysis: dict[str, Any]) -> list[str]:
     found = analysis["bradley_terry"]
     if "reason" in found:
-        return [f"Bradley-Terry: none, {found['reason']}"]
+        return [f"Bradley-Terry: no finite estimate, {found['reason']}", *_penalised_lines(found)]
     return ["Bradley-Terry (logits, sum 0):"] + [
         f"  {row['method']}  {row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
         for row in found["abilities"]
+    ]
+
+
+def _penalised_lines(found: dict[str, Any]) -> list[str]:
+    if "penalised" not in found:
+        return []
+    abilities = found["penalised"]["abilities"]
+    return ["Bradley-Terry penalised by Firth's method (logits, sum 0; no interval):"] + [
+        f"  {name}  {abilities[name]:+.3f}"
+        for name in sorted(abilities, key=lambda m: -abilities[m])
     ]
 
 
@@ -103,7 +113,7 @@ def _side_lines(analysis: dict[str, Any]) -> list[str]:
         return []
     return [
         f"left side chosen: {percent(side['share'])} % {interval(side['clustered'])}, "
-        f"exact p {p_words(side['p_value'])}"
+        f"p {p_words(side['clustered_p_value'])}"
     ]
 
 
@@ -215,7 +225,7 @@ def turned(rate: dict[str, Any]) -> dict[str, Any]:
     """Return the rate of b over a from that of a over b; tests are the same either way."""
     other = {**rate, "a": rate["b"], "b": rate["a"]}
     other["k"], other["share"] = rate["n"] - rate["k"], 1 - rate["share"]
-    for name in ("wilson", "clustered"):
+    for name in ("exact", "clustered"):
         ends = rate[name]
         other[name] = ends and {"low": 1 - ends["high"], "high": 1 - ends["low"]}
     return other

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hdbench.study.analysis.statistics import clustered_interval, wilson_interval
+from hdbench.study.analysis.statistics import clustered_interval, exact_interval
 
 IMAGES, WORKERS, PER_WORKER = 500, 50, 100
 
@@ -56,7 +56,7 @@ def coverage(population: Population, runs: int, random: np.random.Generator) -> 
         logit = population.mean + population.worker_sd * random.standard_normal(WORKERS)[worker]
         logit += population.image_sd * random.standard_normal(IMAGES)[image]
         chosen = (random.random(len(image)) < 1 / (1 + np.exp(-logit))).astype(np.float64)
-        naive = wilson_interval(chosen.sum(), len(chosen))
+        naive = exact_interval(int(chosen.sum()), len(chosen))
         clustered = clustered_interval(chosen, worker, image)[0]
         rows.append(
             [

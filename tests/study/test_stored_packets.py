@@ -69,7 +69,17 @@ def test_it_tallies_to_the_same_numbers(stored: Path, simulated: bool) -> None:
     for key in before.keys() - computed - {"judgments_sha256"}:
         assert now[key] == before[key], key
     for row, old in zip(now["pairs"], before["pairs"], strict=True):
-        assert leaves(row) == pytest.approx(leaves(old))
+        assert counts(row) == pytest.approx(counts(old))
+
+
+def counts(row: dict[str, Any]) -> dict[str, Any]:
+    """What was counted, without intervals and p-values, which other tests give now."""
+    inferred = ("p_value", "clustered", "wilson", "exact", "design_effect")
+    return {
+        place: value
+        for place, value in leaves(row).items()
+        if not any(name in place for name in inferred)
+    }
 
 
 def leaves(value: Any, place: str = "") -> dict[str, Any]:

@@ -169,8 +169,10 @@ def _computed(analysis: dict[str, Any]) -> str:
     return (
         "We report how often the first method was preferred, with 95 % confidence intervals "
         f"clustered by {who} and by image (Cameron, Gelbach and Miller, 2011; t quantiles, "
-        "Wilson's form with the effective number of judgments), so that they speak of other "
-        f"participants and other images. Tests are two-sided against 50 %{family}."
+        "Wilson's form with the effective number of judgments, never narrower than if each "
+        f"{who} or each image were one answer and all agreed), so that they speak of other "
+        "participants and other images. Tests are two-sided against 50 %; before correction, a "
+        f"p-value is below 0.05 exactly if its interval excludes 50 %{family}."
     )
 
 

@@ -37,6 +37,24 @@ class BradleyTerry:
 
 
 @dataclass(frozen=True)
+class NoEstimate:
+    """Why the Bradley-Terry model has no finite maximum-likelihood estimate."""
+
+    reason: str
+    #: The estimate that Firth's penalty makes finite; None where the judgments leave it open too.
+    penalised: Penalised | None = None
+
+
+@dataclass(frozen=True)
+class Penalised:
+    """Abilities and side under Firth's penalty. They have no interval."""
+
+    #: Logit units, by method; their sum is 0.
+    abilities: dict[str, float]
+    side: float
+
+
+@dataclass(frozen=True)
 class Trend:
     """How a preference changes with the time that images are shown."""
 
@@ -66,34 +84,43 @@ def bradley_terry(
     chose_left: ArrayLike,
     participants: ArrayLike,
     images: ArrayLike,
-) -> BradleyTerry | str:
-    """Return the abilities of all methods, or why there are none.
+) -> BradleyTerry | NoEstimate:
+    """Return the abilities of all methods, or why they have no finite estimate.
 
     Bradley and Terry (Biometrika 1952) as a binomial GLM, with a term for the left side (Davidson
     and Beaver, Biometrics 1977), so that a bias to one side favours no method. Errors are clustered
     by participant and image. All arguments have one entry per judgment.
+
+    Where methods and side together tell some answers without exception, the likelihood has no
+    finite maximum; then the penalised estimate of Firth (Biometrika 1993) is returned beside the
+    reason.
     """
     lefts, rights = np.asarray(left, dtype=object), np.asarray(right, dtype=object)
     chose = np.asarray(chose_left, dtype=np.float64)
     methods = sorted({*lefts, *rights})
     if len(methods) < 2:
-        return "fewer than two methods were judged"
+        return NoEstimate("fewer than two methods were judged")
     place = {method: n for n, method in enumerate(methods)}
     one = np.array([place[method] for method in lefts])
     two = np.array([place[method] for method in rights])
-    reason = _not_estimable(one, two, chose.astype(bool), methods)
-    if reason:
-        return reason
     rows = np.arange(len(chose))
-    design = np.zeros((len(chose), len(methods) + 1))
-    design[rows, one] += 1
-    design[rows, two] -= 1
-    design[:, -1] = 1
-    fit = _logistic(design[:, 1:], chose, participants, images)  # the first method is the origin
-    if isinstance(fit, str):
-        return fit
+    full = np.zeros((len(chose), len(methods) + 1))
+    full[rows, one] += 1
+    full[rows, two] -= 1
+    full[:, -1] = 1
+    design = full[:, 1:]  # the first method is the origin
     count = len(methods)
     centring = np.hstack([np.eye(count)[:, 1:] - 1 / count, np.zeros((count, 1))])
+    if np.linalg.matrix_rank(np.unique(design, axis=0)) < design.shape[1]:
+        return NoEstimate("the pairs that were shown do not tell all methods and the side apart")
+    if is_separated(design, chose):
+        parameters = firth(design, chose)
+        values = dict(zip(methods, map(float, centring @ parameters), strict=True))
+        reason = _unbeaten(one, two, chose.astype(bool), methods)
+        return NoEstimate(reason, Penalised(values, float(parameters[-1])))
+    fit = _logistic(design, chose, participants, images)
+    if isinstance(fit, str):
+        return NoEstimate(fit)
     values = centring @ fit.parameters
     quantile = _quantile(fit.degrees)
     errors = [quantile * fit.error(row) for row in centring]
@@ -107,13 +134,58 @@ def bradley_terry(
     return BradleyTerry(abilities, side, Interval(side - error, side + error))
 
 
-def _not_estimable(
+def is_separated(design: NDArray[np.float64], answers: NDArray[np.float64]) -> bool:
+    """Tell whether a logistic regression has no finite maximum-likelihood estimate.
+
+    It has none if some direction b makes no answer less likely and one more likely: s x b >= 0 for
+    all rows x, with s = 1 or -1 for the answer, and > 0 for one (Albert and Anderson, Biometrika
+    1984). The linear programme that looks for b is Konis' (thesis, Oxford 2007).
+
+    Args:
+        design: N x P, of full column rank.
+        answers: N, 0 or 1.
+    """
+    from scipy.optimize import linprog
+
+    rows = np.unique(np.where(answers[:, None] > 0, design, -design), axis=0)
+    found = linprog(-rows.sum(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1))
+    return found.status == 0 and -found.fun > 1e-7
+
+
+def firth(design: NDArray[np.float64], answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the maximum of a logistic likelihood times Jeffreys' prior (Firth, Biometrika 1993).
+
+    It is finite for every answer.
+
+    Args:
+        design: N x P, of full column rank.
+        answers: N, 0 or 1.
+    """
+    from scipy.special import expit
+
+    rows, place, counts = np.unique(design, axis=0, return_inverse=True, return_counts=True)
+    chosen = np.bincount(place.reshape(-1), weights=answers, minlength=len(rows))
+    parameters = np.zeros(design.shape[1])
+    for _ in range(500):
+        chance = expit(rows @ parameters)
+        weight = counts * chance * (1 - chance)
+        inverse = np.linalg.inv(rows.T @ (weight[:, None] * rows))
+        leverage = weight * np.einsum("np,pq,nq->n", rows, inverse, rows)
+        step = inverse @ (rows.T @ (chosen - counts * chance + leverage * (0.5 - chance)))
+        step *= min(1.0, 2 / max(np.abs(step).max(), 1e-300))  # far from the maximum it overshoots
+        parameters = parameters + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return parameters
+
+
+def _unbeaten(
     one: NDArray[np.int64],
     two: NDArray[np.int64],
     chose: NDArray[np.bool_],
     methods: Sequence[str],
-) -> str | None:
-    """Return why no finite maximum exists (Ford, Am. Math. Monthly 1957), or None."""
+) -> str:
+    """Return in words what separates the answers."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -124,13 +196,10 @@ def _not_estimable(
     wins = coo_array((np.ones(len(winner)), (winner, loser)), shape=(size, size))
     groups, member = connected_components(wins, directed=True, connection="strong")
     if groups == 1:
-        return None
+        return "method and side together tell some of the answers without exception"
     inside = [method for method, group in zip(methods, member, strict=True) if group == member[0]]
     outside = [method for method in methods if method not in inside]
-    return (
-        f"{', '.join(inside)} and {', '.join(outside)} never beat each other in both directions, "
-        "so their distance has no finite estimate"
-    )
+    return f"{', '.join(inside)} and {', '.join(outside)} never beat each other in both directions"
 
 
 def trend_over_time(
@@ -149,6 +218,8 @@ def trend_over_time(
     if np.ptp(values) == 0:
         return "every answer was for the same method"
     design = np.column_stack([np.ones(len(time)), time - time.mean()])
+    if is_separated(design, values):
+        return "the time tells the answers without exception, so the slope has no finite estimate"
     fit = _logistic(design, values, participants, images)
     if isinstance(fit, str):
         return fit
@@ -193,11 +264,10 @@ def _logistic(
             result = GLM(answers, design, family=Binomial()).fit()
             covariances = cov_cluster_2groups(result, people, scenes)
     except (*refused, np.linalg.LinAlgError):
-        return "the judgments allow no finite estimate"
-    parameters = np.asarray(result.params)
-    if not np.all(np.abs(parameters) < 25) or not all(map(_finite, covariances)):
-        return "the judgments allow no finite estimate"
-    return _Fit(parameters, tuple(map(np.asarray, covariances)), smaller - 1)
+        return "the fit did not converge"
+    if not all(map(_finite, covariances)):
+        return "the answers do not vary enough"
+    return _Fit(np.asarray(result.params), tuple(map(np.asarray, covariances)), smaller - 1)
 
 
 def _finite(values: NDArray[np.float64]) -> bool:

@@ -1,9 +1,10 @@
-"""Shares with intervals: exact tests, and standard errors clustered by participant and image.
+"""Shares, each with a test against one half and the interval that inverts this test.
 
 Judgments of the same participant are correlated, and so are judgments of the same image. An
 interval that assumes independence is too narrow: with a worker SD of 0.6 and an image SD of 1 on
 the logit scale, a nominal 95 % interval covers 50 to 70 % (``tests/performance/coverage.py``). The
-reported interval is therefore clustered two ways.
+reported interval is therefore clustered two ways. A p-value is below 0.05 exactly if the interval
+beside it excludes one half.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ class Share:
     n: int
     #: Two-sided exact binomial test against one half, assuming independent judgments.
     p_value: float
-    #: Wilson's interval, assuming independent judgments.
-    wilson: Interval
+    #: Clopper and Pearson's interval, which inverts this test.
+    exact: Interval
     #: Clustered two ways, by participant and image; None below two of either.
     clustered: Interval | None
-    #: Two-sided t-test against one half with the clustered error; None where there is none.
+    #: Two-sided p-value of one half in the test that ``clustered`` inverts; None as above.
     clustered_p_value: float | None
-    #: Variance of the share over its variance if judgments were independent; None as above.
+    #: Variance of the share over its variance if judgments were independent, at least 1 (which it
+    #: also is if all judgments agree); None as above.
     design_effect: float | None
     participants: int
     images: int
@@ -52,12 +54,12 @@ def binomial_p_value(k: int, n: int) -> float:
     return float(binomtest(k, n, 0.5).pvalue)
 
 
-def wilson_interval(k: float, n: float, level: float = LEVEL) -> Interval:
-    """Return Wilson's score interval of k of n (Wilson, JASA 1927)."""
-    from statsmodels.stats.proportion import proportion_confint
+def exact_interval(k: int, n: int, level: float = LEVEL) -> Interval:
+    """Return the interval of k of n by Clopper and Pearson (Biometrika 1934)."""
+    from scipy.stats import binomtest
 
-    ends: tuple[Any, ...] = proportion_confint(k, n, alpha=1 - level, method="wilson")
-    return Interval(float(ends[0]), float(ends[1]))
+    ends = binomtest(k, n).proportion_ci(level, method="exact")
+    return Interval(float(ends.low), float(ends.high))
 
 
 def cluster_variance(
@@ -96,36 +98,48 @@ def clustered_interval(
 ) -> tuple[Interval, float, float]:
     """Return the reported interval of a share, its design effect, and its p-value.
 
-    Wilson's formula with the effective number of judgments, n over the design effect (Korn and
-    Graubard, Survey Methodology 1998), and the t quantile of min(participants, images) - 1 degrees
-    of freedom: near one half it is the Cameron-Gelbach-Miller interval, and near 0 and 1 it stays
-    inside them. If all judgments agree, there is no variance to estimate; the effective number is
-    then the smaller of participants and images. Values are 0 or 1; participants and images are
-    numbers from 0.
+    The interval holds every x that a test does not reject, and the p-value is that of x = 1/2 in
+    the same test. The test rejects x if both of these do, so its p-value is the larger one:
+
+    - The score test that Wilson inverted (JASA 1927), with the effective number of judgments, n
+      over the design effect (Korn and Graubard, Survey Methodology 1998), in place of n, and
+      Student's t with G - 1 degrees of freedom, where G is the smaller of the numbers of
+      participants and images. The variance is that of ``cluster_variance``. Near one half this is
+      the interval of Cameron, Gelbach and Miller; near 0 and 1 it stays inside them.
+    - The exact test of Clopper and Pearson (Biometrika 1934) on G answers that all agree, which no
+      clustered answers exceed as evidence. Near 0 and 1 few judgments differ, and the design effect
+      cannot be estimated from them. It follows that fewer than six participants or images never
+      reject one half at 5 %.
+
+    Args:
+        chosen: 0 or 1 for each judgment.
+        participant: the participant of each, numbered from 0.
+        image: the image of each, numbered from 0.
+        level: of the interval.
 
     Raises:
         ValueError: fewer than two participants or images.
     """
     from scipy.stats import t as student
 
-    groups = min(np.count_nonzero(np.bincount(participant)), np.count_nonzero(np.bincount(image)))
+    groups = min(len(np.unique(participant)), len(np.unique(image)))
     if groups < 2:
         raise ValueError("a clustered interval needs two participants and two images")
     n, share = len(chosen), float(chosen.mean())
     naive = share * (1 - share) / n
-    if naive > 0:
-        variance = cluster_variance(chosen, participant, image)
-        effect = max(variance / naive, groups / n)
-        p_value = float(2 * student.sf(abs(share - 0.5) / math.sqrt(effect * naive), groups - 1))
-    else:
-        effect = n / groups
-        p_value = min(1.0, 2 * 0.5**groups)  # as many independent answers as groups, all alike
+    # The variance can come out below that of independent judgments only by chance.
+    effect = max(1.0, cluster_variance(chosen, participant, image) / naive) if naive > 0 else 1.0
     size = n / effect
+    score = 2 * math.sqrt(size) * abs(share - 0.5)
+    p_value = max(float(2 * student.sf(score, groups - 1)), 2 * 0.5**groups)
     quantile = float(student.ppf(0.5 + level / 2, groups - 1))
     square = quantile**2 / size
     centre = (share + square / 2) / (1 + square)
     half = quantile / (1 + square) * math.sqrt(share * (1 - share) / size + square / (4 * size))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half)), effect, p_value
+    agreed = ((1 - level) / 2) ** (1 / groups)
+    low = max(0.0, min(centre - half, agreed)) if share > 0 else 0.0  # exact at the ends
+    high = min(1.0, max(centre + half, 1 - agreed)) if share < 1 else 1.0
+    return Interval(low, high), effect, p_value
 
 
 def share_of(chosen: ArrayLike, participants: ArrayLike, images: ArrayLike) -> Share:
@@ -144,7 +158,7 @@ def share_of(chosen: ArrayLike, participants: ArrayLike, images: ArrayLike) -> S
     if min(counts) >= 2:
         clustered, effect, p_value = clustered_interval(values, people, scenes)
     return Share(
-        k, n, binomial_p_value(k, n), wilson_interval(k, n), clustered, p_value, effect, *counts
+        k, n, binomial_p_value(k, n), exact_interval(k, n), clustered, p_value, effect, *counts
     )
 
 

@@ -113,7 +113,7 @@ def _abilities(judged: pd.DataFrame) -> dict[str, Any]:
         judged["participant"],
         judged["scene"],
     )
-    return {"reason": found} if isinstance(found, str) else asdict(found)
+    return {name: value for name, value in asdict(found).items() if value is not None}
 
 
 def _durations(pairs: Sequence[tuple[str, str]], judged: pd.DataFrame) -> list[dict[str, Any]]:

@@ -3,10 +3,21 @@ from __future__ import annotations
 import choix
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from hdbench.study.analysis.ranking import BradleyTerry, Trend, bradley_terry, trend_over_time
+from hdbench.study.analysis.ranking import (
+    BradleyTerry,
+    NoEstimate,
+    Trend,
+    bradley_terry,
+    firth,
+    is_separated,
+    trend_over_time,
+)
 
 METHODS = np.array(["a", "b", "c", "d"], dtype=object)
 TRUE = np.array([0.9, 0.3, -0.2, -1.0])
@@ -78,14 +89,77 @@ def test_where_no_finite_estimate_exists_it_says_why(
     left: list[str], right: list[str], chose: list[bool], message: str
 ) -> None:
     found = bradley_terry(left * 5, right * 5, chose * 5, np.arange(len(left) * 5), [0] * 5)
-    assert isinstance(found, str)
-    assert message in found
+    assert isinstance(found, NoEstimate)
+    assert message in found.reason
+
+
+def test_a_method_that_wins_wherever_it_is_on_the_left_has_no_finite_estimate() -> None:
+    """Each method beats the other, but one cell of the table is empty: 60 of 60, and 52 of 60."""
+    left, right = ["a"] * 60 + ["b"] * 60, ["b"] * 60 + ["a"] * 60
+    chose = [True] * 60 + [False] * 52 + [True] * 8
+    found = bradley_terry(left, right, chose, np.arange(120) % 12, np.arange(120) % 30)
+    assert isinstance(found, NoEstimate)
+    assert "method and side together" in found.reason
+    assert found.penalised is not None
+    # Saturated: Firth's penalty adds half an answer to each cell (Firth 1993, Sec. 3.3).
+    on_left, on_right = np.log(60.5 / 0.5), np.log(8.5 / 52.5)
+    abilities = found.penalised.abilities
+    assert abilities["a"] - abilities["b"] == pytest.approx((on_left - on_right) / 2)
+    assert found.penalised.side == pytest.approx((on_left + on_right) / 2)
+    assert sum(abilities.values()) == pytest.approx(0, abs=1e-9)
+
+
+def test_methods_that_never_met_have_no_distance() -> None:
+    found = bradley_terry(
+        ["a", "b", "c", "d"] * 5, ["b", "a", "d", "c"] * 5, [True, True, False, True] * 5,
+        np.arange(20), np.arange(20),
+    )  # fmt: skip
+    assert isinstance(found, NoEstimate)
+    assert "do not tell all methods and the side apart" in found.reason
+    assert found.penalised is None
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(4, 25))
+@settings(max_examples=40, deadline=None)
+def test_separation_is_where_the_likelihood_has_no_maximum(seed: int, n: int) -> None:
+    """Beside it: a general minimiser, whose parameters run away where there is none."""
+    random = np.random.default_rng(seed)
+    design = np.column_stack([np.ones(n), random.integers(-1, 2, (n, 2))]).astype(float)
+    answers = (random.random(n) < 0.6).astype(float)
+    if np.linalg.matrix_rank(design) < 3:
+        return
+
+    def loss(parameters: np.ndarray) -> float:
+        signed = np.where(answers > 0, 1, -1) * (design @ parameters)
+        return float(np.logaddexp(0, -signed).sum())
+
+    found = minimize(loss, np.zeros(3), method="BFGS", options={"gtol": 1e-9, "maxiter": 3000})
+    assert is_separated(design, answers) == (np.abs(found.x).max() > 8)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_firth_maximises_the_likelihood_times_jeffreys_prior(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    design = np.column_stack([np.ones(30), random.integers(-1, 2, (30, 2))]).astype(float)
+    answers = (random.random(30) < 0.8).astype(float)
+
+    def loss(parameters: np.ndarray) -> float:
+        signed = np.where(answers > 0, 1, -1) * (design @ parameters)
+        chance = 1 / (1 + np.exp(-design @ parameters))
+        information = design.T @ ((chance * (1 - chance))[:, None] * design)
+        return float(np.logaddexp(0, -signed).sum() - 0.5 * np.linalg.slogdet(information)[1])
+
+    reference = minimize(loss, np.zeros(3), method="BFGS")
+    ours = firth(design, answers)
+    assert loss(ours) <= reference.fun + 1e-8
+    assert ours == pytest.approx(reference.x, abs=1e-2)
 
 
 def test_one_participant_ranks_nothing() -> None:
     left, right, chose = answers(200, 0.0)
     found = bradley_terry(METHODS[left], METHODS[right], chose, [0] * 200, np.arange(200))
-    assert found == "fewer than two participants or two images"
+    assert found == NoEstimate("fewer than two participants or two images")
 
 
 def test_a_trend_is_found_and_its_slope_is_that_of_a_plain_regression() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import krippendorff
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from populations import Population, coverage
 from scipy.stats import binomtest, t
 from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
 from hdbench.study.analysis.statistics import (
@@ -15,27 +18,28 @@ from hdbench.study.analysis.statistics import (
     cluster_variance,
     clustered_interval,
     correlate,
+    exact_interval,
     krippendorff_alpha,
     share_of,
-    wilson_interval,
 )
 
 
 @given(st.integers(1, 400), st.data())
 @settings(max_examples=40, deadline=None)
-def test_exact_test_and_wilson_agree_with_scipy(n: int, data: st.DataObject) -> None:
+def test_the_exact_test_and_its_interval_agree_with_scipy(n: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(0, n))
     reference = binomtest(k, n, 0.5)
     assert binomial_p_value(k, n) == pytest.approx(reference.pvalue)
-    ends = reference.proportion_ci(0.95, method="wilson")
-    ours = wilson_interval(k, n)
-    assert (ours.low, ours.high) == pytest.approx((ends.low, ends.high), abs=1e-9)
+    ends: Any = proportion_confint(k, n, alpha=0.05, method="beta")
+    ours = exact_interval(k, n)
+    assert (ours.low, ours.high) == pytest.approx(ends, abs=1e-9)
+    assert (binomial_p_value(k, n) < 0.05) == (not ours.low <= 0.5 <= ours.high)
 
 
 def test_the_paper_s_own_counts() -> None:
     """93.8 % of 5000: what an interval that ignores workers and images would say."""
-    interval = wilson_interval(4690, 5000)
-    assert (100 * interval.low, 100 * interval.high) == pytest.approx((93.10, 94.43), abs=0.01)
+    interval = exact_interval(4690, 5000)
+    assert (100 * interval.low, 100 * interval.high) == pytest.approx((93.10, 94.45), abs=0.01)
     assert binomial_p_value(4690, 5000) < 1e-300 or binomial_p_value(4690, 5000) == 0
 
 
@@ -68,19 +72,56 @@ def test_the_clustered_interval_by_hand() -> None:
     p, size, q = chosen.mean(), len(chosen) / effect, t.ppf(0.975, 19)
     for end in (interval.low, interval.high):  # the ends solve (p - x)^2 = q^2 x (1 - x) / n
         assert (p - end) ** 2 == pytest.approx(q**2 * end * (1 - end) / size, rel=1e-3, abs=2e-4)
-    error = np.sqrt(cluster_variance(chosen, people, images))
-    assert p_value == pytest.approx(2 * t.sf(abs(p - 0.5) / error, 19))
+    assert p_value == pytest.approx(2 * t.sf(abs(p - 0.5) / np.sqrt(0.25 / size), 19))
 
 
 def test_where_all_agree_the_interval_is_not_a_point() -> None:
     """Ten people who all prefer one method are at most ten independent answers."""
     ones = np.ones(200)
     people, images = np.repeat(np.arange(10), 20), np.tile(np.arange(20), 10)
-    interval, effect, p_value = clustered_interval(ones, people, images)
+    interval, _, p_value = clustered_interval(ones, people, images)
     assert interval.high == 1
-    assert 0.5 < interval.low < 0.75
-    assert effect == 20
+    assert interval.low == pytest.approx(exact_interval(10, 10).low)
     assert p_value == pytest.approx(2 * 0.5**10)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_p_is_below_5_percent_exactly_if_the_interval_excludes_one_half(
+    data: st.DataObject,
+) -> None:
+    people, images = data.draw(st.integers(2, 12)), data.draw(st.integers(2, 12))
+    count = people * images
+    rate = data.draw(st.floats(0, 1))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    bias = random.normal(0, data.draw(st.sampled_from([0.0, 0.3])), people)
+    person, image = np.repeat(np.arange(people), images), np.tile(np.arange(images), people)
+    chosen = (random.random(count) < rate + bias[person]).astype(float)
+    interval, effect, p_value = clustered_interval(chosen, person, image)
+    assert (p_value < 0.05) == (not interval.low <= 0.5 <= interval.high)
+    assert 0 <= interval.low <= chosen.mean() <= interval.high <= 1
+    assert effect >= 1
+    assert 2 * 0.5 ** min(people, images) <= p_value <= 1
+
+
+@given(st.integers(2, 60))
+@settings(max_examples=20, deadline=None)
+def test_more_answers_for_a_method_are_never_weaker_evidence(n: int) -> None:
+    """One answer by each person on an image of their own: p falls as the count leaves one half."""
+    own = np.arange(n)
+    p_values = [
+        clustered_interval((own < k).astype(float), own, own)[2] for k in range((n + 1) // 2, n + 1)
+    ]
+    assert np.all(np.diff(p_values) <= 1e-12)
+
+
+@pytest.mark.parametrize("k", [36, 37, 38, 39, 40])
+def test_four_people_show_nothing_about_all_people(k: int) -> None:
+    """An exact test of four who agree has p = 1/8, and one dissent cannot make it smaller."""
+    person, image = np.repeat(np.arange(4), 10), np.tile(np.arange(10), 4)
+    interval, _, p_value = clustered_interval((np.arange(40) < k).astype(float), person, image)
+    assert p_value == pytest.approx(0.125)
+    assert interval.low < 0.5
 
 
 @given(st.integers(0, 2**32 - 1))
