@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import hmac
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 from click.testing import Result
 from PIL import Image
-from playwright.sync_api import Page
 
 from hdbench.data.sheets import encode_png
 from hdbench.errors import DataError
@@ -28,7 +26,6 @@ from hdbench.study.analysis.tally import Tally, answer_files, tally
 from hdbench.study.packet.build import Flags, build
 from hdbench.study.packet.files import open_packet, packet_files, sums_of, write_sums
 from hdbench.study.packet.gathering import gather
-from hdbench.study.packet.padding import ROOM, paddable, padded
 from hdbench.study.packet.verify import verify
 from hdbench.workspace.bench import Bench
 
@@ -368,16 +365,6 @@ def test_nor_do_sizes_tell_methods_or_checks_apart(packet: Path) -> None:
     assert sizes == {study["image_bytes"]}
 
 
-@pytest.mark.parametrize("more", range(7))
-def test_padding_leaves_every_pixel(tmp_path: Path, more: int) -> None:
-    picture = Image.effect_noise((31, 17), 80).convert("RGB")
-    png = paddable(encode_png(picture))
-    file = padded(png, len(png) + ROOM + more)
-    assert len(file) == len(png) + ROOM + more
-    with Image.open(io.BytesIO(file)) as image:
-        assert image.tobytes() == picture.tobytes()
-
-
 def test_an_image_that_is_packed_tighter_is_found(packet: Path) -> None:
     study = study_of(packet)
     name = next(name for name, entry in study["images"].items() if entry["shows"] == "label")
@@ -398,24 +385,3 @@ def test_a_packet_cannot_pass_for_an_earlier_one(packet: Path, key: str) -> None
     rewrite(packet, **{key: None})
     sign(packet)
     assert any("study.json" in line and f"'{key}' is missing" in line for line in problems(packet))
-
-
-@pytest.mark.slow
-def test_a_browser_shows_padded_images_pixel_by_pixel(browser_page: Page) -> None:
-    picture = Image.effect_noise((64, 48), 80).convert("RGB").quantize(4).convert("RGB")
-    file = padded(paddable(encode_png(picture)), 500_003)
-    address = f"data:image/png;base64,{base64.b64encode(file).decode()}"
-    pixels = browser_page.evaluate(
-        """async (address) => {
-          const image = new Image();
-          image.src = address;
-          await image.decode();
-          const canvas = document.createElement("canvas");
-          [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-          const context = canvas.getContext("2d");
-          context.drawImage(image, 0, 0);
-          return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
-        }""",
-        address,
-    )
-    assert bytes(pixels) == picture.convert("RGBA").tobytes()
