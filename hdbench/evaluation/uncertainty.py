@@ -1,38 +1,39 @@
 """How far scores would move with other test images: intervals, and tests between methods.
 
-Images are the units: a resample draws N of the N images with replacement, and their matrices are
-summed before any ratio is taken. Nothing here says how far scores would move with another training
-seed; that needs several runs.
+Images are the units. Nothing here says how far scores would move with another training seed; that
+needs several runs.
 
 N images, K scored classes, R resamples.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hdbench.errors import HdbenchError, UsageError
 from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.recounting import counting_of, rescored_many
+from hdbench.evaluation.resampling import (
+    RESAMPLES,
+    SEED,
+    SLACK,
+    Resamples,
+    bootstrap,
+    studentised_interval,
+)
 from hdbench.evaluation.significance import LEVEL, Interval
 from hdbench.schema.result import ORACLE, OVERALL, Overall, Result
 from hdbench.schema.scoring import Counting
 
-#: Resamples of a bootstrap, and sign flips of a permutation test.
-RESAMPLES = 2000
-#: The seed of every resample that hdbench prints.
-SEED = 0
 #: What an interval is, for whoever reads a table.
 NOTE = (
-    f"[low, high]: {LEVEL:.0%} percentile bootstrap over the images ({RESAMPLES} resamples, seed "
+    f"[low, high]: {LEVEL:.0%} studentised bootstrap over the images ({RESAMPLES} resamples, seed "
     f"{SEED}); the variance between training seeds is not in it."
 )
-
-_SLACK = 1e-12  # what rounding may move a permuted difference that is equal in truth
 
 
 @dataclass(frozen=True)
@@ -62,83 +63,33 @@ class Difference:
     p_value: float
 
 
-def resample(images: int, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.int64]:
-    """Return int64 R x N: how often each image is drawn in each resample.
-
-    A function of its arguments alone, so that two methods share their resamples.
-    """
-    drawn = np.random.default_rng(seed).integers(0, images, (resamples, images))
-    places = drawn + images * np.arange(resamples)[:, None]
-    return np.bincount(places.reshape(-1), minlength=resamples * images).reshape(resamples, images)
-
-
-def percentile_interval(replicates: NDArray[np.float64], level: float = LEVEL) -> Interval | None:
-    """Return the percentile interval (Efron and Tibshirani, 1993, Sec. 13.3) of R replicates.
-
-    Args:
-        replicates: the score of each resample; NaN, where a resample lacks every pixel that
-            counts, is left out.
-        level: the share of replicates between the bounds.
-
-    Returns:
-        The interval, or None if no replicate is defined.
-    """
-    defined = replicates[~np.isnan(replicates)]
-    if not len(defined):
-        return None
-    tail = 50 * (1 - level)
-    low, high = np.percentile(defined, [tail, 100 - tail])
-    return Interval(float(low), float(high))
-
-
-def bootstrap(
-    matrices: Matrix, counting: Counting, resamples: int = RESAMPLES, seed: int = SEED
-) -> NDArray[np.float64]:
-    """Return the scores of each resample of N images.
-
-    A class that few images hold is missing from some resamples; there the policy for absent
-    classes applies, as it would to such a dataset.
-
-    Args:
-        matrices: int64 N x (K+1) x K.
-        counting: the policy.
-        resamples: R.
-        seed: of the draws.
-
-    Returns:
-        R x (2 + K): pixel accuracy, mean IoU, and the IoU of each class.
-    """
-    return rescored_many(matrices, counting, resample(len(matrices), resamples, seed))
-
-
 def intervals_of(results: Sequence[Result]) -> dict[str, Intervals]:
     """Return the intervals of results by method, on resamples that all of them share.
 
     A result of a single image has none: one image says nothing about others. Neither has a result
     whose policies this version does not know.
     """
-    replicates: dict[str, NDArray[np.float64]] = {}
+    resamples: dict[str, Resamples] = {}
     for result in results:
         if len(result.matrices) < 2:
             continue
         try:
-            replicates[result.method] = bootstrap(result.matrices, counting_of(result))
+            resamples[result.method] = bootstrap(result.matrices, counting_of(result))
         except HdbenchError:
             continue
-    oracle = next((r for r in results if r.method == ORACLE and r.method in replicates), None)
+    oracle = next((r for r in results if r.method == ORACLE and r.method in resamples), None)
     found: dict[str, Intervals] = {}
     for result in results:
-        if result.method not in replicates:
+        if result.method not in resamples:
             continue
-        columns = replicates[result.method].T
-        accuracy, mean_iou, *class_iou = (percentile_interval(column) for column in columns)
+        own = resamples[result.method]
+        accuracy, mean_iou, *class_iou = (
+            studentised_interval(own.score(place), 0.0, 1.0) for place in range(len(own.values))
+        )
         ratio = None
         comparable = oracle is not None and oracle.fingerprint == result.fingerprint
         if comparable and oracle is not result:
-            below = replicates[ORACLE][:, 1]
-            shares = np.full(len(below), np.nan)
-            np.divide(columns[1], below, out=shares, where=below > 0)
-            ratio = percentile_interval(shares)
+            ratio = studentised_interval(own.over(resamples[ORACLE], 1), 0.0, math.inf)
         by_class = dict(zip(result.classes, class_iou, strict=True))
         found[result.method] = Intervals(accuracy, mean_iou, ratio, by_class)
     return found
@@ -153,7 +104,8 @@ def paired_differences(
 ) -> list[Difference]:
     """Return pixel accuracy and mean IoU of A minus B, with interval and p-value.
 
-    The interval is that of the paired bootstrap: both methods are scored on the same resamples.
+    The interval is that of the paired bootstrap: both methods are scored on the same resamples,
+    so what images have in common cancels out.
 
     Args:
         ours: int64 N x (K+1) x K of A.
@@ -166,17 +118,13 @@ def paired_differences(
         UsageError: the two were not counted on the same label maps.
     """
     _require_pairs(ours, theirs)
-    once = np.ones((1, len(ours)), dtype=np.int64)
-    a, b = (rescored_many(matrices, counting, once)[0] for matrices in (ours, theirs))
-    draws = bootstrap(ours, counting, resamples, seed) - bootstrap(
-        theirs, counting, resamples, seed
-    )
+    a, b = (bootstrap(matrices, counting, resamples, seed) for matrices in (ours, theirs))
     p_values = permutation_test(ours, theirs, counting, resamples, seed)
     return [
         Difference(
             score,
-            float(a[n] - b[n]),
-            percentile_interval(draws[:, n]) if len(ours) > 1 else None,
+            float(a.values[n] - b.values[n]),
+            studentised_interval(a.minus(b, n), -1.0, 1.0) if len(ours) > 1 else None,
             p_values[score],
         )
         for n, score in enumerate(OVERALL)
@@ -224,7 +172,7 @@ def permutation_test(
     observed = rescored_many(pairs, counting, kept) - rescored_many(pairs, counting, 1 - kept)
     p_values: dict[str, float] = {}
     for n, score in enumerate(OVERALL):
-        far = np.abs(first[:, n] - second[:, n]) >= abs(observed[0, n]) - _SLACK
+        far = np.abs(first[:, n] - second[:, n]) >= abs(observed[0, n]) - SLACK
         if np.isnan(observed[0, n]):
             p_values[score] = 1.0
         elif exact:

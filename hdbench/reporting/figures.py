@@ -152,7 +152,7 @@ def _whiskers(
     if not known:
         return
     at, middle = [place for place, _, _ in known], [value for _, value, _ in known]
-    # A percentile interval may exclude the score itself; matplotlib refuses negative lengths.
+    # A studentised interval may exclude the score itself; matplotlib refuses negative lengths.
     arms = [
         [max(0.0, value - bound.low) for _, value, bound in known],
         [max(0.0, bound.high - value) for _, value, bound in known],

@@ -15,15 +15,13 @@ from hypothesis import strategies as st
 from hdbench.errors import UsageError
 from hdbench.evaluation.confusion import scores_of
 from hdbench.evaluation.recounting import OVERALL, rescored, rescored_many
+from hdbench.evaluation.resampling import Statistic, bootstrap, resample, studentised_interval
 from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import (
-    bootstrap,
     interval_records,
     intervals_of,
     paired_differences,
-    percentile_interval,
     permutation_test,
-    resample,
 )
 from hdbench.library import Library
 from hdbench.schema.scoring import Counting
@@ -94,8 +92,8 @@ def test_large_counts_stay_exact() -> None:
 # -- bootstrap ------------------------------------------------------------------------------------
 
 
-def test_scipy_bootstraps_the_same_interval() -> None:
-    """The same draws, the same statistic, the percentile method: equal to the last bit."""
+def test_scipy_bootstraps_the_same_scores() -> None:
+    """The same draws, the same statistic: equal to the last bit."""
     matrices = drawn(30)
     for n in range(2):
 
@@ -109,20 +107,40 @@ def test_scipy_bootstraps_the_same_interval() -> None:
             vectorized=False,
             method="percentile",
             rng=np.random.default_rng(7),
-        ).confidence_interval
-        ours = percentile_interval(bootstrap(matrices, STANDARD, 400, seed=7)[:, n])
-        assert ours is not None
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-14)
+        ).bootstrap_distribution
+        ours = bootstrap(matrices, STANDARD, 400, seed=7).drawn[:, n]
+        assert ours == pytest.approx(theirs, abs=1e-14)
+
+
+@pytest.mark.parametrize("counting", POLICIES, ids=lambda c: "-".join(c.model_dump().values()))
+def test_errors_are_derivatives_of_scores_by_the_weights_of_images(counting: Counting) -> None:
+    """Beside the formulas: each image weighed up by a little, under every policy."""
+    matrices = drawn(8)
+    found = bootstrap(matrices, counting, 5, seed=2)
+    for row, weights in enumerate(found.weights):
+        fine = 1_000_000 * weights
+        steps = np.concatenate([fine[None], fine + np.eye(8, dtype=np.int64) * 10])
+        scored = rescored_many(matrices, counting, steps)
+        slopes = (scored[1:] - scored[0]) * 100_000
+        expected = np.sqrt((weights[:, None] * slopes**2).sum(axis=0) * 8 / 7)
+        defined = ~np.isnan(found.drawn[row])
+        assert found.errors[row, defined] == pytest.approx(expected[defined], rel=1e-3, abs=1e-6)
+
+
+def test_without_each_image_in_turn() -> None:
+    matrices = drawn(7)
+    found = bootstrap(matrices, STANDARD, 3)
+    for n in range(7):
+        assert found.left_out[n] == pytest.approx(scores(np.delete(matrices, n, 0).sum(0)))
 
 
 def test_resamples_by_hand() -> None:
     """Two images of one pixel, one right and one wrong: accuracy 0, 1/2 or 1."""
     right, wrong = np.array([[1, 0], [0, 0], [0, 0]]), np.array([[0, 1], [0, 0], [0, 0]])
-    replicates = bootstrap(np.stack([right, wrong]), STANDARD, 4000, seed=1)[:, 0]
+    replicates = bootstrap(np.stack([right, wrong]), STANDARD, 4000, seed=1).drawn[:, 0]
     values, counts = np.unique(replicates, return_counts=True)
     assert values.tolist() == [0.0, 0.5, 1.0]
     assert counts / 4000 == pytest.approx([0.25, 0.5, 0.25], abs=0.02)
-    assert percentile_interval(replicates) == Interval(0.0, 1.0)
 
 
 @settings(deadline=None, max_examples=25)
@@ -149,15 +167,40 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         matrices[:, [0, 1], [1, 0]] = 500 - right
         replicates = bootstrap(matrices, STANDARD, 200, seed)
         for n, (score, value) in enumerate(truth.items()):
-            interval = percentile_interval(replicates[:, n])
+            interval = studentised_interval(replicates.score(n), 0.0, 1.0)
             assert interval is not None
             held[score] += interval.low <= value <= interval.high
     assert all(0.90 <= count / 200 <= 0.98 for count in held.values()), held
 
 
+def test_a_mean_has_the_interval_of_student() -> None:
+    """Of a mean of normal numbers the jackknife's error is s / sqrt(n), and the quantiles are t."""
+    values = np.random.default_rng(4).normal(0.5, 0.05, 25)
+    weights = resample(25, 20_000)
+    means = weights @ values / 25
+    errors = np.sqrt((weights * (values - means[:, None]) ** 2).sum(axis=1) / 24 / 25)
+    left_out = (values.sum() - values) / 24
+    found = studentised_interval(Statistic(float(values.mean()), left_out, means, errors), 0, 1)
+    reference = scipy.stats.ttest_1samp(values, 0).confidence_interval()
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=0.004)
+
+
 def test_an_undefined_score_has_no_interval_and_undefined_resamples_are_left_out() -> None:
-    assert percentile_interval(np.full(5, np.nan)) is None
-    assert percentile_interval(np.array([np.nan, 0.5, 0.5])) == Interval(0.5, 0.5)
+    spread, drawn_, errors = np.array([0.4, 0.6]), np.array([np.nan, 0.4, 0.6]), np.full(3, 0.1)
+    assert studentised_interval(Statistic(np.nan, spread, drawn_, errors), 0, 1) is None
+    only_one = np.array([0.4, np.nan])  # a class in a single image
+    assert studentised_interval(Statistic(0.5, only_one, drawn_, errors), 0, 1) is None
+    found = studentised_interval(Statistic(0.5, spread, drawn_, errors), 0, 1)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((0.4, 0.6))
+
+
+def test_where_resamples_have_no_spread_nothing_is_known() -> None:
+    """As of a class in two images, of which most resamples hold but one."""
+    statistic = Statistic(0.5, np.array([0.4, 0.6]), np.array([0.4, 0.6] * 9), np.zeros(18))
+    assert studentised_interval(statistic, 0, 1) == Interval(0, 1)
+    assert studentised_interval(statistic, 0, np.inf) is None
 
 
 # -- results --------------------------------------------------------------------------------------
@@ -175,8 +218,10 @@ def test_intervals_hold_the_scores_and_the_oracle_is_resampled_with_its_method()
             assert interval.low <= reached <= interval.high
     assert set(found["x"].class_iou) == set(ours.classes)
     assert found["oracle"].oracle_ratio is None
-    draws = [bootstrap(result.matrices, STANDARD)[:, 1] for result in (ours, oracle)]
-    assert found["x"].oracle_ratio == percentile_interval(draws[0] / draws[1])
+    ratio = found["x"].oracle_ratio
+    assert ratio is not None
+    assert ratio.low <= scores(ours.matrices.sum(0))[1] / scores(oracle.matrices.sum(0))[1]
+    assert ratio.high >= scores(ours.matrices.sum(0))[1] / scores(oracle.matrices.sum(0))[1]
     assert set(interval_records(found, "x")) == {"pixel_accuracy", "mean_iou", "oracle_ratio"}
     assert interval_records(found, "y") == {}
 
@@ -275,12 +320,15 @@ def test_p_values_of_methods_that_are_alike_are_uniform() -> None:
 def test_the_paired_interval_is_that_of_the_differences() -> None:
     ours, theirs = paired(25, 10)
     accuracy, mean_iou = paired_differences(ours, theirs, STANDARD, 300, seed=2)
-    draws = bootstrap(ours, STANDARD, 300, 2) - bootstrap(theirs, STANDARD, 300, 2)
-    assert accuracy.interval == percentile_interval(draws[:, 0])
-    assert mean_iou.interval == percentile_interval(draws[:, 1])
-    assert accuracy.value == scores(ours.sum(0))[0] - scores(theirs.sum(0))[0]
-    both = bootstrap(ours, STANDARD, 300, 2)[:, 0]
-    assert np.ptp(draws[:, 0]) < np.ptp(both)  # what images have in common is gone
+    a, b = (bootstrap(matrices, STANDARD, 300, 2) for matrices in (ours, theirs))
+    for found, place in ((accuracy, 0), (mean_iou, 1)):
+        assert found.interval == studentised_interval(a.minus(b, place), -1, 1)
+        assert found.value == scores(ours.sum(0))[place] - scores(theirs.sum(0))[place]
+        alone = studentised_interval(a.score(place), 0, 1)
+        assert found.interval is not None
+        assert alone is not None
+        # What images have in common is gone.
+        assert found.interval.high - found.interval.low < alone.high - alone.low
 
 
 def test_images_that_are_no_pairs_are_refused() -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hdbench.evaluation.uncertainty import RESAMPLES, bootstrap, paired_differences, resample
+from hdbench.evaluation.resampling import RESAMPLES, bootstrap, resample
+from hdbench.evaluation.uncertainty import paired_differences
 from hdbench.library import Library
 
 IMAGES, CLASSES = 500, 19

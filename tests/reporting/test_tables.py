@@ -22,6 +22,7 @@ from hdbench.reporting.comparisons import (
     side_by_side,
     steps_table,
 )
+from hdbench.reporting.footnotes import footnotes
 from hdbench.reporting.tables import (
     render,
     report_table,
@@ -274,3 +275,15 @@ def test_the_name_of_a_group_stands_above_its_first_column() -> None:
     assert titles.split()[0] == "method"
     ours = next(row for row in rows if row.startswith("pix2pixHD "))
     assert ours.split()[1:] == ["80.00", "0.4000", "0.800", "83.78", "0.6389"]
+
+
+def test_a_footnote_names_classes_in_too_few_images_for_an_interval() -> None:
+    matrices = np.ones((30, 5, 4), dtype=np.int64)
+    assert footnotes([made_result("x", matrices)]) == []
+    matrices[2:, 3] = 0
+    rare = made_result("x", matrices)
+    (note,) = footnotes([rare, made_result("y", matrices)])
+    assert rare.classes[3] in note
+    assert rare.classes[2] not in note
+    (note,) = footnotes([made_result("x", matrices[2:12])])
+    assert "10 images" in note

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from hdbench.errors import DataError
 from hdbench.schema.judgment import Submission
 from hdbench.study.analysis.export import judgments_csv, read_summary, tally_folder
 from hdbench.study.analysis.simulate import Participants, simulate
@@ -63,13 +64,20 @@ def test_it_tallies_to_the_same_numbers(stored: Path, simulated: bool) -> None:
     found = tally(packet, answer_files(packet, given, simulated=simulated), simulated=simulated)
     folder = tally_folder(stored, simulated=simulated)
     assert judgments_csv(found.table) == (folder / "judgments.csv").read_bytes()
-    before = read_summary(folder / "summary.json")
+    before = json.loads((folder / "summary.json").read_text())
     now = json.loads(json.dumps(analyse(found, {})))
     computed = {"pairs", "side", "bradley_terry", "durations", "trends", "created_with"}
+    computed |= {"schema", "digest"}
     for key in before.keys() - computed - {"judgments_sha256"}:
         assert now[key] == before[key], key
     for row, old in zip(now["pairs"], before["pairs"], strict=True):
         assert counts(row) == pytest.approx(counts(old))
+
+
+def test_a_tally_of_the_version_before_is_to_be_written_again(stored: Path) -> None:
+    """Its p-values and intervals were those of two tests."""
+    with pytest.raises(DataError, match=r"schema 1, this one has 2(.|\n)*hdbench study tally"):
+        read_summary(tally_folder(stored, simulated=True) / "summary.json")
 
 
 def counts(row: dict[str, Any]) -> dict[str, Any]:

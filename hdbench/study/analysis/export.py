@@ -74,7 +74,12 @@ def read_summary(path: Path) -> dict[str, Any]:
         belongs = content["judgments_sha256"] == hashlib.sha256(rows).hexdigest()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a readable tally ({error}).\n{again}") from None
-    if schema != SCHEMA or not intact or not belongs:
+    if schema != SCHEMA:
+        raise DataError(
+            f"{path}: written by another version of hdbench (schema {schema}, this one has "
+            f"{SCHEMA}).\n{again}"
+        )
+    if not intact or not belongs:
         raise DataError(
             f"{path}: its numbers or {JUDGMENTS_CSV} beside it were changed after "
             f"it was written.\n{again}"

@@ -21,7 +21,8 @@ from hdbench.study.analysis.statistics import (
 )
 from hdbench.study.analysis.tally import Tally, where, within_one_frame
 
-SCHEMA = 1
+#: Of ``summary.json``; 2: one test for each p-value and its interval.
+SCHEMA = 2
 #: A metric's score of each image, by method and scene.
 Scores = Mapping[str, Mapping[str, float]]
 
