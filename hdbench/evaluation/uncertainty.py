@@ -109,7 +109,7 @@ def paired_differences(
 
     Args:
         ours: int64 N x (K+1) x K of A.
-        theirs: the like of B, on the same scenes in the same order.
+        theirs: those of B, of the same scenes in the same order.
         counting: the policy that both share.
         resamples: R, of the bootstrap and of the permutation test.
         seed: of both.
@@ -147,7 +147,7 @@ def permutation_test(
 
     Args:
         ours: int64 N x (K+1) x K of A.
-        theirs: the like of B.
+        theirs: those of B.
         counting: the policy that both share.
         resamples: R.
         seed: of the sets.
