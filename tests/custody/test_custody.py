@@ -128,6 +128,23 @@ def test_images_and_the_result_that_names_them_are_refused_together(
         current_results(open_bench(scored.workspace), [METHOD], 0, scorer.card)
 
 
+@pytest.mark.parametrize("imported", [False, True])
+def test_no_study_shows_images_that_were_replaced(
+    cli: Cli, scored: Bench, tmp_path: Path, imported: bool
+) -> None:
+    name = METHOD
+    if imported:
+        shutil.copytree(scored.image_folder(METHOD, 0), tmp_path / "theirs")
+        (tmp_path / "theirs" / "images.jsonl").unlink()
+        assert cli("import-images", "spade", tmp_path / "theirs").exit_code == 0
+        name = "spade"
+    image = scored.image_folder(name, 0) / "val_00.png"
+    Image.new("RGB", (64, 48), (70, 130, 180)).save(image)
+    built = cli("study", "build", "--methods", f"{name},floor-nearest")
+    assert built.exit_code == 1, built.output
+    assert str(image) in built.stderr
+
+
 def test_an_image_without_a_record_is_made_again(scored: Bench, scorer: Segmenter) -> None:
     """As in a folder of a version that kept none, or after a crash between image and record."""
     folder = scored.image_folder(METHOD, 0)

@@ -15,6 +15,7 @@ from hdbench.schema.study import StudyProtocol
 from hdbench.study.design.regions import largest_objects, require_regions
 from hdbench.study.design.trials import controls_needed
 from hdbench.workspace.bench import Bench
+from hdbench.workspace.runs import require_own_images, seed_of
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ def _images(
                     "Next: 'hdbench import-images' brings in images that another program made"
                 ) from None
         else:
-            name, seed = method.name, run_seed if method.is_trained else 0
+            name, seed = method.name, seed_of(method, run_seed)
+            require_own_images(bench, method, seed)
             if method.shows_photographs:
                 photographic.add(name)
         own.append(name)
