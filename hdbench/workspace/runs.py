@@ -71,10 +71,12 @@ def require_own_images(bench: Bench, method: Method, seed: int, training: bool =
     """
     foreign = foreign_images(bench, method, seed, training)
     if foreign:
+        again = "delete these files; 'hdbench evaluate' synthesizes them again"
+        if method.images_from == "import":
+            again = f"'hdbench import-images {method.name} PATH --restart'"
         raise DataError(
-            f"{counted(len(foreign), 'image')} of '{method.name}' changed after the run made them:"
-            f"\n{listing(str(path) for path in foreign)}\n"
-            "Next: delete these files; 'hdbench evaluate' synthesizes them again"
+            f"{counted(len(foreign), 'image')} of '{method.name}' changed after the run made or "
+            f"took them:\n{listing(str(path) for path in foreign)}\nNext: {again}"
         )
 
 
