@@ -89,6 +89,17 @@ def p_text(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {p_words(value)}"
 
 
+def duration(seconds: float) -> str:
+    """Return a rounded time: ``50 s``, ``1 min 40 s``, ``47 min``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def joined(words: Sequence[str]) -> str:
     """Return ``a``, ``a and b``, or ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

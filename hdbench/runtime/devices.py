@@ -13,6 +13,7 @@ import torch
 
 from hdbench.errors import UsageError
 from hdbench.provenance import versions
+from hdbench.runtime.threads import spin_briefly_beside_other_work
 
 
 def choose_device(name: str) -> torch.device:
@@ -36,6 +37,8 @@ def choose_device(name: str) -> torch.device:
         # fp32 means fp32: results state it, and TF32 would keep ten bits of the mantissa.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
+    else:
+        spin_briefly_beside_other_work()
     return device
 
 

@@ -10,6 +10,8 @@ from typing import Any, Generic, Self, TypeVar
 
 from tqdm import tqdm
 
+from hdbench.text import duration
+
 Item = TypeVar("Item")
 
 _PARTS = 20  # a line for each 5 %
@@ -125,7 +127,7 @@ class LogLines(Generic[Item]):
             count = f"{self.n} of {_counted(self.total, self._unit)}"
             parts[0] = f"{self._desc}: {count} ({100 * self.n // self.total} %)"
             left = (self.total - self.n) * pace
-            parts.append(f"{_duration(left)} left" if left else f"took {_duration(elapsed)}")
+            parts.append(f"{duration(left)} left" if left else f"took {duration(elapsed)}")
         parts += [f"{name} {value}" for name, value in self._values.items()]
         print(", ".join(parts), file=sys.stderr, flush=True)
 
@@ -139,14 +141,3 @@ def _speed(pace: float, unit: str) -> str:
     if pace < 0.1:
         return f"{1 / max(pace, 1e-6):.0f} {unit}s/s"
     return f"{pace:.2f} s/{unit}" if pace < 10 else f"{pace:.0f} s/{unit}"
-
-
-def _duration(seconds: float) -> str:
-    """Return a rounded time: ``50 s``, ``1 min 40 s``, ``47 min``, ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60} s"
-    minutes = round(whole / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from hdbench.library import GENERATORS
-from hdbench.runtime.devices import Machine
+from hdbench.runtime.devices import Machine, machine_facts
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import TrainedMethod, require_trained
 from hdbench.schema.result import ORACLE
+from hdbench.schema.timing import QuickstartTimes
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.storage import write_atomically
+from hdbench.text import duration
 from hdbench.training.config import require_fitting_size
 from hdbench.training.samples import SAMPLES
 from hdbench.workflows.evaluate import evaluate, score_methods
@@ -63,12 +69,67 @@ def quickstart(
     method = require_trained(bench.library.method(method_name))
     require_fitting_size(method, bench.benchmark)
     bench.require_scoring()
-    way = Quickstart(bench, method, method_name, machine, vgg_weights, announce, show)
+    root = bench.workspace.root
+    clock = Clock() if not root.exists() or not any(root.iterdir()) else None
+
+    def show_first(page: Path) -> None:
+        if clock is not None and clock.first_page is None:
+            clock.first_page = clock.seconds()
+        show(page)
+
+    way = Quickstart(bench, method, method_name, machine, vgg_weights, announce, show_first)
     stages = way.stages()
     for n, (title, stage) in enumerate(stages, start=1):
         announce(f"{n} of {len(stages)}: {title}")
+        before = clock.seconds() if clock is not None else 0.0
         stage()
+        if clock is not None:
+            clock.stages[title] = round(clock.seconds() - before, 1)
+    if clock is not None:
+        announce(record_times(bench, method, machine, clock))
     return way.report([method_name])
+
+
+class Clock:
+    """How long a quickstart takes."""
+
+    def __init__(self) -> None:
+        """Start."""
+        #: Seconds of each stage that has ended.
+        self.stages: dict[str, float] = {}
+        #: Seconds until the first page was shown.
+        self.first_page: float | None = None
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+        return round(time.monotonic() - self._began, 1)
+
+
+def record_times(bench: Bench, method: TrainedMethod, machine: Machine, clock: Clock) -> str:
+    """Write the times of a quickstart that began in an empty workspace.
+
+    Returns:
+        The times in words.
+    """
+    total = clock.seconds()
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    unit = 1 if sys.platform == "darwin" else 1024
+    times = QuickstartTimes(
+        benchmark=bench.benchmark.name,
+        method=method.name,
+        stages=clock.stages,
+        first_page=total if clock.first_page is None else clock.first_page,
+        total=total,
+        memory=round(max(resource.getrusage(one).ru_maxrss for one in who) * unit / 1e9, 2),
+        machine=machine_facts(machine.device),
+    )
+    path = bench.workspace.reports() / f"quickstart.{bench.benchmark.name}.json"
+    write_atomically(path, times.model_dump_json(indent=1).encode() + b"\n")
+    return (
+        f"took {duration(times.total)}, {duration(times.first_page)} to the first page; the "
+        f"largest process used {times.memory:.1f} GB ({path})"
+    )
 
 
 class Quickstart:
