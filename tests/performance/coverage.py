@@ -10,13 +10,16 @@ drawn with replacement. ``percentile``: what hdbench printed before; ``studentis
 prints. Where a class is said to be rare, its pixels were taken out of all images but seven of 100,
 so that two of 30 hold it on average.
 
-Usage: ``python tests/performance/coverage.py [preferences|scores] [RUNS]``.
+Each table is printed and, with ``--record``, stored with what computed it.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +30,8 @@ from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.recounting import rescored_many
 from hdbench.evaluation.resampling import bootstrap, studentised_interval
 from hdbench.library import Library
+from hdbench.provenance import versions
+from hdbench.storage import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Benchmark, method, the method that is taken off it.
@@ -41,21 +46,36 @@ SCORES = [
 ]
 RARE = 16  # train id of Streets; 30 of its 100 images hold it
 RESAMPLES = 300
+RECORDED = ROOT / "reports" / "measured" / "coverage"
 
 
-def preferences(runs: int) -> None:
+def preferences(runs: int) -> list[dict[str, Any]]:
+    """Print the coverage of both intervals of a preference, and return the rows."""
     random = np.random.default_rng(0)
     print(f"{runs} runs of 5000 judgments: 500 images, 50 participants; share of runs (%)")
     print("worker SD  image SD  preference %  naive covers  clustered covers  width of both")
+    rows = []
     for worker, image in ((0.6, 1.0), (0.0, 0.0), (0.6, 0.0), (0.0, 1.0)):
         for mean in (0.0, 0.5, 3.2):
             population = Population(mean, worker, image)
             found = coverage(population, runs, random)
+            row = {
+                "participants_sd": worker,
+                "images_sd": image,
+                "preference": round(100 * population.preference, 1),
+                "binomial": round(100 * found.naive, 1),
+                "clustered": round(100 * found.clustered, 1),
+                "binomial_width": round(100 * found.naive_width, 2),
+                "clustered_width": round(100 * found.clustered_width, 2),
+            }
+            rows.append(row)
             print(
-                f"{worker:9.1f}  {image:8.1f}  {100 * population.preference:12.1f}  "
-                f"{100 * found.naive:12.1f}  {100 * found.clustered:16.1f}  "
-                f"{100 * found.naive_width:6.2f} / {100 * found.clustered_width:.2f}"
+                f"{worker:9.1f}  {image:8.1f}  {row['preference']:12.1f}  {row['binomial']:12.1f}  "
+                f"{row['clustered']:16.1f}  {row['binomial_width']:6.2f} / "
+                f"{row['clustered_width']:.2f}",
+                flush=True,
             )
+    return rows
 
 
 def matrices_of(benchmark: str, method: str, rare: bool) -> Matrix:
@@ -99,27 +119,52 @@ def score_coverage(
     return (means[0], means[1]), (means[2], means[3])
 
 
-def scores(runs: int) -> None:
+def scores(runs: int) -> list[dict[str, Any]]:
+    """Print the coverage of both intervals of a mean IoU, and return the rows."""
     print(f"{runs} sets of N images, {RESAMPLES} resamples each; mean IoU; share of sets (%)")
     print(f"{'':46}    N  percentile covers  studentised covers  width of both")
     cases = [(*case, False) for case in SCORES]
     cases += [(*case, True) for case in (SCORES[0], SCORES[3])]
+    rows = []
     for benchmark, method, other, rare in cases:
         first = matrices_of(benchmark, method, rare)
         second = matrices_of(benchmark, other, rare) if other else None
         name = f"{benchmark} {method}{f' - {other}' if other else ''}{', rare class' * rare}"
         for images in (30, 100):
             before, after = score_coverage(first, second, images, runs)
+            row = {
+                "score": name,
+                "images": images,
+                "percentile": round(100 * before[0], 1),
+                "studentised": round(100 * after[0], 1),
+                "percentile_width": round(before[1], 4),
+                "studentised_width": round(after[1], 4),
+            }
+            rows.append(row)
             print(
-                f"{name:46}  {images:3}  {100 * before[0]:17.1f}  {100 * after[0]:18.1f}  "
+                f"{name:46}  {images:3}  {row['percentile']:17.1f}  {row['studentised']:18.1f}  "
                 f"{before[1]:.4f} / {after[1]:.4f}",
                 flush=True,
             )
+    return rows
+
+
+def main() -> None:
+    """Print the tables that were asked for."""
+    tables = {"preferences": (preferences, 2000), "scores": (scores, 300)}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("tables", nargs="*", metavar="|".join(tables), default=list(tables))
+    parser.add_argument("--runs", type=int, help="default: 2000 for preferences, 300 for scores")
+    parser.add_argument("--record", action="store_true", help=f"write to {RECORDED}")
+    options = parser.parse_args()
+    for name in options.tables:
+        table, usual = tables[name]
+        runs = options.runs or usual
+        record = {"runs": runs, "rows": table(runs), "versions": versions()}
+        if options.record:
+            text = json.dumps(record, indent=1) + "\n"
+            write_atomically(RECORDED / f"{name}.json", text.encode())
 
 
 if __name__ == "__main__":
-    asked, number = (sys.argv[1:] + [""] * 2)[:2]
-    if asked in ("", "preferences"):
-        preferences(int(number or 2000))
-    if asked in ("", "scores"):
-        scores(int(number or 500))
+    main()
