@@ -46,9 +46,10 @@ DOCUMENTS = {
     )
 }
 LIBRARY = Library()
-#: A table between its marks: benchmark, report, text.
+#: A table between its marks: benchmark, report, perhaps another convention than its own, text.
 TABLE = re.compile(
-    r"(?P<mark><!-- measured/(?P<benchmark>[\w-]+)/(?P<report>[\w-]+):.*?-->\n)"
+    r"(?P<mark><!-- measured/(?P<benchmark>[\w-]+)/(?P<report>[\w-]+)"
+    r"(@(?P<scoring>[\w-]+))?:.*?-->\n)"
     r"(?P<text>.*?)(?P<end><!-- end -->)",
     re.DOTALL,
 )
@@ -59,9 +60,9 @@ NOT_MEASURED = "*Not measured yet: the folder has no result of the oracle.*"
 
 
 def committed(folder: str, scoring: str) -> list[Result]:
-    """The results in a folder of ``reports/measured``; ``streets/second``: by the second segmenter.
+    """The results in a folder of ``reports/measured`` under one convention.
 
-    Results under other conventions, and of the oracle at native size, have no row in a table.
+    ``streets/second`` holds those by the second segmenter. The oracle at native size has no row.
     """
     results = [load_result(path) for path in RECORDS if path.parent == MEASURED / folder]
     return [
@@ -89,20 +90,21 @@ def rows_of(report: Report, results: list[Result]) -> list[Row]:
     return rows
 
 
-def table_of(name: str, report: Report) -> str:
+def table_of(name: str, report: Report, scoring: str | None) -> str:
     """What ``hdbench report`` prints of the committed results, here with every seed."""
     benchmark = LIBRARY.benchmark(name)
-    results = committed(name, benchmark.scoring)
+    scoring = scoring or benchmark.scoring
+    results = committed(name, scoring)
     if ORACLE not in {result.method for result in results}:
         return NOT_MEASURED
     report = report.model_copy(update={"rows": rows_of(report, results)})
     tables: list[dict[str, Result]] = []
     for part in ("", "/second"):
-        own = committed(f"{name}{part}", benchmark.scoring)
+        own = committed(f"{name}{part}", scoring)
         tables.append({name_in_table(one): changed(one, method=name_in_table(one)) for one in own})
         if benchmark.beside is None:
             continue
-        for one in committed(f"{benchmark.beside}{part}", benchmark.scoring):
+        for one in committed(f"{benchmark.beside}{part}", scoring):
             method, training = LIBRARY.method(one.method), one.provenance.training
             if training is not None and training.ships:  # a fresh workspace has no other
                 row = row_beside(method, benchmark.beside)
@@ -117,7 +119,8 @@ def with_tables(text: str) -> str:
 
     def written(found: re.Match[str]) -> str:
         report = LIBRARY.report(found["report"])
-        return f"{found['mark']}{table_of(found['benchmark'], report)}\n{found['end']}"
+        table = table_of(found["benchmark"], report, found["scoring"])
+        return f"{found['mark']}{table}\n{found['end']}"
 
     return TABLE.sub(written, text)
 
