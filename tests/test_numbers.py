@@ -1,8 +1,8 @@
 """Every number that README and ``reports/`` print was measured, and is stored.
 
 The numbers of the text are looked up in the committed results, the cards of the weights, the
-records of quickstart and coverage, and the sizes of benchmarks and splits. The tables of results are compared
-cell by cell in ``test_readme.py``.
+records of quickstart and coverage, and the sizes of benchmarks and splits. The tables of results
+are compared cell by cell in ``test_readme.py``.
 """
 
 from __future__ import annotations
