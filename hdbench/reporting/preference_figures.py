@@ -22,8 +22,7 @@ def rate_chart(rows: Sequence[tuple[str, Share | None, float | None]], mark: boo
     axes = figure.add_subplot()
     axes.axvline(50, color=INK, linewidth=0.8, linestyle=":")
     for place, (_, rate, published) in enumerate(rows):
-        point = _point(rate)
-        if point is not None:
+        if point := _point(rate):
             value, below, above = point
             axes.errorbar(
                 value,
@@ -63,7 +62,7 @@ def duration_chart(rows: Sequence[tuple[str, TimedRate]], mark: bool) -> str:
         points = [
             (shift * (row.measured_ms or row.planned_ms) / 1000, *point)
             for row in own
-            if (point := _point(row)) is not None
+            if (point := _point(row))
         ]
         times, values, below, above = zip(*points, strict=True)
         axes.errorbar(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -116,16 +116,14 @@ def _page(
     facts: Sequence[dict[str, str]],
     simulated: bool,
 ) -> str:
-    groups: list[dict[str, Any]] = []
-    for group, _ in table.columns:
-        if not groups or groups[-1]["title"] != group:
-            groups.append({"title": group, "span": 0})
-        groups[-1]["span"] += 1
     return template("preferences.html").render(
         title=report.title,
         source=report.source,
         mark=SIMULATED_MARK if simulated else "",
-        groups=groups,
+        groups=[
+            {"title": title, "span": len(list(columns))}
+            for title, columns in groupby(group for group, _ in table.columns)
+        ],
         columns=[name for _, name in table.columns],
         rows=[
             {"title": name, "cells": cells}

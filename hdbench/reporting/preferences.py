@@ -13,7 +13,16 @@ from hdbench.evaluation.significance import holm
 from hdbench.reporting.tables import render
 from hdbench.schema.preference_report import Comparison, PreferenceReport
 from hdbench.schema.record import Interval
-from hdbench.schema.summary import NoCorrelation, NoEstimate, NoTrend, PairRate, Summary, TimedRate
+from hdbench.schema.summary import (
+    BradleyTerry,
+    NoCorrelation,
+    NoEstimate,
+    NoTrend,
+    PairRate,
+    Share,
+    Summary,
+    TimedRate,
+)
 from hdbench.study.analysis.prose import SIMULATED_MARK, judges
 from hdbench.text import NOTHING, SHARE, number, p_words
 
@@ -31,7 +40,7 @@ def tally_text(analysis: Summary) -> str:
     blocks = ["\n".join(head)]
     if analysis.durations:
         blocks.append(render(_duration_table(analysis), "text") + _trend_lines(analysis))
-    blocks.append("\n".join([*_ability_lines(analysis), *_side_lines(analysis)]))
+    blocks.append("\n".join(_ability_lines(analysis.bradley_terry) + _side_lines(analysis.side)))
     if analysis.metrics:
         blocks.append("\n".join(_metric_lines(analysis)))
     blocks.append("\n".join(_count_lines(analysis)))
@@ -39,22 +48,21 @@ def tally_text(analysis: Summary) -> str:
 
 
 def _pair_table(analysis: Summary) -> pd.DataFrame:
-    lines = []
-    for row in analysis.pairs:
-        lines.append(
-            {
-                "judgments": f"{row.n:,}",
-                "preferred %": percent(row.share),
-                "95 % interval": interval(row.clustered),
-                "p (Holm)": p_words(row.clustered_p_value_holm),
-                "exact interval": interval(row.exact),
-                "exact p": p_words(row.p_value),
-                "design effect": number(row.design_effect, 1, 1),
-                "alpha": number(row.alpha, 1, 2),
-                "no exclusions": percent(row.all_sessions.share),
-                "interval": interval(row.all_sessions.clustered),
-            }
-        )
+    lines = [
+        {
+            "judgments": f"{row.n:,}",
+            "preferred %": percent(row.share),
+            "95 % interval": interval(row.clustered),
+            "p (Holm)": p_words(row.clustered_p_value_holm),
+            "exact interval": interval(row.exact),
+            "exact p": p_words(row.p_value),
+            "design effect": number(row.design_effect, 1, 1),
+            "alpha": number(row.alpha, 1, 2),
+            "no exclusions": percent(row.all_sessions.share),
+            "interval": interval(row.all_sessions.clustered),
+        }
+        for row in analysis.pairs
+    ]
     names = [row.title for row in analysis.pairs]
     return pd.DataFrame(lines, index=pd.Index(names, name="pair"))
 
@@ -89,28 +97,21 @@ def _trend_lines(analysis: Summary) -> str:
     return "".join(lines)
 
 
-def _ability_lines(analysis: Summary) -> list[str]:
-    found = analysis.bradley_terry
-    if isinstance(found, NoEstimate):
-        return [f"Bradley-Terry: no finite estimate, {found.reason}", *_penalised_lines(found)]
-    return ["Bradley-Terry (logits, sum 0):"] + [
-        f"  {row.method}  {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
-        for row in found.abilities
-    ]
+def _ability_lines(found: BradleyTerry | NoEstimate) -> list[str]:
+    if isinstance(found, BradleyTerry):
+        return ["Bradley-Terry (logits, sum 0):"] + [
+            f"  {row.method}  {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+            for row in found.abilities
+        ]
+    lines = [f"Bradley-Terry: no finite estimate, {found.reason}"]
+    if found.penalised is not None:
+        lines.append("Bradley-Terry penalised by Firth's method (logits, sum 0; no interval):")
+        ranked = sorted(found.penalised.abilities.items(), key=lambda entry: -entry[1])
+        lines += [f"  {name}  {value:+.3f}" for name, value in ranked]
+    return lines
 
 
-def _penalised_lines(found: NoEstimate) -> list[str]:
-    if found.penalised is None:
-        return []
-    abilities = found.penalised.abilities
-    return ["Bradley-Terry penalised by Firth's method (logits, sum 0; no interval):"] + [
-        f"  {name}  {abilities[name]:+.3f}"
-        for name in sorted(abilities, key=lambda m: -abilities[m])
-    ]
-
-
-def _side_lines(analysis: Summary) -> list[str]:
-    side = analysis.side
+def _side_lines(side: Share | None) -> list[str]:
     if side is None:
         return []
     return [

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from hdbench.schema.packet import Sha256
 from hdbench.schema.record import Interval, Record
 
 #: The version of the format, whose key is ``schema``; 2: one test for each p-value and its
@@ -17,7 +18,6 @@ from hdbench.schema.record import Interval, Record
 SUMMARY_SCHEMA: Literal[2] = 2
 
 Schema = Annotated[Literal[2], Field(validation_alias="schema", serialization_alias="schema")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Reason(Record):
