@@ -13,7 +13,7 @@ NOTHING = "–"
 
 
 class Bounds(Protocol):
-    """The ends of an interval (``hdbench.significance.Interval``)."""
+    """The ends of an interval (``hdbench.schema.record.Interval``)."""
 
     @property
     def low(self) -> float: ...  # noqa: D102

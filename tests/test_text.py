@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hdbench.errors import counted
-from hdbench.evaluation.significance import Interval
+from hdbench.schema.record import Interval
 from hdbench.text import (
     ACCURACY,
     NOTHING,

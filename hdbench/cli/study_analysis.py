@@ -220,7 +220,7 @@ def tally(
     folder = output or tally_folder(packet, simulated=simulated)
     paths = write_tally(folder, found.table, analysis, methods_paragraph(found, analysis))
     paths |= write_tally_figures(folder, analysis)
-    click.echo(json.dumps(analysis, indent=2) if as_json else tally_text(analysis))
+    click.echo(json.dumps(analysis.content(), indent=2) if as_json else tally_text(analysis))
     for path in paths.values():
         click.echo(f"wrote {path}", err=True)
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.recounting import rescored_many
-from hdbench.evaluation.significance import LEVEL, Interval
+from hdbench.evaluation.significance import LEVEL
+from hdbench.schema.record import Interval
 from hdbench.schema.scoring import Counting
 
 Floats = NDArray[np.float64]

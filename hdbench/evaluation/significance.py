@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 #: Level of every interval.
 LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval, in the unit of what it is an interval of."""
-
-    low: float
-    high: float
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

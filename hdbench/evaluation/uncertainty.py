@@ -25,7 +25,8 @@ from hdbench.evaluation.resampling import (
     bootstrap,
     studentised_interval,
 )
-from hdbench.evaluation.significance import LEVEL, Interval
+from hdbench.evaluation.significance import LEVEL
+from hdbench.schema.record import Interval
 from hdbench.schema.result import ORACLE, OVERALL, Overall, Result
 from hdbench.schema.scoring import Counting
 

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import Intervals
+from hdbench.schema.record import Interval
 from hdbench.schema.result import OVERALL, Result
 
 INK = "#3b4252"

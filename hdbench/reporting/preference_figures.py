@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from hdbench.reporting.figures import COLOURS, INK, new_figure, svg_of
+from hdbench.schema.summary import Share, Summary, TimedRate
 from hdbench.storage import write_atomically
 
 
-def rate_chart(rows: Sequence[tuple[str, dict[str, Any] | None, float | None]], mark: bool) -> str:
+def rate_chart(rows: Sequence[tuple[str, Share | None, float | None]], mark: bool) -> str:
     """Return preference rates with their 95 % intervals as SVG; published ones as hollow diamonds.
 
-    Rows are title, rate (share, n and intervals; None if not measured) and published per cent.
+    Rows are title, rate (None if not measured) and published per cent.
     ``mark`` watermarks the figure as simulated.
     """
     figure = new_figure(7.2, 0.42 * len(rows) + 1.2)
     axes = figure.add_subplot()
     axes.axvline(50, color=INK, linewidth=0.8, linestyle=":")
     for place, (_, rate, published) in enumerate(rows):
-        if rate is not None and rate["share"] is not None:
-            value = 100 * rate["share"]
-            low, high = _ends(rate)
+        if point := _point(rate):
+            value, below, above = point
             axes.errorbar(
                 value,
                 place,
-                xerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
+                xerr=[[below], [above]],
                 fmt="o",
                 color=COLOURS[0],
                 capsize=3,
@@ -46,38 +45,39 @@ def rate_chart(rows: Sequence[tuple[str, dict[str, Any] | None, float | None]], 
     return _finished(figure, mark)
 
 
-def duration_chart(rows: Sequence[dict[str, Any]], mark: bool) -> str:
+def duration_chart(rows: Sequence[tuple[str, TimedRate]], mark: bool) -> str:
     """Return the rate of each pair over the measured time on screen, as SVG.
 
-    After Figure 7 of the paper, with 95 % intervals; times in seconds on a binary scale. ``mark``
-    watermarks the figure as simulated.
+    After Figure 7 of the paper, with 95 % intervals; times in seconds on a binary scale. Rows are
+    the title of the pair's line and a rate. ``mark`` watermarks the figure as simulated.
     """
     figure = new_figure(7.2, 4.0)
     axes = figure.add_subplot()
     axes.axhline(50, color=INK, linewidth=0.8, linestyle=":")
-    pairs = list(dict.fromkeys((row["a"], row["b"]) for row in rows))
-    for n, pair in enumerate(pairs):
-        own = [row for row in rows if (row["a"], row["b"]) == pair and row["share"] is not None]
-        own.sort(key=lambda row: row["planned_ms"])
-        shift = 1 + 0.03 * (n - (len(pairs) - 1) / 2)  # whiskers beside each other, not in line
-        values = [100 * row["share"] for row in own]
-        ends = [_ends(row) for row in own]
+    lines = list(dict.fromkeys((title, row.a, row.b) for title, row in rows))
+    for n, line in enumerate(lines):
+        own = [row for title, row in rows if (title, row.a, row.b) == line]
+        own.sort(key=lambda row: row.planned_ms)
+        shift = 1 + 0.03 * (n - (len(lines) - 1) / 2)  # whiskers beside each other, not in line
+        points = [
+            (shift * (row.measured_ms or row.planned_ms) / 1000, *point)
+            for row in own
+            if (point := _point(row))
+        ]
+        times, values, below, above = zip(*points, strict=True)
         axes.errorbar(
-            [shift * (row["measured_ms"] or row["planned_ms"]) / 1000 for row in own],
+            times,
             values,
-            yerr=[
-                [max(0.0, value - low) for value, (low, _) in zip(values, ends, strict=True)],
-                [max(0.0, high - value) for value, (_, high) in zip(values, ends, strict=True)],
-            ],
+            yerr=[below, above],
             fmt="o-",
             color=COLOURS[n % len(COLOURS)],
             capsize=3,
             markersize=4,
-            label=plain(own[0].get("label") or f"{pair[0]} over {pair[1]}") if own else None,
+            label=plain(line[0]),
         )
     axes.set_xscale("log", base=2)
-    times = sorted({row["planned_ms"] / 1000 for row in rows})
-    axes.set_xticks(times, [f"{time:g}" for time in times])
+    ticks = sorted({row.planned_ms / 1000 for _, row in rows})
+    axes.set_xticks(ticks, [f"{time:g}" for time in ticks])
     axes.minorticks_off()
     axes.set_ylim(0, 100)
     axes.set_xlabel("time on screen, measured, s")
@@ -86,14 +86,15 @@ def duration_chart(rows: Sequence[dict[str, Any]], mark: bool) -> str:
     return _finished(figure, mark)
 
 
-def write_tally_figures(folder: Path, analysis: dict[str, Any]) -> dict[str, Path]:
+def write_tally_figures(folder: Path, analysis: Summary) -> dict[str, Path]:
     """Write a tally's figures and return their paths by kind."""
-    rows = [(f"{row['a']} over {row['b']}", row, None) for row in analysis["pairs"]]
+    rows = [(row.title, row, None) for row in analysis.pairs]
     paths = {"rates": folder / "rates.svg"}
-    write_atomically(paths["rates"], rate_chart(rows, analysis["simulated"]).encode())
-    if analysis["durations"]:
+    write_atomically(paths["rates"], rate_chart(rows, analysis.simulated).encode())
+    if analysis.durations:
         paths["durations"] = folder / "durations.svg"
-        chart = duration_chart(analysis["durations"], analysis["simulated"])
+        rates = [(row.title, row) for row in analysis.durations]
+        chart = duration_chart(rates, analysis.simulated)
         write_atomically(paths["durations"], chart.encode())
     return paths
 
@@ -103,9 +104,13 @@ def plain(text: str) -> str:
     return text.replace("\\", "\\\\").replace("$", r"\$") if "$" in text else text
 
 
-def _ends(rate: dict[str, Any]) -> tuple[float, float]:
-    ends = rate["clustered"] or rate["exact"]
-    return 100 * ends["low"], 100 * ends["high"]
+def _point(rate: Share | None) -> tuple[float, float, float] | None:
+    """Return a rate in per cent, and how far its interval reaches below and above."""
+    ends = rate and (rate.clustered or rate.exact)
+    if rate is None or rate.share is None or ends is None:
+        return None
+    value = 100 * rate.share
+    return value, max(0.0, value - 100 * ends.low), max(0.0, 100 * ends.high - value)
 
 
 def _finished(figure: Figure, mark: bool) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from hdbench.errors import DataError, HdbenchError
@@ -14,14 +15,15 @@ from hdbench.reporting.preference_figures import duration_chart, rate_chart
 from hdbench.reporting.preferences import findings, measured_by, preference_table
 from hdbench.reporting.tables import SUFFIXES, render
 from hdbench.schema.preference_report import PreferenceReport
+from hdbench.schema.summary import Summary, TimedRate
 from hdbench.storage import write_atomically
 from hdbench.study.analysis.export import SUMMARY_FILE, read_summary, tally_folder
 from hdbench.study.analysis.prose import SIMULATED_MARK, judges
 from hdbench.study.packet.files import STUDY_FILE, require_packet
 
 
-def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, Any]]:
-    """Return the stored analyses of packets, each with its folder under ``packet``.
+def summaries_in(folders: Sequence[Path], *, simulated: bool) -> dict[Path, Summary]:
+    """Return the stored analyses of packets by their folders.
 
     ``simulated`` selects those of simulated answers; the two kinds are never mixed.
 
@@ -30,7 +32,7 @@ def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, 
         HdbenchError: a packet is not tallied yet.
         DataError: a stored analysis is damaged, or is of the other kind.
     """
-    found = []
+    found: dict[Path, Summary] = {}
     for folder in folders:
         require_packet(folder)
         path = _summary_path(folder, simulated)
@@ -39,12 +41,12 @@ def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, 
             other = "" if simulated else _only_simulated(folder)
             raise HdbenchError(f"{folder}: not tallied yet{other}.\nNext: {command}")
         summary = read_summary(path)
-        if summary["simulated"] != simulated:
+        if summary.simulated != simulated:
             kind = "people's answers" if simulated else "simulated answers"
             raise DataError(
                 f"{path}: holds {kind}, which have no place here; delete the folder and tally again"
             )
-        found.append({**summary, "packet": str(folder)})
+        found[folder] = summary
     return found
 
 
@@ -66,7 +68,7 @@ def _only_simulated(folder: Path) -> str:
 
 
 def write_preference_report(
-    folder: Path, report: PreferenceReport, summaries: Sequence[dict[str, Any]]
+    folder: Path, report: PreferenceReport, summaries: Mapping[Path, Summary]
 ) -> dict[str, Path]:
     """Write a report as text, Markdown, CSV, LaTeX, figure and page; return the paths by format.
 
@@ -74,7 +76,7 @@ def write_preference_report(
         HdbenchError: none of the comparisons is measured.
         UsageError: as in ``findings``.
     """
-    simulated = any(summary["simulated"] for summary in summaries)
+    simulated = any(summary.simulated for summary in summaries.values())
     found = findings(report, summaries)
     if all(row.rate is None for row in found):
         raise HdbenchError(
@@ -91,57 +93,59 @@ def write_preference_report(
         text = ("" if form in ("csv", "latex") else mark) + render(table, form) + "\n"
         write_atomically(paths[form], text.encode())
     if report.show == "durations":
-        chart = duration_chart([row.rate for row in found if row.rate is not None], simulated)
+        rows = [
+            (row.comparison.title, row.rate) for row in found if isinstance(row.rate, TimedRate)
+        ]
+        chart = duration_chart(rows, simulated)
     else:
-        chart = rate_chart([(row.title, row.rate, row.published) for row in found], simulated)
+        rows = [(row.title, row.rate, row.comparison.published) for row in found]
+        chart = rate_chart(rows, simulated)
     paths["figure"] = folder / f"{stem}.svg"
     write_atomically(paths["figure"], chart.encode())
     paths["page"] = folder / f"{stem}.html"
-    sources = [measured_by(comparison, summaries) for comparison in report.comparisons]
-    used = [summary for summary in summaries if any(summary is source for source in sources)]
-    write_atomically(paths["page"], _page(report, table, chart, used, simulated).encode())
+    sources = {measured_by(comparison, summaries) for comparison in report.comparisons}
+    facts = [_facts(place, entry) for place, entry in summaries.items() if place in sources]
+    write_atomically(paths["page"], _page(report, table, chart, facts, simulated).encode())
     return paths
 
 
 def _page(
     report: PreferenceReport,
-    table: Any,
+    table: pd.DataFrame,
     chart: str,
-    summaries: Sequence[dict[str, Any]],
+    facts: Sequence[dict[str, str]],
     simulated: bool,
 ) -> str:
-    groups: list[dict[str, Any]] = []
-    for group, _ in table.columns:
-        if not groups or groups[-1]["title"] != group:
-            groups.append({"title": group, "span": 0})
-        groups[-1]["span"] += 1
     return template("preferences.html").render(
         title=report.title,
         source=report.source,
         mark=SIMULATED_MARK if simulated else "",
-        groups=groups,
+        groups=[
+            {"title": title, "span": len(list(columns))}
+            for title, columns in groupby(group for group, _ in table.columns)
+        ],
         columns=[name for _, name in table.columns],
         rows=[
             {"title": name, "cells": cells}
             for name, cells in zip(table.index, table.values.tolist(), strict=True)
         ],
         chart=Markup(chart),
-        studies=[_facts(summary) for summary in summaries],
+        studies=facts,
     )
 
 
-def _facts(summary: dict[str, Any]) -> dict[str, str]:
-    counts = summary["counts"]
+def _facts(packet: Path, summary: Summary) -> dict[str, str]:
+    counts = summary.counts
     return {
-        "study": f"{summary['title']}, version {summary['version']}",
-        "packet": Path(summary["packet"]).name,
+        "study": f"{summary.title}, version {summary.version}",
+        "packet": packet.name,
         "judgments": (
-            f"{counts['judgments']:,} of {judges(summary)} on {counts['judged_scenes']:,} scenes"
+            f"{counts.judgments:,} of {judges(summary)} on {counts.judged_scenes:,} scenes"
         ),
         "left out": (
-            f"{counts['excluded_sessions']} sessions by rules fixed before the study, "
-            f"{counts['repeat_sessions']} repeated"
+            f"{counts.excluded_sessions} sessions by rules fixed before the study, "
+            f"{counts.repeat_sessions} repeated"
         ),
-        "protocol": summary["protocol_hash"],
-        "design": summary["design_hash"],
+        "protocol": summary.protocol_hash,
+        "design": summary.design_hash,
     }

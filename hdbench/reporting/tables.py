@@ -8,9 +8,9 @@ from typing import Literal
 import pandas as pd
 from tabulate import TableFormat, tabulate
 
-from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import Intervals
 from hdbench.schema.method import Method
+from hdbench.schema.record import Interval
 from hdbench.schema.report import Column, Report, Row, Score
 from hdbench.schema.result import ORACLE, Overall, Result, oracle_ratio
 from hdbench.text import (

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from hdbench.provenance import digest
 from hdbench.schema.record import Record
+from hdbench.schema.result import Computed
 
 Kind = Literal["realism", "boundaries"]
 KINDS: tuple[Kind, ...] = ("realism", "boundaries")
@@ -26,7 +27,7 @@ class Metric(Record):
     scores: dict[str, Any]
     #: The values that the scores are computed from, one entry for each image.
     per_image: list[Any]
-    provenance: dict[str, Any]
+    provenance: Computed
 
     @property
     def fingerprint(self) -> str:

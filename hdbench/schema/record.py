@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
@@ -9,6 +11,14 @@ class Record(BaseModel):
     """A JSON object without unknown keys; keys without a default are required."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval, in the unit of what it is an interval of."""
+
+    low: float
+    high: float
 
 
 def first_problem(error: ValidationError) -> str:

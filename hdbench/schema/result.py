@@ -88,12 +88,17 @@ class ImportFacts(Record):
     warnings: list[str]
 
 
-class Provenance(Record):
-    """Where a result was computed; not part of the fingerprint."""
+class Computed(Record):
+    """Where numbers were computed; not part of their fingerprint."""
 
     #: Versions of hdbench, Python, the platform and the packages that compute.
     versions: dict[str, str]
     device: str
+
+
+class Provenance(Computed):
+    """Where a result was computed."""
+
     #: How many processes shared the images.
     ranks: int
     imported: ImportFacts | None = None

@@ -10,7 +10,7 @@ import torch
 from hdbench.evaluation.boundaries import boundary_summary, edge_counts, tolerance
 from hdbench.provenance import versions
 from hdbench.schema.metric import Metric, images_digest
-from hdbench.schema.result import ORACLE
+from hdbench.schema.result import ORACLE, Computed
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.segmentation.single_images import predict_images
 from hdbench.workflows.evaluate import with_floors
@@ -81,7 +81,7 @@ def measure_boundaries(
             images=hashes,
             scores=boundary_summary(counts, classes),
             per_image=counts.tolist(),
-            provenance={"versions": versions(), "device": str(segmenter.device)},
+            provenance=Computed(versions=versions(), device=str(segmenter.device)),
         )
         save_metric(path, measure)
         measures.append(measure)

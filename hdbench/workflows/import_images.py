@@ -10,7 +10,6 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
@@ -31,10 +30,11 @@ from hdbench.library import METHODS
 from hdbench.provenance import file_digest, tensors_digest
 from hdbench.runtime.job import IDENTITY_FILE, held, move_aside
 from hdbench.runtime.progress import progress
+from hdbench.schema.imported import IMPORT_SCHEMA, Import, ImportedImage
 from hdbench.storage import cannot_write, write_atomically
 from hdbench.synthesis import image_paths
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.imports import MANIFEST_FILE, SCHEMA, Import, ImportedImage, read_record
+from hdbench.workspace.imports import MANIFEST_FILE, read_import, save_import
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -86,6 +86,7 @@ def import_images(
             if problems or missing:
                 raise DataError(_refusal(bench, name, folder, matching, problems, missing))
             record = Import(
+                version=IMPORT_SCHEMA,
                 method=name,
                 benchmark=bench.benchmark.name,
                 split=bench.benchmark.data.test,
@@ -227,8 +228,8 @@ def _refusal(
 
 def _require_same(run: Path, record: Import) -> None:
     try:
-        known = read_record(run / MANIFEST_FILE).identity
-    except (OSError, ValueError, TypeError, KeyError):
+        known = read_import(run / MANIFEST_FILE).identity
+    except CheckpointError:
         known = None
     if known != record.identity:
         raise CheckpointError(
@@ -238,8 +239,7 @@ def _require_same(run: Path, record: Import) -> None:
 
 
 def _move_into_place(bench: Bench, record: Import, scratch: Path, run: Path) -> None:
-    content = json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1) + "\n"
-    write_atomically(scratch / MANIFEST_FILE, content.encode())
+    save_import(scratch / MANIFEST_FILE, record)
     write_atomically(scratch / IDENTITY_FILE, json.dumps(record.identity, indent=2).encode())
     results = bench.workspace.result(bench.benchmark.name, record.method, 0, "any").parent
     for folder in (run, results):

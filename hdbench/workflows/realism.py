@@ -25,6 +25,7 @@ from hdbench.networks.realism import (
 )
 from hdbench.provenance import digest, file_digest, versions
 from hdbench.schema.metric import Metric, images_digest
+from hdbench.schema.result import Computed
 from hdbench.segmentation.passes import prepared_image
 from hdbench.workflows.evaluate import with_floors
 from hdbench.workflows.synthesize import synthesize_method
@@ -94,7 +95,7 @@ def measure_realism(
                 images=hashes,
                 scores=scores,
                 per_image=distances,
-                provenance={"versions": versions(), "device": str(device)},
+                provenance=Computed(versions=versions(), device=str(device)),
             )
             save_metric(path, known)
         measures.append(known)

@@ -3,80 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
 
 from hdbench.data.loading import photograph_digest
 from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
-from hdbench.provenance import digest
+from hdbench.schema.imported import Import
 from hdbench.schema.method import Images, Method
+from hdbench.schema.record import first_problem
 from hdbench.schema.result import ImportFacts
+from hdbench.storage import write_atomically
 from hdbench.synthesis import image_paths
 from hdbench.workspace.bench import Bench
 
 #: What a run's folder says about images that were imported.
 MANIFEST_FILE = "import.json"
-SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class ImportedImage:
-    """One image and where it comes from."""
-
-    scene: str
-    #: The file's path below the folder that it was imported from.
-    source: str
-    #: SHA-256 of that file's bytes.
-    file: str
-    #: SHA-256 of the decoded pixels (``photograph_digest``).
-    pixels: str
-    format: str
-    #: Whether the format loses something.
-    lossy: bool
-
-
-@dataclass(frozen=True)
-class Import:
-    """The images of one method for one benchmark: what ``import.json`` says."""
-
-    method: str
-    benchmark: str
-    split: str
-    #: Width and height in pixels.
-    size: list[int]
-    #: The folder and template that were given.
-    source: str
-    template: str | None
-    #: How many scenes the split has; with fewer images, only their scenes are scored.
-    scenes_of_split: int
-    images: list[ImportedImage]
-    #: What was noticed and not refused.
-    warnings: list[str]
-
-    @property
-    def subset(self) -> bool:
-        """Whether some scenes of the split have no image."""
-        return len(self.images) < self.scenes_of_split
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What the scores depend on: each scene's pixels."""
-        pixels = [[image.scene, image.pixels] for image in self.images]
-        return {"kind": "images", "version": 1, "images": digest(pixels)}
-
-    @property
-    def facts(self) -> ImportFacts:
-        """What a result records beside its fingerprint."""
-        return ImportFacts(
-            formats=dict(Counter(image.format for image in self.images)),
-            lossy=sum(image.lossy for image in self.images),
-            scenes=len(self.images),
-            scenes_of_split=self.scenes_of_split,
-            warnings=self.warnings,
-        )
 
 
 def load_import(bench: Bench, method: Images) -> Import:
@@ -92,12 +36,7 @@ def load_import(bench: Bench, method: Images) -> Import:
             f"{path.parent}: '{method.name}' has no images for '{bench.benchmark.name}' yet.\n"
             f"Next: {command}"
         )
-    try:
-        record = read_record(path)
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(
-            f"{path}: not readable ({error}).\nNext: {command} --restart"
-        ) from None
+    record = read_import(path)
     size = [bench.benchmark.size.width, bench.benchmark.size.height]
     if record.size != size:
         raise CheckpointError(
@@ -173,13 +112,24 @@ def imported_paths(bench: Bench, method: Images) -> list[Path]:
 def import_facts(bench: Bench, method: str, seed: int) -> ImportFacts | None:
     """Return what a result records of imported images; None if hdbench made them."""
     path = bench.run_folder(method, seed) / MANIFEST_FILE
-    return read_record(path).facts if path.is_file() else None
+    return read_import(path).facts if path.is_file() else None
 
 
-def read_record(path: Path) -> Import:
-    """Return what a manifest says; raises OSError, ValueError, TypeError or KeyError if damaged."""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record.pop("schema") != SCHEMA:
-        raise ValueError("of another version of hdbench")
-    images = [ImportedImage(**image) for image in record.pop("images")]
-    return Import(images=images, **record)
+def save_import(path: Path, record: Import) -> None:
+    """Write what was imported, whole or not at all."""
+    content = json.dumps(record.model_dump(by_alias=True), indent=1) + "\n"
+    write_atomically(path, content.encode())
+
+
+def read_import(path: Path) -> Import:
+    """Return what a manifest says; raises CheckpointError if it is missing or damaged."""
+    try:
+        return Import.model_validate_json(path.read_bytes())
+    except OSError as error:
+        problem = error.strerror
+    except ValidationError as error:
+        problem = first_problem(error)
+    method = path.parent.parent.name
+    raise CheckpointError(
+        f"{path}: {problem}.\nNext: 'hdbench import-images {method} PATH --restart'"
+    )

@@ -168,8 +168,8 @@ def test_sixty_files_of_one_person_are_no_sixty_participants(
     entries = answers(packet, 60)
     found = saved(packet, entries)
     analysis = analyse(found, {})
-    assert analysis["counts"]["sessions"] == analysis["unnamed"]["sessions"] == 60
-    assert analysis["counts"]["participants"] == analysis["counts"]["judging_participants"] == 0
+    assert analysis.counts.sessions == analysis.unnamed.sessions == 60
+    assert analysis.counts.participants == analysis.counts.judging_participants == 0
     text = methods_paragraph(found, analysis)
     assert "60 sessions" in text
     assert "60 participants" not in text
@@ -183,8 +183,8 @@ def test_a_person_whom_a_venue_names_is_counted_once(packet: Path) -> None:
     path = packet / "results" / "judgments.jsonl"
     path.write_text("".join(json.dumps(entry) + "\n" for entry in own))
     analysis = analyse(tally(open_packet(packet), [path], simulated=False), {})
-    assert (analysis["counts"]["sessions"], analysis["counts"]["participants"]) == (6, 1)
-    assert analysis["unnamed"]["sessions"] == 0
+    assert (analysis.counts.sessions, analysis.counts.participants) == (6, 1)
+    assert analysis.unnamed.sessions == 0
 
 
 def other_session(entry: dict[str, Any]) -> None:
@@ -251,7 +251,7 @@ def test_a_submission_without_rows_is_reported(cli: Cli, packet: Path, tmp_path:
     found = saved(packet, entries)
     assert [Path(place).name for place in found.blanks] == ["judgments-01.json"]
     analysis = analyse(found, {})
-    assert analysis["counts"]["blank_submissions"] == 1
+    assert analysis.counts.blank_submissions == 1
     assert "submission" in methods_paragraph(found, analysis)
     assert "judgments-01.json" in cli("study", "tally", packet, tmp_path / "saved").stderr
 

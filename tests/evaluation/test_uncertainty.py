@@ -16,7 +16,6 @@ from hdbench.errors import UsageError
 from hdbench.evaluation.confusion import scores_of
 from hdbench.evaluation.recounting import OVERALL, rescored, rescored_many
 from hdbench.evaluation.resampling import Statistic, bootstrap, resample, studentised_interval
-from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import (
     interval_records,
     intervals_of,
@@ -24,6 +23,7 @@ from hdbench.evaluation.uncertainty import (
     permutation_test,
 )
 from hdbench.library import Library
+from hdbench.schema.record import Interval
 from hdbench.schema.scoring import Counting
 
 STANDARD = Library().scoring("camvid-std-v1").counting

@@ -11,7 +11,6 @@ from conftest import changed, made_result
 from hdbench.errors import HdbenchError
 from hdbench.evaluation.agreement import UnderSegmenter, agreements
 from hdbench.evaluation.comparing import compare, compare_all
-from hdbench.evaluation.significance import Interval
 from hdbench.evaluation.uncertainty import Intervals, intervals_of
 from hdbench.library import Library
 from hdbench.reporting.build import build_table
@@ -29,6 +28,7 @@ from hdbench.reporting.tables import (
     score_tables,
     with_rows,
 )
+from hdbench.schema.record import Interval
 from hdbench.schema.report import Row
 from hdbench.schema.result import Provenance, Result, ScoreRecord
 from hdbench.text import NOTHING

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -407,6 +408,31 @@ def test_the_same_images_again_change_nothing_and_others_need_a_restart(
     runs = bench.run_folder("spade", 0).parent
     assert len(list(runs.glob("seed0.before-*"))) == 1
     assert len(list(result_path(bench, "spade", 0).parents[1].glob("spade.before-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda record: record.pop("size"), "key 'size' is missing"),
+        (lambda record: record["images"][1].update(lossy="no"), "image 2 lossy = 'no'"),
+        (lambda record: record.update(schema=2), "schema = 2"),
+        (lambda record: record.clear(), "key 'schema' is missing"),
+    ],
+)
+def test_a_damaged_record_of_an_import_is_named(
+    bench: Bench, theirs: Path, change: Callable[[dict[str, Any]], object], named: str
+) -> None:
+    import_images(bench, "spade", theirs)
+    path = bench.run_folder("spade", 0) / MANIFEST_FILE
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(CheckpointError) as error:
+        load_import(bench, method(bench))
+    assert f"{path}: {named}" in str(error.value)
+    assert "import-images spade PATH --restart" in str(error.value)
+    with pytest.raises(CheckpointError, match="--restart"):
+        import_images(bench, "spade", theirs)
 
 
 def test_images_edited_after_the_import_are_not_scored(bench: Bench, theirs: Path) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from hdbench.errors import DataError
-from hdbench.provenance import canonical_json
+from hdbench.provenance import digest
+from hdbench.schema.record import first_problem
+from hdbench.schema.summary import StoredSummary, Summary
 from hdbench.storage import write_atomically
-from hdbench.study.analysis.summary import SCHEMA
 from hdbench.study.packet.files import RESULTS_FOLDER
 from hdbench.text import csv_cell
 
@@ -38,15 +39,15 @@ def judgments_csv(table: pd.DataFrame) -> bytes:
 
 
 def write_tally(
-    folder: Path, table: pd.DataFrame, analysis: dict[str, Any], paragraph: str
+    folder: Path, table: pd.DataFrame, analysis: Summary, paragraph: str
 ) -> dict[str, Path]:
     """Write a tally's files and return their paths by kind.
 
     The summary is written last, with the digest of the judgments that it was computed from.
     """
     rows = judgments_csv(table)
-    content = {**analysis, "judgments_sha256": hashlib.sha256(rows).hexdigest()}
-    content["digest"] = _digest(content)
+    content = analysis.content() | {"judgments_sha256": hashlib.sha256(rows).hexdigest()}
+    content["digest"] = digest(content)
     paths = {
         "judgments": folder / JUDGMENTS_CSV,
         "methods": folder / METHODS_FILE,
@@ -59,33 +60,26 @@ def write_tally(
     return paths
 
 
-def read_summary(path: Path) -> dict[str, Any]:
+def read_summary(path: Path) -> StoredSummary:
     """Return a stored analysis.
 
     Raises:
-        DataError: it is damaged, or it or its judgments were edited.
+        DataError: it is damaged or of another version, or it or its judgments were edited.
     """
     again = "Next: 'hdbench study tally' writes it again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         rows = (path.parent / JUDGMENTS_CSV).read_bytes()
-        schema, expected = content["schema"], content.pop("digest")
-        intact = expected == _digest(content)
-        belongs = content["judgments_sha256"] == hashlib.sha256(rows).hexdigest()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a readable tally ({error}).\n{again}") from None
-    if schema != SCHEMA:
-        raise DataError(
-            f"{path}: written by another version of hdbench (schema {schema}, this one has "
-            f"{SCHEMA}).\n{again}"
-        )
-    if not intact or not belongs:
+        summary = StoredSummary.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}).\n{again}") from None
+    except ValidationError as error:
+        other = error.errors()[0]["loc"] == ("schema",)
+        hint = "; written by another version of hdbench" if other else ""
+        raise DataError(f"{path}: {first_problem(error)}{hint}.\n{again}") from None
+    content = summary.content() | {"judgments_sha256": hashlib.sha256(rows).hexdigest()}
+    if (content["judgments_sha256"], digest(content)) != (summary.judgments_sha256, summary.digest):
         raise DataError(
             f"{path}: its numbers or {JUDGMENTS_CSV} beside it were changed after "
             f"it was written.\n{again}"
         )
-    return content
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    return summary

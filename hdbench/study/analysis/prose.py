@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hdbench.errors import counted
+from hdbench.schema.summary import Summary
 from hdbench.study.analysis.tally import Tally
 from hdbench.study.design.power import times
 from hdbench.text import joined, markdown, p_text, percent
@@ -15,20 +14,20 @@ SIMULATED_MARK = (
 )
 
 
-def methods_paragraph(tally: Tally, analysis: dict[str, Any]) -> str:
+def methods_paragraph(tally: Tally, analysis: Summary) -> str:
     """Return the methods and findings of a study as Markdown for a paper; names are escaped."""
     parts = [
-        _asked(tally, analysis),
+        _asked(tally),
         _taken_part(tally, analysis),
         _excluded(tally, analysis),
         _computed(analysis),
         _found(analysis),
     ]
-    mark = [SIMULATED_MARK] if analysis["simulated"] else []
+    mark = [SIMULATED_MARK] if analysis.simulated else []
     return "\n\n".join([*mark, *(part for part in parts if part)]) + "\n"
 
 
-def _asked(tally: Tally, analysis: dict[str, Any]) -> str:
+def _asked(tally: Tally) -> str:
     study, protocol = tally.study, tally.study.protocol
     design, pairs = protocol.design, len(study.pairs)
     names = [
@@ -78,40 +77,40 @@ def _asked(tally: Tally, analysis: dict[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def _taken_part(tally: Tally, analysis: dict[str, Any]) -> str:
-    counts, unnamed = analysis["counts"], analysis["unnamed"]["sessions"]
-    gave = f"gave {counted(counts['answered'], 'judgment')}."
+def _taken_part(tally: Tally, analysis: Summary) -> str:
+    counts, unnamed = analysis.counts, analysis.unnamed.sessions
+    gave = f"gave {counted(counts.answered, 'judgment')}."
     sentences = [
-        f"{_begin(counts['participants'], 'participant')} took part in "
-        f"{counted(counts['sessions'] - unnamed, 'session')}"
+        f"{_begin(counts.participants, 'participant')} took part in "
+        f"{counted(counts.sessions - unnamed, 'session')}"
         + (" and " if not unnamed else "; with the sessions of unnamed people they ")
         + gave
     ]
     if unnamed:
-        if not counts["participants"]:
-            answers = counted(counts["answered"], "judgment")
+        if not counts.participants:
+            answers = counted(counts.answered, "judgment")
             sentences = [f"{_begin(unnamed, 'session')} gave {answers}."]
         sentences.append(
             f"The answers of {counted(unnamed, 'session')} name nobody: how many people gave them "
             "is not known, and one person may have given several."
         )
-    if counts["blank_submissions"]:
-        number = counts["blank_submissions"]
+    if counts.blank_submissions:
+        number = counts.blank_submissions
         sentences.append(f"{_begin(number, 'further submission')} held no answer.")
-    if counts["within_one_frame"] is not None:
+    if counts.within_one_frame is not None:
         sentences.append(
-            f"In {percent(counts['within_one_frame'])} of the judgments that count, the images "
+            f"In {percent(counts.within_one_frame)} of the judgments that count, the images "
             "were on screen for the planned number of frames, give or take one."
         )
-    if counts["missing_judgments"]:
-        number = counts["missing_judgments"]
+    if counts.missing_judgments:
+        number = counts.missing_judgments
         verb = "is" if number == 1 else "are"
         sentences.append(f"{_begin(number, 'judgment')} of these sessions {verb} missing.")
     return " ".join(sentences)
 
 
-def _excluded(tally: Tally, analysis: dict[str, Any]) -> str:
-    counts, quality = analysis["counts"], tally.study.protocol.quality
+def _excluded(tally: Tally, analysis: Summary) -> str:
+    counts, quality = analysis.counts, tally.study.protocol.quality
     rules = [
         f"a median response time below {quality.median_response_ms:g} ms",
         f"more than {100 * quality.one_side_share:g} % of answers on one side",
@@ -128,44 +127,41 @@ def _excluded(tally: Tally, analysis: dict[str, Any]) -> str:
     sentences = [
         f"As fixed before the study, we excluded sessions with {alternatives}; this removed "
         + (
-            f"{counted(counts['excluded_sessions'], 'session')} "
-            f"({counted(counts['excluded_judgments'], 'judgment')})."
-            if counts["excluded_sessions"]
+            f"{counted(counts.excluded_sessions, 'session')} "
+            f"({counted(counts.excluded_judgments, 'judgment')})."
+            if counts.excluded_sessions
             else "none."
         )
     ]
-    if counts["repeat_sessions"]:
+    if counts.repeat_sessions:
         sentences.append(
-            f"{_begin(counts['repeat_sessions'], 'further session')} of people who had taken part "
-            f"before {'was' if counts['repeat_sessions'] == 1 else 'were'} left out."
+            f"{_begin(counts.repeat_sessions, 'further session')} of people who had taken part "
+            f"before {'was' if counts.repeat_sessions == 1 else 'were'} left out."
         )
     sentences.append(
-        f"The analysis rests on {counted(counts['judgments'], 'judgment')} by "
+        f"The analysis rests on {counted(counts.judgments, 'judgment')} by "
         f"{judges(analysis)} on "
-        f"{counted(counts['judged_scenes'], 'scene')}."
+        f"{counted(counts.judged_scenes, 'scene')}."
     )
     return " ".join(sentences)
 
 
-def judges(analysis: dict[str, Any]) -> str:
+def judges(analysis: Summary) -> str:
     """Return in words whose judgments count: people where they are named, else sessions."""
-    named = counted(analysis["counts"]["judging_participants"], "participant")
-    # Summaries that were written earlier do not have this key.
-    unnamed = analysis.get("unnamed", {}).get("judging_sessions", 0)
+    named = counted(analysis.counts.judging_participants, "participant")
+    unnamed = analysis.unnamed.judging_sessions
     if not unnamed:
         return named
     sessions = f"{counted(unnamed, 'session')} of unnamed people"
-    return f"{named} and {sessions}" if analysis["counts"]["judging_participants"] else sessions
+    return f"{named} and {sessions}" if analysis.counts.judging_participants else sessions
 
 
-def _computed(analysis: dict[str, Any]) -> str:
-    tested = sum(row.get("clustered_p_value") is not None for row in analysis["pairs"])
+def _computed(analysis: Summary) -> str:
+    tested = sum(row.clustered_p_value is not None for row in analysis.pairs)
     if not tested:
         return ""
     family = f", corrected for {tested} comparisons (Holm, 1979)" if tested > 1 else ""
-    who = "participant" + " (by session where nobody is named)" * bool(
-        analysis["unnamed"]["sessions"]
-    )
+    who = "participant" + " (by session where nobody is named)" * bool(analysis.unnamed.sessions)
     return (
         "We report how often the first method was preferred, with 95 % confidence intervals "
         f"clustered by {who} and by image (Cameron, Gelbach and Miller, 2011; t quantiles, "
@@ -176,19 +172,18 @@ def _computed(analysis: dict[str, Any]) -> str:
     )
 
 
-def _found(analysis: dict[str, Any]) -> str:
+def _found(analysis: Summary) -> str:
     sentences = []
-    for row in analysis["pairs"]:
-        if not row["n"]:
+    for row in analysis.pairs:
+        if not row.n:
             continue
         text = (
-            f"{markdown(row['a'])} was preferred over {markdown(row['b'])} in "
-            f"{percent(row['share'])} of {counted(row['n'], 'judgment')}"
+            f"{markdown(row.a)} was preferred over {markdown(row.b)} in "
+            f"{percent(row.share)} of {counted(row.n, 'judgment')}"
         )
-        if row["clustered"]:
-            low, high = (percent(row["clustered"][end]) for end in ("low", "high"))
-            p_value = p_text(row.get("clustered_p_value_holm", row["clustered_p_value"]))
-            text += f" (95 % CI {low} to {high}, {p_value})"
+        if row.clustered and row.clustered_p_value_holm is not None:
+            low, high = percent(row.clustered.low), percent(row.clustered.high)
+            text += f" (95 % CI {low} to {high}, {p_text(row.clustered_p_value_holm)})"
         sentences.append(text + ".")
     return " ".join(sentences)
 

@@ -10,58 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hdbench.evaluation.significance import LEVEL, Interval
+from hdbench.evaluation.significance import LEVEL
+from hdbench.schema.record import Interval
+from hdbench.schema.summary import Ability, BradleyTerry, NoEstimate, Penalised, Trend
 from hdbench.study.analysis.statistics import codes
-
-
-@dataclass(frozen=True)
-class Ability:
-    """A method's place on the Bradley-Terry scale."""
-
-    method: str
-    #: Logit units; the abilities of all methods sum to 0.
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class BradleyTerry:
-    """P(left is chosen) = logistic(ability of left - ability of right + side)."""
-
-    #: Best first.
-    abilities: list[Ability]
-    #: Logit of the preference for the left side, with its interval.
-    side: float
-    side_interval: Interval
-
-
-@dataclass(frozen=True)
-class NoEstimate:
-    """Why the Bradley-Terry model has no finite maximum-likelihood estimate."""
-
-    reason: str
-    #: The estimate that Firth's penalty makes finite; None where the judgments leave it open too.
-    penalised: Penalised | None = None
-
-
-@dataclass(frozen=True)
-class Penalised:
-    """Abilities and side under Firth's penalty. They have no interval."""
-
-    #: Logit units, by method; their sum is 0.
-    abilities: dict[str, float]
-    side: float
-
-
-@dataclass(frozen=True)
-class Trend:
-    """How a preference changes with the time that images are shown."""
-
-    #: Change of the preference's logit when the time doubles, with its interval.
-    slope: float
-    interval: Interval
-    p_value: float
 
 
 @dataclass(frozen=True)
@@ -99,7 +51,7 @@ def bradley_terry(
     chose = np.asarray(chose_left, dtype=np.float64)
     methods = sorted({*lefts, *rights})
     if len(methods) < 2:
-        return NoEstimate("fewer than two methods were judged")
+        return NoEstimate(reason="fewer than two methods were judged")
     place = {method: n for n, method in enumerate(methods)}
     one = np.array([place[method] for method in lefts])
     two = np.array([place[method] for method in rights])
@@ -112,26 +64,35 @@ def bradley_terry(
     count = len(methods)
     centring = np.hstack([np.eye(count)[:, 1:] - 1 / count, np.zeros((count, 1))])
     if np.linalg.matrix_rank(np.unique(design, axis=0)) < design.shape[1]:
-        return NoEstimate("the pairs that were shown do not tell all methods and the side apart")
+        reason = "the pairs that were shown do not tell all methods and the side apart"
+        return NoEstimate(reason=reason)
     if is_separated(design, chose):
         parameters = firth(design, chose)
         values = dict(zip(methods, map(float, centring @ parameters), strict=True))
         reason = _unbeaten(one, two, chose.astype(bool), methods)
-        return NoEstimate(reason, Penalised(values, float(parameters[-1])))
+        penalised = Penalised(abilities=values, side=float(parameters[-1]))
+        return NoEstimate(reason=reason, penalised=penalised)
     fit = _logistic(design, chose, participants, images)
     if isinstance(fit, str):
-        return NoEstimate(fit)
+        return NoEstimate(reason=fit)
     values = centring @ fit.parameters
     quantile = _quantile(fit.degrees)
     errors = [quantile * fit.error(row) for row in centring]
     abilities = [
-        Ability(method, float(value), float(value - error), float(value + error))
+        Ability(
+            method=method,
+            value=float(value),
+            low=float(value - error),
+            high=float(value + error),
+        )
         for method, value, error in zip(methods, values, errors, strict=True)
     ]
     abilities.sort(key=lambda ability: -ability.value)
     side = float(fit.parameters[-1])
     error = quantile * fit.error(np.eye(count)[-1])
-    return BradleyTerry(abilities, side, Interval(side - error, side + error))
+    return BradleyTerry(
+        abilities=abilities, side=side, side_interval=Interval(side - error, side + error)
+    )
 
 
 def is_separated(design: NDArray[np.float64], answers: NDArray[np.float64]) -> bool:
@@ -228,7 +189,7 @@ def trend_over_time(
         return "the answers do not vary enough"
     reach = _quantile(fit.degrees) * error
     p_value = float(2 * student.sf(abs(slope) / error, fit.degrees))
-    return Trend(slope, Interval(slope - reach, slope + reach), p_value)
+    return Trend(slope=slope, interval=Interval(slope - reach, slope + reach), p_value=p_value)
 
 
 def _quantile(degrees: int) -> float:

@@ -10,41 +10,14 @@ beside it excludes one half.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hdbench.evaluation.significance import LEVEL, Interval
-
-
-@dataclass(frozen=True)
-class Share:
-    """How often something was chosen: k of n, tests and intervals."""
-
-    #: Judgments for it.
-    k: int
-    #: Judgments in all.
-    n: int
-    #: Two-sided exact binomial test against one half, assuming independent judgments.
-    p_value: float
-    #: Clopper and Pearson's interval, which inverts this test.
-    exact: Interval
-    #: Clustered two ways, by participant and image; None below two of either.
-    clustered: Interval | None
-    #: Two-sided p-value of one half in the test that ``clustered`` inverts; None as above.
-    clustered_p_value: float | None
-    #: Variance of the share over its variance if judgments were independent, at least 1 (which it
-    #: also is if all judgments agree); None as above.
-    design_effect: float | None
-    participants: int
-    images: int
-
-    @property
-    def value(self) -> float:
-        """The share, in [0, 1]."""
-        return self.k / self.n
+from hdbench.evaluation.significance import LEVEL
+from hdbench.schema.record import Interval
+from hdbench.schema.summary import Correlation, Share
 
 
 def binomial_p_value(k: int, n: int) -> float:
@@ -158,7 +131,16 @@ def share_of(chosen: ArrayLike, participants: ArrayLike, images: ArrayLike) -> S
     if min(counts) >= 2:
         clustered, effect, p_value = clustered_interval(values, people, scenes)
     return Share(
-        k, n, binomial_p_value(k, n), exact_interval(k, n), clustered, p_value, effect, *counts
+        share=k / n,
+        k=k,
+        n=n,
+        p_value=binomial_p_value(k, n),
+        exact=exact_interval(k, n),
+        clustered=clustered,
+        clustered_p_value=p_value,
+        design_effect=effect,
+        participants=counts[0],
+        images=counts[1],
     )
 
 
@@ -191,19 +173,6 @@ def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float | None:
     return None if expected == 0 else 1 - disagreed / expected
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """Correlation, over images, of a metric's differences with preferences."""
-
-    images: int
-    #: Spearman's rank correlation, and its two-sided p-value.
-    spearman: float
-    spearman_p_value: float
-    #: Pearson's correlation, and its interval by Fisher's transformation.
-    pearson: float
-    pearson_interval: Interval
-
-
 def correlate(differences: ArrayLike, preferences: ArrayLike) -> Correlation | None:
     """Return how score differences correlate with preferences, with one entry per image.
 
@@ -219,9 +188,9 @@ def correlate(differences: ArrayLike, preferences: ArrayLike) -> Correlation | N
     line: Any = pearsonr(x, y)
     interval = line.confidence_interval(LEVEL)
     return Correlation(
-        len(x),
-        float(ranks.statistic),
-        float(ranks.pvalue),
-        float(line.statistic),
-        Interval(float(interval.low), float(interval.high)),
+        images=len(x),
+        spearman=float(ranks.statistic),
+        spearman_p_value=float(ranks.pvalue),
+        pearson=float(line.statistic),
+        pearson_interval=Interval(float(interval.low), float(interval.high)),
     )

@@ -15,27 +15,13 @@ from hdbench.runtime.progress import progress
 from hdbench.schema.judgment import COLUMNS, Attempt, Judgment
 from hdbench.schema.packet import StudyRecord, TrialRecord
 from hdbench.schema.study import StudyProtocol
+from hdbench.schema.summary import Exclusion
 from hdbench.study.analysis.sessions import require_distinct, require_ids
 from hdbench.study.analysis.submissions import Blank, Received, read_answers
 from hdbench.study.packet.files import JUDGMENTS_FILE, RESULTS_FOLDER, SIMULATED_FILE, Packet
 
 #: Columns that name a session.
 _SESSION = ["participant", "session"]
-
-
-@dataclass(frozen=True)
-class Exclusion:
-    """A session that stays in the data but does not count."""
-
-    participant: str
-    session: str
-    packet: int
-    #: ``repeat``: a further packet of the same person; it never counts. ``quality``: the session
-    #: breaks a rule that was fixed at build time; rates are reported with and without it.
-    kind: str
-    reasons: list[str]
-    #: Its answered judgments.
-    judgments: int
 
 
 @dataclass(frozen=True)
@@ -313,13 +299,22 @@ def _exclusions(packet: Packet, table: pd.DataFrame) -> list[Exclusion]:
             passes & other for other in before
         )
         if repeat:
-            kind, reasons = "repeat", ["a further packet of this participant; the first is kept"]
+            reasons = ["a further packet of this participant; the first is kept"]
         else:
             before.append(passes)
-            kind, reasons = "quality", _broken_rules(rows, packet)
+            reasons = _broken_rules(rows, packet)
         if reasons:
             judged = len(answered(judgment_rows(rows)))
-            found.append(Exclusion(participant, session, number, kind, reasons, judged))
+            found.append(
+                Exclusion(
+                    participant=participant,
+                    session=session,
+                    packet=number,
+                    kind="repeat" if repeat else "quality",
+                    reasons=reasons,
+                    judgments=judged,
+                )
+            )
     return found
 
 

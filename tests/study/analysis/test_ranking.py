@@ -9,15 +9,8 @@ from scipy.optimize import minimize
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from hdbench.study.analysis.ranking import (
-    BradleyTerry,
-    NoEstimate,
-    Trend,
-    bradley_terry,
-    firth,
-    is_separated,
-    trend_over_time,
-)
+from hdbench.schema.summary import BradleyTerry, NoEstimate, Trend
+from hdbench.study.analysis.ranking import bradley_terry, firth, is_separated, trend_over_time
 
 METHODS = np.array(["a", "b", "c", "d"], dtype=object)
 TRUE = np.array([0.9, 0.3, -0.2, -1.0])
@@ -159,7 +152,7 @@ def test_firth_maximises_the_likelihood_times_jeffreys_prior(seed: int) -> None:
 def test_one_participant_ranks_nothing() -> None:
     left, right, chose = answers(200, 0.0)
     found = bradley_terry(METHODS[left], METHODS[right], chose, [0] * 200, np.arange(200))
-    assert found == NoEstimate("fewer than two participants or two images")
+    assert found == NoEstimate(reason="fewer than two participants or two images")
 
 
 def test_a_trend_is_found_and_its_slope_is_that_of_a_plain_regression() -> None:

@@ -7,6 +7,7 @@ import pytest
 from small_packet import protocol_of, submission, write_own, write_packet
 
 from hdbench.errors import DataError, UsageError
+from hdbench.schema.summary import BradleyTerry, PairTrend
 from hdbench.study.analysis.simulate import Participants, simulate, write_simulated
 from hdbench.study.analysis.submissions import ANSWER
 from hdbench.study.analysis.summary import analyse
@@ -38,7 +39,7 @@ def test_every_row_and_record_says_that_it_is_simulated(tmp_path: Path) -> None:
     assert found.simulated
     assert set(found.table["simulated"]) == {True}
     assert set(found.table["source"]) == {"simulated"}
-    assert analyse(found, {})["simulated"] is True
+    assert analyse(found, {}).simulated is True
 
 
 def test_simulated_answers_are_never_taken_for_peoples(tmp_path: Path) -> None:
@@ -74,14 +75,16 @@ def test_abilities_and_side_bias_are_recovered(tmp_path: Path) -> None:
     abilities = {"ours": 1.0, "pix2pix": -1.0, "crn": 0.0}
     people = Participants(48, side_bias=0.4, worker_sd=0.2, image_sd=0.3, abilities=abilities)
     analysis = analyse(tallied(folder, people), {})
-    for entry in analysis["bradley_terry"]["abilities"]:
-        assert entry["value"] == pytest.approx(abilities[entry["method"]], abs=0.2)
-    assert analysis["bradley_terry"]["side"] == pytest.approx(0.4, abs=0.15)
-    shares = {(row["a"], row["b"]): row["share"] for row in analysis["pairs"]}
+    assert isinstance(analysis.bradley_terry, BradleyTerry)
+    for entry in analysis.bradley_terry.abilities:
+        assert entry.value == pytest.approx(abilities[entry.method], abs=0.2)
+    assert analysis.bradley_terry.side == pytest.approx(0.4, abs=0.15)
+    shares = {(row.a, row.b): row.share for row in analysis.pairs}
     assert shares["ours", "pix2pix"] == pytest.approx(0.88, abs=0.04)
-    assert analysis["side"]["share"] > 0.53
-    assert analysis["counts"]["void_attempts"] > 0
-    assert analysis["counts"]["missing_judgments"] == 0
+    assert analysis.side is not None
+    assert (analysis.side.share or 0) > 0.53
+    assert analysis.counts.void_attempts > 0
+    assert analysis.counts.missing_judgments == 0
 
 
 def test_the_careless_are_found_out(tmp_path: Path) -> None:
@@ -91,10 +94,10 @@ def test_the_careless_are_found_out(tmp_path: Path) -> None:
     assert all("median response" in "; ".join(entry.reasons) for entry in found.exclusions)
     nobody = tallied(write_packet(tmp_path / "all"), Participants(4, careless=1.0))
     analysis = analyse(nobody, {})
-    assert analysis["counts"]["judgments"] == 0
-    assert all(row["share"] is None for row in analysis["pairs"])
-    assert all(row["all_sessions"]["n"] for row in analysis["pairs"])
-    assert list(analysis["bradley_terry"]) == ["reason"]
+    assert analysis.counts.judgments == 0
+    assert all(row.share is None for row in analysis.pairs)
+    assert all(row.all_sessions.n for row in analysis.pairs)
+    assert list(analysis.content()["bradley_terry"]) == ["reason"]
 
 
 def test_a_difference_shows_with_time(tmp_path: Path) -> None:
@@ -105,15 +108,16 @@ def test_a_difference_shows_with_time(tmp_path: Path) -> None:
     )  # fmt: skip
     people = Participants(14, worker_sd=0.3, image_sd=0.3, abilities={"ours": 1.0, "crn": -1.0})
     analysis = analyse(tallied(folder, people), {})
-    shares = [row["share"] for row in analysis["durations"]]
-    assert [row["planned_ms"] for row in analysis["durations"]] == protocol.design.durations_ms
-    assert sum(row["n"] for row in analysis["durations"]) == analysis["counts"]["judgments"]
-    assert analysis["counts"]["judgments"] >= 840  # bad luck with checks excludes few
+    shares = [row.share or 0 for row in analysis.durations]
+    assert [row.planned_ms for row in analysis.durations] == protocol.design.durations_ms
+    assert sum(row.n for row in analysis.durations) == analysis.counts.judgments
+    assert analysis.counts.judgments >= 840  # bad luck with checks excludes few
     assert shares[0] < 0.75 < shares[-1]
-    (trend,) = analysis["trends"]
-    assert trend["interval"]["low"] > 0
-    assert analysis["durations"][0]["measured_ms"] == pytest.approx(133.3)  # 8 frames, not 125
-    assert analysis["counts"]["within_one_frame"] == 1
+    (trend,) = analysis.trends
+    assert isinstance(trend, PairTrend)
+    assert trend.interval.low > 0
+    assert analysis.durations[0].measured_ms == pytest.approx(133.3)  # 8 frames, not 125
+    assert analysis.counts.within_one_frame == 1
 
 
 def test_an_ability_of_no_method_of_the_study(tmp_path: Path) -> None:

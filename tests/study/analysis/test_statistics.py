@@ -131,7 +131,7 @@ def test_exchanging_the_methods_mirrors_everything(seed: int) -> None:
     ours, theirs = share_of(chosen, people, images), share_of(1 - chosen, people, images)
     assert ours.clustered is not None
     assert theirs.clustered is not None
-    assert 0 <= ours.clustered.low <= ours.value <= ours.clustered.high <= 1
+    assert 0 <= ours.clustered.low <= ours.k / ours.n <= ours.clustered.high <= 1
     assert theirs.clustered.low == pytest.approx(1 - ours.clustered.high)
     assert theirs.p_value == pytest.approx(ours.p_value)
     order = np.random.default_rng(seed).permutation(len(chosen))
