@@ -32,12 +32,9 @@ class Style:
     factor: float = 1.0
 
     def text(self, value: float | None, interval: Bounds | None = None, sign: str = "") -> str:
-        """Return ``83.8 [82.9, 84.6]``, or the value alone, or ``NOTHING`` if it is undefined.
+        """Return ``83.8 [82.9, 84.6]``, or the value alone; ``NOTHING`` for None and NaN.
 
-        Args:
-            value: the number; None and NaN are undefined.
-            interval: its interval, or None.
-            sign: ``+`` prints the sign of positive numbers too.
+        ``sign="+"`` prints the sign of positive numbers too.
         """
         if value is None or math.isnan(value):
             return NOTHING

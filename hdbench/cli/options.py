@@ -135,12 +135,9 @@ def library_here() -> Library:
 
 
 def refuse_needless_data_root(data_root: Path | None, benchmark: Benchmark) -> None:
-    """Check that the option ``--data-root`` is not used with built-in scenes.
+    """Raise UsageError if the option ``--data-root`` is used with built-in scenes.
 
     The key in hdbench.toml is allowed: it may belong to another benchmark.
-
-    Raises:
-        UsageError: it is used.
     """
     if benchmark.data.built_in and data_root is not None:
         raise UsageError(

@@ -45,21 +45,12 @@ class Difference:
 
 
 def explain(choices: Mapping[str, Any]) -> list[Choice]:
-    """Return every choice behind a fingerprint, in words.
-
-    Args:
-        choices: a result's, or ``hdbench.evaluation.scoring.choices_of``.
-    """
+    """Return every choice behind a fingerprint, in words."""
     return [Choice(field, _title(field), _words(field, value)) for field, value in leaves(choices)]
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Difference]:
-    """Return every choice in which two results differ, in words; empty if fingerprints agree.
-
-    Args:
-        ours: the choices of A.
-        theirs: the choices of B.
-    """
+    """Return every choice in which two results differ, in words; empty if fingerprints agree."""
     left, right = dict(leaves(ours)), dict(leaves(theirs))
     found: list[Difference] = []
     for field in [*left, *(field for field in right if field not in left)]:

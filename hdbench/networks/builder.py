@@ -54,13 +54,7 @@ class Architecture:
 
 
 def build_generator(method: TrainedMethod, in_channels: int, budget: Budget) -> nn.Module:
-    """Return the generator of a method with fresh weights.
-
-    Args:
-        method: the resolved method.
-        in_channels: channels of the condition.
-        budget: the benchmark's size of networks.
-    """
+    """Return the generator of a method with fresh weights, for a condition of ``in_channels``."""
     return ARCHITECTURES[method.kind].generator(method, in_channels, budget)
 
 
@@ -105,10 +99,7 @@ def build_discriminator(
 ) -> MultiscaleDiscriminator:
     """Return the discriminators of a method with fresh weights.
 
-    Args:
-        method: the resolved method.
-        in_channels: channels of condition and image together.
-        budget: the benchmark's size of networks.
+    ``in_channels`` are those of condition and image together.
     """
     spec = method.discriminator
     base = scaled(spec.base_channels, budget.width)

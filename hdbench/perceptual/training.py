@@ -94,11 +94,7 @@ def train_perceptual(
 ) -> Path:
     """Train a benchmark's perceptual network with seed 0, or resume its training.
 
-    Raises:
-        UsageError: the benchmark states no recipe, or its images are too small.
-        CheckpointError: the folder holds another job, or its checkpoints are damaged.
-        DivergedError: the loss is not finite.
-        Interrupted: the user stopped it; everything is saved.
+    Raises UsageError if its images are too small, and what ``trained`` raises.
     """
     recipe, size, seed = recipe_of(benchmark), benchmark.size, 0
     if min(size.width, size.height) < _SMALLEST_SIDE:

@@ -67,7 +67,6 @@ class LogLines(Generic[Item]):
         initial: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start counting the time."""
         if total is None and isinstance(iterable, Sized):
             total = len(iterable)
         self.n = initial

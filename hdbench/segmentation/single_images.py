@@ -48,9 +48,6 @@ def predict_image(
     """Return the segmenter's prediction for one image, through the same steps as every score.
 
     ``photograph`` says that the image is the dataset's own and is resized here.
-
-    Raises:
-        DataError: a file is damaged or of another size.
     """
     [truth], native = read_truths(files, space, [scoring.labels])
     image = prepared_image(path, benchmark, photograph)

@@ -24,22 +24,10 @@ from hdbench.workspace.results import require_results
 def measure_boundaries(
     bench: Bench, methods: Sequence[str], seed: int, segmenter: Segmenter, device: torch.device
 ) -> list[Metric]:
-    """Measure methods, the oracle and the floors, and store it.
+    """Measure scored methods, the oracle and the floors, and store it; methods come first.
 
-    A record that is current is not computed again.
-
-    Args:
-        bench: the benchmark.
-        methods: names or paths of methods that are scored.
-        seed: the runs' seed.
-        segmenter: what predicts.
-        device: where generators compute, if an image must be made again.
-
-    Returns:
-        The measures, methods first.
-
-    Raises:
-        HdbenchError: a method is not scored by this segmenter, or its result is stale.
+    A record that is current is not computed again. ``methods`` are names or paths; ``device`` is
+    where generators compute, if an image must be made again.
     """
     chosen = with_floors(bench, methods, ORACLE)
     bench = scenes_of(bench, list(chosen.values()))

@@ -46,11 +46,6 @@ def obstacle(bench: Bench, result: Result, card: SegmenterCard) -> str | None:
     A card without ``measured_on`` names its benchmark and convention: what these say is taken from
     the library, which tells all of a dataset that hdbench draws. Of photographs on disk it cannot
     tell whether they are the same; then only the same benchmark or fingerprint will do.
-
-    Args:
-        bench: where the oracle was scored.
-        result: the oracle's.
-        card: the segmenter's.
     """
     declared = card.oracle
     if declared is None:
@@ -85,8 +80,7 @@ def _named(
 ) -> dict[str, Any]:
     """Return what the library says of the benchmark and convention that a card names.
 
-    Raises:
-        LibraryError: it lacks one of them.
+    Raises LibraryError if it lacks one of them.
     """
     try:
         benchmark = bench.library.benchmark(declared["benchmark"])
@@ -108,13 +102,7 @@ def _named(
 def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
     """Check the oracle against what the segmenter's card declares, where that binds (``obstacle``).
 
-    Args:
-        bench: the benchmark.
-        result: the oracle's.
-        segmenter: what scored it.
-
-    Raises:
-        HdbenchError: a score fell more than one point below.
+    Raises HdbenchError if a score fell more than one point below.
     """
     card = segmenter.card
     if card.oracle is None or obstacle(bench, result, card) is not None:
@@ -136,10 +124,7 @@ def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
 def gate_notes(bench: Bench, oracles: Sequence[Result], segmenter: Segmenter) -> list[str]:
     """Return a sentence for each reason why an oracle was not held to the card.
 
-    Args:
-        bench: the benchmark.
-        oracles: one for each convention.
-        segmenter: what scored it.
+    There is one oracle for each convention.
     """
     notes: dict[str, list[str]] = {}
     for result in oracles:

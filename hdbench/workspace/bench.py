@@ -49,14 +49,9 @@ class Bench:
         return FileDigests(self.workspace.file_digests())
 
     def require_scoring(self, name: str | None = None) -> Scoring:
-        """Check that a scoring convention exists and fits, and return it.
+        """Return the convention of a name or path, or the benchmark's own.
 
-        Args:
-            name: its name or path; None means the benchmark's own.
-
-        Raises:
-            LibraryError: there is no such convention, or its file is wrong.
-            UsageError: it scores another label space.
+        Raises UsageError if it scores another label space.
         """
         scoring = self.library.scoring(name or self.benchmark.scoring)
         if scoring.label_space != self.space.name:
@@ -95,11 +90,7 @@ class Bench:
         return self.workspace.result(self.benchmark.name, method, seed, kind)
 
     def segmenter_folder(self, second: bool = False) -> Path:
-        """Return where ``segmenter train`` puts its outcome; the seed is always 0.
-
-        Args:
-            second: of the second segmenter, not of the benchmark's first.
-        """
+        """Return where ``segmenter train`` puts its outcome; the seed is always 0."""
         return self.workspace.segmenter(self.benchmark.name, 0, second)
 
     def perceptual_folder(self) -> Path:
@@ -108,10 +99,6 @@ class Bench:
 
 
 def open_bench(workspace: Workspace) -> Bench:
-    """Return the benchmark of a workspace, resolved.
-
-    Raises:
-        LibraryError: there is no such benchmark, or its file is wrong.
-    """
+    """Return the benchmark of a workspace, resolved."""
     library = Library(methods=workspace.methods())
     return Bench(library, workspace, library.benchmark(workspace.benchmark))

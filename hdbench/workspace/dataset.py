@@ -64,11 +64,7 @@ class Dataset:
 
     @cached_property
     def photograph_sizes(self) -> list[tuple[int, int]]:
-        """Width and height that photographs of the test split have, each once, in order.
-
-        Raises:
-            DataError: a file is damaged.
-        """
+        """Width and height that photographs of the test split have, each once, in order."""
         texts = set(self.file_digests.of(self.photographs, photograph_size))
         return sorted((width, height) for height, width in map(parse_size, texts))
 
@@ -103,9 +99,6 @@ class Dataset:
 
         How the files are compressed does not enter: the same pixels are the same data on any
         machine.
-
-        Raises:
-            DataError: a file is damaged.
         """
         names = [entry.name for entry in scenes]
         photographs = self.file_digests.of((entry.image for entry in scenes), photograph_digest)
@@ -124,11 +117,9 @@ class Dataset:
     def root(self, split: str) -> Path:
         """Return the dataset's folder, ready to be read for a split.
 
-        Built-in scenes are drawn here, as many as the split asks for and only those that are not
-        on disk yet; from then on they are files like any others.
-
-        Raises:
-            UsageError: nothing says where the dataset is, or no such scenes can be drawn.
+        Built-in scenes are drawn here, as many as the split asks for and only those that are not on
+        disk yet; from then on they are files like any others. Raises UsageError if nothing says
+        where the dataset is, or no such scenes can be drawn.
         """
         if not self.benchmark.data.built_in:
             if self.workspace.data_root is None:

@@ -82,8 +82,7 @@ class Import:
 def load_import(bench: Bench, method: Images) -> Import:
     """Return what was imported as a method for a benchmark.
 
-    Raises:
-        CheckpointError: nothing was, or its record is damaged or of another size.
+    Raises CheckpointError if nothing was, or its record is damaged or of another size.
     """
     path = bench.run_folder(method.name, 0) / MANIFEST_FILE
     command = f"'hdbench import-images {method.name} PATH'"
@@ -112,11 +111,8 @@ def scenes_of(bench: Bench, methods: Sequence[Method]) -> Bench:
     """Return the benchmark with the scenes that all of the methods have images of.
 
     Only methods that were imported with ``allow_subset`` narrow it; everything that is scored
-    beside them, oracle and floors included, is scored on the same scenes.
-
-    Raises:
-        CheckpointError: a method's images were never imported.
-        UsageError: two methods have images of different parts of the split.
+    beside them, oracle and floors included, is scored on the same scenes. Raises UsageError if two
+    methods have images of different parts of the split.
     """
     records = [load_import(bench, method) for method in methods if method.images_from == "import"]
     subsets = {
@@ -137,9 +133,7 @@ def scenes_of(bench: Bench, methods: Sequence[Method]) -> Bench:
 def imported_paths(bench: Bench, method: Images) -> list[Path]:
     """Return the imported image of each test scene, its pixels checked against the record.
 
-    Raises:
-        CheckpointError: as ``load_import``.
-        DataError: images are missing, or are not those that were imported.
+    Raises DataError if images are missing, or are not those that were imported.
     """
     record = load_import(bench, method)
     expected = {image.scene: image.pixels for image in record.images}

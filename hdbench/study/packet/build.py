@@ -93,21 +93,13 @@ def build(
 ) -> Built:
     """Write a packet, or accept an existing one of the same inputs; both must pass ``verify``.
 
-    Args:
-        bench: the benchmark.
-        protocol: the study's protocol.
-        material: images and scenes (``hdbench.study.packet.gathering.gather``).
-        reference: the method that others are compared with, or None.
-        flags: seeds and limits.
-        folder: the packet's folder.
-        key: 64 hexadecimal digits, to make a packet again with the names that it had; None for a
-            random key.
+    ``reference`` is the method that others are compared with, or None. ``key`` is 64 hexadecimal
+    digits, to make a packet again with the names that it had; None for a random key.
 
     Raises:
         UsageError: the folder holds another packet, or something else.
         DataError: an image is damaged, or too many pairs of images are identical.
         HdbenchError: verification fails, for example because a text names a method.
-        StorageError: the folder cannot be written.
     """
     page = participant_page().encode()
     inputs = _inputs(bench, protocol, material, reference, flags, page)

@@ -66,11 +66,9 @@ def by_packet(trials: Iterable[TrialRecord]) -> dict[int, list[TrialRecord]]:
 
 
 def open_packet(folder: Path) -> Packet:
-    """Return a packet whose answers are to be analysed.
+    """Return a packet whose answers are to be analysed; raises like ``read_packet``.
 
-    Raises:
-        UsageError: the folder is no packet.
-        DataError: a file is damaged, or the rules were changed after the build.
+    Raises DataError too if the rules were changed after the build.
     """
     _require_as_built(folder)
     packet = read_packet(folder)
@@ -175,11 +173,7 @@ def canonical_bytes(record: Record) -> bytes:
 
 
 def public_packets(folder: Path) -> dict[Path, PublicPacket]:
-    """Return the packets for participants, by file.
-
-    Raises:
-        DataError: there is none, or one is damaged.
-    """
+    """Return the packets for participants, by file; raises DataError if none, or one is damaged."""
     packets = folder / WEB_FOLDER / "packets"
     paths = sorted(packets.glob("*.json"))
     if not paths:

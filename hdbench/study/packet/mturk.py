@@ -67,7 +67,6 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
     Raises:
         UsageError: the folder is no packet, or the address does not fit MTurk's formats.
         DataError: a file of the packet is damaged, or packets disagree about the study.
-        StorageError: the folder cannot be written.
     """
     where = _checked_address(address or NO_ADDRESS)
     require_packet(packet)
@@ -151,9 +150,8 @@ def standing_text() -> str:
 def check_html_question(text: str) -> None:
     """Check an HTMLQuestion, its variables filled in, against schema and limits.
 
-    Raises:
-        DataError: it is not well-formed XML, has other elements or too many bytes, or its form
-            lacks what Mechanical Turk needs.
+    Raises DataError if it is not well-formed XML, has other elements or too many bytes, or its form
+    lacks what Mechanical Turk needs.
     """
     content, height = _elements(text, HTML_QUESTION, "HTMLQuestion", ("HTMLContent", "FrameHeight"))
     problems = []
@@ -173,8 +171,7 @@ def check_html_question(text: str) -> None:
 def check_external_question(text: str) -> None:
     """Check an ExternalQuestion, its variables filled in, against its schema.
 
-    Raises:
-        DataError: it is not well-formed XML, has other elements, or its address is not https.
+    Raises DataError if it is not well-formed XML, has other elements, or its address is not https.
     """
     names = ("ExternalURL", "FrameHeight")
     url, height = _elements(text, EXTERNAL_QUESTION, "ExternalQuestion", names)

@@ -87,16 +87,12 @@ def venues_readme(
     question_bytes: int | None,
     external: bool,
 ) -> str:
-    """Return the README as Markdown.
+    """Return the README as Markdown, for ``rows`` tasks (HITs), one for each packet.
 
-    Args:
-        rows: number of tasks (HITs), one for each packet.
-        trials: the largest number of trials in a packet, with practice and checks.
-        timed: whether images are shown for a fraction of a second.
-        address: the address of the content of ``web/``, with a final slash.
-        known: whether the researcher stated this address; else it is a placeholder.
-        question_bytes: size of the largest HTMLQuestion; None if there is none.
-        external: whether there is an ExternalQuestion.
+    ``trials`` is the largest number of trials in a packet, with practice and checks. ``known`` says
+    that the researcher stated ``address``, which ends in a slash; else it is a placeholder.
+    ``question_bytes`` is the size of the largest HTMLQuestion, or None; ``external`` says whether
+    there is an ExternalQuestion.
     """
     head = [
         "# Asking people",  # no study's name, which may name methods
