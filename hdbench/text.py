@@ -6,7 +6,11 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import jinja2
 
 #: Stands where a value is undefined, or was neither measured nor published.
 NOTHING = "–"
@@ -116,3 +120,19 @@ def markdown(name: str) -> str:
 def csv_cell(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula: an apostrophe goes before it."""
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def template(module: str, name: str) -> jinja2.Template:
+    """Return a template of the folder ``pages`` beside a module's file.
+
+    Those that end in ``.html`` escape every value that is not ``Markup``.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(module).parent / "pages"),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=not name.endswith(".html"),
+    )
+    return environment.get_template(name)

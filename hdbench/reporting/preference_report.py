@@ -9,7 +9,6 @@ from typing import Any
 from markupsafe import Markup
 
 from hdbench.errors import DataError, HdbenchError
-from hdbench.reporting.page import template
 from hdbench.reporting.preference_figures import duration_chart, rate_chart
 from hdbench.reporting.preferences import findings, measured_by, preference_table
 from hdbench.reporting.tables import SUFFIXES, render
@@ -18,6 +17,7 @@ from hdbench.storage import write_atomically
 from hdbench.study.analysis.export import SUMMARY_FILE, read_summary, tally_folder
 from hdbench.study.analysis.prose import SIMULATED_MARK, judges
 from hdbench.study.packet.files import STUDY_FILE, require_packet
+from hdbench.text import template
 
 
 def summaries_in(folders: Sequence[Path], *, simulated: bool) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def _page(
         if not groups or groups[-1]["title"] != group:
             groups.append({"title": group, "span": 0})
         groups[-1]["span"] += 1
-    return template("preferences.html").render(
+    return template(__file__, "preferences.html").render(
         title=report.title,
         source=report.source,
         mark=SIMULATED_MARK if simulated else "",
