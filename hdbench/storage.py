@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from hdbench.errors import StorageError
+from hdbench.errors import DataError, StorageError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -33,6 +33,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content; raises DataError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def append_line(path: Path, line: str) -> None:

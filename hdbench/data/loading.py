@@ -284,11 +284,11 @@ def training_batches(
     files: Sequence[SceneFiles],
     space: LabelSpace,
     augment: Augmentation,
+    start: int,
+    stop: int,
     *,
     batch_size: int,
     seed: int,
-    start: int,
-    stop: int,
     workers: int,
     size: tuple[int, int] | None = None,
 ) -> Iterator[Batch]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
@@ -14,6 +13,7 @@ from torchvision.models import VGG19_Weights
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.library import CARD_FILE
 from hdbench.networks.perceptual import PerceptualNetwork, vgg19
+from hdbench.provenance import file_digest
 from hdbench.runtime.weights import fitted, load_weights, read_weights, save_weights
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS, PerceptualCard
 from hdbench.storage import cannot_write, write_atomically
@@ -131,8 +131,7 @@ def fetch_vgg19(output: Path | None = None) -> Path:
 
 def require_vgg19(path: Path) -> None:
     """Check by SHA-256 that a file is torchvision's; raises CheckpointError if not."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_digest(path)
     if not found.startswith(VGG19_DIGEST):
         raise CheckpointError(
             f"{path}: its SHA-256 begins with {found[:8]}, that of torchvision's {VGG19_FILE} "

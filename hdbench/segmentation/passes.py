@@ -28,6 +28,7 @@ from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Labels, Scoring, SegmenterInput
 from hdbench.segmentation.prediction import predict, require_fitting, seen_size
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.storage import read_bytes
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -98,7 +99,7 @@ def count_images(
     fitting: set[tuple[int, ...]] = set()
 
     def decoded(n: int) -> _Decoded:
-        content = _content(images[n])
+        content = read_bytes(images[n])
         image = read_photograph(images[n], content)
         truths, own_size = read_truths(scenes[n], space, [scoring.labels for scoring in scorings])
         if own_size not in fitting:  # a dataset's label maps mostly share a size
@@ -223,10 +224,3 @@ def read_truths(
     truths = [truth_of(train_ids, regions, labels) for labels in conventions]
     height, width = label.shape
     return truths, (height, width)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
