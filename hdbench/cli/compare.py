@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hdbench.cli.options import bench_options, json_option, seed_option
+from hdbench.cli.options import bench_options, json_option, print_json, seed_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def _print_json(letters: list[str], results: list[Result], more: dict[str, Any])
         }
         for letter, result in zip(letters, results, strict=True)
     }
-    click.echo(json.dumps({"results": records, **more, "intervals": NOTE}, indent=2))
+    print_json({"results": records, **more, "intervals": NOTE})
 
 
 def _print_results(letters: list[str], results: list[Result]) -> None:

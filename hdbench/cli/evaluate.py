@@ -72,7 +72,6 @@ if TYPE_CHECKING:
     "--workers",
     type=click.IntRange(min=0),
     default=1,
-    show_default=True,
     help="Threads that decode ahead of the segmenter and count behind it.",
 )
 @click.option(

@@ -32,13 +32,11 @@ if TYPE_CHECKING:
     "form",
     type=click.Choice(["text", "markdown", "csv", "latex"]),
     default="text",
-    show_default=True,
     help="The printed format; all formats and the HTML page are written to the workspace.",
 )
 @click.option(
     "--scenes",
     default=8,
-    show_default=True,
     type=click.IntRange(min=1),
     help="Scenes shown on the page.",
 )

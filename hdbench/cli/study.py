@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, json_option
+from hdbench.cli.options import bench_options, json_option, path_option, print_json
 from hdbench.cli.study_analysis import plan, simulate, tally
 from hdbench.cli.study_venues import mturk
 from hdbench.errors import HdbenchError, UsageError, counted
@@ -32,7 +31,6 @@ for command in (plan, mturk, tally, simulate):
     "--study",
     "name",
     default="unlimited",
-    show_default=True,
     metavar="NAME",
     help="Protocol: a name from 'hdbench list', or a path.",
 )
@@ -48,8 +46,8 @@ for command in (plan, mturk, tally, simulate):
     help="One more method to compare all others with; 'oracle' shows the photographs.",
 )
 @bench_options
-@click.option("--seed", default=0, show_default=True, help="Seed of the design.")
-@click.option("--run-seed", default=0, show_default=True, help="Seed of the runs that are shown.")
+@click.option("--seed", default=0, help="Seed of the design.")
+@click.option("--run-seed", default=0, help="Seed of the runs that are shown.")
 @click.option(
     "--scenes",
     "most_scenes",
@@ -58,18 +56,11 @@ for command in (plan, mturk, tally, simulate):
     help="Show N scenes, spread over the split; default: all.",
 )
 @click.option("--intersect", is_flag=True, help="Leave out scenes that a method has no image of.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The packet's folder; default: studies/NAME in the workspace.",
-)
-@click.option(
+@path_option("--output", "DIR", "The packet's folder; default: studies/NAME in the workspace.")
+@path_option(
     "--key",
-    "key_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The secret.key of a packet, to make it again with the same names; default: a random one.",
+    "FILE",
+    "The secret.key of a packet, to make it again with the same names; default: a random one.",
 )
 @json_option
 def build(
@@ -82,7 +73,7 @@ def build(
     most_scenes: int | None,
     intersect: bool,
     output: Path | None,
-    key_file: Path | None,
+    key: Path | None,
     as_json: bool,
 ) -> None:
     """Write the packet of a study: images, trials, the participants' page, a private preview.
@@ -108,10 +99,10 @@ def build(
     if not all(chosen):
         raise UsageError(f"--methods {methods!r}: expected names separated by commas")
     flags = Flags(seed, run_seed, intersect, most_scenes)
-    key = None if key_file is None else read_key(key_file)
+    own_key = None if key is None else read_key(key)
     material = gather(bench, protocol, chosen, reference, run_seed, intersect, most_scenes)
     folder = output or bench.workspace.study(protocol.name)
-    built = build_packet(bench, protocol, material, reference, flags, folder, key)
+    built = build_packet(bench, protocol, material, reference, flags, folder, own_key)
     for warning in built.warnings:
         click.echo(f"warning: {warning}", err=True)
     record = built.study
@@ -126,7 +117,7 @@ def build(
             "design_hash": record.design_hash,
             "warnings": built.warnings,
         }
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     done = "wrote" if built.written else "exists already, with the same inputs:"
     click.echo(f"{done} {folder}")
@@ -161,7 +152,7 @@ def verify(packet: Path, as_json: bool) -> None:
     problems = [line for finding in findings for line in finding.violations]
     if as_json:
         claims = [asdict(finding) for finding in findings]
-        click.echo(json.dumps({"holds": not problems, "claims": claims}, indent=2))
+        print_json({"holds": not problems, "claims": claims})
     else:
         click.echo(_table(findings))
     if problems:
