@@ -55,17 +55,11 @@ class Library:
         self._methods = methods
 
     def entries(self, kind: Kind) -> dict[str, Path]:
-        """Return all of one kind by name: TOML files, or the folders of weights.
-
-        Raises LibraryError if two files of one kind share a name.
-        """
+        """Return all of one kind by name: files or folders; LibraryError if two share a name."""
         return self._entries[kind]
 
     def load(self, kind: FileKind[File], name: str) -> File:
-        """Return the content of a file by its name or path.
-
-        Raises LibraryError if there is no such file, or a key or value in it is wrong.
-        """
+        """Return the content of a file by its name or path; LibraryError says what is wrong."""
         return kind.parse(*self._content(kind, name))
 
     def method(self, name: str) -> Method:

@@ -97,10 +97,7 @@ ARCHITECTURES = {"pix2pixhd": Architecture(_coarse_to_fine, _coarse_to_fine_divi
 def build_discriminator(
     method: Pix2PixHD, in_channels: int, budget: Budget
 ) -> MultiscaleDiscriminator:
-    """Return the discriminators of a method with fresh weights.
-
-    ``in_channels`` are those of condition and image together.
-    """
+    """Return fresh discriminators of a method, for condition and image of ``in_channels``."""
     spec = method.discriminator
     base = scaled(spec.base_channels, budget.width)
     return MultiscaleDiscriminator(in_channels, base, spec.layers, spec.scales)

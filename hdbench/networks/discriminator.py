@@ -63,10 +63,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class MultiscaleDiscriminator(nn.Module):
-    """The same discriminator at scales 1, 1/2, 1/4, ... of condition and image (Eq. 3).
-
-    ``scales`` is their number, 3 in the paper.
-    """
+    """The same discriminator at scales 1, 1/2, 1/4, ... (Eq. 3), 3 of them in the paper."""
 
     def __init__(self, in_channels: int, base_channels: int, layers: int, scales: int) -> None:
         super().__init__()
@@ -75,10 +72,7 @@ class MultiscaleDiscriminator(nn.Module):
         )
 
     def forward(self, readings: Sequence[Tensor], images: Tensor) -> list[list[Tensor]]:
-        """Return each scale's feature maps and logits, full resolution first.
-
-        ``readings`` are what ``read`` returned for the condition; they serve several images.
-        """
+        """Return each scale's feature maps and logits, full resolution first."""
         outputs = []
         for n, (discriminator, reading) in enumerate(zip(self.scales, readings, strict=True)):
             if n:

@@ -129,10 +129,7 @@ def without_empty_channels(x: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw every convolution's weight from N(0, 0.02); biases stay as the framework set them.
-
-    Source: the official implementation (``weights_init``).
-    """
+    """Draw every convolution's weight from N(0, 0.02), as the official ``weights_init`` does."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(layer.weight, 0.0, 0.02)

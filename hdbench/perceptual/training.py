@@ -92,10 +92,7 @@ def train_perceptual(
     machine: Machine,
     restart: bool,
 ) -> Path:
-    """Train a benchmark's perceptual network with seed 0, or resume its training.
-
-    Raises UsageError if its images are too small, and what ``trained`` raises.
-    """
+    """Train a benchmark's perceptual network with seed 0, or resume its training."""
     recipe, size, seed = recipe_of(benchmark), benchmark.size, 0
     if min(size.width, size.height) < _SMALLEST_SIDE:
         raise UsageError(

@@ -32,10 +32,7 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Save a state atomically and delete all but the newest two.
-
-        Raises DivergedError if a weight is not finite; then nothing is written.
-        """
+        """Save a state atomically, if all weights are finite, and delete all but the newest two."""
         bad = [name for name, tensor in _tensors(state) if not _finite(tensor)]
         if bad:
             raise DivergedError(
@@ -88,10 +85,7 @@ def _sealed(content: bytes) -> bytes:
 
 
 def _unsealed(content: bytes) -> bytes:
-    """Return a checkpoint's bytes without their digest; one that bears none is as it is.
-
-    Raises ValueError if they are not those that were written.
-    """
+    """Return a checkpoint's bytes without their digest, if any; ValueError if it is another's."""
     place = len(content) - len(_SEAL) - _DIGITS
     if place < 0 or content[place : place + len(_SEAL)] != _SEAL:
         return content  # of a version that wrote no digest

@@ -62,10 +62,7 @@ def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[N
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Lock a folder, which need not exist yet, against other hdbench processes.
-
-    Raises CheckpointError if another process works there.
-    """
+    """Lock a folder, which need not exist yet; CheckpointError if another process works there."""
     lock = folder.with_name(f".{folder.name}.lock")  # beside it, so that a restart cannot move it
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -167,10 +164,7 @@ class Job:
             signal.signal(number, handler)
 
     def resume(self, trainer: Resumable) -> None:
-        """Load the newest checkpoint into a trainer, if there is one.
-
-        Raises CheckpointError if it is of another job or another network.
-        """
+        """Load the newest checkpoint into a trainer; CheckpointError if it is of another job."""
         self._trainer = trainer
         state = self._checkpoints.load_latest()
         if state is None:

@@ -200,10 +200,7 @@ def at_benchmark_size(image: Tensor, path: Path, benchmark: Benchmark, photograp
 def as_seen(
     image: Tensor, policy: SegmenterInput, benchmark: Benchmark, native: tuple[int, int]
 ) -> Tensor:
-    """Return a uint8 3 x H x W image as the segmenter sees it at scale 1.
-
-    ``native`` is height and width of the scene's label map on disk.
-    """
+    """Return a uint8 3 x H x W image as the segmenter sees it at scale 1 (``seen_size``)."""
     height, width = seen_size(policy, benchmark.size, native)
     return resize_photograph(image, height, width, policy.image_resize)
 

@@ -202,10 +202,7 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def save_segmenter(folder: Path, network: smp.PSPNet | smp.Unet, card: SegmenterCard) -> None:
-    """Write a segmenter in segmentation-models-pytorch's own layout, and its card, last.
-
-    Tensors are stored in the precision that they have.
-    """
+    """Write a segmenter in segmentation-models-pytorch's own layout, and its card, last."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the hub mixin announces its model card
         try:

@@ -43,10 +43,7 @@ def predict_image(
     scoring: Scoring,
     photograph: bool,
 ) -> PredictedImage:
-    """Return the segmenter's prediction for one image, through the same steps as every score.
-
-    ``photograph`` says that the image is the dataset's own and is resized here.
-    """
+    """Return the segmenter's prediction for one image, through the same steps as every score."""
     [truth], native = read_truths(files, space, [scoring.labels])
     image = prepared_image(path, benchmark, photograph)
     height, width = truth.train_ids.shape

@@ -46,10 +46,7 @@ def folder_name(width: int, height: int) -> str:
 
 
 def require_drawable(splits: Iterable[str], count: int | None, width: int, height: int) -> None:
-    """Check that scenes of some splits can be drawn, before any file is written.
-
-    Raises UsageError if there is no such split, it has fewer scenes, or none can have this size.
-    """
+    """Raise UsageError unless scenes of some splits can be drawn, before any file is written."""
     try:
         require_streets_size(width, height)
     except ValueError as error:

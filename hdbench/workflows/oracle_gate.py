@@ -100,10 +100,7 @@ def _named(
 
 
 def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
-    """Check the oracle against what the segmenter's card declares, where that binds (``obstacle``).
-
-    Raises HdbenchError if a score fell more than one point below.
-    """
+    """Raise HdbenchError if the oracle is over a point below a card that binds (``obstacle``)."""
     card = segmenter.card
     if card.oracle is None or obstacle(bench, result, card) is not None:
         return
@@ -122,10 +119,7 @@ def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
 
 
 def gate_notes(bench: Bench, oracles: Sequence[Result], segmenter: Segmenter) -> list[str]:
-    """Return a sentence for each reason why an oracle was not held to the card.
-
-    There is one oracle for each convention.
-    """
+    """Return a sentence for each reason why an oracle was not held to the card."""
     notes: dict[str, list[str]] = {}
     for result in oracles:
         reason = obstacle(bench, result, segmenter.card)

@@ -49,10 +49,7 @@ class Bench:
         return FileDigests(self.workspace.file_digests())
 
     def require_scoring(self, name: str | None = None) -> Scoring:
-        """Return the convention of a name or path, or the benchmark's own.
-
-        Raises UsageError if it scores another label space.
-        """
+        """Return the convention of a name or path, or the benchmark's own; UsageError if unfit."""
         scoring = self.library.scoring(name or self.benchmark.scoring)
         if scoring.label_space != self.space.name:
             raise UsageError(
@@ -62,10 +59,7 @@ class Bench:
         return scoring
 
     def scored_under(self, scoring: str) -> Bench:
-        """Return the benchmark with another scoring convention, by name or path; all else is kept.
-
-        Raises what ``require_scoring`` raises.
-        """
+        """Return the benchmark with another scoring convention, by name or path."""
         other = self.with_benchmark(self.benchmark.model_copy(update={"scoring": scoring}))
         other.require_scoring()  # a wrong one is found now, not after minutes of synthesis
         return other

@@ -51,10 +51,7 @@ class Dataset:
         return [entry for entry in scenes if entry.name in chosen]
 
     def scenes(self, split: str) -> list[SceneFiles]:
-        """Return the scenes of a split like ``train`` or ``train[:16]``.
-
-        Raises what ``root`` raises, and DataError where files are missing.
-        """
+        """Return the scenes of a split like ``train`` or ``train[:16]``."""
         return find_scenes(self.benchmark.data.layout, self.root(split), split)
 
     @property

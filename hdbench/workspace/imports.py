@@ -80,10 +80,7 @@ class Import:
 
 
 def load_import(bench: Bench, method: Images) -> Import:
-    """Return what was imported as a method for a benchmark.
-
-    Raises CheckpointError if nothing was, or its record is damaged or of another size.
-    """
+    """Return what was imported as a method for a benchmark; CheckpointError if nothing is."""
     path = bench.run_folder(method.name, 0) / MANIFEST_FILE
     command = f"'hdbench import-images {method.name} PATH'"
     if not path.is_file():
@@ -131,10 +128,7 @@ def scenes_of(bench: Bench, methods: Sequence[Method]) -> Bench:
 
 
 def imported_paths(bench: Bench, method: Images) -> list[Path]:
-    """Return the imported image of each test scene, its pixels checked against the record.
-
-    Raises DataError if images are missing, or are not those that were imported.
-    """
+    """Return the imported image of each test scene, its pixels checked against the record."""
     record = load_import(bench, method)
     expected = {image.scene: image.pixels for image in record.images}
     again = f"Next: 'hdbench import-images {method.name} PATH --restart'"

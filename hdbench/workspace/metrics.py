@@ -91,10 +91,7 @@ def _recomputed(metric: Metric) -> dict[str, Any]:
 
 
 def current_metrics(bench: Bench, results: Iterable[Result], card: SegmenterCard) -> list[Metric]:
-    """Return the metric records that exist of the images that some results are of.
-
-    Raises HdbenchError if a record is stale.
-    """
+    """Return the metric records that exist of some results' images; HdbenchError if stale."""
     found: list[Metric] = []
     for result in results:
         for kind in KINDS:

@@ -105,10 +105,7 @@ def current_results(
 def require_results(
     bench: Bench, methods: Sequence[str], seed: int, card: SegmenterCard
 ) -> dict[str, Result]:
-    """Return ``current_results`` by what the methods are asked for by.
-
-    Raises HdbenchError if one was not scored, or its result is stale.
-    """
+    """Return ``current_results`` by the names asked for; HdbenchError if one is missing."""
     found = current_results(bench, methods, seed, card)
     results: dict[str, Result] = {}
     for name in methods:
@@ -123,10 +120,7 @@ def require_results(
 
 
 def current_native_oracle(bench: Bench, card: SegmenterCard) -> Result | None:
-    """Return the oracle at native size under the benchmark's convention, or None if not scored.
-
-    Raises HdbenchError if its result is stale.
-    """
+    """Return the current oracle at native size under the benchmark's convention, if scored."""
     scoring = native_scoring(bench, bench.scoring, card)
     if isinstance(scoring, str):
         return None
@@ -165,10 +159,7 @@ def save_result(path: Path, result: Result) -> None:
 
 
 def load_result(path: Path) -> Result:
-    """Return a stored result, whose scores are those that its matrices give.
-
-    Raises HdbenchError if a file is missing or damaged, or was edited by hand.
-    """
+    """Return a stored result, if its files are whole and its scores those of its matrices."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         stored = matrices_path(path).read_bytes()

@@ -133,10 +133,7 @@ def read_generator_card(folder: Path) -> GeneratorCard:
 
 
 def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> TrainingFacts | None:
-    """Return what a method's result records about its training; None if none was trained.
-
-    ``run`` is the digest of the run's identity.
-    """
+    """Return what a result records about the training of ``run``, an identity's digest, or None."""
     here = bench.run_folder(method, seed)
     for folder in (here, *bench.library.entries(GENERATORS).values()):
         if not (folder / GENERATOR_WEIGHTS).is_file():

@@ -53,10 +53,7 @@ def foreign_segmenter(bench: Bench, card: SegmenterCard) -> str | None:
 
 
 def segmenter_card(bench: Bench) -> SegmenterCard:
-    """Return the card of the segmenter that scores a benchmark.
-
-    Raises CheckpointError if it is not trained yet, was trained by another recipe, or is damaged.
-    """
+    """Return the card of the segmenter that scores a benchmark, if it is trained as stated."""
     if bench.benchmark.segmenter.name == OWN:
         _require_trained(bench, second=False)
     return read_card(segmenter_folder(bench))
@@ -117,10 +114,7 @@ def open_segmenter(
 
 
 def open_second(bench: Bench, device: torch.device) -> Segmenter | None:
-    """Return a benchmark's second segmenter, or None if it has none that is trained.
-
-    Raises what ``open_segmenter`` raises of one that ships.
-    """
+    """Return a benchmark's second segmenter, or None if it has none that is trained."""
     second = bench.benchmark.second_segmenter
     if second is None:
         return None

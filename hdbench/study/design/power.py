@@ -160,10 +160,7 @@ def times(number: int) -> str:
 
 
 def balance_notes(scenes: int, judgments: int, durations: int) -> list[str]:
-    """Return, in sentences, what is balanced with R judgments of each pair and scene.
-
-    ``durations`` is the number of times shown; 0 is unlimited time.
-    """
+    """Return, in sentences, what is balanced with R judgments; 0 ``durations``: unlimited time."""
     if not durations:
         if judgments % 2 == 0:
             return [

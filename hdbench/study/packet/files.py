@@ -66,10 +66,7 @@ def by_packet(trials: Iterable[TrialRecord]) -> dict[int, list[TrialRecord]]:
 
 
 def open_packet(folder: Path) -> Packet:
-    """Return a packet whose answers are to be analysed; raises like ``read_packet``.
-
-    Raises DataError too if the rules were changed after the build.
-    """
+    """Return a packet whose answers are analysed; DataError too if its rules were changed."""
     _require_as_built(folder)
     packet = read_packet(folder)
     problems = changed_rules(packet.study)

@@ -166,10 +166,7 @@ def check_html_question(text: str) -> None:
 
 
 def check_external_question(text: str) -> None:
-    """Check an ExternalQuestion, its variables filled in, against its schema.
-
-    Raises DataError if it is not well-formed XML, has other elements, or its address is not https.
-    """
+    """Raise DataError unless an ExternalQuestion, its variables filled in, fits its schema."""
     names = ("ExternalURL", "FrameHeight")
     url, height = _elements(text, EXTERNAL_QUESTION, "ExternalQuestion", names)
     if not url.startswith("https://") or _VARIABLE.search(url):
