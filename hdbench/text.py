@@ -67,9 +67,9 @@ FID, KID, LPIPS = Style(2), Style(2, 1000), Style(4)
 CORRELATION = Style(2)
 
 
-def number(value: float | None, factor: float, digits: int, sign: str = "") -> str:
+def number(value: float | None, factor: float, digits: int) -> str:
     """Return a number in print, or ``NOTHING`` if it is undefined."""
-    return Style(digits, factor).text(value, sign=sign)
+    return Style(digits, factor).text(value)
 
 
 def percent(share: float | None, style: Style = SHARE) -> str:

@@ -121,18 +121,11 @@ def _letter(n: int) -> str:
 
 
 def _print_json(letters: list[str], results: list[Result], more: dict[str, Any]) -> None:
-    from hdbench.evaluation.uncertainty import NOTE, interval_records, intervals_of
+    from hdbench.cli.scores import result_record
+    from hdbench.evaluation.uncertainty import NOTE, intervals_of
 
     records = {
-        letter: {
-            "method": result.method,
-            "benchmark": result.benchmark,
-            "seed": result.seed,
-            "scoring": result.scoring,
-            "fingerprint": result.fingerprint,
-            **result.scores.model_dump(),
-            "intervals": interval_records(intervals_of([result]), result.method),
-        }
+        letter: {**result_record(result, intervals_of([result])), "benchmark": result.benchmark}
         for letter, result in zip(letters, results, strict=True)
     }
     print_json({"results": records, **more, "intervals": NOTE})

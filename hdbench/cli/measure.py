@@ -11,6 +11,7 @@ from hdbench.cli.options import (
     bench_options,
     device_option,
     json_option,
+    methods_option,
     path_option,
     print_json,
     seed_option,
@@ -22,13 +23,7 @@ if TYPE_CHECKING:
     from hdbench.schema.metric import Metric
     from hdbench.workspace.bench import Bench
 
-_methods = click.option(
-    "--method",
-    "methods",
-    multiple=True,
-    metavar="NAME",
-    help="A method; may be repeated. The floors are always measured beside it.",
-)
+_methods = methods_option("A method; may be repeated. The floors are always measured beside it.")
 _lpips_help = "torchvision's AlexNet weights, for LPIPS: alexnet-owt-7be5be79.pth."
 
 

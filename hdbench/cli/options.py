@@ -25,6 +25,11 @@ def path_option(name: str, metavar: str, help: str, **more: Any) -> Callable[[Ve
     return click.option(name, type=click.Path(path_type=Path), metavar=metavar, help=help, **more)
 
 
+def methods_option(help: str, **more: Any) -> Callable[[Verb], Verb]:
+    """Return the option ``--method``, which may be repeated."""
+    return click.option("--method", "methods", multiple=True, metavar="NAME", help=help, **more)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON, for scripts."""
     click.echo(json.dumps(value, indent=2))
@@ -32,6 +37,13 @@ def print_json(value: Any) -> None:
 
 seed_option = click.option("--seed", default=0, help="Seed of the run.")
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
+study_option = click.option(
+    "--study",
+    "name",
+    default="unlimited",
+    metavar="NAME",
+    help="Protocol: a name from 'hdbench list', or a path.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 vgg_option = path_option(
     "--vgg-weights", "FILE", "torchvision's VGG-19 weights, for methods that need them."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, seed_option
+from hdbench.cli.options import bench_options, device_option, methods_option, seed_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 @bench_options
 @seed_option
 @device_option
-@click.option(
-    "--method",
-    "methods",
-    multiple=True,
-    metavar="NAME",
-    help="A measured method to show first; may be repeated. The library's are always shown.",
-)
+@methods_option("A measured method to show first; may be repeated. The library's are always shown.")
 @click.option(
     "--format",
     "form",

@@ -200,15 +200,19 @@ def _records(bench: Bench, evaluation: Evaluation) -> list[dict[str, Any]]:
 
     results, native = evaluation.results, evaluation.native
     intervals = intervals_of(results)
-    records = [_record(result, intervals) for result in results]
+    records = [result_record(result, intervals) for result in results]
     for record in records:
         if native is not None and record["method"] == ORACLE:
             what = native_words(native, bench.benchmark.size)
-            record["native_oracle"] = {**_record(native, intervals_of([native])), "what": what}
+            record["native_oracle"] = {
+                **result_record(native, intervals_of([native])),
+                "what": what,
+            }
     return records
 
 
-def _record(result: Result, intervals: Mapping[str, Intervals]) -> dict[str, Any]:
+def result_record(result: Result, intervals: Mapping[str, Intervals]) -> dict[str, Any]:
+    """Return a result's scores and intervals as JSON values."""
     from hdbench.evaluation.uncertainty import interval_records
 
     return {

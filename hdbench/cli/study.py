@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, json_option, path_option, print_json
+from hdbench.cli.options import bench_options, json_option, path_option, print_json, study_option
 from hdbench.cli.study_analysis import plan, simulate, tally
 from hdbench.cli.study_venues import mturk
 from hdbench.errors import HdbenchError, UsageError, counted
@@ -27,13 +27,7 @@ for command in (plan, mturk, tally, simulate):
 
 
 @study.command()
-@click.option(
-    "--study",
-    "name",
-    default="unlimited",
-    metavar="NAME",
-    help="Protocol: a name from 'hdbench list', or a path.",
-)
+@study_option
 @click.option(
     "--methods",
     required=True,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hdbench.cli.options import json_option, print_json
+from hdbench.cli.options import json_option, print_json, study_option
 from hdbench.errors import UsageError, counted
 
 _PACKET = click.Path(path_type=Path)
@@ -42,13 +42,7 @@ _image_sd_option = click.option(
 
 
 @click.command()
-@click.option(
-    "--study",
-    "name",
-    default="unlimited",
-    metavar="NAME",
-    help="A study's protocol (see 'hdbench list').",
-)
+@study_option
 @click.option(
     "--methods",
     default=2,

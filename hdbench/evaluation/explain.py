@@ -11,6 +11,7 @@ from typing import Any
 NOT_STATED = "not stated"
 
 _COUNTING = "scoring.counting."
+_NAMED_IDS = 4  # with more ids that differ, only the sizes of class tables are told
 _READINGS = "scoring.readings."
 
 
@@ -83,11 +84,11 @@ def leaves(choices: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
             yield where, value
 
 
-def _class_tables(ours: list[Any], theirs: list[Any], limit: int = 4) -> tuple[str, str]:
+def _class_tables(ours: list[Any], theirs: list[Any]) -> tuple[str, str]:
     """Say which ids mean different things, or how large the tables are if many do."""
     left, right = ({entry[0]: entry for entry in table} for table in (ours, theirs))
     ids = [n for n in sorted({*left, *right}) if left.get(n) != right.get(n)]
-    if not ids or len(ids) > limit:
+    if not ids or len(ids) > _NAMED_IDS:
         return _class_count(ours), _class_count(theirs)
     return _class_entries(left, ids), _class_entries(right, ids)
 

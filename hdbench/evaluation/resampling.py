@@ -133,9 +133,7 @@ def bootstrap(
     return Resamples(values[0], values[1:], drawn, errors, weights, (accuracy, mean_iou))
 
 
-def studentised_interval(
-    statistic: Statistic, lowest: float, highest: float, level: float = LEVEL
-) -> Interval | None:
+def studentised_interval(statistic: Statistic, lowest: float, highest: float) -> Interval | None:
     """Return the studentised bootstrap interval (Efron and Tibshirani, 1993, Sec. 12.5).
 
     The quantiles of (resampled - value) / error, with each resample's own error, are multiplied by
@@ -161,7 +159,7 @@ def studentised_interval(
     distances = np.copysign(np.inf, moved)
     np.divide(moved, errors, out=distances, where=errors > SLACK)
     distances[np.abs(moved) <= SLACK] = 0.0
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     down = float(np.quantile(distances, 1 - tail, method="higher"))
     up = float(np.quantile(distances, tail, method="lower"))
     low, high = max(lowest, value - down * error), min(highest, value - up * error)

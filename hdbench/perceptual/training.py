@@ -29,6 +29,7 @@ from hdbench.training.segmentation import (
     adamw,
     one_cycle,
     recipe_steps,
+    shared_identity,
     trained,
 )
 
@@ -75,12 +76,8 @@ def perceptual_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) 
     return {
         "kind": "perceptual",
         "version": 1,
-        "data": benchmark.data.model_dump(include={"layout", "label_space"}),
-        "size": benchmark.size.model_dump(),
         "perceptual": recipe_of(benchmark).model_dump(),
-        "scenes": len(data),
-        "scenes_digest": digest(data),
-        "seed": seed,
+        **shared_identity(benchmark, seed, data),
     }
 
 

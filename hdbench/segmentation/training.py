@@ -29,6 +29,7 @@ from hdbench.training.segmentation import (
     adamw,
     one_cycle,
     recipe_steps,
+    shared_identity,
     trained,
 )
 
@@ -138,12 +139,8 @@ def segmenter_identity(
     identity = {
         "kind": "segmenter",
         "version": 4,
-        "data": benchmark.data.model_dump(include={"layout", "label_space"}),
-        "size": benchmark.size.model_dump(),
         "segmenter": _recipe(benchmark.segmenter.training),
-        "scenes": len(data),
-        "scenes_digest": digest(data),
-        "seed": seed,
+        **shared_identity(benchmark, seed, data),
     }
     if encoder_weights is not None:
         identity["encoder_weights"] = encoder_weights

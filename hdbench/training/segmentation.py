@@ -14,10 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from hdbench.data.labels import LabelSpace
 from hdbench.data.loading import ScaleAndCrop
 from hdbench.data.scene import Batch
+from hdbench.provenance import digest
 from hdbench.runtime.devices import Machine, autocast
 from hdbench.runtime.job import Job, claimed
 from hdbench.runtime.weights import require_same_shapes
-from hdbench.schema.benchmark import PixelTraining, Size
+from hdbench.schema.benchmark import Benchmark, PixelTraining, Size
 from hdbench.training.data import TrainingData
 
 _WARM_UP = 0.15  # share of the steps in which the one-cycle rate rises
@@ -103,6 +104,17 @@ def one_cycle(optimizer: torch.optim.Optimizer, recipe: PixelTraining, steps: in
         pct_start=_WARM_UP,
         cycle_momentum=isinstance(optimizer, torch.optim.AdamW),
     )
+
+
+def shared_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -> dict[str, Any]:
+    """Return what every network that labels pixels depends on, beside its own recipe."""
+    return {
+        "data": benchmark.data.model_dump(include={"layout", "label_space"}),
+        "size": benchmark.size.model_dump(),
+        "scenes": len(data),
+        "scenes_digest": digest(data),
+        "seed": seed,
+    }
 
 
 def recipe_steps(recipe: PixelTraining, data: TrainingData) -> int:

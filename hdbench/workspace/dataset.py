@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.layouts import SceneFiles, find_scenes
 from hdbench.data.loading import ids_digest, photograph_digest, photograph_size
 from hdbench.errors import UsageError
@@ -30,11 +30,6 @@ class Dataset:
     subset: tuple[str, ...] | None
     #: Digests of files, remembered between commands.
     file_digests: FileDigests
-
-    @cached_property
-    def space(self) -> LabelSpace:
-        """The label space."""
-        return LABEL_SPACES[self.benchmark.data.label_space]
 
     @cached_property
     def train_scenes(self) -> list[SceneFiles]:
@@ -109,7 +104,8 @@ class Dataset:
     def training_set(self) -> TrainingSet:
         """The training split in memory, for the floors."""
         size = self.benchmark.size
-        return TrainingSet(self.train_scenes, self.space, size.height, size.width)
+        space = LABEL_SPACES[self.benchmark.data.label_space]
+        return TrainingSet(self.train_scenes, space, size.height, size.width)
 
     def root(self, split: str) -> Path:
         """Return the dataset's folder, ready to be read for a split.

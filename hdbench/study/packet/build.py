@@ -254,20 +254,15 @@ def _study(material: Material, inputs: BuildInputs, trials: list[Trial], key: st
     named = image_names(study)
     expected = len(material.images) + 2 * len(material.controls)
     assert len(named) == expected + MASKS * protocol.design.mask  # no two share a name
-    images = {
-        name: named[name].model_copy(update={"source": _source(material, named[name])})
-        for name in sorted(named)
-    }
+    images = {}
+    for name in sorted(named):
+        path = _source_path(material, named[name])
+        images[name] = named[name].model_copy(update={"source": path and path.name})
     return study.model_copy(update={"images": images})
 
 
-def _source(material: Material, image: PacketImage) -> str | None:
-    """Return the name of the file that an image is made from, None for patterns."""
-    path = _source_path(material, image)
-    return None if path is None else path.name
-
-
 def _source_path(material: Material, image: PacketImage) -> Path | None:
+    """Return the file that an image is made from, None for patterns."""
     if image.role == "mask" or image.scene is None:
         return None
     if image.method is not None:
