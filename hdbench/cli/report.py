@@ -28,12 +28,7 @@ if TYPE_CHECKING:
     default="text",
     help="The printed format; all formats and the HTML page are written to the workspace.",
 )
-@click.option(
-    "--scenes",
-    default=8,
-    type=click.IntRange(min=1),
-    help="Scenes shown on the page.",
-)
+@click.option("--scenes", default=8, type=click.IntRange(min=1), help="Scenes shown on the page.")
 @click.option(
     "--packet",
     "packets",

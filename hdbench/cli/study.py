@@ -1,4 +1,4 @@
-"""``study``: human studies; this module builds and verifies packets."""
+"""``study``: human studies; this module builds, verifies and hosts packets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import click
 
 from hdbench.cli.options import bench_options, json_option, path_option, print_json, study_option
 from hdbench.cli.study_analysis import plan, simulate, tally
-from hdbench.cli.study_venues import mturk
 from hdbench.errors import HdbenchError, UsageError, counted
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def study() -> None:
     """Ask people which images they prefer."""
 
 
-for command in (plan, mturk, tally, simulate):
+for command in (plan, tally, simulate):
     study.add_command(command)
 
 
@@ -126,6 +125,35 @@ def build(
         f"{folder / 'mturk' / 'README.md'}",
         err=True,
     )
+
+
+@study.command()
+@click.argument("packet", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--url",
+    "address",
+    required=True,
+    metavar="ADDRESS",
+    help="The address that serves the content of the packet's web/ folder.",
+)
+def mturk(packet: Path, address: str) -> None:
+    """Write PACKET/mturk again, for the address that serves the images.
+
+    batch.csv and layout.html are for Turkle, question.xml and external.xml for programs that create
+    HITs; README.md has the steps. The formats are those of Mechanical Turk, which Amazon has
+    announced to close on 30 September 2026.
+
+    \b
+    Examples:
+      hdbench study mturk studies/unlimited --url https://my-bucket.example/study/
+      hdbench study mturk studies/unlimited --url http://localhost:8000/
+    """
+    from hdbench.study.packet.mturk import write_mturk
+
+    written = write_mturk(packet, address=address)
+    click.echo(f"{counted(written.rows, 'task')} in {written.folder}; read README.md there")
+    for note in written.notes:
+        click.echo(note, err=True)
 
 
 @study.command()

@@ -74,12 +74,7 @@ _image_sd_option = click.option(
     type=_Finite(0, 1, min_open=True, max_open=True),
     help="Probability of detecting it.",
 )
-@click.option(
-    "--alpha",
-    default=0.05,
-    type=_Finite(1e-9, 0.5),
-    help="Level of the tests.",
-)
+@click.option("--alpha", default=0.05, type=_Finite(1e-9, 0.5), help="Level of the tests.")
 @_worker_sd_option
 @_image_sd_option
 @click.option(
