@@ -18,17 +18,9 @@ from hdbench.runtime.progress import progress
 
 
 class TrainingSet:
-    """The training split in memory at one size.
-
-    Args:
-        files: its scenes.
-        space: what label ids mean.
-        height: rows.
-        width: columns.
-    """
+    """The training split in memory at one size."""
 
     def __init__(self, files: list[SceneFiles], space: LabelSpace, height: int, width: int) -> None:
-        """Decode every scene once."""
         labels, images = [], []
         for entry in progress(files, desc="reading training scenes", unit="scene"):
             scene = read_scene(entry, space).resized(height, width)

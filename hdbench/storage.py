@@ -8,14 +8,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from hdbench.errors import StorageError
+from hdbench.errors import DataError, StorageError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is either whole or not there, also after a crash or a power cut.
 
-    Raises:
-        StorageError: the folder cannot be written, or the disk is full.
+    Like everything here it raises StorageError if the folder cannot be written or the disk is full.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -36,12 +35,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, at once and in one piece; readers leave out one that was cut short.
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content; raises DataError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
-    Raises:
-        StorageError: the folder cannot be written, or the disk is full.
-    """
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file, in one piece; readers leave out one that was cut short."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
@@ -55,14 +58,8 @@ def append_line(path: Path, line: str) -> None:
 def folder_atomically(path: Path) -> Iterator[Path]:
     """Give a folder to be filled, which takes its name when all is in it, also after a power cut.
 
-    Until then it lies hidden beside its place; if it is left half filled, it is thrown away, at
-    the latest when the same folder is written again.
-
-    Args:
-        path: the folder's place, where nothing may be yet.
-
-    Raises:
-        StorageError: it cannot be written, or the disk is full.
+    Nothing may be at ``path`` yet. Until the end the folder lies hidden beside its place; if it is
+    left half filled, it is thrown away, at the latest when the same folder is written again.
     """
     staging = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:

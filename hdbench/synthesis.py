@@ -51,18 +51,7 @@ def generator_synthesizer(
     weights: Path,
     device: torch.device,
 ) -> Synthesizer:
-    """Return the synthesizer of a trained generator.
-
-    Args:
-        method: the resolved method.
-        benchmark: the resolved benchmark.
-        space: what label ids mean.
-        weights: the run's safetensors file.
-        device: where to compute, in fp32.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or of another architecture or width.
-    """
+    """Return the synthesizer of a trained generator, in fp32; ``weights`` are its file."""
     condition = conditioning(method, space.channels)
     generator = build_generator(method, condition.channels, benchmark.budget)
     load_weights(weights, generator)
@@ -98,15 +87,9 @@ def write_images(
 ) -> list[Path]:
     """Synthesize the images that are missing or out of date and return the paths of all.
 
-    Args:
-        make: returns the synthesizer; called only if an image is missing.
-        files: the scenes.
-        space: what label ids mean.
-        benchmark: the size of images.
-        folder: where the images go.
-        sources: for each scene, a digest of all that its image depends on; images made from
-            another one are made anew.
-        title: what the progress bar says.
+    ``make`` returns the synthesizer; it is called only if an image is missing. ``sources`` have,
+    for each scene, a digest of all that its image depends on; images made from another one are made
+    anew.
     """
     paths = image_paths(folder, files)
     known = made_images(folder)

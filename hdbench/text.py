@@ -6,7 +6,11 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import jinja2
 
 #: Stands where a value is undefined, or was neither measured nor published.
 NOTHING = "–"
@@ -32,12 +36,9 @@ class Style:
     factor: float = 1.0
 
     def text(self, value: float | None, interval: Bounds | None = None, sign: str = "") -> str:
-        """Return ``83.8 [82.9, 84.6]``, or the value alone, or ``NOTHING`` if it is undefined.
+        """Return ``83.8 [82.9, 84.6]``, or the value alone; ``NOTHING`` for None and NaN.
 
-        Args:
-            value: the number; None and NaN are undefined.
-            interval: its interval, or None.
-            sign: ``+`` prints the sign of positive numbers too.
+        ``sign="+"`` prints the sign of positive numbers too.
         """
         if value is None or math.isnan(value):
             return NOTHING
@@ -66,9 +67,9 @@ FID, KID, LPIPS = Style(2), Style(2, 1000), Style(4)
 CORRELATION = Style(2)
 
 
-def number(value: float | None, factor: float, digits: int, sign: str = "") -> str:
+def number(value: float | None, factor: float, digits: int) -> str:
     """Return a number in print, or ``NOTHING`` if it is undefined."""
-    return Style(digits, factor).text(value, sign=sign)
+    return Style(digits, factor).text(value)
 
 
 def percent(share: float | None, style: Style = SHARE) -> str:
@@ -119,3 +120,19 @@ def markdown(name: str) -> str:
 def csv_cell(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula: an apostrophe goes before it."""
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def template(module: str, name: str) -> jinja2.Template:
+    """Return a template of the folder ``pages`` beside a module's file.
+
+    Those that end in ``.html`` escape every value that is not ``Markup``.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(module).parent / "pages"),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=not name.endswith(".html"),
+    )
+    return environment.get_template(name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hdbench.cli.options import bench_options, json_option, seed_option
+from hdbench.cli.options import bench_options, json_option, print_json, seed_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,21 +121,14 @@ def _letter(n: int) -> str:
 
 
 def _print_json(letters: list[str], results: list[Result], more: dict[str, Any]) -> None:
-    from hdbench.evaluation.uncertainty import NOTE, interval_records, intervals_of
+    from hdbench.cli.scores import result_record
+    from hdbench.evaluation.uncertainty import NOTE, intervals_of
 
     records = {
-        letter: {
-            "method": result.method,
-            "benchmark": result.benchmark,
-            "seed": result.seed,
-            "scoring": result.scoring,
-            "fingerprint": result.fingerprint,
-            **result.scores.model_dump(),
-            "intervals": interval_records(intervals_of([result]), result.method),
-        }
+        letter: {**result_record(result, intervals_of([result])), "benchmark": result.benchmark}
         for letter, result in zip(letters, results, strict=True)
     }
-    click.echo(json.dumps({"results": records, **more, "intervals": NOTE}, indent=2))
+    print_json({"results": records, **more, "intervals": NOTE})
 
 
 def _print_results(letters: list[str], results: list[Result]) -> None:

@@ -56,7 +56,7 @@ def check(bench: Bench) -> None:
 @click.option(
     "--split", metavar="NAME", help="Split, or 'train[:16]'; the training split if not given."
 )
-@click.option("--count", default=8, show_default=True, type=click.IntRange(min=1))
+@click.option("--count", default=8, type=click.IntRange(min=1))
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -96,7 +96,6 @@ def preview(bench: Bench, split: str | None, count: int, output: Path | None) ->
 @click.option(
     "--size",
     default="512x256",
-    show_default=True,
     metavar="WxH",
     callback=image_size,
     help="Pixels, twice as wide as high; 2048x1024 is Cityscapes' size (one second per scene).",
@@ -106,7 +105,6 @@ def preview(bench: Bench, split: str | None, count: int, output: Path | None) ->
     "splits",
     multiple=True,
     default=("train", "val"),
-    show_default=True,
     metavar="NAME",
     help="train, val or judge; may be repeated.",
 )

@@ -13,6 +13,7 @@ from hdbench.cli.options import (
     bench_options,
     device_option,
     json_option,
+    methods_option,
     named_segmenter,
     seed_option,
     trust_option,
@@ -31,13 +32,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--method",
-    "methods",
-    multiple=True,
-    metavar="NAME",
-    help="A trained method; may be repeated. Oracle and floors are always scored.",
-)
+@methods_option("A trained method; may be repeated. Oracle and floors are always scored.")
 @bench_options
 @seed_option
 @device_option
@@ -72,7 +67,6 @@ if TYPE_CHECKING:
     "--workers",
     type=click.IntRange(min=0),
     default=1,
-    show_default=True,
     help="Threads that decode ahead of the segmenter and count behind it.",
 )
 @click.option(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, json_option, restart_option
+from hdbench.cli.options import bench_options, json_option, print_json, restart_option
 
 if TYPE_CHECKING:
     from hdbench.workspace.bench import Bench
@@ -71,7 +70,7 @@ def import_images(
         click.echo(f"warning: {warning}", err=True)
     if as_json:
         facts = {"method": name, "benchmark": bench.benchmark.name, **record.facts.model_dump()}
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
     else:
         formats = ", ".join(f"{count} {form}" for form, count in record.facts.formats.items())
         click.echo(

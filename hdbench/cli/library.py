@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from hdbench.cli.options import json_option, library_here, refuse_needless_data_root
+from hdbench.cli.options import (
+    json_option,
+    library_here,
+    path_option,
+    print_json,
+    refuse_needless_data_root,
+)
 from hdbench.errors import LibraryError, UsageError, counted
 
 
@@ -15,24 +20,11 @@ from hdbench.errors import LibraryError, UsageError, counted
 @click.option(
     "--benchmark",
     default="streets",
-    show_default=True,
     metavar="NAME",
     help="Benchmark (see 'hdbench list').",
 )
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The dataset's folder; built-in scenes (Streets) have none.",
-)
-@click.option(
-    "--workspace",
-    default=Path("hdbench-runs"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of runs and results.",
-)
+@path_option("--data-root", "DIR", "The dataset's folder; built-in scenes (Streets) have none.")
+@path_option("--workspace", "DIR", "Folder of runs and results.", default=Path("hdbench-runs"))
 def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
     """Write hdbench.toml here, so that no later command needs a path.
 
@@ -72,7 +64,7 @@ def list_library(as_json: bool) -> None:
             for kind, found in titles.items()
             for name, title in found.items()
         ]
-        click.echo(json.dumps(entries, indent=2))
+        print_json(entries)
         return
     width = max(len(name) for found in titles.values() for name in found)
     for kind, found in titles.items():

@@ -40,7 +40,10 @@ class _Commands(click.Group):
         return list(self.commands)  # in the order of use, not of the alphabet
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.version_option(__version__, prog_name="hdbench")
 def cli() -> None:
     """Train, score and compare methods of semantic image synthesis.

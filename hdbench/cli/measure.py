@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +11,9 @@ from hdbench.cli.options import (
     bench_options,
     device_option,
     json_option,
+    methods_option,
+    path_option,
+    print_json,
     seed_option,
     segmenter_option,
     trust_option,
@@ -21,13 +23,7 @@ if TYPE_CHECKING:
     from hdbench.schema.metric import Metric
     from hdbench.workspace.bench import Bench
 
-_methods = click.option(
-    "--method",
-    "methods",
-    multiple=True,
-    metavar="NAME",
-    help="A method; may be repeated. The floors are always measured beside it.",
-)
+_methods = methods_option("A method; may be repeated. The floors are always measured beside it.")
 _lpips_help = "torchvision's AlexNet weights, for LPIPS: alexnet-owt-7be5be79.pth."
 
 
@@ -76,18 +72,16 @@ def boundaries(
 @bench_options
 @seed_option
 @device_option
-@click.option(
+@path_option(
     "--inception-weights",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="torch-fidelity's weights, for FID and KID: weights-inception-2015-12-05-6726825d.pth.",
+    "FILE",
+    "torch-fidelity's weights, for FID and KID: weights-inception-2015-12-05-6726825d.pth.",
 )
-@click.option("--lpips-weights", type=click.Path(path_type=Path), metavar="FILE", help=_lpips_help)
+@path_option("--lpips-weights", "FILE", _lpips_help)
 @click.option(
     "--reference",
     type=click.Choice(["test", "train"]),
     default="test",
-    show_default=True,
     help="The photographs that FID and KID compare with.",
 )
 @json_option
@@ -128,13 +122,7 @@ def realism(
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @bench_options
 @device_option
-@click.option(
-    "--lpips-weights",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=_lpips_help,
-)
+@path_option("--lpips-weights", "FILE", _lpips_help, required=True)
 @json_option
 def diversity(
     folders: tuple[Path, ...], bench: Bench, device: str, lpips_weights: Path, as_json: bool
@@ -151,7 +139,7 @@ def diversity(
 
     found = measure_diversity(bench, folders, lpips_weights, choose_device(device))
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     click.echo(
         f"LPIPS diversity {LPIPS.text(found['lpips_diversity'])}: "
@@ -174,7 +162,7 @@ def _print(metrics: list[Metric], as_json: bool) -> None:
             }
             for one in metrics
         ]
-        click.echo(json.dumps(records, indent=2))
+        print_json(records)
         return
     for part in metric_tables(metrics):
         click.echo(render(part.table, "text"))

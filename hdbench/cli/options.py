@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,22 +15,38 @@ from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
     from hdbench.library import Library
-    from hdbench.runtime.devices import Machine
     from hdbench.schema.benchmark import Benchmark
-    from hdbench.workspace.bench import Bench
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the run.")
-device_option = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+
+def path_option(name: str, metavar: str, help: str, **more: Any) -> Callable[[Verb], Verb]:
+    """Return an option whose value is a path."""
+    return click.option(name, type=click.Path(path_type=Path), metavar=metavar, help=help, **more)
+
+
+def methods_option(help: str, **more: Any) -> Callable[[Verb], Verb]:
+    """Return the option ``--method``, which may be repeated."""
+    return click.option("--method", "methods", multiple=True, metavar="NAME", help=help, **more)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, for scripts."""
+    click.echo(json.dumps(value, indent=2))
+
+
+seed_option = click.option("--seed", default=0, help="Seed of the run.")
+device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
+study_option = click.option(
+    "--study",
+    "name",
+    default="unlimited",
+    metavar="NAME",
+    help="Protocol: a name from 'hdbench list', or a path.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-vgg_option = click.option(
-    "--vgg-weights",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="torchvision's VGG-19 weights, for methods that need them.",
+vgg_option = path_option(
+    "--vgg-weights", "FILE", "torchvision's VGG-19 weights, for methods that need them."
 )
 trust_option = click.option(
     "--trust",
@@ -61,33 +78,23 @@ restart_option = click.option(
 )
 
 
-def bench_options_with(default: str) -> Callable[[Verb], Verb]:
-    """Return ``bench_options`` with another default benchmark."""
-    return functools.partial(_with_bench_options, default=default)
-
-
-def bench_options(verb: Verb) -> Verb:
+def bench_options(verb: Verb, default: str = "streets") -> Verb:
     """Give a verb ``--benchmark``, ``--data-root`` and ``--workspace``, and pass it a ``bench``."""
-    return _with_bench_options(verb, default="streets")
 
-
-def _with_bench_options(verb: Verb, default: str) -> Verb:
     @click.option(
         "--benchmark",
         metavar="NAME",
         help=f"Benchmark; default: the one in hdbench.toml, else {default}.",
     )
-    @click.option(
+    @path_option(
         "--data-root",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="The dataset's folder; default: the one in hdbench.toml; built-in scenes need none.",
+        "DIR",
+        "The dataset's folder; default: the one in hdbench.toml; built-in scenes need none.",
     )
-    @click.option(
+    @path_option(
         "--workspace",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="Folder of runs and results; default: the one in hdbench.toml, else ./hdbench-runs.",
+        "DIR",
+        "Folder of runs and results; default: the one in hdbench.toml, else ./hdbench-runs.",
     )
     @functools.wraps(verb)
     def opened(
@@ -97,21 +104,14 @@ def _with_bench_options(verb: Verb, default: str) -> Verb:
         workspace: Path | None,
         **options: Any,
     ) -> Any:
-        return verb(*args, bench=open_here(benchmark, data_root, workspace, default), **options)
+        from hdbench.workspace.bench import open_bench
+        from hdbench.workspace.paths import open_workspace
+
+        bench = open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace, default))
+        refuse_needless_data_root(data_root, bench.benchmark)
+        return verb(*args, bench=bench, **options)
 
     return opened  # pyright: ignore[reportReturnType]
-
-
-def open_here(
-    benchmark: str | None, data_root: Path | None, workspace: Path | None, default: str = "streets"
-) -> Bench:
-    """Return the benchmark that options and ``hdbench.toml`` name, else the default one."""
-    from hdbench.workspace.bench import open_bench
-    from hdbench.workspace.paths import open_workspace
-
-    bench = open_bench(open_workspace(Path.cwd(), benchmark, data_root, workspace, default))
-    refuse_needless_data_root(data_root, bench.benchmark)
-    return bench
 
 
 def image_size(
@@ -135,12 +135,9 @@ def library_here() -> Library:
 
 
 def refuse_needless_data_root(data_root: Path | None, benchmark: Benchmark) -> None:
-    """Check that the option ``--data-root`` is not used with built-in scenes.
+    """Raise UsageError if the option ``--data-root`` is used with built-in scenes.
 
     The key in hdbench.toml is allowed: it may belong to another benchmark.
-
-    Raises:
-        UsageError: it is used.
     """
     if benchmark.data.built_in and data_root is not None:
         raise UsageError(
@@ -157,27 +154,21 @@ def machine_options(verb: Verb) -> Verb:
         "--workers",
         type=click.IntRange(min=0),
         default=1,
-        show_default=True,
         help="Processes that decode ahead of the network.",
     )
     @click.option(
         "--checkpoint-minutes",
         type=click.FloatRange(min=0),
         default=5.0,
-        show_default=True,
         help="Minutes between checkpoints; ctrl-C always saves one.",
     )
     @functools.wraps(verb)
     def opened(
         *args: Any, device: str, workers: int, checkpoint_minutes: float, **options: Any
     ) -> Any:
-        return verb(*args, machine=machine_of(device, workers, checkpoint_minutes), **options)
+        from hdbench.runtime.devices import Machine, choose_device
+
+        machine = Machine(choose_device(device), workers, checkpoint_minutes)
+        return verb(*args, machine=machine, **options)
 
     return opened  # pyright: ignore[reportReturnType]
-
-
-def machine_of(device: str, workers: int, checkpoint_minutes: float) -> Machine:
-    """Return the machine that options name."""
-    from hdbench.runtime.devices import Machine, choose_device
-
-    return Machine(choose_device(device), workers, checkpoint_minutes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options_with, machine_options, vgg_option
+from hdbench.cli.options import bench_options, machine_options, vgg_option
 
 if TYPE_CHECKING:
     from hdbench.runtime.devices import Machine
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@bench_options_with(default="streets-quick")
+@functools.partial(bench_options, default="streets-quick")
 @machine_options
 @vgg_option
-@click.option("--method", default="ours", show_default=True, metavar="NAME")
+@click.option("--method", default="ours", metavar="NAME")
 @click.option(
     "--open/--no-open",
     "opens",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, seed_option
+from hdbench.cli.options import bench_options, device_option, methods_option, seed_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,28 +20,15 @@ if TYPE_CHECKING:
 @bench_options
 @seed_option
 @device_option
-@click.option(
-    "--method",
-    "methods",
-    multiple=True,
-    metavar="NAME",
-    help="A measured method to show first; may be repeated. The library's are always shown.",
-)
+@methods_option("A measured method to show first; may be repeated. The library's are always shown.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "markdown", "csv", "latex"]),
     default="text",
-    show_default=True,
     help="The printed format; all formats and the HTML page are written to the workspace.",
 )
-@click.option(
-    "--scenes",
-    default=8,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Scenes shown on the page.",
-)
+@click.option("--scenes", default=8, type=click.IntRange(min=1), help="Scenes shown on the page.")
 @click.option(
     "--packet",
     "packets",

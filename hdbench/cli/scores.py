@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from hdbench.cli.options import print_json
 
 if TYPE_CHECKING:
     from hdbench.evaluation.uncertainty import Intervals
@@ -56,7 +57,7 @@ def print_choices(
                 }
             )
     if as_json:
-        click.echo(json.dumps(records if len(records) > 1 else records[0], indent=2))
+        print_json(records if len(records) > 1 else records[0])
         return
     for record in records:
         click.echo(f"fingerprint {record['fingerprint']}")
@@ -85,7 +86,7 @@ def print_results(bench: Bench, evaluations: Sequence[Evaluation], as_json: bool
 
     if as_json:
         records = [record for one in evaluations for record in _records(bench, one)]
-        click.echo(json.dumps(records, indent=2))
+        print_json(records)
         return
     for n, evaluation in enumerate(evaluations):
         results, native = evaluation.results, evaluation.native
@@ -138,7 +139,7 @@ def print_policies(
             "In parentheses: the difference to the convention's own counting."
         )
     if as_json:
-        click.echo(json.dumps(records, indent=2))
+        print_json(records)
 
 
 def print_segmenters(
@@ -172,7 +173,7 @@ def print_segmenters(
             for one, evaluation in zip(scored, evaluations, strict=True)
         ]
         record = {"judges": records, "agreement": [asdict(entry) for entry in found]}
-        click.echo(json.dumps(record, indent=2))
+        print_json(record)
         return
     click.echo(render(segmenters_table(scored), "text"))
     click.echo("")
@@ -199,15 +200,19 @@ def _records(bench: Bench, evaluation: Evaluation) -> list[dict[str, Any]]:
 
     results, native = evaluation.results, evaluation.native
     intervals = intervals_of(results)
-    records = [_record(result, intervals) for result in results]
+    records = [result_record(result, intervals) for result in results]
     for record in records:
         if native is not None and record["method"] == ORACLE:
             what = native_words(native, bench.benchmark.size)
-            record["native_oracle"] = {**_record(native, intervals_of([native])), "what": what}
+            record["native_oracle"] = {
+                **result_record(native, intervals_of([native])),
+                "what": what,
+            }
     return records
 
 
-def _record(result: Result, intervals: Mapping[str, Intervals]) -> dict[str, Any]:
+def result_record(result: Result, intervals: Mapping[str, Intervals]) -> dict[str, Any]:
+    """Return a result's scores and intervals as JSON values."""
     from hdbench.evaluation.uncertainty import interval_records
 
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +14,8 @@ from hdbench.cli.options import (
     image_size,
     json_option,
     machine_options,
+    path_option,
+    print_json,
     restart_option,
     seed_option,
     segmenter_option,
@@ -43,11 +44,10 @@ def segmenter() -> None:
 @bench_options
 @machine_options
 @restart_option
-@click.option(
+@path_option(
     "--encoder-weights",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="torchvision's ImageNet weights, for benchmarks that start from them.",
+    "FILE",
+    "torchvision's ImageNet weights, for benchmarks that start from them.",
 )
 @click.option(
     "--second",
@@ -142,7 +142,7 @@ def _train_on(
             {"learnt_from": one.method, "folder": str(one.folder), **one.result.scores.model_dump()}
             for one in trained
         ]
-        click.echo(json.dumps(records, indent=2))
+        print_json(records)
         return
     width = max(len("learnt from"), *(len(one.method) for one in trained))
     click.echo(f"{'learnt from':{width}}  pixel acc. %  mean IoU  of the photographs'")
@@ -205,7 +205,7 @@ def check(
         raise UsageError("--declare: the segmenter's card declares an oracle already")
     found = inspect_segmenter(bench, opened)
     if as_json:
-        click.echo(json.dumps(as_record(found), indent=2))
+        print_json(as_record(found))
     else:
         click.echo("\n".join(lines(found)))
     require_sound(found)

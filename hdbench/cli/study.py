@@ -1,16 +1,14 @@
-"""``study``: human studies; this module builds and verifies packets."""
+"""``study``: human studies; this module builds, verifies and hosts packets."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, json_option
+from hdbench.cli.options import bench_options, json_option, path_option, print_json, study_option
 from hdbench.cli.study_analysis import plan, simulate, tally
-from hdbench.cli.study_venues import mturk
 from hdbench.errors import HdbenchError, UsageError, counted
 
 if TYPE_CHECKING:
@@ -23,19 +21,12 @@ def study() -> None:
     """Ask people which images they prefer."""
 
 
-for command in (plan, mturk, tally, simulate):
+for command in (plan, tally, simulate):
     study.add_command(command)
 
 
 @study.command()
-@click.option(
-    "--study",
-    "name",
-    default="unlimited",
-    show_default=True,
-    metavar="NAME",
-    help="Protocol: a name from 'hdbench list', or a path.",
-)
+@study_option
 @click.option(
     "--methods",
     required=True,
@@ -48,8 +39,8 @@ for command in (plan, mturk, tally, simulate):
     help="One more method to compare all others with; 'oracle' shows the photographs.",
 )
 @bench_options
-@click.option("--seed", default=0, show_default=True, help="Seed of the design.")
-@click.option("--run-seed", default=0, show_default=True, help="Seed of the runs that are shown.")
+@click.option("--seed", default=0, help="Seed of the design.")
+@click.option("--run-seed", default=0, help="Seed of the runs that are shown.")
 @click.option(
     "--scenes",
     "most_scenes",
@@ -58,18 +49,11 @@ for command in (plan, mturk, tally, simulate):
     help="Show N scenes, spread over the split; default: all.",
 )
 @click.option("--intersect", is_flag=True, help="Leave out scenes that a method has no image of.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The packet's folder; default: studies/NAME in the workspace.",
-)
-@click.option(
+@path_option("--output", "DIR", "The packet's folder; default: studies/NAME in the workspace.")
+@path_option(
     "--key",
-    "key_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The secret.key of a packet, to make it again with the same names; default: a random one.",
+    "FILE",
+    "The secret.key of a packet, to make it again with the same names; default: a random one.",
 )
 @json_option
 def build(
@@ -82,7 +66,7 @@ def build(
     most_scenes: int | None,
     intersect: bool,
     output: Path | None,
-    key_file: Path | None,
+    key: Path | None,
     as_json: bool,
 ) -> None:
     """Write the packet of a study: images, trials, the participants' page, a private preview.
@@ -108,10 +92,10 @@ def build(
     if not all(chosen):
         raise UsageError(f"--methods {methods!r}: expected names separated by commas")
     flags = Flags(seed, run_seed, intersect, most_scenes)
-    key = None if key_file is None else read_key(key_file)
+    own_key = None if key is None else read_key(key)
     material = gather(bench, protocol, chosen, reference, run_seed, intersect, most_scenes)
     folder = output or bench.workspace.study(protocol.name)
-    built = build_packet(bench, protocol, material, reference, flags, folder, key)
+    built = build_packet(bench, protocol, material, reference, flags, folder, own_key)
     for warning in built.warnings:
         click.echo(f"warning: {warning}", err=True)
     record = built.study
@@ -126,7 +110,7 @@ def build(
             "design_hash": record.design_hash,
             "warnings": built.warnings,
         }
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     done = "wrote" if built.written else "exists already, with the same inputs:"
     click.echo(f"{done} {folder}")
@@ -141,6 +125,35 @@ def build(
         f"{folder / 'mturk' / 'README.md'}",
         err=True,
     )
+
+
+@study.command()
+@click.argument("packet", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--url",
+    "address",
+    required=True,
+    metavar="ADDRESS",
+    help="The address that serves the content of the packet's web/ folder.",
+)
+def mturk(packet: Path, address: str) -> None:
+    """Write PACKET/mturk again, for the address that serves the images.
+
+    batch.csv and layout.html are for Turkle, question.xml and external.xml for programs that create
+    HITs; README.md has the steps. The formats are those of Mechanical Turk, which Amazon has
+    announced to close on 30 September 2026.
+
+    \b
+    Examples:
+      hdbench study mturk studies/unlimited --url https://my-bucket.example/study/
+      hdbench study mturk studies/unlimited --url http://localhost:8000/
+    """
+    from hdbench.study.packet.mturk import write_mturk
+
+    written = write_mturk(packet, address=address)
+    click.echo(f"{counted(written.rows, 'task')} in {written.folder}; read README.md there")
+    for note in written.notes:
+        click.echo(note, err=True)
 
 
 @study.command()
@@ -161,7 +174,7 @@ def verify(packet: Path, as_json: bool) -> None:
     problems = [line for finding in findings for line in finding.violations]
     if as_json:
         claims = [asdict(finding) for finding in findings]
-        click.echo(json.dumps({"holds": not problems, "claims": claims}, indent=2))
+        print_json({"holds": not problems, "claims": claims})
     else:
         click.echo(_table(findings))
     if problems:

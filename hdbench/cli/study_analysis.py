@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hdbench.cli.options import json_option
+from hdbench.cli.options import json_option, print_json, study_option
 from hdbench.errors import UsageError, counted
 
 _PACKET = click.Path(path_type=Path)
@@ -31,39 +30,28 @@ class _Finite(click.FloatRange):
 _worker_sd_option = click.option(
     "--worker-sd",
     default=0.6,
-    show_default=True,
     type=_Finite(0, _MOST_SD),
     help="How much participants differ (SD, logit units).",
 )
 _image_sd_option = click.option(
     "--image-sd",
     default=1.0,
-    show_default=True,
     type=_Finite(0, _MOST_SD),
     help="How much images differ (SD, logit units).",
 )
 
 
 @click.command()
-@click.option(
-    "--study",
-    "name",
-    default="unlimited",
-    show_default=True,
-    metavar="NAME",
-    help="A study's protocol (see 'hdbench list').",
-)
+@study_option
 @click.option(
     "--methods",
     default=2,
-    show_default=True,
     type=click.IntRange(min=2),
     help="How many methods; all pairs of them are compared.",
 )
 @click.option(
     "--scenes",
     default=500,
-    show_default=True,
     type=click.IntRange(min=1),
     help="How many scenes are shown.",
 )
@@ -76,7 +64,6 @@ _image_sd_option = click.option(
 @click.option(
     "--preference",
     default=55.0,
-    show_default=True,
     type=_Finite(50, 100, min_open=True, max_open=True),
     metavar="PERCENT",
     help="The true preference to be detected; 50 is chance.",
@@ -84,17 +71,10 @@ _image_sd_option = click.option(
 @click.option(
     "--power",
     default=0.8,
-    show_default=True,
     type=_Finite(0, 1, min_open=True, max_open=True),
     help="Probability of detecting it.",
 )
-@click.option(
-    "--alpha",
-    default=0.05,
-    show_default=True,
-    type=_Finite(1e-9, 0.5),
-    help="Level of the tests.",
-)
+@click.option("--alpha", default=0.05, type=_Finite(1e-9, 0.5), help="Level of the tests.")
 @_worker_sd_option
 @_image_sd_option
 @click.option(
@@ -106,7 +86,6 @@ _image_sd_option = click.option(
 @click.option(
     "--fee",
     default=0.0,
-    show_default=True,
     type=_Finite(min=0),
     help="The venue's fee on top of wages, 0.2 for a fifth.",
 )
@@ -154,7 +133,10 @@ def plan(
         design_effect=design_effect,
         fee=fee,
     )
-    click.echo(json.dumps(asdict(outcome), indent=2) if as_json else described(outcome))
+    if as_json:
+        print_json(asdict(outcome))
+    else:
+        click.echo(described(outcome))
 
 
 @click.command()
@@ -220,7 +202,10 @@ def tally(
     folder = output or tally_folder(packet, simulated=simulated)
     paths = write_tally(folder, found.table, analysis, methods_paragraph(found, analysis))
     paths |= write_tally_figures(folder, analysis)
-    click.echo(json.dumps(analysis.content(), indent=2) if as_json else tally_text(analysis))
+    if as_json:
+        print_json(analysis.content())
+    else:
+        click.echo(tally_text(analysis))
     for path in paths.values():
         click.echo(f"wrote {path}", err=True)
 
@@ -233,18 +218,16 @@ def tally(
     metavar="N",
     help="Number of participants; default: one for each packet.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the answers.")
+@click.option("--seed", default=0, help="Seed of the answers.")
 @click.option(
     "--careless",
     default=0.0,
-    show_default=True,
     type=_Finite(0, 1),
     help="Share of participants who answer at random.",
 )
 @click.option(
     "--side-bias",
     default=0.0,
-    show_default=True,
     type=_Finite(),
     help="Preference of all participants for the left side (logit units).",
 )

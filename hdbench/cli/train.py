@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from hdbench.cli.options import (
     bench_options,
     device_option,
     machine_options,
+    path_option,
+    print_json,
     restart_option,
     seed_option,
     vgg_option,
@@ -65,7 +66,7 @@ def train(
             "generator_peak_rate": resolved.optimizer.learning_rate
             * bench.benchmark.budget.generator_rate,
         }
-        click.echo(json.dumps({**identity, **plan}, indent=2))
+        print_json({**identity, **plan})
         return
     output = train_method(bench, resolved, seed, machine, vgg_weights, restart)
     click.echo(f"trained: {output}")
@@ -78,16 +79,14 @@ def train(
 @bench_options
 @seed_option
 @device_option
-@click.option(
+@path_option(
     "--sheet",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Also draw a sheet of the images beside the photographs: FILE.png or FILE.jpg.",
+    "FILE",
+    "Also draw a sheet of the images beside the photographs: FILE.png or FILE.jpg.",
 )
 @click.option(
     "--scenes",
     default=8,
-    show_default=True,
     type=click.IntRange(min=1),
     help="Scenes on the sheet, spread evenly over the test split.",
 )

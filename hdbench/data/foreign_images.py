@@ -42,14 +42,12 @@ class ForeignImage:
 
 
 def read_foreign_image(path: Path, width: int, height: int) -> ForeignImage:
-    """Return an image of exactly the expected size, 8-bit RGB.
+    """Return an image of exactly the expected size, 8-bit RGB; raises DataError for any other.
 
     Formats are PNG, TIFF, BMP, JPEG and NumPy arrays; the content counts, not the extension (but
-    ``.npy``). Float arrays (H x W x 3) from 0 to 1 are rounded to 8 bits.
-
-    Raises:
-        DataError: the file is empty, truncated, of another format, size, mode, range or depth, has
-            an alpha channel or several frames, or its EXIF data ask for a rotation.
+    ``.npy``). Float arrays (H x W x 3) from 0 to 1 are rounded to 8 bits. Refused are files that
+    are empty, truncated, of another format, mode, range or depth, with an alpha channel or several
+    frames, or whose EXIF data ask for a rotation.
     """
     size = path.stat().st_size
     if size == 0:

@@ -62,8 +62,7 @@ class LabelSpace:
     def known(self) -> Tensor:
         """Bool [256]: which ids label maps may hold."""
         table = torch.zeros(256, dtype=torch.bool)
-        for entry in self.classes:
-            table[entry.id] = True
+        table[[entry.id for entry in self.classes]] = True
         return table
 
     def legend(self, labels: Iterable[Tensor]) -> list[LabelClass]:

@@ -36,13 +36,10 @@ class Survey:
 
 
 def survey_split(layout: str, root: Path, split: str) -> Survey:
-    """Return what a split holds, without reading pixels.
+    """Return what a split holds, without reading pixels; raises ValueError like ``Split.parse``.
 
     For ``train[:16]``, its first scenes, the problems are those of the whole split, because they
     may change which scenes are first.
-
-    Raises:
-        ValueError: ``split`` is not in the notation of splits.
     """
     wanted = Split.parse(split)
     survey = LAYOUTS[layout](root, wanted.name)
@@ -60,7 +57,6 @@ def find_scenes(layout: str, root: Path, split: str) -> list[SceneFiles]:
 
     Raises:
         DataError: folders, files or scenes are missing; all problems are listed.
-        ValueError: ``split`` is not in the notation of splits.
     """
     survey = survey_split(layout, root, split)
     if survey.problems:

@@ -34,8 +34,7 @@ Augmentation = Callable[[Scene, torch.Generator], Scene]
 def read_photograph(path: Path, content: bytes | None = None) -> Tensor:
     """Return a photograph as uint8 3 x H x W RGB, from its bytes if they are passed.
 
-    Raises:
-        DataError: the file is missing, truncated, not an image, or not 8-bit RGB or grey.
+    Raises DataError if it is missing, truncated, not an image, or not 8-bit RGB or grey.
     """
     image = _decoded(path, content)
     if image.mode not in ("RGB", "L"):
@@ -46,8 +45,7 @@ def read_photograph(path: Path, content: bytes | None = None) -> Tensor:
 def read_label(path: Path, space: LabelSpace) -> Tensor:
     """Return a label map as uint8 H x W ids of a label space.
 
-    Raises:
-        DataError: the file is not an 8-bit index PNG (grey or palette), or holds an unknown id.
+    Raises DataError if it is no 8-bit index PNG (grey or palette), or holds an unknown id.
     """
     image = _decoded(path)
     if image.mode not in ("L", "P"):
@@ -68,11 +66,7 @@ def read_label(path: Path, space: LabelSpace) -> Tensor:
 
 
 def read_instance(path: Path) -> Tensor:
-    """Return an instance map as int32 H x W, from an 8- or 16-bit PNG.
-
-    Raises:
-        DataError: the file is damaged or not a single-channel map.
-    """
+    """Return an instance map as int32 H x W, from an 8- or 16-bit PNG."""
     image = _decoded(path)
     if image.mode not in ("L", "P", "I", "I;16"):
         raise DataError(f"{path}: mode {image.mode}; expected a PNG with one 8- or 16-bit channel")
@@ -105,11 +99,7 @@ def photograph_size(path: Path) -> str:
 
 
 def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) -> Scene:
-    """Return a scene at its native size.
-
-    Raises:
-        DataError: a file is damaged, or their sizes differ.
-    """
+    """Return a scene at its native size, which its files must share."""
     scene = Scene(
         name=files.name,
         label=read_label(files.label, space),
@@ -131,11 +121,7 @@ def read_resized(files: SceneFiles, space: LabelSpace, height: int, width: int) 
 
 
 def require_one_size(files: SceneFiles, scene: Scene) -> None:
-    """Check that the maps of a scene have its label map's size.
-
-    Raises:
-        DataError: one has another size.
-    """
+    """Raise DataError if a map of a scene has another size than its label map."""
     for path, pixels in ((files.image, scene.image), (files.instance, scene.instance)):
         if pixels is not None and pixels.shape[-2:] != scene.label.shape:
             raise DataError(
@@ -298,32 +284,20 @@ def training_batches(
     files: Sequence[SceneFiles],
     space: LabelSpace,
     augment: Augmentation,
+    start: int,
+    stop: int,
     *,
     batch_size: int,
     seed: int,
-    start: int,
-    stop: int,
     workers: int,
     size: tuple[int, int] | None = None,
 ) -> Iterator[Batch]:
     """Yield the batches of steps ``start`` to ``stop`` (exclusive).
 
-    A batch depends on the seed and the step alone, not on the first step or the number of workers.
-
-    Args:
-        files: the scenes.
-        space: the label space.
-        augment: draws an example from a scene.
-        batch_size: examples per step.
-        seed: of order and augmentation.
-        start: the first step.
-        stop: the step after the last.
-        workers: decoding processes; 0 decodes in this process.
-        size: rows and columns to which scenes are resized before augmentation; None reads them at
-            their native size, which all files of a scene must share.
-
-    Raises:
-        DataError: a file is damaged; raised at the step that needs it.
+    A batch depends on the seed and the step alone, not on the first step or the number of workers;
+    0 workers decode in this process. ``size`` is rows and columns to which scenes are resized
+    before augmentation; None reads them at their native size, which all files of a scene must
+    share. A damaged file is an error at the step that needs it.
     """
     loader: DataLoader[Any] = DataLoader(
         _Examples(files, space, augment, seed, size),

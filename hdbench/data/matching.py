@@ -42,14 +42,8 @@ def match_names(folder: Path, scenes: Sequence[str], template: str | None = None
     ``city_sequence_frame``. Hidden files and folders are ignored. Several files of one scene are a
     problem, never a choice.
 
-    Args:
-        folder: searched recursively.
-        scenes: the names of all scenes.
-        template: the end of each image's path below the folder, with ``{name}`` once in place of
-            the scene's name: ``{name}_fake.png``, ``{name}/fake_B.png``.
-
-    Raises:
-        UsageError: the template does not hold ``{name}`` exactly once.
+    A template is the end of each image's path below the folder, with ``{name}`` once in place of
+    the scene's name: ``{name}_fake.png``, ``{name}/fake_B.png``; UsageError otherwise.
     """
     images = [path for path in sorted(folder.rglob("*")) if _is_image(path, folder)]
     if template is None:

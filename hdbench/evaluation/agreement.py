@@ -54,11 +54,7 @@ def ranks(scores: Mapping[str, float | None]) -> dict[str, int | None]:
 
 
 def agreements(scored: Sequence[UnderSegmenter]) -> list[Agreement]:
-    """Return Kendall's tau-b (Biometrika 33, 1945) for each score and pair of segmenters.
-
-    Args:
-        scored: at least two; each of the same methods.
-    """
+    """Return Kendall's tau-b (Biometrika 33, 1945) for each score and pair of segmenters."""
     found = []
     for score in OVERALL:
         for ours, theirs in combinations(scored, 2):

@@ -39,10 +39,7 @@ def class_edges(ids: Tensor, void: Tensor) -> Tensor:
     """Return uint8 H x W: the class where a pixel of it touches another class, ``VOID`` elsewhere.
 
     A pixel touches its 4 neighbours. The border of void is no edge, and void itself has none.
-
-    Args:
-        ids: uint8 H x W train ids.
-        void: bool H x W, where the labels are void.
+    ``ids`` are uint8 H x W train ids, ``void`` is bool H x W.
     """
     edge = torch.zeros_like(void)
     for here, there in (
@@ -58,14 +55,9 @@ def class_edges(ids: Tensor, void: Tensor) -> Tensor:
 def edge_counts(truth: Tensor, prediction: Tensor, classes: int, reach: int) -> EdgeCounts:
     """Return how many edge pixels of each class there are in both maps, and how many match.
 
-    Args:
-        truth: uint8 H x W train ids; everything from ``classes`` upwards is void.
-        prediction: uint8 H x W train ids, all below ``classes``; what it says of void is ignored.
-        classes: K.
-        reach: the tolerance: the largest Euclidean distance of a match, in pixels.
-
-    Raises:
-        ValueError: shapes differ.
+    Both maps are uint8 H x W train ids. In ``truth`` everything from ``classes`` upwards is void,
+    where the prediction is ignored. ``reach`` is the largest Euclidean distance of a match, in
+    pixels.
     """
     if truth.shape != prediction.shape:
         raise ValueError(
@@ -82,12 +74,9 @@ def edge_counts(truth: Tensor, prediction: Tensor, classes: int, reach: int) -> 
 
 
 def f_scores(counts: EdgeCounts) -> NDArray[np.float64]:
-    """Return the F-score of each class, shape like ``counts`` without its last axis.
+    """Return the F-score of each class (... x K) for counts (... x K x 4).
 
     NaN where a class has an edge in neither map; 0 where in one of them alone.
-
-    Args:
-        counts: int64 ... x K x 4.
     """
     predicted, hit, true, found = np.moveaxis(counts.astype(np.float64), -1, 0)
     precision = np.divide(hit, predicted, out=np.zeros_like(hit), where=predicted > 0)
@@ -98,14 +87,10 @@ def f_scores(counts: EdgeCounts) -> NDArray[np.float64]:
 
 
 def boundary_summary(counts: EdgeCounts, classes: list[str]) -> dict[str, Any]:
-    """Return the boundary scores of images as JSON values; undefined ones are None.
+    """Return the boundary scores of N images (N x K x 4) as JSON values; undefined ones are None.
 
-    A class's score is the mean over the images in which it has an edge in labels or prediction,
-    the score of the whole the mean over classes.
-
-    Args:
-        counts: int64 N x K x 4.
-        classes: their K names.
+    A class's score is the mean over the images in which it has an edge in labels or prediction, the
+    score of the whole the mean over classes.
     """
     scores = f_scores(counts)
     defined = ~np.isnan(scores)

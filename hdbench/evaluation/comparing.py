@@ -69,13 +69,7 @@ class Pair:
 
 
 def compare(ours: Result, theirs: Result, letter: str = "B") -> Comparison:
-    """Return in words which choices of A and B differ, and what each is worth.
-
-    Args:
-        ours: A.
-        theirs: B.
-        letter: what B is called in sentences.
-    """
+    """Return in words which choices of A and B (called ``letter``) differ, and their worth."""
     found = explain.differences(ours.choices, theirs.choices)
     if not found:
         return Comparison([], [], [], {})
@@ -118,12 +112,9 @@ def _steps(
 ) -> Iterator[Step]:
     """Yield what each recomputable choice of B is worth in A, and then all of them together.
 
-    Args:
-        ours: A.
-        counting: A's policy.
-        other: B's.
-        policies: paths of the fields of both that differ.
-        common: places in A of the scenes that B has too, or None if the scenes are the same.
+    ``counting`` is A's policy and ``other`` B's; ``policies`` are the paths of their fields that
+    differ. ``common`` are places in A of the scenes that B has too, or None if the scenes are the
+    same.
     """
     before = rescored(ours.matrices, counting)
     titles = {entry.field: entry.title for entry in explain.explain(ours.choices)}
@@ -189,15 +180,7 @@ def _scene_sentences(ours: Result, theirs: Result, letter: str) -> tuple[list[st
 
 
 def compare_all(results: Sequence[Result], names: Sequence[str]) -> list[Pair]:
-    """Return every pair of results that share a fingerprint, p-values corrected over all tests.
-
-    Args:
-        results: at least two; all of them share a fingerprint.
-        names: what each is called.
-
-    Raises:
-        UsageError: images are no pairs.
-    """
+    """Return every pair of results that share a fingerprint, p-values corrected over all tests."""
     rows: list[tuple[str, str, Difference]] = []
     counting = counting_of(results[0])
     for (our_name, ours), (their_name, theirs) in combinations(zip(names, results, strict=True), 2):

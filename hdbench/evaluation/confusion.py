@@ -21,18 +21,10 @@ Matrix = NDArray[np.int64]
 def confusion_matrix(
     truth: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int
 ) -> Matrix:
-    """Count the pixels of each pair of true and predicted class.
+    """Return int64 (K+1) x K: the number of pixels of each pair of true and predicted class.
 
-    Args:
-        truth: train ids of any shape; every value from ``classes`` upwards is void.
-        prediction: train ids of the same shape, all below ``classes``.
-        classes: K.
-
-    Returns:
-        int64 (K+1) x K, summing to the number of pixels.
-
-    Raises:
-        ValueError: shapes differ, or a prediction is not a class.
+    Both are train ids of the same shape. In ``truth`` every value from ``classes`` upwards is void;
+    the prediction must be below ``classes`` everywhere.
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"truth {truth.shape} and prediction {prediction.shape} differ in shape")
@@ -62,15 +54,7 @@ class Scores:
 
 
 def scores_of(matrix: Matrix, counting: Counting) -> Scores:
-    """Return the scores of one matrix: of an image, or the sum over a dataset.
-
-    Args:
-        matrix: int64 (K+1) x K.
-        counting: what void pixels, absent classes and classes that are only predicted count as.
-
-    Returns:
-        Scores; NaN where nothing was counted at all.
-    """
+    """Return the scores of one matrix: of an image, or the sum over a dataset; NaN if undefined."""
     scored, void = matrix[:-1], matrix[-1]
     hits = np.diag(scored).astype(np.float64)
     counted = scored.sum() + (void.sum() if counting.void_in_accuracy == "errors" else 0)
@@ -97,15 +81,10 @@ def scores_of(matrix: Matrix, counting: Counting) -> Scores:
 
 
 def accumulated_scores(matrices: Matrix, counting: Counting) -> Scores:
-    """Return the scores of a dataset, accumulated over it or averaged over its images.
+    """Return the scores of N matrices, accumulated over the dataset or averaged over its images.
 
-    Args:
-        matrices: int64 N x (K+1) x K, one for each image.
-        counting: all counting policies.
-
-    Returns:
-        Scores; NaN where nothing was counted at all. With ``accumulation = "images"`` each of them
-        is the mean over the images where it is defined.
+    With ``accumulation = "images"`` each score is the mean over the images where it is defined; NaN
+    where it is in none.
     """
     if counting.accumulation == "dataset":
         return scores_of(matrices.sum(axis=0), counting)

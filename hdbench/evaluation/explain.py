@@ -11,6 +11,7 @@ from typing import Any
 NOT_STATED = "not stated"
 
 _COUNTING = "scoring.counting."
+_NAMED_IDS = 4  # with more ids that differ, only the sizes of class tables are told
 _READINGS = "scoring.readings."
 
 
@@ -45,21 +46,12 @@ class Difference:
 
 
 def explain(choices: Mapping[str, Any]) -> list[Choice]:
-    """Return every choice behind a fingerprint, in words.
-
-    Args:
-        choices: a result's, or ``hdbench.evaluation.scoring.choices_of``.
-    """
+    """Return every choice behind a fingerprint, in words."""
     return [Choice(field, _title(field), _words(field, value)) for field, value in leaves(choices)]
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Difference]:
-    """Return every choice in which two results differ, in words; empty if fingerprints agree.
-
-    Args:
-        ours: the choices of A.
-        theirs: the choices of B.
-    """
+    """Return every choice in which two results differ, in words; empty if fingerprints agree."""
     left, right = dict(leaves(ours)), dict(leaves(theirs))
     found: list[Difference] = []
     for field in [*left, *(field for field in right if field not in left)]:
@@ -92,11 +84,11 @@ def leaves(choices: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
             yield where, value
 
 
-def _class_tables(ours: list[Any], theirs: list[Any], limit: int = 4) -> tuple[str, str]:
+def _class_tables(ours: list[Any], theirs: list[Any]) -> tuple[str, str]:
     """Say which ids mean different things, or how large the tables are if many do."""
     left, right = ({entry[0]: entry for entry in table} for table in (ours, theirs))
     ids = [n for n in sorted({*left, *right}) if left.get(n) != right.get(n)]
-    if not ids or len(ids) > limit:
+    if not ids or len(ids) > _NAMED_IDS:
         return _class_count(ours), _class_count(theirs)
     return _class_entries(left, ids), _class_entries(right, ids)
 

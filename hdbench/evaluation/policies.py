@@ -19,15 +19,10 @@ class Variant:
 
 
 def variants(scoring: Scoring, others: Iterable[Scoring]) -> list[Variant]:
-    """Return ways to count the same matrices.
+    """Return ways to count the same matrices, each way once.
 
-    Args:
-        scoring: the convention that the matrices were made under.
-        others: conventions of the same label space, for their counting alone.
-
-    Returns:
-        The convention's own way, then with each one policy changed to each of its other values,
-        then the ways of its readings and of the other conventions, each way once.
+    First the convention's own way, then with each one policy changed to each of its other values,
+    then the ways of its readings and of other conventions of the same label space.
     """
     own = scoring.counting
     found = [Variant(f"as {scoring.name} counts", own)]

@@ -22,11 +22,7 @@ _SEED = 2020
 
 
 def frechet_distance(features: Tensor, reference: Tensor) -> float:
-    """Return FID between two sets of features, N x D and M x D.
-
-    Raises:
-        UsageError: a set has fewer than 2 images, which have no covariance.
-    """
+    """Return FID between two sets of features, N x D and M x D; UsageError below 2 images."""
     from torch_fidelity.metric_fid import (
         KEY_METRIC_FID,
         fid_features_to_statistics,
@@ -43,10 +39,7 @@ def kernel_distance(features: Tensor, reference: Tensor) -> dict[str, Any]:
     """Return KID between two sets of features: mean and deviation over subsets, and their size.
 
     Subsets hold at most half of the smaller set, so that they differ from each other, and at most
-    1000 images.
-
-    Raises:
-        UsageError: a set has fewer than 4 images.
+    1000 images. Raises UsageError if a set has fewer than 4.
     """
     from torch_fidelity.metric_kid import (
         KEY_METRIC_KID_MEAN,
@@ -76,11 +69,6 @@ def kernel_distance(features: Tensor, reference: Tensor) -> dict[str, Any]:
 def diversity(
     styles: Iterable[Sequence[Tensor]], distance: Callable[[Tensor, Tensor], float]
 ) -> Iterator[float]:
-    """Yield, for each scene, the mean distance between its images in several styles.
-
-    Args:
-        styles: for each scene its images, at least 2 of them, uint8 3 x H x W.
-        distance: between two images, like LPIPS.
-    """
+    """Yield, for each scene, the mean distance between its images in several styles."""
     for images in styles:
         yield float(np.mean([distance(*pair) for pair in itertools.combinations(images, 2)]))

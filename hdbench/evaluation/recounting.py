@@ -32,11 +32,7 @@ def counting_of(result: Result) -> Counting:
 
 
 def readings_of(result: Result) -> dict[str, Counting]:
-    """Return the further counting policies of a result's convention, by name.
-
-    Raises:
-        HdbenchError: as ``counting_of``.
-    """
+    """Return the further counting policies of a result's convention, by name."""
     counting = counting_of(result)
     try:
         readings = result.choices["scoring"].get("readings", {}).items()
@@ -59,12 +55,7 @@ def _other_policies(result: Result) -> HdbenchError:
 
 
 def rescored(matrices: Matrix, counting: Counting) -> dict[str, float | None]:
-    """Return the overall scores of N images under a policy; None where undefined.
-
-    Args:
-        matrices: int64 N x (K+1) x K.
-        counting: the policy, not necessarily that of the result that holds the matrices.
-    """
+    """Return the overall scores of N images under any policy; None where undefined."""
     scores = accumulated_scores(matrices, counting)
     values = (scores.pixel_accuracy, scores.mean_iou)
     return {
@@ -76,16 +67,10 @@ def rescored(matrices: Matrix, counting: Counting) -> dict[str, float | None]:
 def rescored_many(
     matrices: Matrix, counting: Counting, weights: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the scores of R weighted sets of images.
+    """Return R x (2 + K): the scores of R weighted sets of images; NaN where undefined.
 
-    Args:
-        matrices: int64 N x (K+1) x K.
-        counting: the policy; it says whether matrices are summed before any ratio is taken, or
-            the scores of single images averaged.
-        weights: int64 R x N, how often each image counts.
-
-    Returns:
-        R x (2 + K): pixel accuracy, mean IoU, and the IoU of each class; NaN where undefined.
+    Columns are pixel accuracy, mean IoU, and the IoU of each class; ``weights`` (R x N) say how
+    often each image counts.
     """
     if counting.accumulation != "dataset":
         return _averaged(_rows(matrices, counting), weights)

@@ -101,16 +101,10 @@ def resample(images: int, resamples: int = RESAMPLES, seed: int = SEED) -> NDArr
 def bootstrap(
     matrices: Matrix, counting: Counting, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Resamples:
-    """Return the scores of N images and of their resamples.
+    """Return the scores of N images and of their R ``resamples``, drawn with ``seed``.
 
-    A class that few images hold is missing from some resamples; there the policy for absent
-    classes applies, as it would to such a dataset.
-
-    Args:
-        matrices: int64 N x (K+1) x K.
-        counting: the policy.
-        resamples: R.
-        seed: of the draws.
+    A class that few images hold is missing from some resamples; there the policy for absent classes
+    applies, as it would to such a dataset.
     """
     images = len(matrices)
     weights = resample(images, resamples, seed)
@@ -140,26 +134,18 @@ def bootstrap(
     return Resamples(values[0], values[1:], drawn, errors, weights, (accuracy, mean_iou))
 
 
-def studentised_interval(
-    statistic: Statistic, lowest: float, highest: float, level: float = LEVEL
-) -> Interval | None:
+def studentised_interval(statistic: Statistic, lowest: float, highest: float) -> Interval | None:
     """Return the studentised bootstrap interval (Efron and Tibshirani, 1993, Sec. 12.5).
 
-    The quantiles of (resampled - value) / error, with each resample's own error, are multiplied
-    by the jackknife's standard error of the value (Tukey, 1958), which is never too small in
+    The quantiles of (resampled - value) / error, with each resample's own error, are multiplied by
+    the jackknife's standard error of the value (Tukey, 1958), which is never too small in
     expectation (Efron and Stein, Annals of Statistics 1981). The percentile interval holds the
     truth less often, because a mean IoU is biased downwards where classes are rare, and a resample
     has that bias twice. ``tests/performance/coverage.py`` compares both.
 
-    Args:
-        statistic: the number.
-        lowest: the least value that it can have.
-        highest: the greatest one.
-        level: of the interval.
-
-    Returns:
-        The interval; None where the number, or the number without one of the images, is undefined,
-        or where an end is infinite.
+    The interval is clipped to ``lowest`` and ``highest``, the values that the number can have. It
+    is None where the number, or the number without one of the images, is undefined, or where an end
+    is infinite.
     """
     value, left_out = statistic.value, statistic.left_out
     if math.isnan(value) or np.isnan(left_out).any():
@@ -174,7 +160,7 @@ def studentised_interval(
     distances = np.copysign(np.inf, moved)
     np.divide(moved, errors, out=distances, where=errors > SLACK)
     distances[np.abs(moved) <= SLACK] = 0.0
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     down = float(np.quantile(distances, 1 - tail, method="higher"))
     up = float(np.quantile(distances, tail, method="lower"))
     low, high = max(lowest, value - down * error), min(highest, value - up * error)

@@ -19,11 +19,7 @@ def scores_record(matrices: Matrix, space: LabelSpace, scoring: Scoring) -> Scor
 
 
 def recomputed(result: Result) -> ScoreRecord:
-    """Return the scores that a result's matrices give under the policies of its choices.
-
-    Raises:
-        HdbenchError: this version of hdbench does not know these policies.
-    """
+    """Return the scores that a result's matrices give under the policies of its choices."""
     return summary(result.matrices, result.classes, counting_of(result), readings_of(result))
 
 
@@ -33,14 +29,7 @@ def summary(
     counting: Counting,
     readings: Mapping[str, Counting] | None = None,
 ) -> ScoreRecord:
-    """Return the scores of N matrices; undefined ones are None.
-
-    Args:
-        matrices: int64 N x (K+1) x K.
-        classes: K names.
-        counting: the policies.
-        readings: further policies, by name.
-    """
+    """Return the scores of N matrices, int64 N x (K+1) x K; undefined ones are None."""
     scores = accumulated_scores(matrices, counting)
     return ScoreRecord(
         pixel_accuracy=_defined(scores.pixel_accuracy),

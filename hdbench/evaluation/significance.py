@@ -10,14 +10,7 @@ LEVEL = 0.95
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values of a family, corrected by Holm (Scandinavian J. of Statistics, 1979).
-
-    Args:
-        p_values: of every test of the family, in any order.
-
-    Returns:
-        In the same order: each is at most the chosen error rate where its test rejects.
-    """
+    """Return the p-values of a family, corrected by Holm (Scandinavian J. of Statistics, 1979)."""
     if not p_values:
         return []
     from statsmodels.stats.multitest import multipletests

@@ -29,12 +29,9 @@ class Truth:
 
 
 def truth_of(train_ids: Tensor, regions: Tensor, labels: Labels) -> Truth:
-    """Return a scene's labels as a convention counts them.
+    """Return a scene's labels (uint8 h x w train ids, as on disk) as a convention counts them.
 
-    Args:
-        train_ids: uint8 h x w, as on disk.
-        regions: ids whose borders are the edges that an ``edge_band`` lies along, h x w.
-        labels: the convention's ``[labels]``.
+    ``regions``, h x w, are ids whose borders are the edges that an ``edge_band`` lies along.
     """
     height, width = train_ids.shape if labels.size == "native" else parse_size(labels.size)
     band = None

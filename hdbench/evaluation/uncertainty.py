@@ -105,18 +105,9 @@ def paired_differences(
 ) -> list[Difference]:
     """Return pixel accuracy and mean IoU of A minus B, with interval and p-value.
 
-    The interval is that of the paired bootstrap: both methods are scored on the same resamples,
-    so what images have in common cancels out.
-
-    Args:
-        ours: int64 N x (K+1) x K of A.
-        theirs: those of B, of the same scenes in the same order.
-        counting: the policy that both share.
-        resamples: R, of the bootstrap and of the permutation test.
-        seed: of both.
-
-    Raises:
-        UsageError: the two were not counted on the same label maps.
+    The interval is that of the paired bootstrap: both methods are scored on the same resamples, so
+    what images have in common cancels out. Both are int64 N x (K+1) x K, of the same scenes in the
+    same order; else UsageError is raised.
     """
     _require_pairs(ours, theirs)
     a, b = (bootstrap(matrices, counting, resamples, seed) for matrices in (ours, theirs))
@@ -142,22 +133,10 @@ def permutation_test(
     """Return the two-sided p-value of each overall score of a sign-flip permutation test.
 
     If A and B were alike, swapping their images of a scene would change nothing: each permutation
-    swaps a random set of scenes and takes the difference anew. Where no more than R sets exist,
-    all of them are taken and p is exact; else p is (1 + at least as far) / (1 + R), so that the
-    set that was observed counts (Phipson and Smyth, 2010).
-
-    Args:
-        ours: int64 N x (K+1) x K of A.
-        theirs: those of B.
-        counting: the policy that both share.
-        resamples: R.
-        seed: of the sets.
-
-    Returns:
-        By name of score; 1 where a difference is undefined.
-
-    Raises:
-        UsageError: the two were not counted on the same label maps.
+    swaps a random set of scenes and takes the difference anew. Where no more than R sets exist, all
+    of them are taken and p is exact; else p is (1 + at least as far) / (1 + R), so that the set
+    that was observed counts (Phipson and Smyth, 2010). It is 1 where a difference is undefined.
+    Matrices are those of ``paired_differences``.
     """
     _require_pairs(ours, theirs)
     images = len(ours)

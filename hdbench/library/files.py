@@ -35,11 +35,7 @@ from hdbench.schema.study import StudyProtocol
 
 
 def library_root() -> Path:
-    """Return the folder that holds the library: inside the wheel, else the repository's root.
-
-    Raises:
-        LibraryError: neither place has one.
-    """
+    """Return the folder that holds the library: inside the wheel, else the repository's root."""
     package = Path(__file__).resolve().parents[1]
     for root in (package / "_library", package.parent):
         if (root / METHODS.folder).is_dir():
@@ -50,30 +46,20 @@ def library_root() -> Path:
 class Library:
     """All files under one root, found by name; an argument that is a path is read from there.
 
-    Args:
-        root: a folder with ``models/``, ``protocols/`` and ``reports/``; None means hdbench's own.
-        methods: a folder with further methods, those of a workspace; it need not exist.
+    ``root`` has ``models/``, ``protocols/`` and ``reports/``; None means hdbench's own. ``methods``
+    is a folder with further methods, those of a workspace; it need not exist.
     """
 
     def __init__(self, root: Path | None = None, methods: Path | None = None) -> None:
-        """Keep the folders; files are read when needed."""
         self.root = root or library_root()
         self._methods = methods
 
     def entries(self, kind: Kind) -> dict[str, Path]:
-        """Return all of one kind by name: TOML files, or the folders of weights.
-
-        Raises:
-            LibraryError: two files of one kind share a name.
-        """
+        """Return all of one kind by name: files or folders; LibraryError if two share a name."""
         return self._entries[kind]
 
     def load(self, kind: FileKind[File], name: str) -> File:
-        """Return the content of a file by its name or path.
-
-        Raises:
-            LibraryError: there is no such file, or a key or value in it is wrong.
-        """
+        """Return the content of a file by its name or path; LibraryError says what is wrong."""
         return kind.parse(*self._content(kind, name))
 
     def method(self, name: str) -> Method:
@@ -104,11 +90,7 @@ class Library:
         raise LibraryError(f"report '{found.name}' shows preferences, not scores")
 
     def weights(self, kind: WeightsKind, name: str) -> Path:
-        """Return the folder of weights by its name or path.
-
-        Raises:
-            LibraryError: there is none.
-        """
+        """Return the folder of weights by its name or path; LibraryError if there is none."""
         if self._has(kind, name):
             return Path(name) if _is_path(name) else self._entries[kind][name]
         if _is_path(name):
@@ -121,12 +103,9 @@ class Library:
         return self.weights(SEGMENTERS, name)
 
     def perceptual(self, name: str) -> Path:
-        """Return the folder of a shipped perceptual network.
+        """Return the folder of a shipped perceptual network; raises LibraryError like ``weights``.
 
         A segmenter's folder is returned too; the reader of its card explains why it cannot be used.
-
-        Raises:
-            LibraryError: there is none.
         """
         return self.weights(SEGMENTERS if self._has(SEGMENTERS, name) else PERCEPTUALS, name)
 
@@ -146,10 +125,7 @@ class Library:
         """Return the kind and the file of a name or path; the file of weights is their card.
 
         The kind of a file outside the library follows from what it extends, else from its top-level
-        keys.
-
-        Raises:
-            LibraryError: nothing has this name, or the file's kind is not recognisable.
+        keys. Raises LibraryError if nothing has this name, or the kind is not recognisable.
         """
         if _is_path(name):
             return self._kind_of(Path(name)), Path(name)

@@ -54,13 +54,7 @@ class Architecture:
 
 
 def build_generator(method: TrainedMethod, in_channels: int, budget: Budget) -> nn.Module:
-    """Return the generator of a method with fresh weights.
-
-    Args:
-        method: the resolved method.
-        in_channels: channels of the condition.
-        budget: the benchmark's size of networks.
-    """
+    """Return the generator of a method with fresh weights, for a condition of ``in_channels``."""
     return ARCHITECTURES[method.kind].generator(method, in_channels, budget)
 
 
@@ -103,13 +97,7 @@ ARCHITECTURES = {"pix2pixhd": Architecture(_coarse_to_fine, _coarse_to_fine_divi
 def build_discriminator(
     method: Pix2PixHD, in_channels: int, budget: Budget
 ) -> MultiscaleDiscriminator:
-    """Return the discriminators of a method with fresh weights.
-
-    Args:
-        method: the resolved method.
-        in_channels: channels of condition and image together.
-        budget: the benchmark's size of networks.
-    """
+    """Return fresh discriminators of a method, for condition and image of ``in_channels``."""
     spec = method.discriminator
     base = scaled(spec.base_channels, budget.width)
     return MultiscaleDiscriminator(in_channels, base, spec.layers, spec.scales)

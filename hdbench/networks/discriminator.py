@@ -27,14 +27,11 @@ _SLOPE = 0.2  # of LeakyReLU (official implementation)
 class PatchDiscriminator(nn.Module):
     """One discriminator: overlapping patches of condition and image to a map of logits.
 
-    Args:
-        in_channels: channels of condition and image together.
-        base_channels: channels of the first layer (64 in the paper).
-        layers: strided layers (3 in the paper).
+    ``in_channels`` are those of condition and image together; the paper has 64 ``base_channels`` in
+    the first layer and 3 strided ``layers``.
     """
 
     def __init__(self, in_channels: int, base_channels: int, layers: int) -> None:
-        """Build the layers with fresh N(0, 0.02) weights."""
         super().__init__()
         widths = [base_channels * 2 ** min(n, 3) for n in range(layers + 1)]
         stages = [_layer(in_channels, widths[0], stride=2, norm=False)]
@@ -48,9 +45,8 @@ class PatchDiscriminator(nn.Module):
     def forward(self, reading: Tensor, images: Tensor) -> list[Tensor]:
         """Return the intermediate feature maps and, last, the logits ``B x 1 x h x w``.
 
-        Args:
-            reading: what ``read`` returned for the condition.
-            images: ``B x 3 x H x W`` in [-1, 1].
+        ``reading`` is what ``read`` returned for the condition; images are ``B x 3 x H x W`` in
+        [-1, 1].
         """
         maps = [F.leaky_relu(self._first.with_image(reading, images), _SLOPE)]
         for stage in list(self.stages)[1:]:
@@ -67,29 +63,16 @@ class PatchDiscriminator(nn.Module):
 
 
 class MultiscaleDiscriminator(nn.Module):
-    """The same discriminator at scales 1, 1/2, 1/4, ... of condition and image (Eq. 3).
-
-    Args:
-        in_channels: channels of condition and image together.
-        base_channels: channels of the first layer.
-        layers: strided layers of each discriminator.
-        scales: number of discriminators (3 in the paper).
-    """
+    """The same discriminator at scales 1, 1/2, 1/4, ... (Eq. 3), 3 of them in the paper."""
 
     def __init__(self, in_channels: int, base_channels: int, layers: int, scales: int) -> None:
-        """Build one discriminator per scale."""
         super().__init__()
         self.scales = nn.ModuleList(
             PatchDiscriminator(in_channels, base_channels, layers) for _ in range(scales)
         )
 
     def forward(self, readings: Sequence[Tensor], images: Tensor) -> list[list[Tensor]]:
-        """Return each scale's feature maps and logits, full resolution first.
-
-        Args:
-            readings: what ``read`` returned for the condition; it serves several images.
-            images: ``B x 3 x H x W`` in [-1, 1].
-        """
+        """Return each scale's feature maps and logits, full resolution first."""
         outputs = []
         for n, (discriminator, reading) in enumerate(zip(self.scales, readings, strict=True)):
             if n:

@@ -64,7 +64,6 @@ class ResidualBlock(nn.Module):
     """Rk: two 3x3 convolutions with reflection padding, added to their input."""
 
     def __init__(self, channels: int) -> None:
-        """Build a block that keeps ``B x channels x H x W``."""
         super().__init__()
         self.block = nn.Sequential(
             nn.ReflectionPad2d(1),
@@ -84,13 +83,9 @@ class ResidualBlock(nn.Module):
 class GlobalGenerator(nn.Module):
     """G1: the whole image at the lowest resolution.
 
-    Args:
-        in_channels: channels of labels, boundary map and styles together.
-        base_channels: channels at full resolution (64 in the paper).
-        downsamplings: strided layers before the residual blocks (4 in the paper); H and W must
-            divide by 2 to this power.
-        residual_blocks: residual blocks at the lowest resolution (9 in the paper).
-        upsample: ``transposed`` (the paper's) or ``nearest`` (``Generator.upsample``).
+    The paper has 64 ``base_channels`` at full resolution, 4 ``downsamplings`` before the residual
+    blocks (H and W must divide by 2 to this power), and 9 ``residual_blocks``. ``upsample`` is
+    ``transposed`` (the paper's) or ``nearest`` (``Generator.upsample``).
     """
 
     def __init__(
@@ -101,7 +96,6 @@ class GlobalGenerator(nn.Module):
         residual_blocks: int,
         upsample: str = "transposed",
     ) -> None:
-        """Build the network with fresh N(0, 0.02) weights."""
         super().__init__()
         channels = base_channels
         layers = _convolution(in_channels, channels)
@@ -123,28 +117,19 @@ class GlobalGenerator(nn.Module):
         return self.body(condition)
 
     def forward(self, condition: Tensor) -> Tensor:
-        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``.
-
-        Raises:
-            ValueError: H or W does not divide by ``divisor``.
-        """
+        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``."""
         return self.to_image(self.features(condition))
 
 
 class Enhancer(nn.Module):
     """One level of local enhancement: a front-end, then blocks over the sum with the level below.
 
-    Args:
-        in_channels: channels of the condition.
-        channels: feature channels of the level below; this level outputs half as many.
-        residual_blocks: residual blocks after the sum (3 in the paper).
-        upsample: ``transposed`` or ``nearest``.
+    ``channels`` are those of the level below; this level outputs half as many.
     """
 
     def __init__(
         self, in_channels: int, channels: int, residual_blocks: int, upsample: str
     ) -> None:
-        """Build the front-end and the blocks of one level."""
         super().__init__()
         half = channels // 2
         self.front_end = nn.Sequential(*_convolution(in_channels, half), *_down(half))
@@ -160,15 +145,8 @@ class Enhancer(nn.Module):
 class LocalEnhancer(nn.Module):
     """{G1, G2, ...}: a global generator with any number of enhancers, each doubling the size.
 
-    Args:
-        in_channels: channels of the condition.
-        base_channels: channels at the highest resolution; the global generator gets
-            ``base_channels * 2**enhancers`` (P App. B: 32 and 64 for one enhancer).
-        downsamplings: strided layers inside the global generator.
-        residual_blocks: residual blocks of the global generator.
-        enhancers: number of enhancers, at least 1.
-        enhancer_blocks: residual blocks of each enhancer.
-        upsample: ``transposed`` (the paper's) or ``nearest`` (``Generator.upsample``).
+    ``base_channels`` are those at the highest resolution; the global generator gets ``base_channels
+    * 2**enhancers`` (P App. B: 32 and 64 for one enhancer).
     """
 
     def __init__(
@@ -181,7 +159,6 @@ class LocalEnhancer(nn.Module):
         enhancer_blocks: int,
         upsample: str = "transposed",
     ) -> None:
-        """Build the network with fresh N(0, 0.02) weights."""
         super().__init__()
         channels = base_channels * 2**enhancers
         coarse = GlobalGenerator(in_channels, channels, downsamplings, residual_blocks, upsample)
@@ -195,11 +172,7 @@ class LocalEnhancer(nn.Module):
         initialise(self)
 
     def forward(self, condition: Tensor) -> Tensor:
-        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``.
-
-        Raises:
-            ValueError: H or W does not divide by ``divisor``.
-        """
+        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``."""
         _require_divisible(condition, self.divisor, type(self).__name__)
         pyramid = [condition]
         for _ in self.enhancers:

@@ -17,7 +17,6 @@ class InstanceNorm2d(nn.Module):
     """
 
     def __init__(self, eps: float = 1e-5) -> None:
-        """Set the constant that is added to the variance."""
         super().__init__()
         self.eps = eps
 
@@ -49,11 +48,9 @@ class ConditionConv2d(nn.Conv2d):
         return self.of_condition(*without_empty_channels(x))
 
     def of_condition(self, condition: Tensor, used: Tensor | None) -> Tensor:
-        """Return the convolution, bias included, of the input's first channels.
+        """Return the convolution, bias included, of the input's first channels, ``B x c x H x W``.
 
-        Args:
-            condition: ``B x c x H x W``.
-            used: which channels of the input these are; None for the first ``c``.
+        ``used`` says which channels of the input these are; None for the first ``c``.
         """
         if used is None:
             weight = self.weight[:, : condition.shape[1]]
@@ -132,10 +129,7 @@ def without_empty_channels(x: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw every convolution's weight from N(0, 0.02); biases stay as the framework set them.
-
-    Source: the official implementation (``weights_init``).
-    """
+    """Draw every convolution's weight from N(0, 0.02), as the official ``weights_init`` does."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(layer.weight, 0.0, 0.02)

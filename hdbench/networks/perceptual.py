@@ -20,14 +20,9 @@ class PerceptualNetwork(nn.Module):
     """Five blocks of 3x3 convolutions and ReLU, with 2x2 max pooling between them; frozen.
 
     With VGG-19's channels and convolutions its layers, and their names, are torchvision's.
-
-    Args:
-        channels: of each block.
-        convolutions: number of convolutions of each block.
     """
 
     def __init__(self, channels: Sequence[int], convolutions: Sequence[int]) -> None:
-        """Build the layers with untrained weights."""
         super().__init__()
         self.features = make_layers(_configuration(channels, convolutions))
         self.requires_grad_(False)
@@ -36,9 +31,8 @@ class PerceptualNetwork(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return relu1_1, 2_1, 3_1, 4_1, 5_1: the first map of each block.
 
-        Args:
-            images: ``B x 3 x H x W`` in [-1, 1], as they leave the generator, without ImageNet's
-                normalisation (official implementation).
+        Images are in [-1, 1], as they leave the generator, without ImageNet's normalisation
+        (official implementation).
         """
         if images.device.type == "cpu" and self._wide:  # VGG-19's layers are quicker so
             images = images.contiguous(memory_format=torch.channels_last)
@@ -59,15 +53,9 @@ class PerceptualSegmenter(nn.Module):
 
     The head adds up 1x1 convolutions of the five blocks, from the coarsest to the finest, so that
     every block is of use and none must hold everything.
-
-    Args:
-        channels: of each block.
-        convolutions: number of convolutions of each block.
-        classes: number of scored classes.
     """
 
     def __init__(self, channels: Sequence[int], convolutions: Sequence[int], classes: int) -> None:
-        """Build features and head with fresh weights."""
         super().__init__()
         self.channels, self.convolutions = list(channels), list(convolutions)
         self.features = make_layers(_configuration(channels, convolutions), batch_norm=True)

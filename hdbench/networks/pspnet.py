@@ -61,12 +61,7 @@ def enlarged(images: Tensor, factor: int) -> Tensor:
 
 
 class AuxiliaryHead(nn.Module):
-    """The head of the auxiliary segmentation loss, on the encoder's stage before last (Sec. 4).
-
-    Args:
-        channels: channels of that stage.
-        classes: number of scored classes.
-    """
+    """The head of the auxiliary segmentation loss, on the encoder's stage before last (Sec. 4)."""
 
     def __init__(self, channels: int, classes: int) -> None:
         """Build 3x3 convolution, batch norm, ReLU, dropout 0.1, 1x1 convolution."""
@@ -86,14 +81,9 @@ class AuxiliaryHead(nn.Module):
 
 
 class PSPNetWithAuxiliary(nn.Module):
-    """A PSPNet and its auxiliary head, as they are trained; only ``pspnet`` is kept afterwards.
-
-    Args:
-        design: of the PSPNet.
-    """
+    """A PSPNet and its auxiliary head, as they are trained; only ``pspnet`` is kept afterwards."""
 
     def __init__(self, design: PSPNetDesign) -> None:
-        """Build both with fresh weights."""
         super().__init__()
         self.enlarge = design.enlarge
         self.pspnet = build_pspnet(design)
@@ -130,13 +120,9 @@ class PublishedPSPNet(nn.Module):
     It differs from ``build_pspnet`` in its stem, in the first dilation of a stage, in batch norm at
     the pyramid's coarsest level, and in the 3x3 convolution after the pyramid. The auxiliary head
     is left out, as it is in testing (Sec. 4).
-
-    Args:
-        design: which of the published ones.
     """
 
     def __init__(self, design: PublishedDesign) -> None:
-        """Build it with fresh weights."""
         super().__init__()
         self._align = design.align_corners
         layers: list[nn.Module] = []

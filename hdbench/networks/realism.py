@@ -54,14 +54,9 @@ def load_inception(weights: Path, device: torch.device) -> nn.Module:
 def inception_features(
     extractor: nn.Module, images: Iterable[Tensor], count: int, device: torch.device, title: str
 ) -> Tensor:
-    """Return float32 N x 2048: the pooled features of images, one at a time.
+    """Return float32 N x 2048: the pooled features of ``count`` images, one at a time.
 
-    Args:
-        extractor: ``load_inception``.
-        images: uint8 3 x H x W each, of any size; resized to 299x299 as TensorFlow 1 did.
-        count: N, for the progress bar.
-        device: where it computes.
-        title: what the bar says.
+    Images are uint8 3 x H x W, of any size; they are resized to 299x299 as TensorFlow 1 did.
     """
     rows = []
     with torch.no_grad():
@@ -73,11 +68,7 @@ def inception_features(
 def load_lpips(weights: Path, device: torch.device) -> nn.Module:
     """Return LPIPS v0.1 on AlexNet, whose ImageNet weights come from a local torchvision file.
 
-    Its own linear weights are part of the package.
-
-    Raises:
-        UsageError: the extra ``realism`` is not installed.
-        CheckpointError: the file is missing, or not these weights.
+    Its own linear weights are part of the package. Errors are those of ``load_inception``.
     """
     try:
         from lpips import LPIPS

@@ -21,10 +21,7 @@ def output_stride(depth: int) -> int:
 def build_unet(encoder: str, depth: int, classes: int) -> smp.Unet:
     """Return a U-Net with fresh weights, from ``B x 3 x H x W`` to logits ``B x K x H x W``.
 
-    Args:
-        encoder: of segmentation-models-pytorch.
-        depth: how many of its stages are used, each at half the size of the one before.
-        classes: number of scored classes.
+    ``depth`` stages of the encoder are used, each at half the size of the one before.
     """
     return smp.Unet(
         encoder,

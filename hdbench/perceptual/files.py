@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
@@ -14,6 +13,7 @@ from torchvision.models import VGG19_Weights
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.library import CARD_FILE
 from hdbench.networks.perceptual import PerceptualNetwork, vgg19
+from hdbench.provenance import file_digest
 from hdbench.runtime.weights import fitted, load_weights, read_weights, save_weights
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PERCEPTUAL_WEIGHTS, PerceptualCard
 from hdbench.storage import cannot_write, write_atomically
@@ -25,11 +25,7 @@ VGG19_DIGEST = "dcbb9e9d"
 
 
 def save_perceptual(folder: Path, network: PerceptualNetwork, card: PerceptualCard) -> None:
-    """Write a network's weights and, last, its card.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
+    """Write a network's weights and, last, its card."""
     facts = {"weights": card.weights}
     save_weights(folder / PERCEPTUAL_WEIGHTS, network, facts)
     write_atomically(folder / PERCEPTUAL_CARD, (card.model_dump_json(indent=2) + "\n").encode())
@@ -63,12 +59,7 @@ def read_perceptual_card(folder: Path) -> PerceptualCard:
 
 
 def load_perceptual(folder: Path) -> PerceptualNetwork:
-    """Return the perceptual network of a folder, checked against its card.
-
-    Raises:
-        UsageError: the folder holds a segmenter.
-        CheckpointError: a file is missing or damaged, or the weights are not the card's.
-    """
+    """Return the perceptual network of a folder, checked against its card."""
     card = read_perceptual_card(folder)
     network = PerceptualNetwork(card.channels, card.convolutions)
     load_weights(folder / PERCEPTUAL_WEIGHTS, network, card.weights)
@@ -83,10 +74,8 @@ def default_vgg19_path() -> Path:
 def load_vgg19(weights: Path | None) -> PerceptualNetwork:
     """Return VGG-19 with ImageNet weights from a local torchvision file; nothing is downloaded.
 
-    Without ``weights``, torchvision's cache is read.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or not the one that torchvision publishes.
+    Without ``weights``, torchvision's cache is read. Raises CheckpointError if the file is missing,
+    damaged, or not the one that torchvision publishes.
     """
     path = weights or default_vgg19_path()
     if not path.is_file():
@@ -107,11 +96,8 @@ def load_vgg19(weights: Path | None) -> PerceptualNetwork:
 def fetch_vgg19(output: Path | None = None) -> Path:
     """Download torchvision's VGG-19 weights unless they are there, and return their file.
 
-    Without ``output``, the file goes into torchvision's cache.
-
-    Raises:
-        CheckpointError: the network cannot be reached, or the file is not the published one.
-        StorageError: the folder cannot be written.
+    Without ``output``, the file goes into torchvision's cache. Raises CheckpointError if the
+    network cannot be reached, or the file is not the published one.
     """
     path = output or default_vgg19_path()
     if path.is_file():
@@ -145,8 +131,7 @@ def fetch_vgg19(output: Path | None = None) -> Path:
 
 def require_vgg19(path: Path) -> None:
     """Check by SHA-256 that a file is torchvision's; raises CheckpointError if not."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_digest(path)
     if not found.startswith(VGG19_DIGEST):
         raise CheckpointError(
             f"{path}: its SHA-256 begins with {found[:8]}, that of torchvision's {VGG19_FILE} "

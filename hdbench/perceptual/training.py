@@ -29,6 +29,7 @@ from hdbench.training.segmentation import (
     adamw,
     one_cycle,
     recipe_steps,
+    shared_identity,
     trained,
 )
 
@@ -75,12 +76,8 @@ def perceptual_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) 
     return {
         "kind": "perceptual",
         "version": 1,
-        "data": benchmark.data.model_dump(include={"layout", "label_space"}),
-        "size": benchmark.size.model_dump(),
         "perceptual": recipe_of(benchmark).model_dump(),
-        "scenes": len(data),
-        "scenes_digest": digest(data),
-        "seed": seed,
+        **shared_identity(benchmark, seed, data),
     }
 
 
@@ -92,14 +89,7 @@ def train_perceptual(
     machine: Machine,
     restart: bool,
 ) -> Path:
-    """Train a benchmark's perceptual network with seed 0, or resume its training.
-
-    Raises:
-        UsageError: the benchmark states no recipe, or its images are too small.
-        CheckpointError: the folder holds another job, or its checkpoints are damaged.
-        DivergedError: the loss is not finite.
-        Interrupted: the user stopped it; everything is saved.
-    """
+    """Train a benchmark's perceptual network with seed 0, or resume its training."""
     recipe, size, seed = recipe_of(benchmark), benchmark.size, 0
     if min(size.width, size.height) < _SMALLEST_SIDE:
         raise UsageError(

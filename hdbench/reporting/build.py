@@ -100,9 +100,6 @@ def build_table(
 
     ``bounds_apart`` puts the bounds of intervals into columns of their own; intervals that are not
     passed are computed. ``second`` holds the results under the second segmenter.
-
-    Raises:
-        HdbenchError: the results' fingerprints differ; each choice that differs is named.
     """
     require_one_fingerprint(list(results.values()))
     second_by = ""
@@ -130,17 +127,9 @@ def write_report(
 ) -> dict[str, Path]:
     """Write a report as text, Markdown, CSV, LaTeX, figure and page; return the paths by format.
 
-    Args:
-        folder: where the files go.
-        report: rows and columns.
-        benchmark: the benchmark of the results.
-        space: its label space.
-        results: by method, at least one; all of them share a fingerprint.
-        runs: the folder of each trained run, for its loss curves.
-        gallery: the pictures, or None.
-        metrics: realism and boundary scores of the same images.
-        native: the oracle at native size, for a line below the table.
-        second: results under the second segmenter, by method.
+    ``results`` (at least one; all share a fingerprint), ``second`` (those under the second
+    segmenter) and ``runs`` (folders of trained runs, for loss curves) are by method. ``native``,
+    the oracle at native size, gets a line below the table.
     """
     intervals = intervals_of(list(results.values()))
     table = build_table(report, benchmark, results, intervals, second=second)

@@ -29,11 +29,8 @@ def side_by_side(names: Sequence[str], results: Sequence[Result]) -> pd.DataFram
     return pd.DataFrame(lines, index=pd.Index(names, name="result"), columns=columns)
 
 
-def steps_table(comparison: Comparison, letter: str = "B") -> pd.DataFrame:
-    """Return by how much each choice that can be recomputed changes A's scores, one row each.
-
-    ``letter`` names the other result.
-    """
+def steps_table(comparison: Comparison, letter: str) -> pd.DataFrame:
+    """Return by how much each choice that can be recomputed changes A's scores, one row each."""
     lines = [(step.title, step.change) for step in comparison.steps]
     lines.append((f"what is left between A and {letter}", comparison.rest))
     return pd.DataFrame(

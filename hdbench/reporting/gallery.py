@@ -13,9 +13,8 @@ from torch import Tensor
 
 from hdbench.data.labels import VOID, LabelClass
 from hdbench.data.sheets import encode_jpeg, png_bytes, to_pil
-from hdbench.reporting.page import template
 from hdbench.storage import write_atomically
-from hdbench.text import SHARE
+from hdbench.text import SHARE, template
 
 _RECORD = "drawn.json"
 _SAVED_EVERY = 20  # scenes that a killed process redraws at most
@@ -91,7 +90,7 @@ def write_gallery(
         for number, entry in enumerate(entries, start=1)
     ]
     cards.sort(key=lambda card: (card["undefined"], card["order"], card["name"]))
-    page = template("gallery.html").render(
+    page = template(__file__, "gallery.html").render(
         title=title,
         subtitle=subtitle,
         cards=cards,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 from torch import Tensor
@@ -16,6 +14,7 @@ from torch import Tensor
 from hdbench.data.labels import LabelClass
 from hdbench.data.sheets import encode_jpeg, encode_png, to_pil
 from hdbench.reporting.metric_tables import MetricTable
+from hdbench.text import template
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def render_page(
         }
         for name, line in zip(table.index, table.values.tolist(), strict=True)
     ]
-    return template("report.html").render(
+    return template(__file__, "report.html").render(
         title=title,
         subtitle=subtitle,
         groups=groups,
@@ -113,15 +112,6 @@ def render_page(
         legend=legend,
         facts=list(facts.items()),
     )
-
-
-def template(name: str) -> jinja2.Template:
-    """Return a page's template, which escapes every value that is not ``Markup``."""
-    pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
-    environment = jinja2.Environment(
-        loader=pages, autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template(name)
 
 
 def _data_uri(picture: Picture) -> str:

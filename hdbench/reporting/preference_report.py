@@ -10,7 +10,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from hdbench.errors import DataError, HdbenchError
-from hdbench.reporting.page import template
 from hdbench.reporting.preference_figures import duration_chart, rate_chart
 from hdbench.reporting.preferences import findings, measured_by, preference_table
 from hdbench.reporting.tables import SUFFIXES, render
@@ -20,6 +19,7 @@ from hdbench.storage import write_atomically
 from hdbench.study.analysis.export import SUMMARY_FILE, read_summary, tally_folder
 from hdbench.study.analysis.prose import SIMULATED_MARK, judges
 from hdbench.study.packet.files import STUDY_FILE, require_packet
+from hdbench.text import template
 
 
 def summaries_in(folders: Sequence[Path], *, simulated: bool) -> dict[Path, Summary]:
@@ -116,7 +116,7 @@ def _page(
     facts: Sequence[dict[str, str]],
     simulated: bool,
 ) -> str:
-    return template("preferences.html").render(
+    return template(__file__, "preferences.html").render(
         title=report.title,
         source=report.source,
         mark=SIMULATED_MARK if simulated else "",

@@ -88,15 +88,9 @@ def report_table(
 ) -> pd.DataFrame:
     """Return a report's table: measured columns first, published columns after them.
 
-    Args:
-        report: rows and columns.
-        results: by method.
-        measured_on: heading of the measured columns.
-        intervals: by method; None prints none.
-        bounds_apart: give each bound of an interval its own column, for CSV, instead of printing
-            ``83.8 [82.9, 84.6]``.
-        second: results under the second segmenter, by method; their mean IoU gets a column.
-        second_by: heading of that column's group.
+    ``measured_on`` is the heading of the measured columns. ``bounds_apart`` gives each bound of an
+    interval its own column, for CSV, instead of printing ``83.8 [82.9, 84.6]``. The mean IoU of
+    ``second``, the results under the second segmenter, gets a column under ``second_by``.
     """
     heads: list[tuple[str, str]] = []
     columns: list[list[str]] = []

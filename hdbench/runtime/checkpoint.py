@@ -25,7 +25,6 @@ class Checkpoints:
     """The checkpoints of one job, newest last; older ones are deleted."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep the folder, which the first save creates."""
         self.folder = folder
 
     def paths(self) -> list[Path]:
@@ -33,12 +32,7 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Save a state atomically and delete all but the newest two.
-
-        Raises:
-            DivergedError: a weight is not finite; nothing is written.
-            StorageError: the folder cannot be written.
-        """
+        """Save a state atomically, if all weights are finite, and delete all but the newest two."""
         bad = [name for name, tensor in _tensors(state) if not _finite(tensor)]
         if bad:
             raise DivergedError(
@@ -57,10 +51,8 @@ class Checkpoints:
     def load_latest(self) -> dict[str, Any] | None:
         """Return the newest intact state, or None without checkpoints.
 
-        A damaged one is named on standard error, and the one before it is taken.
-
-        Raises:
-            CheckpointError: there are checkpoints and none can be read.
+        A damaged one is named on standard error, and the one before it is taken. Raises
+        CheckpointError if there are checkpoints and none can be read.
         """
         failures: list[str] = []
         for path in reversed(self.paths()):
@@ -93,11 +85,7 @@ def _sealed(content: bytes) -> bytes:
 
 
 def _unsealed(content: bytes) -> bytes:
-    """Return a checkpoint's bytes without their digest; one that bears none is as it is.
-
-    Raises:
-        ValueError: they are not those that were written.
-    """
+    """Return a checkpoint's bytes without their digest, if any; ValueError if it is another's."""
     place = len(content) - len(_SEAL) - _DIGITS
     if place < 0 or content[place : place + len(_SEAL)] != _SEAL:
         return content  # of a version that wrote no digest

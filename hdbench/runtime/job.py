@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
@@ -46,15 +46,9 @@ class Resumable(Protocol):
 def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[None]:
     """Reserve a run's folder for this process and this job.
 
-    Args:
-        folder: the run's folder.
-        identity: everything that the outcome depends on, as JSON values.
-        restart: move the folder's content aside and start again.
-
-    Raises:
-        CheckpointError: another process works there, or the folder belongs to another job and
-            ``restart`` is off.
-        StorageError: the folder cannot be written.
+    ``identity`` is everything that the outcome depends on, as JSON values. ``restart`` moves the
+    folder's content aside first; otherwise CheckpointError is raised if the folder belongs to
+    another job, and in any case if another process works there.
     """
     with held(folder):
         if restart and folder.exists():
@@ -68,12 +62,7 @@ def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[N
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Lock a folder, which need not exist yet, against other hdbench processes.
-
-    Raises:
-        CheckpointError: another process works there.
-        StorageError: the folder cannot be written.
-    """
+    """Lock a folder, which need not exist yet; CheckpointError if another process works there."""
     lock = folder.with_name(f".{folder.name}.lock")  # beside it, so that a restart cannot move it
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -100,11 +89,7 @@ def move_aside(folder: Path) -> None:
 
 
 def require_identity(folder: Path, identity: dict[str, Any]) -> None:
-    """Check that a folder belongs to a job.
-
-    Raises:
-        CheckpointError: it belongs to another job; the message lists the differences.
-    """
+    """Raise CheckpointError, with the differences, if a folder belongs to another job."""
     try:
         known = json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8"))
     except ValueError:
@@ -139,12 +124,7 @@ class Job:
             for step, batch in job.follow(batches_from):
                 job.record(step, rates, losses_of(batch), batch.names)
 
-    Args:
-        folder: the run's folder, held by ``claimed``.
-        title: the title of the progress bar.
-        steps: steps in all.
-        checkpoint_minutes: time between checkpoints; 0 saves after every step.
-        clock: seconds from any origin.
+    With 0 ``checkpoint_minutes`` every step is saved. ``clock`` returns seconds from any origin.
     """
 
     def __init__(
@@ -155,7 +135,6 @@ class Job:
         checkpoint_minutes: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read the folder's identity; nothing is computed yet."""
         self.folder = folder
         self.steps = steps
         self.step = 0
@@ -179,22 +158,13 @@ class Job:
                 self._handlers[number] = signal.signal(number, self._asked_to_stop)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Restore the signal handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     def resume(self, trainer: Resumable) -> None:
-        """Load the newest checkpoint into a trainer, if there is one.
-
-        Raises:
-            CheckpointError: the checkpoint is of another job or another network.
-        """
+        """Load the newest checkpoint into a trainer; CheckpointError if it is of another job."""
         self._trainer = trainer
         state = self._checkpoints.load_latest()
         if state is None:
@@ -263,11 +233,8 @@ class Job:
 
         Reading a tensor makes the program wait for a GPU, so the losses stay on the device and are
         read together, once a second and before each checkpoint. Every step gets its line. ``step``
-        counts the steps before this one; ``names`` are the step's scenes, for the message.
-
-        Raises:
-            DivergedError: a loss of this or an earlier unread step is not finite; the last good
-                checkpoint stays.
+        counts the steps before this one; ``names`` are the step's scenes, for the message of the
+        DivergedError if one of the losses that are read is not finite.
         """
         self._unread.append(_Losses(step, rates, losses, names))
         if self._clock() - self._last_read >= _READ_EVERY:
@@ -299,11 +266,7 @@ class Job:
             )
 
     def save(self) -> None:
-        """Save a checkpoint of the completed steps, after their metrics.
-
-        Raises:
-            DivergedError: a loss or a weight is not finite; nothing is saved.
-        """
+        """Save a checkpoint of the completed steps, after their metrics, if all is finite."""
         assert self._trainer is not None
         self._read_losses()
         self._log.sync()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from tqdm import tqdm
@@ -67,7 +66,6 @@ class LogLines(Generic[Item]):
         initial: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start counting the time."""
         if total is None and isinstance(iterable, Sized):
             total = len(iterable)
         self.n = initial
@@ -89,12 +87,7 @@ class LogLines(Generic[Item]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def update(self, n: int = 1) -> None:

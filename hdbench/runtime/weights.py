@@ -46,11 +46,8 @@ def halve_parameters(network: nn.Module) -> None:
 def load_weights(path: Path, network: nn.Module, digest: str | None = None) -> None:
     """Load a safetensors file into a network of the same architecture and width.
 
-    ``digest`` is the expected ``weights_digest``; None does not check it.
-
-    Raises:
-        CheckpointError: the file is missing or damaged, its digest is another, or its tensors are
-            of another network.
+    ``digest`` is the expected ``weights_digest``; None does not check it. Raises CheckpointError if
+    the file is missing or damaged, its digest is another, or its tensors are of another network.
     """
     state = read_weights(path)
     if digest is not None:
@@ -60,20 +57,12 @@ def load_weights(path: Path, network: nn.Module, digest: str | None = None) -> N
 
 
 def require_weights(path: Path, digest: str) -> None:
-    """Check that a weights file's tensors have a ``weights_digest``, in whatever precision.
-
-    Raises:
-        CheckpointError: the file is missing or damaged, or holds other weights.
-    """
+    """Check that a weights file's tensors have a ``weights_digest``, in whatever precision."""
     require_digest(path, stored_digest(path), digest)
 
 
 def stored_digest(path: Path) -> str:
-    """Return ``weights_digest`` of what a weights file holds.
-
-    Raises:
-        CheckpointError: the file is missing or damaged.
-    """
+    """Return ``weights_digest`` of what a weights file holds."""
     return state_digest(read_weights(path))
 
 
@@ -111,12 +100,8 @@ def read_weights(path: Path, trust: bool | None = None) -> dict[str, Tensor]:
     A ``.safetensors`` file holds only tensors. Any other file is read as PyTorch's pickle with
     ``weights_only=True``, which builds tensors and plain containers; a pickle could otherwise call
     any function on this machine. Wrappers in checkpoints (``state_dict``, ``model``) and the prefix
-    ``module.`` are removed.
-
-    Args:
-        path: the file.
-        trust: read the whole pickle, even if that runs code of its author; None if the user has no
-            such option.
+    ``module.`` are removed. ``trust`` reads the whole pickle, even if that runs code of its author;
+    it is None if the user has no such option.
 
     Raises:
         CheckpointError: the file is missing or damaged, needs code that is not trusted, or holds no
@@ -220,11 +205,7 @@ def _shape(tensor: Tensor) -> str:
 
 
 def require_same_shapes(where: str, state: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Check that stored tensors fit a network.
-
-    Raises:
-        CheckpointError: names or shapes differ; the first few differences are listed.
-    """
+    """Check that stored tensors fit a network; CheckpointError lists the first few differences."""
     lines = differences(state, network.state_dict())
     if lines:
         raise CheckpointError(
@@ -240,10 +221,7 @@ def fitted(
     """Return foreign tensors, by the network's names, after checking that they fit its state dict.
 
     Batch norm's step counters are added as zeros if the file has none, as in files from before
-    PyTorch 0.4.1; evaluation does not use them.
-
-    Raises:
-        CheckpointError: names or shapes differ; the first few differences are listed.
+    PyTorch 0.4.1; evaluation does not use them. CheckpointError lists the first few differences.
     """
     counters = {
         name: torch.zeros_like(value, device="cpu")

@@ -63,11 +63,7 @@ class ImportOptions:
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segmenter:
     """Make a segmenter's folder from foreign weights, test it on an image, and return it.
 
-    Args:
-        kind: one of ``KINDS``.
-        source: a file or folder, or the id of a hub's repository.
-        folder: the new folder; must not hold a segmenter yet.
-        options: what the user states.
+    ``kind`` is one of ``KINDS``; ``source`` is a file or folder, or the id of a hub's repository.
 
     Raises:
         UsageError: the folder holds a segmenter, or a required option is missing.
@@ -118,11 +114,7 @@ def _require_output(segmenter: Segmenter, source: str) -> None:
 def fill(
     source: str, network: nn.Module, state: dict[str, Tensor], folder: Path, card: SegmenterCard
 ) -> SegmenterCard:
-    """Load foreign tensors into a network, write them as safetensors, and complete the card.
-
-    Raises:
-        CheckpointError: names or shapes are not those of the network; all are counted.
-    """
+    """Load foreign tensors into a network, write them as safetensors, and complete the card."""
     what = f"{card.architecture} with {len(card.classes)} classes"
     network.load_state_dict(fitted(source, what, state, network.state_dict()))
     save_weights(folder / WEIGHTS_FILE, network, {"architecture": card.architecture})
@@ -135,10 +127,7 @@ def blank_card(
     """Return the card of a foreign segmenter whose weights are not known yet.
 
     ``facts`` are what its files state (``mean``, ``std``, ``order``, ``peak``, ``sides``,
-    ``published``); the user's options override them.
-
-    Raises:
-        UsageError: mean and std are not stated.
+    ``published``); the user's options override them. Without mean and std UsageError is raised.
     """
     for name in ("mean", "std", "order", "peak"):
         stated = getattr(options, name)
@@ -171,8 +160,7 @@ def blank_card(
 def require_same_names(source: str, theirs: Sequence[str], options: ImportOptions) -> None:
     """Check that a model's class names, if it has any, are those of the label space, in order.
 
-    Raises:
-        CheckpointError: they differ; a wrong class table would make every score meaningless.
+    A wrong class table would make every score meaningless; CheckpointError lists differences.
     """
     if all(re.fullmatch(r"LABEL_\d+", name) for name in theirs):  # default names
         return

@@ -63,10 +63,6 @@ def torchvision_address(encoder: str) -> str:
 
 
 def set_encoder_weights(encoder: nn.Module, name: str, state: dict[str, Tensor]) -> None:
-    """Load weights with torchvision's names into an encoder of segmentation-models-pytorch.
-
-    Raises:
-        CheckpointError: names or shapes are not the encoder's.
-    """
+    """Load weights with torchvision's names into an encoder of segmentation-models-pytorch."""
     full = fitted("--encoder-weights", f"'{name}'", state, encoder.state_dict())
     encoder.load_state_dict(full)

@@ -28,6 +28,7 @@ from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Labels, Scoring, SegmenterInput
 from hdbench.segmentation.prediction import predict, require_fitting, seen_size
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.storage import read_bytes
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -85,21 +86,10 @@ def count_images(
 ) -> Generator[Counted]:
     """Yield the matrices of images, in the order of ``chosen``; closing it ends its threads.
 
-    Args:
-        segmenter: predicts.
-        scenes: the N scenes.
-        images: the image of each scene.
-        chosen: indices of the scenes that are counted.
-        space: the label space.
-        benchmark: the size of images.
-        scorings: the conventions.
-        photographs: whether the images are the dataset's own; under a convention that keeps their
-            size, it must be the label map's.
-        workers: threads that decode and count; matrices do not depend on their number.
-
-    Raises:
-        DataError: an image or a label map is damaged or of another size.
-        UsageError: the segmenter was trained at another size than a label map's size asks for.
+    ``images`` are those of each of the ``scenes``, of which the indices in ``chosen`` are counted.
+    ``photographs`` says that they are the dataset's own; under a convention that keeps their size,
+    it must be the label map's. Matrices do not depend on the number of ``workers``, the threads
+    that decode and count.
     """
     views: list[View] = []
     for scoring in scorings:
@@ -109,7 +99,7 @@ def count_images(
     fitting: set[tuple[int, ...]] = set()
 
     def decoded(n: int) -> _Decoded:
-        content = _content(images[n])
+        content = read_bytes(images[n])
         image = read_photograph(images[n], content)
         truths, own_size = read_truths(scenes[n], space, [scoring.labels for scoring in scorings])
         if own_size not in fitting:  # a dataset's label maps mostly share a size
@@ -187,21 +177,14 @@ def overlapped(
 
 
 def prepared_image(path: Path, benchmark: Benchmark, photograph: bool) -> Tensor:
-    """Return an image as uint8 3 x H x W at the benchmark's size.
-
-    Raises:
-        DataError: the file is damaged, or a method's image has another size.
-    """
+    """Return an image as uint8 3 x H x W at the benchmark's size (``at_benchmark_size``)."""
     return at_benchmark_size(read_photograph(path), path, benchmark, photograph)
 
 
 def at_benchmark_size(image: Tensor, path: Path, benchmark: Benchmark, photograph: bool) -> Tensor:
     """Return a uint8 3 x h x w image at the benchmark's size.
 
-    Photographs are resized; a method's images must have the size already.
-
-    Raises:
-        DataError: they have another.
+    Photographs are resized; a method's images must have the size already, else DataError is raised.
     """
     size = benchmark.size
     if photograph:
@@ -217,10 +200,7 @@ def at_benchmark_size(image: Tensor, path: Path, benchmark: Benchmark, photograp
 def as_seen(
     image: Tensor, policy: SegmenterInput, benchmark: Benchmark, native: tuple[int, int]
 ) -> Tensor:
-    """Return a uint8 3 x H x W image as the segmenter sees it at scale 1.
-
-    ``native`` is height and width of the scene's label map on disk.
-    """
+    """Return a uint8 3 x H x W image as the segmenter sees it at scale 1 (``seen_size``)."""
     height, width = seen_size(policy, benchmark.size, native)
     return resize_photograph(image, height, width, policy.image_resize)
 
@@ -231,9 +211,6 @@ def read_truths(
     """Return a scene's labels as each convention counts them, and the size of its map on disk.
 
     The instance map is read only if a convention counts edges.
-
-    Raises:
-        DataError: a map is damaged, or their sizes differ.
     """
     if any(labels.edge_band for labels in conventions):
         scene = read_scene(files, space, photograph=False)
@@ -244,10 +221,3 @@ def read_truths(
     truths = [truth_of(train_ids, regions, labels) for labels in conventions]
     height, width = label.shape
     return truths, (height, width)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None

@@ -56,13 +56,10 @@ def require_fitting(
     scoring: Scoring,
     native: tuple[int, int] | None = None,
 ) -> None:
-    """Check that a segmenter can score images under a convention.
+    """Check that a segmenter can score images under a convention; raises UsageError if not.
 
     ``native`` is height and width of a label map on disk; without it, what depends on it is not
     checked.
-
-    Raises:
-        UsageError: the segmenter predicts other classes, or was trained at another size.
     """
     policy = scoring.segmenter
     if native is None:
@@ -83,10 +80,8 @@ def predict(
 ) -> Tensor:
     """Return uint8 ``height`` x ``width`` train ids for one image; the lowest of equal classes.
 
-    The image is uint8 3 x h x w, at the size of ``seen_size``.
-
-    Raises:
-        HdbenchError: the segmenter's output is NaN or infinite.
+    The image is uint8 3 x h x w, at the size of ``seen_size``. Raises HdbenchError if the
+    segmenter's output is NaN or infinite.
     """
     own_rows, own_columns = image.shape[-2:]
     windows = window_sizes(policy, segmenter, own_rows, own_columns)

@@ -141,7 +141,6 @@ class Segmenter:
     """
 
     def __init__(self, network: nn.Module, card: SegmenterCard, device: torch.device) -> None:
-        """Freeze the network on a device."""
         self.network = network.eval().requires_grad_(False).to(device)
         self.card = card
         self.device = device
@@ -154,11 +153,8 @@ class Segmenter:
         """Return float logits ``B x K x h x w`` for uint8 RGB images ``B x 3 x H x W``.
 
         The size h x w depends on the architecture: that of the images for PSPNets and U-Nets, a
-        quarter of it for SegFormers. The caller resizes.
-
-        Raises:
-            UsageError: a side does not fit the card's ``sides``, or the network is in training
-                mode.
+        quarter of it for SegFormers. The caller resizes. Raises UsageError if a side does not fit
+        the card's ``sides``, or the network is in training mode.
         """
         height, width = images.shape[-2:]
         multiple, rest = self.card.sides
@@ -180,11 +176,10 @@ class Segmenter:
         return self.network(enlarged(inputs, self.card.enlarge))
 
     def accepts(self, space: LabelSpace, width: int, height: int) -> None:
-        """Check that this segmenter scores images of a size in a label space.
+        """Raise UsageError unless this segmenter scores images of a size in a label space.
 
-        Raises:
-            UsageError: it predicts other classes, or was trained at another size: the pyramid's
-                bins and the sizes of objects would differ from those it was trained on.
+        At another size, the pyramid's bins and the sizes of objects would differ from those it was
+        trained on.
         """
         names = [entry.name for entry in space.scored]
         if self.card.label_space != space.name or self.card.classes != names:
@@ -207,10 +202,7 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def save_segmenter(folder: Path, network: smp.PSPNet | smp.Unet, card: SegmenterCard) -> None:
-    """Write a segmenter in segmentation-models-pytorch's own layout, and its card, last.
-
-    Tensors are stored in the precision that they have.
-    """
+    """Write a segmenter in segmentation-models-pytorch's own layout, and its card, last."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the hub mixin announces its model card
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.truth import Truth
-from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.passes import as_seen, prepared_image, read_truths
@@ -45,32 +43,9 @@ def predict_image(
     scoring: Scoring,
     photograph: bool,
 ) -> PredictedImage:
-    """Return the segmenter's prediction for one image, through the same steps as every score.
-
-    ``photograph`` says that the image is the dataset's own and is resized here.
-
-    Raises:
-        DataError: a file is damaged or of another size.
-    """
+    """Return the segmenter's prediction for one image, through the same steps as every score."""
     [truth], native = read_truths(files, space, [scoring.labels])
     image = prepared_image(path, benchmark, photograph)
     height, width = truth.train_ids.shape
     seen = as_seen(image, scoring.segmenter, benchmark, native)
     return PredictedImage(image, truth, predict(segmenter, seen, height, width, scoring.segmenter))
-
-
-def predict_images(
-    segmenter: Segmenter,
-    scenes: Sequence[SceneFiles],
-    images: Sequence[Path],
-    space: LabelSpace,
-    benchmark: Benchmark,
-    scoring: Scoring,
-    *,
-    photographs: bool,
-    title: str,
-) -> Iterator[PredictedImage]:
-    """Yield the prediction for each image, with a progress bar called ``title``."""
-    pairs = zip(scenes, images, strict=True)
-    for files, path in progress(pairs, total=len(scenes), desc=title, unit="image"):
-        yield predict_image(segmenter, files, path, space, benchmark, scoring, photographs)

@@ -29,6 +29,7 @@ from hdbench.training.segmentation import (
     adamw,
     one_cycle,
     recipe_steps,
+    shared_identity,
     trained,
 )
 
@@ -46,9 +47,8 @@ def segmenter_trainer(
 ) -> SegmentationTrainer:
     """Return the trainer of a PSPNet with its auxiliary head, or of a U-Net.
 
-    Raises:
-        UsageError: smp cannot build the encoder.
-        CheckpointError: the weights are of another encoder.
+    Raises UsageError if smp cannot build the encoder, CheckpointError if its weights are of
+    another.
     """
     recipe, space = benchmark.segmenter.training, LABEL_SPACES[benchmark.data.label_space]
     torch.manual_seed(derived_seed("segmenter", seed))
@@ -139,12 +139,8 @@ def segmenter_identity(
     identity = {
         "kind": "segmenter",
         "version": 4,
-        "data": benchmark.data.model_dump(include={"layout", "label_space"}),
-        "size": benchmark.size.model_dump(),
         "segmenter": _recipe(benchmark.segmenter.training),
-        "scenes": len(data),
-        "scenes_digest": digest(data),
-        "seed": seed,
+        **shared_identity(benchmark, seed, data),
     }
     if encoder_weights is not None:
         identity["encoder_weights"] = encoder_weights
@@ -185,13 +181,8 @@ def train_segmenter(
 ) -> Path:
     """Train a benchmark's segmenter, or resume its training, and return its folder.
 
-    Raises:
-        UsageError: the stride of the features does not divide the benchmark's image size, or the
-            encoder is unknown.
-        CheckpointError: the folder holds another job, its checkpoints are damaged, or the
-            encoder's weights are missing or of another network.
-        DivergedError: a loss is not finite.
-        Interrupted: the user stopped it; everything is saved.
+    Raises UsageError if the stride of the features does not divide the benchmark's image size, and
+    what ``segmenter_trainer``, ``imagenet_weights`` and ``trained`` raise.
     """
     size, recipe = benchmark.size, benchmark.segmenter.training
     stride = OUTPUT_STRIDE if recipe.architecture == "pspnet" else output_stride(recipe.depth)
@@ -245,13 +236,10 @@ def train_segmenter(
 
 
 def require_trained_for(benchmark: Benchmark, seed: int, data: TrainingData, folder: Path) -> None:
-    """Check that a folder's segmenter is the one that a benchmark describes.
+    """Check that a folder's segmenter is the one that a benchmark describes (``require_identity``).
 
     The digest of the encoder's ImageNet weights is taken from the folder, because their file may be
     gone and the card names the trained weights.
-
-    Raises:
-        CheckpointError: it is another one; the message lists the differences.
     """
     try:
         known = json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8"))

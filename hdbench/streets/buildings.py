@@ -31,18 +31,13 @@ _AWNINGS: tuple[RGB, ...] = (
 class Facade:
     """A house front: paint, courses or bricks, rows of windows, a ground floor, a cornice.
 
-    Args:
-        draws: its style.
-        height: of the house, in metres.
-        length: of its front along the street, in metres; its doors lie within.
-        start: where the front begins along the street, in metres.
-        lamps: share of its windows that are lit.
+    ``height``, ``length`` and ``start`` (where the front begins) along the street are in metres;
+    its doors lie within. ``lamps`` is the share of its windows that are lit.
     """
 
     def __init__(
         self, draws: Draws, height: float, length: float, start: float, lamps: float
     ) -> None:
-        """Choose a style."""
         self.height, self.lamps = height, lamps
         self.paint = planes(draws.tint(draws.pick(_PLASTER), 8))
         lighter = draws.uniform(0.72, 1.32)

@@ -45,7 +45,6 @@ class Canvas:
     """A picture in the making. Coordinates are pixels: x to the right, y down."""
 
     def __init__(self, height: int, width: int) -> None:
-        """Begin with a black picture of unlabelled pixels."""
         self.height, self.width = height, width
         #: float32 3 x H x W, 0 to 255.
         self.colour = np.zeros((3, height, width), np.float32)
@@ -104,14 +103,10 @@ class Canvas:
         inside: NDArray[np.bool_] | None,
         code: int | None,
     ) -> None:
-        """Paint a window.
+        """Paint a window with one RGB colour, or an array 3 x h x w.
 
-        Args:
-            window: which pixels.
-            cover: h x w, 0 to 1.
-            colour: one RGB colour, or an array 3 x h x w.
-            inside: h x w, whether a pixel's centre is in the shape.
-            code: what it belongs to, or None to leave that as it is.
+        ``cover``, h x w, is 0 to 1; ``inside``, h x w, says whether a pixel's centre is in the
+        shape; ``code`` is what it belongs to, or None to leave that as it is.
         """
         view = self.colour[:, window[0], window[1]]
         if not isinstance(colour, np.ndarray):

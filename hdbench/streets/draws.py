@@ -16,7 +16,6 @@ class Draws:
     """A stream of draws; only the generator's raw bits are used, whose stream is fixed."""
 
     def __init__(self, *parts: int | str) -> None:
-        """Seed the stream."""
         self._bits = np.random.PCG64(derived_seed("streets", *parts))
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:

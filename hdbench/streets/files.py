@@ -46,11 +46,7 @@ def folder_name(width: int, height: int) -> str:
 
 
 def require_drawable(splits: Iterable[str], count: int | None, width: int, height: int) -> None:
-    """Check that scenes of some splits can be drawn, before any file is written.
-
-    Raises:
-        UsageError: there is no such split, it has fewer scenes, or none can have this size.
-    """
+    """Raise UsageError unless scenes of some splits can be drawn, before any file is written."""
     try:
         require_streets_size(width, height)
     except ValueError as error:
@@ -67,12 +63,8 @@ def write_streets(root: Path, split: str, count: int | None, width: int, height:
     """Draw the missing ones of the first scenes of a split into files, and return their number.
 
     Files are written atomically, and an incomplete scene is completed, so that the same call
-    resumes.
-
-    Raises:
-        UsageError: there is no such split, it has fewer scenes, or none can have this size.
-        DataError: the folder holds something else, or Streets of another version or size.
-        StorageError: a file cannot be written.
+    resumes. Raises what ``require_drawable`` raises, and DataError if the folder holds something
+    else, or Streets of another version or size.
     """
     require_drawable([split], count, width, height)
     spec = SPLITS[split]

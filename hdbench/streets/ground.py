@@ -64,12 +64,9 @@ def paint_sky(view: View, draws: Draws) -> None:
 class Ground:
     """The ground from one side to the other.
 
-    Args:
-        strips: from left to right; the first reaches to the left without end.
-        road: left and right border of the road, in metres.
-        lanes: where lane markings run, in metres from the camera.
-        crossing: a street that crosses, or None.
-        draws: details.
+    ``strips`` are from left to right; the first reaches to the left without end. ``road`` is its
+    left and right border, ``lanes`` where lane markings run, in metres from the camera.
+    ``crossing`` is a street that crosses, or None.
     """
 
     def __init__(
@@ -80,7 +77,6 @@ class Ground:
         crossing: Crossing | None,
         draws: Draws,
     ) -> None:
-        """Draw the details of surfaces."""
         self.strips, self.road, self.lanes, self.crossing = strips, road, lanes, crossing
         self._offset = (draws.uniform(0, 250), draws.uniform(0, 250))
         self._slab = draws.uniform(0.6, 1.1)

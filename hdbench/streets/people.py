@@ -64,16 +64,11 @@ def person(view: View, draws: Draws, x: float, z: float, code: int) -> None:
 class Cycle:
     """A two-wheeler seen from its side, turned a little towards the camera.
 
-    Args:
-        draws: its looks.
-        x: middle, in metres.
-        z: distance.
-        ahead: -1 or 1, which way its front wheel points.
-        turned: how much of its length is seen, 0.4 to 1.
+    ``x`` is its middle and ``z`` its distance, in metres; ``ahead`` is -1 or 1, which way its front
+    wheel points; ``turned`` is how much of its length is seen, 0.4 to 1.
     """
 
     def __init__(self, draws: Draws, x: float, z: float, ahead: float, turned: float) -> None:
-        """Choose its looks."""
         self.x, self.z, self._reach = x, z, ahead * turned
         self._turned = turned
         self.paint = draws.tint(draws.pick(_CLOTHES), 14)
@@ -134,15 +129,7 @@ def motorcycle(view: View, cycle: Cycle, code: int) -> None:
 
 
 def rider(view: View, draws: Draws, cycle: Cycle, seat: float, code: int) -> None:
-    """Paint the one who sits on a cycle.
-
-    Args:
-        view: where to.
-        draws: clothes.
-        cycle: what is ridden.
-        seat: height of the saddle, in metres.
-        code: what the rider belongs to.
-    """
+    """Paint the one who sits on a cycle; ``seat`` is the height of the saddle, in metres."""
     jacket, trousers = (draws.tint(draws.pick(_CLOTHES), 12) for _ in range(2))
     skin, helmet = draws.tint(draws.pick(_SKIN), 10), draws.tint(draws.pick(_CLOTHES), 14)
     at, z = cycle.at, cycle.z

@@ -34,7 +34,6 @@ class Plan:
     """Road, sides, and a street that crosses."""
 
     def __init__(self, stream: Callable[[str], Draws]) -> None:
-        """Draw the plan."""
         draws = stream("plan")
         self.far = draws.uniform(60, 105)
         near = draws.uniform(11, 26)

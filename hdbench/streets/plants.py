@@ -24,10 +24,9 @@ def foliage(
     rx: float,
     ry: float,
     code: int,
-    leaf: RGB | None = None,
 ) -> None:
     """Paint a crown of leaves: a few lobes with a ragged edge, lighter where the sun stands."""
-    leaf = leaf or draws.tint(draws.pick(_LEAVES), 12)
+    leaf = draws.tint(draws.pick(_LEAVES), 12)
     lobes = [(0.0, 0.0, 0.78)] + [
         (draws.uniform(-0.62, 0.62), draws.uniform(-0.45, 0.5), draws.uniform(0.34, 0.56))
         for _ in range(draws.integer(2, 4))

@@ -20,10 +20,7 @@ def draw_scene(seed: int, index: int, width: int, height: int) -> Scene:
     """Return a scene of Streets: Cityscapes' ids and a photograph; a pure function.
 
     The same scene at another size shows the same street, sampled more finely. Width is twice the
-    height, which is at least 32.
-
-    Raises:
-        ValueError: the size is not two to one, or too small.
+    height, which is at least 32; else ValueError is raised.
     """
     require_streets_size(width, height)
     canvas = Canvas(height, width)

@@ -47,7 +47,6 @@ class Street:
     """A street with everything on it."""
 
     def __init__(self, stream: Callable[[str], Draws], canvas: Canvas) -> None:
-        """Plan it."""
         self._stream, self._canvas, self._count = stream, canvas, 0
         self.things: dict[tuple[Zone, float], list[Thing]] = {}
         plan = Plan(stream)

@@ -57,14 +57,12 @@ def _long_face(
     points: Sequence[tuple[float, float]],
     colour: Sequence[float],
     code: int | None,
-    inset: float = 0.0,
 ) -> None:
     """Paint a face on the long side, given by (share of the length from the back, Y)."""
     if box.side is None:
         return
-    x = box.side + (inset if box.side > 0 else -inset)
     facing = "left" if box.side > 0 else "right"
-    view.face([(x, y, box.along(share)) for share, y in points], colour, facing, code)
+    view.face([(box.side, y, box.along(share)) for share, y in points], colour, facing, code)
 
 
 def _side_wheel(view: View, box: Box, share: float, radius: float, code: int) -> None:

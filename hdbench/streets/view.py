@@ -64,7 +64,6 @@ class View:
     """A canvas seen through a camera under a light."""
 
     def __init__(self, canvas: Canvas, draws: Draws) -> None:
-        """Choose camera and light."""
         self.canvas = canvas
         #: Height of the camera above the road, in metres.
         self.eye = draws.uniform(1.6, 2.3)

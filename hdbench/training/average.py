@@ -17,7 +17,6 @@ class MovingAverage:
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        """Start with the network's weights."""
         self._source, self._decay = network, decay
         self._average = AveragedModel(network) if decay else None
         self._updates = 0

@@ -72,11 +72,7 @@ def planned_steps(benchmark: Benchmark, scenes: int) -> tuple[int, int]:
 
 
 def require_fitting_size(method: TrainedMethod, benchmark: Benchmark) -> None:
-    """Check that the benchmark's sides divide by what the method's generator needs.
-
-    Raises:
-        UsageError: they do not; the nearest sizes that do are named.
-    """
+    """Raise UsageError, with sizes that fit, unless the sides suit the method's generator."""
     divisor, size = side_divisor(method, benchmark.budget), benchmark.size
     smallest = 2 * divisor  # reflection padding needs two pixels at the lowest resolution
     for name, side in (("width", size.width), ("height", size.height)):

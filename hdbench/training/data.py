@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hdbench.data.labels import LabelSpace
@@ -40,18 +41,13 @@ class TrainingData:
         size: tuple[int, int] | None = None,
     ) -> Callable[[int, int], Iterator[Batch]]:
         """Return a function that yields the batches of steps ``start`` to ``stop`` (exclusive)."""
-
-        def between(start: int, stop: int) -> Iterator[Batch]:
-            return training_batches(
-                self.files,
-                space,
-                augment,
-                batch_size=batch_size,
-                seed=seed,
-                start=start,
-                stop=stop,
-                workers=workers,
-                size=size,
-            )
-
-        return between
+        return partial(
+            training_batches,
+            self.files,
+            space,
+            augment,
+            batch_size=batch_size,
+            seed=seed,
+            workers=workers,
+            size=size,
+        )

@@ -110,7 +110,6 @@ class Pix2PixHDTrainer:
         perceptual: PerceptualNetwork | None,
         device: torch.device,
     ) -> None:
-        """Build everything with fresh weights."""
         self.method, self.device = method, device
         self.budget = benchmark.budget
         space = LABEL_SPACES[benchmark.data.label_space]
@@ -186,11 +185,7 @@ class Pix2PixHDTrainer:
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Load a state that ``state`` returned.
-
-        Raises:
-            CheckpointError: its networks have another architecture or width.
-        """
+        """Load a state that ``state`` returned, if its networks have the same shapes."""
         require_same_shapes("checkpoint: generator", state["generator"], self.generator)
         require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
         for name, part in self._parts().items():

@@ -18,12 +18,10 @@ PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
 def gan_loss(outputs: Sequence[Sequence[Tensor]], real: bool, kind: str) -> Tensor:
-    """Return the adversarial loss, summed over scales (Eq. 3).
+    """Return the adversarial loss of the discriminators' outputs, summed over scales (Eq. 3).
 
-    Args:
-        outputs: the discriminators' outputs.
-        real: whether the logits should say "real".
-        kind: ``lsgan`` (least squares, targets 1 and 0) or ``log`` (cross-entropy, Eq. 2).
+    ``real`` says whether the logits should say "real"; ``kind`` is ``lsgan`` (least squares,
+    targets 1 and 0) or ``log`` (cross-entropy, Eq. 2).
     """
     total = outputs[0][-1].new_zeros((), dtype=torch.float32)
     for maps in outputs:

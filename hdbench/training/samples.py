@@ -25,7 +25,6 @@ class SampleSheets:
     def __init__(
         self, folder: Path, title: str, files: list[SceneFiles], space: LabelSpace, size: Size
     ) -> None:
-        """Read the scenes that are shown."""
         self._folder, self._title, self._space = folder / SAMPLES, title, space
         self._scenes = [
             read_scene(entry, space).resized(size.height, size.width)

@@ -14,10 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from hdbench.data.labels import LabelSpace
 from hdbench.data.loading import ScaleAndCrop
 from hdbench.data.scene import Batch
+from hdbench.provenance import digest
 from hdbench.runtime.devices import Machine, autocast
 from hdbench.runtime.job import Job, claimed
 from hdbench.runtime.weights import require_same_shapes
-from hdbench.schema.benchmark import PixelTraining, Size
+from hdbench.schema.benchmark import Benchmark, PixelTraining, Size
 from hdbench.training.data import TrainingData
 
 _WARM_UP = 0.15  # share of the steps in which the one-cycle rate rises
@@ -26,16 +27,9 @@ _WARM_UP = 0.15  # share of the steps in which the one-cycle rate rises
 class SegmentationTrainer:
     """A network that returns logits for images, its optimiser and its schedule.
 
-    Args:
-        network: already on the device.
-        optimizer: of the network's parameters.
-        schedule: of the optimiser's learning rate.
-        space: what label ids mean.
-        device: where the network computes.
-        prepare: returns the network's input for uint8 images B x 3 x H x W.
-        objective: returns the loss, and the losses to log by name, for the network's output and
-            int64 train ids B x H x W.
-        precision: arithmetic of the forward pass, ``fp32`` or ``bf16``.
+    The network is already on the device. ``prepare`` returns its input for uint8 images B x 3 x H x
+    W. ``objective`` returns the loss, and the losses to log by name, for its output and int64 train
+    ids B x H x W. ``precision`` of the forward pass is ``fp32`` or ``bf16``.
     """
 
     def __init__(
@@ -50,7 +44,6 @@ class SegmentationTrainer:
         objective: Callable[[Any, Tensor], tuple[Tensor, dict[str, Tensor]]],
         precision: str = "fp32",
     ) -> None:
-        """Keep the parts; nothing is computed yet."""
         self.network, self.optimizer, self.schedule = network, optimizer, schedule
         self.space, self.device = space, device
         self._prepare, self._objective, self._precision = prepare, objective, precision
@@ -85,11 +78,7 @@ class SegmentationTrainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Load a state that ``state`` returned.
-
-        Raises:
-            CheckpointError: its network has another architecture or width.
-        """
+        """Load a state that ``state`` returned, if its network has the same shapes."""
         require_same_shapes("checkpoint: network", state["network"], self.network)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -117,6 +106,17 @@ def one_cycle(optimizer: torch.optim.Optimizer, recipe: PixelTraining, steps: in
     )
 
 
+def shared_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -> dict[str, Any]:
+    """Return what every network that labels pixels depends on, beside its own recipe."""
+    return {
+        "data": benchmark.data.model_dump(include={"layout", "label_space"}),
+        "size": benchmark.size.model_dump(),
+        "scenes": len(data),
+        "scenes_digest": digest(data),
+        "seed": seed,
+    }
+
+
 def recipe_steps(recipe: PixelTraining, data: TrainingData) -> int:
     """Return the steps of a training."""
     return recipe.epochs * data.steps_per_epoch(recipe.batch_size)
@@ -138,20 +138,8 @@ def trained(
 ) -> Iterator[int]:
     """Train a network, or resume its training, and hold its folder while the network is stored.
 
-    Args:
-        trainer: with the network's initial weights.
-        recipe: epochs, batch size and augmentation.
-        data: the training scenes.
-        size: of the crops.
-        seed: of order and augmentation.
-        identity: everything that the trained network depends on, as JSON values.
-        folder: where checkpoints and metrics go.
-        title: the title of the progress bar.
-        machine: device, decoding workers, time between checkpoints.
-        restart: move the folder's content aside first.
-
-    Yields:
-        The number of steps, once all are done.
+    Yields the number of steps, once all are done. ``size`` is that of the crops; ``identity`` is
+    everything that the trained network depends on, as JSON values.
 
     Raises:
         CheckpointError: the folder holds another job, or its checkpoints are damaged.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from hdbench.evaluation.boundaries import boundary_summary, edge_counts, tolerance
+from hdbench.evaluation.boundaries import EdgeCounts, boundary_summary, edge_counts, tolerance
 from hdbench.provenance import versions
+from hdbench.runtime.progress import progress
+from hdbench.schema.method import Method
 from hdbench.schema.metric import Metric, images_digest
 from hdbench.schema.result import ORACLE, Computed
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.segmentation.single_images import predict_images
+from hdbench.segmentation.single_images import predict_image
 from hdbench.workflows.evaluate import with_floors
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
@@ -24,22 +27,10 @@ from hdbench.workspace.results import require_results
 def measure_boundaries(
     bench: Bench, methods: Sequence[str], seed: int, segmenter: Segmenter, device: torch.device
 ) -> list[Metric]:
-    """Measure methods, the oracle and the floors, and store it.
+    """Measure scored methods, the oracle and the floors, and store it; methods come first.
 
-    A record that is current is not computed again.
-
-    Args:
-        bench: the benchmark.
-        methods: names or paths of methods that are scored.
-        seed: the runs' seed.
-        segmenter: what predicts.
-        device: where generators compute, if an image must be made again.
-
-    Returns:
-        The measures, methods first.
-
-    Raises:
-        HdbenchError: a method is not scored by this segmenter, or its result is stale.
+    A record that is current is not computed again. ``methods`` are names or paths; ``device`` is
+    where generators compute, if an image must be made again.
     """
     chosen = with_floors(bench, methods, ORACLE)
     bench = scenes_of(bench, list(chosen.values()))
@@ -55,23 +46,8 @@ def measure_boundaries(
         if isinstance(known, Metric):
             measures.append(known)
             continue
-        seen = predict_images(
-            segmenter,
-            bench.dataset.test_scenes,
-            synthesize_method(bench, method, result.seed, device),
-            bench.space,
-            bench.benchmark,
-            bench.scoring,
-            photographs=method.shows_photographs,
-            title=f"edges of {method.name}",
-        )
-        counts = np.stack(
-            [
-                edge_counts(labels, one.prediction, len(classes), tolerance(len(labels)))
-                for one in seen
-                for labels in [one.truth.train_ids]
-            ]
-        )
+        images = synthesize_method(bench, method, result.seed, device)
+        counts = _counts(bench, method, images, segmenter, len(classes))
         measure = Metric(
             kind="boundaries",
             method=method.name,
@@ -86,3 +62,25 @@ def measure_boundaries(
         save_metric(path, measure)
         measures.append(measure)
     return measures
+
+
+def _counts(
+    bench: Bench, method: Method, images: Sequence[Path], segmenter: Segmenter, classes: int
+) -> EdgeCounts:
+    """Return N x K x 4: ``edge_counts`` of each image."""
+    scenes, counts = bench.dataset.test_scenes, []
+    pairs = zip(scenes, images, strict=True)
+    title = f"edges of {method.name}"
+    for files, path in progress(pairs, total=len(scenes), desc=title, unit="image"):
+        seen = predict_image(
+            segmenter,
+            files,
+            path,
+            bench.space,
+            bench.benchmark,
+            bench.scoring,
+            method.shows_photographs,
+        )
+        labels = seen.truth.train_ids
+        counts.append(edge_counts(labels, seen.prediction, classes, tolerance(len(labels))))
+    return np.stack(counts)

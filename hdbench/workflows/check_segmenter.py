@@ -52,10 +52,6 @@ def inspect_segmenter(bench: Bench, segmenter: Segmenter) -> Inspection:
     """Run a segmenter over a benchmark's photographs, over noise, and over other scenes' ones.
 
     Everything is computed anew, on the path of every score.
-
-    Raises:
-        DataError: a photograph or label map is missing or damaged.
-        UsageError: the segmenter judges another label space or size.
     """
     scenes, images = bench.dataset.test_scenes, bench.dataset.photographs
     oracle = score_unstored(bench, segmenter, "oracle", scenes, images)
@@ -108,11 +104,7 @@ def _controls(
 
 
 def require_sound(inspection: Inspection) -> None:
-    """Check that nothing speaks against a segmenter.
-
-    Raises:
-        HdbenchError: something does; all of it is listed.
-    """
+    """Raise HdbenchError with everything that speaks against a segmenter, if anything does."""
     if inspection.problems:
         raise HdbenchError(
             f"this segmenter cannot be trusted here:\n{listing(inspection.problems)}"

@@ -55,17 +55,10 @@ def evaluate(
     """Score methods, the oracle and the floors, and store the results.
 
     Images that are missing are synthesized; a result that is current is not computed again.
-
-    Args:
-        bench: the benchmark.
-        methods: names or paths of methods.
-        seed: the runs' seed; oracle and floors always have seed 0.
-        segmenter: what predicts.
-        device: where generators compute.
-        scorings: the conventions, which share the segmenter's passes where they give it the same;
-            None means the benchmark's own.
-        ranks: the processes that share the images; the first of them synthesizes.
-        workers: threads that decode ahead of the segmenter and count behind it.
+    ``methods`` are names or paths; oracle and floors always have seed 0. The ``scorings`` share the
+    segmenter's passes where they give it the same; None means the benchmark's own. The first of the
+    ``ranks``, which share the images, synthesizes on ``device``. ``workers`` are threads that
+    decode ahead of the segmenter and count behind it.
 
     Raises:
         HdbenchError: the oracle fell below what the segmenter's card declares; nothing is stored.
@@ -140,17 +133,8 @@ def score_images(
 ) -> list[Result]:
     """Return a method's result under each convention: the stored one if current, else a new one.
 
-    Args:
-        bench: the benchmark.
-        method: the resolved method.
-        seed: the runs' seed.
-        segmenter: what predicts.
-        scorings: the conventions, all of which let photographs enter at the same size.
-        images: the image of each test scene.
-        ranks: the processes that share the images.
-        workers: threads that decode ahead of the segmenter and count behind it.
-
-    Raises what ``evaluate`` raises.
+    All conventions let photographs enter at the same size. Arguments and errors are otherwise those
+    of ``evaluate``.
     """
     if not scorings:
         return []

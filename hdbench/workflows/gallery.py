@@ -38,19 +38,10 @@ _CAPTIONS = {
 def draw_gallery(
     bench: Bench, name: str, seed: int, segmenter: Segmenter, device: torch.device
 ) -> Path:
-    """Write the gallery of a scored method and return its page.
+    """Write the gallery of a scored method, the oracle included, and return its page.
 
-    Stopped, the same call goes on with the scenes that are not drawn yet.
-
-    Args:
-        bench: the benchmark.
-        name: name or path of a method, the oracle included.
-        seed: the run's seed.
-        segmenter: what predicts.
-        device: where a generator computes, if an image must be made again.
-
-    Raises:
-        HdbenchError: the method is not scored by this segmenter, or its result is stale.
+    Stopped, the same call goes on with the scenes that are not drawn yet. ``device`` is where a
+    generator computes, if an image must be made again.
     """
     method = bench.library.method(name)
     bench = scenes_of(bench, [method])

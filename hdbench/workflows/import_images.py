@@ -49,26 +49,18 @@ def import_images(
     allow_subset: bool = False,
     restart: bool = False,
 ) -> Import:
-    """Bring the images of a folder into the workspace as method ``name``.
+    """Bring the images of a folder, and all folders in it, into the workspace as method ``name``.
 
     Originals are copied; those that are no 8-bit PNG are decoded once and stored as one, so that
     their pixels no longer depend on a decoder. The same images again are a success that changes
-    nothing.
-
-    Args:
-        bench: whose test split the images are of, at its size.
-        name: the method's name.
-        folder: where the images are; read through all of its folders.
-        template: how file names hold the scenes' (``match_names``), or None.
-        title: what tables call the method; else its name.
-        allow_subset: accept scenes without an image; scores then are of the others alone.
-        restart: move an earlier import, and its results, aside.
+    nothing. ``template`` is that of ``match_names``; ``title`` is what tables call the method, else
+    its name. ``allow_subset`` accepts scenes without an image; scores then are of the others alone.
+    ``restart`` moves an earlier import, and its results, aside.
 
     Raises:
         UsageError: the name is taken or no file name, or there is no such folder.
         DataError: anything is wrong with the images; all of it is listed, nothing is kept.
         CheckpointError: other images were imported under this name, and ``restart`` is off.
-        StorageError: the workspace cannot be written.
     """
     _require_name(bench, name)
     if not folder.is_dir():

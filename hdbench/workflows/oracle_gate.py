@@ -46,11 +46,6 @@ def obstacle(bench: Bench, result: Result, card: SegmenterCard) -> str | None:
     A card without ``measured_on`` names its benchmark and convention: what these say is taken from
     the library, which tells all of a dataset that hdbench draws. Of photographs on disk it cannot
     tell whether they are the same; then only the same benchmark or fingerprint will do.
-
-    Args:
-        bench: where the oracle was scored.
-        result: the oracle's.
-        card: the segmenter's.
     """
     declared = card.oracle
     if declared is None:
@@ -85,8 +80,7 @@ def _named(
 ) -> dict[str, Any]:
     """Return what the library says of the benchmark and convention that a card names.
 
-    Raises:
-        LibraryError: it lacks one of them.
+    Raises LibraryError if it lacks one of them.
     """
     try:
         benchmark = bench.library.benchmark(declared["benchmark"])
@@ -106,16 +100,7 @@ def _named(
 
 
 def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
-    """Check the oracle against what the segmenter's card declares, where that binds (``obstacle``).
-
-    Args:
-        bench: the benchmark.
-        result: the oracle's.
-        segmenter: what scored it.
-
-    Raises:
-        HdbenchError: a score fell more than one point below.
-    """
+    """Raise HdbenchError if the oracle is over a point below a card that binds (``obstacle``)."""
     card = segmenter.card
     if card.oracle is None or obstacle(bench, result, card) is not None:
         return
@@ -134,13 +119,7 @@ def oracle_gate(bench: Bench, result: Result, segmenter: Segmenter) -> None:
 
 
 def gate_notes(bench: Bench, oracles: Sequence[Result], segmenter: Segmenter) -> list[str]:
-    """Return a sentence for each reason why an oracle was not held to the card.
-
-    Args:
-        bench: the benchmark.
-        oracles: one for each convention.
-        segmenter: what scored it.
-    """
+    """Return a sentence for each reason why an oracle was not held to the card."""
     notes: dict[str, list[str]] = {}
     for result in oracles:
         reason = obstacle(bench, result, segmenter.card)

@@ -46,26 +46,15 @@ def measure_realism(
     reference: str,
     device: torch.device,
 ) -> list[Metric]:
-    """Measure methods and floors against photographs, and store it.
+    """Measure methods and floors against photographs, and store it; methods come first.
 
-    Images and photographs are at the benchmark's size. The oracle would be compared with itself,
-    so it has no row. A record that is current is not computed again.
+    Images and photographs are at the benchmark's size. The oracle would be compared with itself, so
+    it has no row. A record that is current is not computed again, images that are missing are
+    synthesized. ``inception`` are torch-fidelity's weights for FID and KID, ``lpips`` torchvision's
+    AlexNet weights for LPIPS to each scene's own photograph; None leaves them out. ``reference``
+    names the photographs that FID and KID compare with: ``test`` or ``train``.
 
-    Args:
-        bench: the benchmark.
-        methods: names or paths of methods; images that are missing are synthesized.
-        seed: the runs' seed.
-        inception: torch-fidelity's Inception weights for FID and KID, or None to leave them out.
-        lpips: torchvision's AlexNet weights for LPIPS to each scene's own photograph, or None.
-        reference: the photographs that FID and KID compare with: ``test`` or ``train``.
-        device: where networks compute.
-
-    Returns:
-        The measures, methods first.
-
-    Raises:
-        UsageError: no weights are given, there are too few images, or the oracle is asked for.
-        CheckpointError: a weights file is missing or another, or a method is not trained.
+    Raises UsageError if no weights are given, there are too few images, or the oracle is asked for.
     """
     if inception is None and lpips is None:
         raise UsageError(
@@ -201,13 +190,9 @@ def measure_diversity(
     """Return the LPIPS diversity of several folders of images of the same scenes.
 
     The mean over test scenes of the mean distance between all pairs of a scene's images (Zhu et
-    al., "Toward multimodal image-to-image translation", NeurIPS 2017).
-
-    Args:
-        bench: whose test scenes the images are of, at its size.
-        folders: at least two, each with one image of every scene, named like imported ones.
-        lpips: torchvision's AlexNet weights.
-        device: where the network computes.
+    al., "Toward multimodal image-to-image translation", NeurIPS 2017). At least two folders have
+    one image of every test scene, named like imported ones; ``lpips`` is torchvision's AlexNet
+    weights.
 
     Raises:
         UsageError: fewer than two folders, or no such folder.

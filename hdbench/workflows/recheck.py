@@ -53,18 +53,8 @@ def recheck(
 ) -> list[Recheck]:
     """Synthesize some images of a result anew, score them anew, and compare with what is stored.
 
-    Args:
-        bench: the benchmark.
-        method: whose result it is.
-        result: what is stored.
-        scoring: the result's convention; that of ``native_scoring``, if it is the native oracle's.
-        count: how many scenes, spread evenly over the split.
-        segmenter: what predicts.
-        device: where generators compute.
-
-    Raises:
-        CheckpointError: the run is not trained to its end, or is of another configuration.
-        DataError: an image or a label map is damaged.
+    ``scoring`` is the result's convention, that of ``native_scoring`` for the native oracle's.
+    ``count`` scenes are spread evenly over the split.
     """
     chosen = spread(bench.dataset.test_scenes, count)
     numbers = [result.scenes.index(scene.name) for scene in chosen]
@@ -101,11 +91,7 @@ def recheck(
 
 
 def require_reproduced(result: Result, found: Sequence[Recheck]) -> None:
-    """Check that everything was reproduced.
-
-    Raises:
-        HdbenchError: a matrix differs, or does not count each pixel once; all are listed.
-    """
+    """Raise HdbenchError with every matrix that differs or does not count each pixel once."""
     wrong = [
         f"{one.scene}: the image is {'the same' if one.same_image else 'another'}, the matrix is "
         f"{'the same' if one.same_matrix else 'another'}; it counts {one.counted} of "

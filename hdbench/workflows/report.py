@@ -57,18 +57,11 @@ def report_on(
 ) -> dict[str, Path]:
     """Write a report from stored results and return its files by format.
 
-    A method of the library that is measured and has no row in the report gets one, and so does
-    each of ``methods``, and each trained method that is measured on the benchmark that this one
-    names in ``beside``. The oracle at native size, where it is measured, stands below the table.
-
-    Args:
-        bench: the benchmark.
-        report: rows and columns.
-        methods: names or paths of methods; the page shows the images of the first one.
-        seed: the runs' seed.
-        segmenter: the benchmark's, which ranks.
-        scenes: how many scenes the page shows.
-        second: the benchmark's second segmenter, whose scores stand beside; None leaves them out.
+    A method of the library that is measured and has no row in the report gets one, and so does each
+    of ``methods``, and each trained method that is measured on the benchmark that this one names in
+    ``beside``. The oracle at native size, where it is measured, stands below the table. The page
+    shows ``scenes`` scenes, with the images of the first method. Scores by the ``second`` segmenter
+    stand beside those of ``segmenter``, which ranks.
 
     Raises:
         HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is stale.

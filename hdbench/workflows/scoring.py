@@ -68,19 +68,9 @@ def score(
     """Return the results of one method's images, one for each convention.
 
     Conventions that give the segmenter the same share one pass of it. Matrices of earlier calls
-    that did not reach their end are taken up; each new one is kept at once.
-
-    Args:
-        bench: the benchmark.
-        candidate: the images.
-        segmenter: what predicts.
-        conventions: one or more.
-        ranks: the processes that share the images; all of them get the results.
-        workers: threads that decode ahead of the segmenter and count behind it; 0: none.
-
-    Raises:
-        DataError: an image or a label map is damaged or of another size.
-        UsageError: the segmenter predicts another label space or size.
+    that did not reach their end are taken up; each new one is kept at once. All ``ranks``, which
+    share the images, get the results. ``workers`` are threads that decode ahead of the segmenter
+    and count behind it; 0: none.
     """
     space, benchmark = bench.space, bench.benchmark
     names = [scene.name for scene in candidate.scenes]
@@ -153,16 +143,8 @@ def score_unstored(
 ) -> Result:
     """Return the result of some images against some labels, computed now and stored nowhere.
 
-    Args:
-        bench: the benchmark.
-        segmenter: what predicts.
-        title: what the progress bar calls the images.
-        scenes: the labels.
-        images: photographs or pictures of any size, resized like the oracle's.
-
-    Raises:
-        DataError: a file is missing or damaged.
-        UsageError: the segmenter predicts another label space or size.
+    Images are photographs or pictures of any size, resized like the oracle's; ``title`` is what the
+    progress bar calls them.
     """
     require_images(images, title)
     choices = choices_under(bench, bench.scoring, segmenter.card)
@@ -175,11 +157,7 @@ def score_unstored(
 
 
 def require_images(images: Sequence[Path], method: str) -> None:
-    """Check that every image is there.
-
-    Raises:
-        DataError: some are not; all of them are counted and the first listed.
-    """
+    """Raise DataError if images are missing; all of them are counted and the first listed."""
     missing = [path for path in images if not path.is_file()]
     if missing:
         raise DataError(
@@ -189,11 +167,7 @@ def require_images(images: Sequence[Path], method: str) -> None:
 
 
 def images_as_given(bench: Bench, images: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
-    """Yield each test scene's name and its image as a segmenter is given it: uint8 3 x H x W.
-
-    Raises:
-        DataError: an image is missing, damaged or of another size.
-    """
+    """Yield each test scene's name and its image as a segmenter is given it: uint8 3 x H x W."""
     policy = bench.scoring.segmenter
     for scene, path in zip(bench.dataset.test_scenes, images, strict=True):
         image = prepared_image(path, bench.benchmark, photograph=path == scene.image)

@@ -28,17 +28,8 @@ def synthesize_method(
     """Make the images of a method that are missing and return the paths of all.
 
     The oracle's are the dataset's own photographs, an imported method's what was imported.
-
-    Args:
-        bench: the benchmark.
-        method: the resolved method.
-        seed: of its run.
-        device: where its generator computes.
-        training: of the training split, which nobody imports images of, instead of the test split.
-
-    Raises:
-        CheckpointError: the run is not trained to its end, or is of another configuration.
-        DataError: imported images are missing, or are not those that were imported.
+    ``training`` makes those of the training split, which nobody imports images of, instead of the
+    test split.
     """
     scenes = bench.dataset.train_scenes if training else bench.dataset.test_scenes
     if method.images_from == "dataset":
@@ -74,10 +65,6 @@ def synthesize_again(
 
     The oracle's are the dataset's own photographs; what was imported cannot be made here, so the
     stored files are taken.
-
-    Raises:
-        CheckpointError: the run is not trained to its end, or is of another configuration.
-        DataError: imported images are missing, or are not those that were imported.
     """
     if method.images_from == "dataset":
         return [scene.image for scene in scenes]

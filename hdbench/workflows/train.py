@@ -22,10 +22,7 @@ def train_method(
     vgg_weights: Path | None = None,
     restart: bool = False,
 ) -> Path:
-    """Train a method on a benchmark, or resume its training, and return the generator's file.
-
-    Raises what ``hdbench.training.loop.train`` raises.
-    """
+    """Train a method on a benchmark, or resume its training, and return the generator's file."""
     config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method, vgg_weights))
     title = f"{bench.benchmark.name}/{bench.benchmark.data.train}"
     data = TrainingData(bench.dataset.train_scenes, bench.dataset.train_digests, title)
@@ -33,10 +30,7 @@ def train_method(
 
 
 def train_own_perceptual(bench: Bench, machine: Machine, restart: bool = False) -> Path:
-    """Train a benchmark's perceptual network, or resume its training, and return its folder.
-
-    Raises what ``train_perceptual`` raises.
-    """
+    """Train a benchmark's perceptual network, or resume its training, and return its folder."""
     split = recipe_of(bench.benchmark).split
     scenes = bench.dataset.scenes(split)
     title = f"{bench.benchmark.data.layout}/{split}"

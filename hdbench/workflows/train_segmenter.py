@@ -36,14 +36,8 @@ def train_own_segmenter(
     """Train a benchmark's segmenter, or go on; measure the oracle and write it on its card.
 
     Where the benchmark's segmenter ships, this repeats its recipe in the workspace, and the one
-    that ships goes on scoring.
-
-    Args:
-        bench: the benchmark.
-        machine: device, decoding workers, time between checkpoints.
-        restart: move what is there aside first.
-        encoder_weights: torchvision's file, where the benchmark starts from ImageNet weights.
-        second: the second segmenter, not the benchmark's first.
+    that ships goes on scoring. ``encoder_weights`` is torchvision's file, where the benchmark
+    starts from ImageNet weights.
 
     Raises what ``hdbench.segmentation.training.train_segmenter`` raises, and UsageError where a
     benchmark without a second segmenter is asked for it.
@@ -95,23 +89,12 @@ def train_on(
     """Train the benchmark's segmenter on the photographs and on a method's images, and score both.
 
     Both learn from the training split of methods with its real label maps, at the benchmark's size,
-    by ``[segmenter.training]`` with seed 0. What is trained already is not trained again.
+    by ``[segmenter.training]`` with seed 0; ``seed`` is that of the method's run, whose training
+    images are synthesized where they are missing. What is trained already is not trained again;
+    ``restart`` moves the method's segmenter aside first. Returned is the segmenter of the
+    photographs, then the method's unless it is the oracle itself.
 
-    Args:
-        bench: the benchmark.
-        method: its training images are synthesized where they are missing.
-        seed: of the method's run.
-        machine: device, decoding workers, time between checkpoints.
-        restart: move the method's segmenter aside first.
-        encoder_weights: torchvision's file, where the recipe starts from ImageNet weights.
-
-    Returns:
-        The segmenter of the photographs, then the method's unless it is the oracle itself.
-
-    Raises:
-        UsageError: the method cannot make images of the training split.
-        CheckpointError: its run is not trained to its end, or a folder holds another job.
-        Interrupted: the user stopped it; everything is saved.
+    Raises UsageError if the method cannot make images of the training split.
     """
     _require_images_of_its_own(method)
     if method.is_trained:  # before minutes are spent on the photographs

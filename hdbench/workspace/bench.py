@@ -49,15 +49,7 @@ class Bench:
         return FileDigests(self.workspace.file_digests())
 
     def require_scoring(self, name: str | None = None) -> Scoring:
-        """Check that a scoring convention exists and fits, and return it.
-
-        Args:
-            name: its name or path; None means the benchmark's own.
-
-        Raises:
-            LibraryError: there is no such convention, or its file is wrong.
-            UsageError: it scores another label space.
-        """
+        """Return the convention of a name or path, or the benchmark's own; UsageError if unfit."""
         scoring = self.library.scoring(name or self.benchmark.scoring)
         if scoring.label_space != self.space.name:
             raise UsageError(
@@ -67,10 +59,7 @@ class Bench:
         return scoring
 
     def scored_under(self, scoring: str) -> Bench:
-        """Return the benchmark with another scoring convention, by name or path; all else is kept.
-
-        Raises what ``require_scoring`` raises.
-        """
+        """Return the benchmark with another scoring convention, by name or path."""
         other = self.with_benchmark(self.benchmark.model_copy(update={"scoring": scoring}))
         other.require_scoring()  # a wrong one is found now, not after minutes of synthesis
         return other
@@ -95,11 +84,7 @@ class Bench:
         return self.workspace.result(self.benchmark.name, method, seed, kind)
 
     def segmenter_folder(self, second: bool = False) -> Path:
-        """Return where ``segmenter train`` puts its outcome; the seed is always 0.
-
-        Args:
-            second: of the second segmenter, not of the benchmark's first.
-        """
+        """Return where ``segmenter train`` puts its outcome; the seed is always 0."""
         return self.workspace.segmenter(self.benchmark.name, 0, second)
 
     def perceptual_folder(self) -> Path:
@@ -108,10 +93,6 @@ class Bench:
 
 
 def open_bench(workspace: Workspace) -> Bench:
-    """Return the benchmark of a workspace, resolved.
-
-    Raises:
-        LibraryError: there is no such benchmark, or its file is wrong.
-    """
+    """Return the benchmark of a workspace, resolved."""
     library = Library(methods=workspace.methods())
     return Bench(library, workspace, library.benchmark(workspace.benchmark))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.layouts import SceneFiles, find_scenes
 from hdbench.data.loading import ids_digest, photograph_digest, photograph_size
 from hdbench.errors import UsageError
@@ -32,11 +32,6 @@ class Dataset:
     file_digests: FileDigests
 
     @cached_property
-    def space(self) -> LabelSpace:
-        """The label space."""
-        return LABEL_SPACES[self.benchmark.data.label_space]
-
-    @cached_property
     def train_scenes(self) -> list[SceneFiles]:
         """The split that methods learn from."""
         return self.scenes(self.benchmark.data.train)
@@ -51,10 +46,7 @@ class Dataset:
         return [entry for entry in scenes if entry.name in chosen]
 
     def scenes(self, split: str) -> list[SceneFiles]:
-        """Return the scenes of a split like ``train`` or ``train[:16]``.
-
-        Raises what ``root`` raises, and DataError where files are missing.
-        """
+        """Return the scenes of a split like ``train`` or ``train[:16]``."""
         return find_scenes(self.benchmark.data.layout, self.root(split), split)
 
     @property
@@ -64,11 +56,7 @@ class Dataset:
 
     @cached_property
     def photograph_sizes(self) -> list[tuple[int, int]]:
-        """Width and height that photographs of the test split have, each once, in order.
-
-        Raises:
-            DataError: a file is damaged.
-        """
+        """Width and height that photographs of the test split have, each once, in order."""
         texts = set(self.file_digests.of(self.photographs, photograph_size))
         return sorted((width, height) for height, width in map(parse_size, texts))
 
@@ -103,9 +91,6 @@ class Dataset:
 
         How the files are compressed does not enter: the same pixels are the same data on any
         machine.
-
-        Raises:
-            DataError: a file is damaged.
         """
         names = [entry.name for entry in scenes]
         photographs = self.file_digests.of((entry.image for entry in scenes), photograph_digest)
@@ -119,16 +104,15 @@ class Dataset:
     def training_set(self) -> TrainingSet:
         """The training split in memory, for the floors."""
         size = self.benchmark.size
-        return TrainingSet(self.train_scenes, self.space, size.height, size.width)
+        space = LABEL_SPACES[self.benchmark.data.label_space]
+        return TrainingSet(self.train_scenes, space, size.height, size.width)
 
     def root(self, split: str) -> Path:
         """Return the dataset's folder, ready to be read for a split.
 
-        Built-in scenes are drawn here, as many as the split asks for and only those that are not
-        on disk yet; from then on they are files like any others.
-
-        Raises:
-            UsageError: nothing says where the dataset is, or no such scenes can be drawn.
+        Built-in scenes are drawn here, as many as the split asks for and only those that are not on
+        disk yet; from then on they are files like any others. Raises UsageError if nothing says
+        where the dataset is, or no such scenes can be drawn.
         """
         if not self.benchmark.data.built_in:
             if self.workspace.data_root is None:

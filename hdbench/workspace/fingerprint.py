@@ -20,18 +20,7 @@ _PHOTOGRAPHS = {
 
 
 def choices_under(bench: Bench, scoring: Scoring, card: SegmenterCard) -> dict[str, Any]:
-    """Return every choice that changes a score, as JSON values.
-
-    Device and time are not among them.
-
-    Args:
-        bench: the benchmark: dataset, split, labels and size of images.
-        scoring: the convention.
-        card: the segmenter's.
-
-    Raises:
-        DataError: a label map or photograph is damaged.
-    """
+    """Return every choice that changes a score, as JSON values; not device and time."""
     data = bench.dataset
     if scoring.labels.edge_band:  # instance maps change the number only where edges do
         maps = data.test_map_digests
@@ -52,13 +41,9 @@ def choices_of(
 ) -> dict[str, Any]:
     """Return the like of ``choices_under``, of labels that need not be on this disk.
 
-    Args:
-        benchmark: dataset, split and image size.
-        scoring: the convention.
-        space: the class table.
-        card: the segmenter's.
-        labels: for every scene, in order, its name and the digests of the maps that are counted.
-        own_sizes: width and height that photographs have, each once, where they keep them.
+    ``labels`` have, for every scene, in order, its name and the digests of the maps that are
+    counted; ``own_sizes`` the width and height that photographs have, each once, where they keep
+    them.
     """
     image_size: list[Any] = [benchmark.size.width, benchmark.size.height]
     if scoring.photographs == "native":
@@ -80,16 +65,7 @@ def choices_of(
 
 
 def native_scoring(bench: Bench, scoring: Scoring, card: SegmenterCard) -> Scoring | str:
-    """Return the convention under which photographs keep their own size, or why there is none.
-
-    Args:
-        bench: the benchmark.
-        scoring: a convention that scores photographs at the size of a generator's images.
-        card: the segmenter's.
-
-    Raises:
-        DataError: a photograph is damaged.
-    """
+    """Return the convention under which photographs keep their own size, or why there is none."""
     size = bench.benchmark.size
     sizes = bench.dataset.photograph_sizes
     if not any(width > size.width or height > size.height for width, height in sizes):

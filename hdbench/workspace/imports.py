@@ -24,11 +24,7 @@ MANIFEST_FILE = "import.json"
 
 
 def load_import(bench: Bench, method: Images) -> Import:
-    """Return what was imported as a method for a benchmark.
-
-    Raises:
-        CheckpointError: nothing was, or its record is damaged or of another size.
-    """
+    """Return what was imported as a method for a benchmark; CheckpointError if nothing is."""
     path = bench.run_folder(method.name, 0) / MANIFEST_FILE
     command = f"'hdbench import-images {method.name} PATH'"
     if not path.is_file():
@@ -51,11 +47,8 @@ def scenes_of(bench: Bench, methods: Sequence[Method]) -> Bench:
     """Return the benchmark with the scenes that all of the methods have images of.
 
     Only methods that were imported with ``allow_subset`` narrow it; everything that is scored
-    beside them, oracle and floors included, is scored on the same scenes.
-
-    Raises:
-        CheckpointError: a method's images were never imported.
-        UsageError: two methods have images of different parts of the split.
+    beside them, oracle and floors included, is scored on the same scenes. Raises UsageError if two
+    methods have images of different parts of the split.
     """
     records = [load_import(bench, method) for method in methods if method.images_from == "import"]
     subsets = {
@@ -74,12 +67,7 @@ def scenes_of(bench: Bench, methods: Sequence[Method]) -> Bench:
 
 
 def imported_paths(bench: Bench, method: Images) -> list[Path]:
-    """Return the imported image of each test scene, its pixels checked against the record.
-
-    Raises:
-        CheckpointError: as ``load_import``.
-        DataError: images are missing, or are not those that were imported.
-    """
+    """Return the imported image of each test scene, its pixels checked against the record."""
     record = load_import(bench, method)
     expected = {image.scene: image.pixels for image in record.images}
     again = f"Next: 'hdbench import-images {method.name} PATH --restart'"

@@ -30,12 +30,8 @@ def metric_path(
 ) -> Path:
     """Return where a metric record lies.
 
-    Args:
-        bench: the benchmark.
-        kind: which metrics.
-        method: the method's name.
-        seed: the run's.
-        card: of the segmenter that they ask; ``realism`` asks none, nor a scoring convention.
+    ``card`` is that of the segmenter that was asked; ``realism`` asks none, nor a scoring
+    convention.
     """
     if card is None:
         return bench.record_path(method, seed, kind)
@@ -56,13 +52,10 @@ def save_metric(path: Path, metric: Metric) -> None:
 
 
 def load_if_current(path: Path, images: str, choices: dict[str, Any] | None) -> Metric | Stale:
-    """Return a stored metric record if it is of today's images and choices.
+    """Return a stored metric record if it is of today's images (``images_digest``) and choices.
 
-    Args:
-        path: its file.
-        images: digest of the images (``images_digest``).
-        choices: what its numbers must depend on; None takes those that it states: a table shows
-            FID and LPIPS without the files of their networks.
+    None for ``choices`` takes those that the record states: a table shows FID and LPIPS without the
+    files of their networks.
     """
     if not path.is_file():
         return Stale(path)
@@ -98,11 +91,7 @@ def _recomputed(metric: Metric) -> dict[str, Any]:
 
 
 def current_metrics(bench: Bench, results: Iterable[Result], card: SegmenterCard) -> list[Metric]:
-    """Return the metric records that exist of the images that some results are of.
-
-    Raises:
-        HdbenchError: a record is stale.
-    """
+    """Return the metric records that exist of some results' images; HdbenchError if stale."""
     found: list[Metric] = []
     for result in results:
         for kind in KINDS:

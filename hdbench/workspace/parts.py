@@ -19,24 +19,15 @@ from hdbench.storage import append_line
 
 
 class Parts:
-    """The folder of one result's parts.
-
-    Args:
-        folder: where they lie; made when the first is written.
-        fingerprint: digest of the choices that they are made under.
-    """
+    """The folder of one result's parts; ``fingerprint`` is the digest of their choices."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
-        """Remember both; nothing is read or written yet."""
         self.folder, self.fingerprint = folder, fingerprint
 
     def read(self, scenes: Sequence[str], images: Sequence[str], classes: int) -> dict[int, Matrix]:
-        """Return the matrices that are there, by the number of their image.
+        """Return the matrices, (K+1) x K, that are there, by the number of their image.
 
-        Args:
-            scenes: names, N of them.
-            images: the digest of each scene's image file.
-            classes: K; a matrix is (K+1) x K.
+        ``images`` are the digests of the scenes' image files.
         """
         wanted = {
             (scene, image): n for n, (scene, image) in enumerate(zip(scenes, images, strict=True))
@@ -54,11 +45,7 @@ class Parts:
         return found
 
     def add(self, rank: int, scene: str, image: str, matrix: Matrix) -> None:
-        """Append one image's matrix to a rank's file; it outlives this process's death.
-
-        Raises:
-            StorageError: the folder cannot be written, or the disk is full.
-        """
+        """Append one image's matrix to a rank's file; it outlives this process's death."""
         record = {
             "choices": self.fingerprint,
             "scene": scene,

@@ -82,17 +82,8 @@ def open_workspace(
 ) -> Workspace:
     """Return the workspace of a folder; what is given goes before what ``hdbench.toml`` says.
 
-    Where neither says anything: the default benchmark, in ``./hdbench-runs``.
-
-    Args:
-        start: the folder in which the command runs.
-        benchmark: name or path of a benchmark, or None.
-        data_root: the dataset's folder, or None.
-        root: the workspace's folder, or None.
-        default: the benchmark where nothing else is said.
-
-    Raises:
-        UsageError: the file is wrong, or a dataset's folder is named and no benchmark.
+    Where neither says anything: the default benchmark, in ``./hdbench-runs``. Raises UsageError if
+    the file is wrong, or a dataset's folder is named and no benchmark.
     """
     config = find_config(start)
     known: dict[str, str] = {}
@@ -121,11 +112,7 @@ def open_workspace(
 
 
 def write_config(folder: Path, benchmark: str, data_root: Path | None, root: Path) -> Path:
-    """Write ``hdbench.toml`` into a folder and return its path; None leaves a key out.
-
-    Raises:
-        UsageError: the folder has one already, or cannot be written.
-    """
+    """Write a new ``hdbench.toml`` into a folder and return its path; None leaves a key out."""
     path = folder / CONFIG_FILE
     if path.exists():
         raise UsageError(f"{path}: exists already; edit it, or delete it first")

@@ -25,13 +25,8 @@ def perceptual_of(
 ) -> PerceptualChoice | None:
     """Return the perceptual network that a method is trained with on a benchmark.
 
-    Args:
-        bench: the benchmark; its ``[perceptual]`` names the network.
-        method: the resolved method.
-        vgg_weights: torchvision's VGG-19 file; None means torchvision's own cache.
-
-    Returns:
-        The network, or None where the method gives the perceptual loss no weight.
+    None where the method gives the perceptual loss no weight. Without ``vgg_weights``,
+    torchvision's VGG-19 file, its own cache is read.
 
     Raises:
         UsageError: the name is that of a segmenter, the network was trained on another label space

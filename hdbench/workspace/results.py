@@ -37,14 +37,10 @@ def recorded_name(method: Method, scoring: Scoring) -> str:
 def result_path(
     bench: Bench, method: str, seed: int, scoring: str | None = None, foreign: str | None = None
 ) -> Path:
-    """Return where a result lies.
+    """Return where a result lies under a convention, None for the benchmark's own.
 
-    Args:
-        bench: the benchmark.
-        method: what the result calls its method (``recorded_name``).
-        seed: the run's.
-        scoring: name of a convention; None means the benchmark's own.
-        foreign: short name of another segmenter than the benchmark's (``foreign_segmenter``).
+    ``method`` is what the result calls it (``recorded_name``); ``foreign`` is the short name of
+    another segmenter than the benchmark's (``foreign_segmenter``).
     """
     name = scoring or bench.scoring.name
     if foreign is not None:
@@ -63,19 +59,7 @@ def path_under(
 def load_if_current(
     bench: Bench, method: Method, seed: int, scoring: Scoring, card: SegmenterCard
 ) -> Result | Stale:
-    """Return the stored result of a method if it is of today's choices, run and images.
-
-    Args:
-        bench: the benchmark.
-        method: the resolved method.
-        seed: the runs' seed.
-        scoring: the convention.
-        card: the segmenter's.
-
-    Raises:
-        CheckpointError: imported images have no readable record.
-        DataError: a label map or photograph is damaged.
-    """
+    """Return the stored result of a method if it is of today's choices, run and images."""
     path = path_under(bench, method, seed, scoring, card)
     if not path.is_file():
         return Stale(path)
@@ -104,16 +88,8 @@ def current_results(
 ) -> dict[str, Result]:
     """Return the results that exist under the benchmark's convention, by method.
 
-    Results of one table so share every choice, and with it their fingerprint.
-
-    Args:
-        bench: the benchmark.
-        methods: names or paths of methods.
-        seed: the runs' seed.
-        card: the segmenter's.
-
-    Raises:
-        HdbenchError: a result is stale.
+    Results of one table so share every choice, and with it their fingerprint. ``methods`` are names
+    or paths. Raises HdbenchError if a result is stale.
     """
     found: dict[str, Result] = {}
     for name in methods:
@@ -129,11 +105,7 @@ def current_results(
 def require_results(
     bench: Bench, methods: Sequence[str], seed: int, card: SegmenterCard
 ) -> dict[str, Result]:
-    """Return ``current_results`` by what the methods are asked for by.
-
-    Raises:
-        HdbenchError: one was not scored, or its result is stale.
-    """
+    """Return ``current_results`` by the names asked for; HdbenchError if one is missing."""
     found = current_results(bench, methods, seed, card)
     results: dict[str, Result] = {}
     for name in methods:
@@ -148,11 +120,7 @@ def require_results(
 
 
 def current_native_oracle(bench: Bench, card: SegmenterCard) -> Result | None:
-    """Return the oracle at native size under the benchmark's convention, or None if not scored.
-
-    Raises:
-        HdbenchError: its result is stale.
-    """
+    """Return the current oracle at native size under the benchmark's convention, if scored."""
     scoring = native_scoring(bench, bench.scoring, card)
     if isinstance(scoring, str):
         return None
@@ -191,11 +159,7 @@ def save_result(path: Path, result: Result) -> None:
 
 
 def load_result(path: Path) -> Result:
-    """Return a stored result, whose scores are those that its matrices give.
-
-    Raises:
-        HdbenchError: a file is missing or damaged, or was edited by hand.
-    """
+    """Return a stored result, if its files are whole and its scores those of its matrices."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         stored = matrices_path(path).read_bytes()

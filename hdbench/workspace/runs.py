@@ -36,17 +36,7 @@ def image_files(bench: Bench, method: Method, seed: int) -> list[Path]:
 
 
 def foreign_images(bench: Bench, method: Method, seed: int, training: bool = False) -> list[Path]:
-    """Return the image files that are there and are not those that the run made or the import took.
-
-    Args:
-        bench: the benchmark.
-        method: the resolved method.
-        seed: of its run.
-        training: of the training split instead of the test split.
-
-    Raises:
-        CheckpointError: imported images have no readable record.
-    """
+    """Return the image files that are not those that the run made or the import took."""
     folder = bench.image_folder(method.name, seed, training)
     if method.images_from == "dataset":
         return []
@@ -64,11 +54,7 @@ def foreign_images(bench: Bench, method: Method, seed: int, training: bool = Fal
 
 
 def require_own_images(bench: Bench, method: Method, seed: int, training: bool = False) -> None:
-    """Check that no image of a run was replaced.
-
-    Raises:
-        DataError: some were; the first are listed.
-    """
+    """Raise DataError, with the first of them, if images of a run were replaced."""
     foreign = foreign_images(bench, method, seed, training)
     if foreign:
         again = "delete these files; 'hdbench evaluate' synthesizes them again"
@@ -113,11 +99,7 @@ def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
 
 
 def _require_own_weights(bench: Bench, folder: Path, identity: dict[str, Any]) -> None:
-    """Check that a run's generator is the one that its training stored.
-
-    Raises:
-        CheckpointError: its card is of another run, or its weights are not those on the card.
-    """
+    """Check that a run's generator is the one that its training stored."""
     card, path = read_generator_card(folder), folder / GENERATOR_WEIGHTS
     if card.identity != identity:
         raise CheckpointError(
@@ -129,11 +111,7 @@ def _require_own_weights(bench: Bench, folder: Path, identity: dict[str, Any]) -
 
 
 def shipped_generator(library: Library, identity: dict[str, Any]) -> Path | None:
-    """Return the folder of the generator that ships for a run's identity, or None.
-
-    Raises:
-        CheckpointError: a card is damaged, or the weights are not those that it names.
-    """
+    """Return the folder of the generator that ships for a run's identity, or None."""
     for folder in library.entries(GENERATORS).values():
         card = read_generator_card(folder)
         if card.identity == identity:
@@ -143,11 +121,7 @@ def shipped_generator(library: Library, identity: dict[str, Any]) -> Path | None
 
 
 def read_generator_card(folder: Path) -> GeneratorCard:
-    """Return the card of a trained generator's folder.
-
-    Raises:
-        CheckpointError: there is none, or it is damaged.
-    """
+    """Return the card of a trained generator's folder; CheckpointError if none, or damaged."""
     path = folder / GENERATOR_CARD
     try:
         return GeneratorCard.model_validate_json(path.read_text(encoding="utf-8"))
@@ -159,17 +133,7 @@ def read_generator_card(folder: Path) -> GeneratorCard:
 
 
 def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> TrainingFacts | None:
-    """Return what a method's result records about its training; None if none was trained.
-
-    Args:
-        bench: the benchmark.
-        method: its name.
-        seed: of its run.
-        run: digest of the run's identity.
-
-    Raises:
-        CheckpointError: a card is damaged.
-    """
+    """Return what a result records about the training of ``run``, an identity's digest, or None."""
     here = bench.run_folder(method, seed)
     for folder in (here, *bench.library.entries(GENERATORS).values()):
         if not (folder / GENERATOR_WEIGHTS).is_file():

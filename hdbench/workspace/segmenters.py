@@ -18,11 +18,7 @@ from hdbench.workspace.bench import Bench
 
 
 def require_second(bench: Bench) -> SegmenterChoice:
-    """Return what the benchmark says of its second segmenter.
-
-    Raises:
-        UsageError: it has none.
-    """
+    """Return what the benchmark says of its second segmenter; raises UsageError if it has none."""
     found = bench.benchmark.second_segmenter
     if found is None:
         raise UsageError(
@@ -34,21 +30,12 @@ def require_second(bench: Bench) -> SegmenterChoice:
 
 
 def segmenter_name(bench: Bench, second: bool = False) -> str:
-    """Return the name of the segmenter that scores a benchmark, or of its second one.
-
-    Raises:
-        UsageError: it has no second one.
-    """
+    """Return the name of the segmenter that scores a benchmark, or of its second one."""
     return require_second(bench).name if second else bench.benchmark.segmenter.name
 
 
 def segmenter_folder(bench: Bench, second: bool = False) -> Path:
-    """Return where that segmenter lies: in the workspace, or in the library.
-
-    Raises:
-        LibraryError: the benchmark names one that the library lacks.
-        UsageError: it has no second one.
-    """
+    """Return where that segmenter lies: in the workspace, or in the library."""
     name = segmenter_name(bench, second)
     return bench.segmenter_folder(second) if name == OWN else bench.library.segmenter(name)
 
@@ -66,12 +53,7 @@ def foreign_segmenter(bench: Bench, card: SegmenterCard) -> str | None:
 
 
 def segmenter_card(bench: Bench) -> SegmenterCard:
-    """Return the card of the segmenter that scores a benchmark.
-
-    Raises:
-        CheckpointError: it is not trained yet, was trained by another recipe, or is damaged.
-        LibraryError: it should ship and does not.
-    """
+    """Return the card of the segmenter that scores a benchmark, if it is trained as stated."""
     if bench.benchmark.segmenter.name == OWN:
         _require_trained(bench, second=False)
     return read_card(segmenter_folder(bench))
@@ -103,13 +85,9 @@ def open_segmenter(
     device: torch.device,
     trust: bool = False,
 ) -> Segmenter:
-    """Return the segmenter that scores a benchmark, its second one, or another.
+    """Return the segmenter that scores a benchmark (None), its second one, or that of a folder.
 
-    Args:
-        bench: the benchmark.
-        which: None for the benchmark's own, ``SECOND`` for its second one, or a folder.
-        device: where it computes.
-        trust: let a segmenter that is a program of its makers run.
+    ``trust`` lets a segmenter that is a program of its makers run.
 
     Raises:
         CheckpointError: it does not exist yet, is damaged, or was trained by another recipe.
@@ -136,10 +114,7 @@ def open_segmenter(
 
 
 def open_second(bench: Bench, device: torch.device) -> Segmenter | None:
-    """Return a benchmark's second segmenter, or None if it has none that is trained.
-
-    Raises what ``open_segmenter`` raises of one that ships.
-    """
+    """Return a benchmark's second segmenter, or None if it has none that is trained."""
     second = bench.benchmark.second_segmenter
     if second is None:
         return None

@@ -22,11 +22,7 @@ class Stale:
         return not self.reasons
 
     def error(self, command: str) -> HdbenchError:
-        """Return the error of a verb that needs the record.
-
-        Args:
-            command: what makes it anew.
-        """
+        """Return the error of a verb that needs the record; ``command`` makes it anew."""
         if self.missing:
             return HdbenchError(f"{self.path}: no such file.\nNext: '{command}'")
         return HdbenchError(

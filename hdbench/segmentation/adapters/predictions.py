@@ -29,25 +29,19 @@ _INDEX, _MAPS = "predictions.json", "maps"
 class StoredPredictions(Segmenter):
     """A segmenter that returns stored label maps, for the images they were made from and no others.
 
-    Args:
-        folder: index and maps.
-        card: the segmenter's card.
-        device: of the returned logits.
-        index: digest of each image to digest of its map.
+    ``index`` leads from the digest of each image to the digest of its map.
     """
 
     def __init__(
         self, folder: Path, card: SegmenterCard, device: torch.device, index: dict[str, str]
     ) -> None:
-        """Keep the folder and the index; maps are read when needed."""
         super().__init__(nn.Identity(), card, device)
         self._folder, self._index = folder, index
 
     def logits(self, images: Tensor) -> Tensor:
         """Return 1 where a class was predicted and 0 elsewhere, at the size of the maps.
 
-        Raises:
-            DataError: no prediction of an image was imported, or a map was changed.
+        Raises DataError if no prediction of an image was imported, or a map was changed.
         """
         maps = [self._map(image) for image in images.cpu()]
         one_hot = F.one_hot(torch.stack(maps).long(), len(self.card.classes))
@@ -94,11 +88,8 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
     """Copy predicted label maps, each indexed by the pixels of its image.
 
     ``source`` has one folder per method, named like it, with one ``<scene>.png`` per scene: a grey
-    or palette PNG of ids at any one size, without void pixels.
-
-    Raises:
-        DataError: maps are missing, superfluous, damaged, or hold other ids; all are listed.
-        UsageError: there is no folder of a method.
+    or palette PNG of ids at any one size, without void pixels. DataError lists all maps that are
+    missing, superfluous, damaged, or hold other ids.
     """
     root = Path(source)
     methods = sorted(path.name for path in root.glob("[!.]*") if path.is_dir())

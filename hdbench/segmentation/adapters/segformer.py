@@ -35,12 +35,7 @@ class _Logits(torch.nn.Module):
 
 
 def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -> Segmenter:
-    """Return the segmenter of a folder.
-
-    Raises:
-        CheckpointError: a file is missing, damaged, or not what it says.
-        UsageError: transformers is not installed.
-    """
+    """Return the segmenter of a folder; UsageError if transformers is not installed."""
     require_weights(folder / WEIGHTS_FILE, card.weights)
     return Segmenter(_Logits(_opened(folder)), card, device)
 
@@ -49,10 +44,6 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
     """Write hdbench's folder of a SegFormer in transformers' layout.
 
     Its class names, if it states any, must be those of the label space.
-
-    Raises:
-        CheckpointError: a file is missing, damaged, of another model or of other classes.
-        UsageError: transformers is not installed, or mean and std are not stated.
     """
     found = repository_folder(source, (CONFIG_FILE, _PREPROCESSOR, *_WEIGHTS), options.download)
     config = _configuration(found / CONFIG_FILE)

@@ -35,9 +35,8 @@ class _Program(nn.Module):
 def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -> Segmenter:
     """Return the segmenter of a folder.
 
-    Raises:
-        CheckpointError: ``trust`` is off, the file is damaged or not the card's, or it was traced
-            in training mode, which cannot be undone.
+    Raises CheckpointError if ``trust`` is off, the file is damaged or not the card's, or it was
+    traced in training mode, which cannot be undone.
     """
     path = folder / _FILE
     network = _opened(path, device, trust)
@@ -48,12 +47,7 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
 
 
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
-    """Write hdbench's folder of a TorchScript file, which does not describe its input.
-
-    Raises:
-        CheckpointError: ``trust`` is off, or the file is damaged.
-        UsageError: the user does not state mean and std.
-    """
+    """Write hdbench's folder of a TorchScript file, which does not describe its input."""
     path = Path(source)
     _opened(path, torch.device("cpu"), options.trust)
     digest = file_digest(path)

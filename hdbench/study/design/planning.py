@@ -77,23 +77,12 @@ def planned(
     design_effect: float | None,
     fee: float,
 ) -> Plan:
-    """Return the plan of a study.
+    """Return the plan of a study, in which all pairs of methods are compared.
 
-    Args:
-        protocol: the study's protocol.
-        methods: number of methods; all pairs are compared.
-        scenes: number of scenes.
-        judgments: R of each (pair, scene); None takes the protocol's.
-        preference: the share to be detected, in (0.5, 1).
-        power: probability of detecting it.
-        alpha: level of the two-sided tests.
-        worker_sd: how much participants differ, logit units.
-        image_sd: how much images differ, logit units.
-        design_effect: a known one; None computes it from the two SDs.
-        fee: the venue's share on top of wages.
-
-    Raises:
-        UsageError: the difference is too small for any study.
+    ``judgments`` is R of each (pair, scene); None takes the protocol's. ``preference`` is the share
+    to be detected, in (0.5, 1), with probability ``power`` by two-sided tests of level ``alpha``.
+    ``worker_sd`` and ``image_sd`` say how much participants and images differ, in logit units; a
+    known ``design_effect`` replaces them. ``fee`` is the venue's share on top of wages.
     """
     design = protocol.design
     pairs = methods * (methods - 1) // 2

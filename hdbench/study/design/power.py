@@ -39,10 +39,7 @@ def exact_judgments(preference: float, power: float, alpha: float) -> int:
     """Return the number of independent judgments for the exact test.
 
     The power of the exact test is not monotonic in n, because k is an integer: this is the smallest
-    n from which on the power is always sufficient.
-
-    Raises:
-        UsageError: a million judgments do not detect the difference.
+    n from which on the power is always sufficient. UsageError above a million judgments.
     """
     about = normal_judgments(preference, power, alpha)
     top = 2 * about + 200
@@ -163,10 +160,7 @@ def times(number: int) -> str:
 
 
 def balance_notes(scenes: int, judgments: int, durations: int) -> list[str]:
-    """Return, in sentences, what is balanced with R judgments of each pair and scene.
-
-    ``durations`` is the number of times shown; 0 is unlimited time.
-    """
+    """Return, in sentences, what is balanced with R judgments; 0 ``durations``: unlimited time."""
     if not durations:
         if judgments % 2 == 0:
             return [

@@ -17,11 +17,7 @@ from hdbench.workspace.bench import Bench
 
 
 def require_regions(bench: Bench, region: Region) -> None:
-    """Check that a benchmark has objects of a class.
-
-    Raises:
-        UsageError: its label space has no such class, or the dataset has no instance maps.
-    """
+    """Raise UsageError if a benchmark's label space or dataset has no objects of a class."""
     names = [entry.name for entry in bench.space.classes]
     if region.label not in names:
         raise UsageError(
@@ -44,9 +40,6 @@ def largest_objects(
     Scenes without an object of at least ``region.minimum_area`` have no box, nor have groups of
     objects, whose instance id is the class id in Cityscapes. Boxes are measured at the benchmark's
     size.
-
-    Raises:
-        DataError: a map is damaged.
     """
     size = bench.benchmark.size
     class_id = next(entry.id for entry in bench.space.classes if entry.name == region.label)

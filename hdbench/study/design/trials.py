@@ -78,12 +78,8 @@ def design(
 ) -> list[Trial]:
     """Return all trials, in the order of packets and positions.
 
-    Args:
-        pairs: P, the number of pairs of methods, at least 1.
-        scenes: S, the number of scenes, at least 1.
-        controls: number of scenes for practice and checks, at least ``controls_needed``.
-        protocol: the study's protocol.
-        seed: of all randomness; scenes, packets, order and sides use independent streams.
+    P ``pairs`` of methods, S ``scenes``, and ``controls`` scenes for practice and checks, at least
+    ``controls_needed``. Scenes, packets, order and sides use independent streams of the seed.
     """
     assert min(pairs, scenes) >= 1
     assert controls >= controls_needed(protocol)[0]

@@ -93,21 +93,13 @@ def build(
 ) -> Built:
     """Write a packet, or accept an existing one of the same inputs; both must pass ``verify``.
 
-    Args:
-        bench: the benchmark.
-        protocol: the study's protocol.
-        material: images and scenes (``hdbench.study.packet.gathering.gather``).
-        reference: the method that others are compared with, or None.
-        flags: seeds and limits.
-        folder: the packet's folder.
-        key: 64 hexadecimal digits, to make a packet again with the names that it had; None for a
-            random key.
+    ``reference`` is the method that others are compared with, or None. ``key`` is 64 hexadecimal
+    digits, to make a packet again with the names that it had; None for a random key.
 
     Raises:
         UsageError: the folder holds another packet, or something else.
         DataError: an image is damaged, or too many pairs of images are identical.
         HdbenchError: verification fails, for example because a text names a method.
-        StorageError: the folder cannot be written.
     """
     page = participant_page().encode()
     inputs = _inputs(bench, protocol, material, reference, flags, page)
@@ -262,20 +254,15 @@ def _study(material: Material, inputs: BuildInputs, trials: list[Trial], key: st
     named = image_names(study)
     expected = len(material.images) + 2 * len(material.controls)
     assert len(named) == expected + MASKS * protocol.design.mask  # no two share a name
-    images = {
-        name: named[name].model_copy(update={"source": _source(material, named[name])})
-        for name in sorted(named)
-    }
+    images = {}
+    for name in sorted(named):
+        path = _source_path(material, named[name])
+        images[name] = named[name].model_copy(update={"source": path and path.name})
     return study.model_copy(update={"images": images})
 
 
-def _source(material: Material, image: PacketImage) -> str | None:
-    """Return the name of the file that an image is made from, None for patterns."""
-    path = _source_path(material, image)
-    return None if path is None else path.name
-
-
 def _source_path(material: Material, image: PacketImage) -> Path | None:
+    """Return the file that an image is made from, None for patterns."""
     if image.role == "mask" or image.scene is None:
         return None
     if image.method is not None:

@@ -17,7 +17,7 @@ from hdbench.errors import DataError, UsageError
 from hdbench.provenance import canonical_json, digest, file_digest
 from hdbench.schema.packet import PublicPacket, StudyRecord, TrialRecord
 from hdbench.schema.record import Record, first_problem
-from hdbench.storage import write_atomically
+from hdbench.storage import read_bytes, write_atomically
 
 STUDY_FILE, TRIALS_FILE, SUMS_FILE = "study.json", "trials.jsonl", "SHA256SUMS"
 #: Whoever has it can compute the names of images and find out participants; never published.
@@ -66,12 +66,7 @@ def by_packet(trials: Iterable[TrialRecord]) -> dict[int, list[TrialRecord]]:
 
 
 def open_packet(folder: Path) -> Packet:
-    """Return a packet whose answers are to be analysed.
-
-    Raises:
-        UsageError: the folder is no packet.
-        DataError: a file is damaged, or the rules were changed after the build.
-    """
+    """Return a packet whose answers are analysed; DataError too if its rules were changed."""
     _require_as_built(folder)
     packet = read_packet(folder)
     problems = changed_rules(packet.study)
@@ -101,7 +96,7 @@ def read_packet(folder: Path) -> Packet:
     """
     study = read_study(folder)
     trials = []
-    for number, line in enumerate(_read(folder / TRIALS_FILE).splitlines(), start=1):
+    for number, line in enumerate(read_bytes(folder / TRIALS_FILE).splitlines(), start=1):
         where = f"{folder / TRIALS_FILE} line {number}"
         trial = _parsed(TrialRecord, line, where)
         if trial.packet >= study.packets:
@@ -118,7 +113,7 @@ def read_study(folder: Path) -> StudyRecord:
     """Return the content of ``study.json`` with the packet's key; raises like ``read_packet``."""
     require_packet(folder)
     path = folder / STUDY_FILE
-    study = _parsed(StudyRecord, _read(path), str(path))
+    study = _parsed(StudyRecord, read_bytes(path), str(path))
     missing = [name for name in _LATER_KEYS if getattr(study, name) is None]
     if missing and (len(missing) < len(_LATER_KEYS) or not study.key):
         raise DataError(f"{path}: key '{missing[0]}' is missing; restore the file")
@@ -140,7 +135,7 @@ def read_key(path: Path) -> str:
             f"{path}: no such file; expected the key of the packet, without which its names cannot "
             "be checked and its answers not be read.\nNext: restore the file"
         )
-    key = _read(path).decode(errors="replace").strip()
+    key = read_bytes(path).decode(errors="replace").strip()
     if not re.fullmatch("[0-9a-f]{64}", key):
         raise DataError(f"{path}: not a key; expected 64 hexadecimal digits. Restore the file")
     return key
@@ -175,18 +170,14 @@ def canonical_bytes(record: Record) -> bytes:
 
 
 def public_packets(folder: Path) -> dict[Path, PublicPacket]:
-    """Return the packets for participants, by file.
-
-    Raises:
-        DataError: there is none, or one is damaged.
-    """
+    """Return the packets for participants, by file; raises DataError if none, or one is damaged."""
     packets = folder / WEB_FOLDER / "packets"
     paths = sorted(packets.glob("*.json"))
     if not paths:
         raise DataError(
             f"{packets}: no packet; expected one JSON file for each.\nNext: 'hdbench study build'"
         )
-    return {path: _parsed(PublicPacket, _read(path), str(path)) for path in paths}
+    return {path: _parsed(PublicPacket, read_bytes(path), str(path)) for path in paths}
 
 
 def changed_rules(study: StudyRecord) -> list[str]:
@@ -239,13 +230,6 @@ def _require_as_built(folder: Path) -> None:
                 f"{path}: not the file that was built (its SHA-256 differs from {SUMS_FILE}); "
                 "restore it.\nNext: 'hdbench study verify' lists everything that differs"
             )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _parsed(kind: type[AnyRecord], text: bytes, where: str) -> AnyRecord:

@@ -51,14 +51,9 @@ def gather(
 ) -> Material:
     """Return the material of a study, checked without reading pixels.
 
-    Args:
-        bench: the benchmark whose test scenes are shown.
-        protocol: the study's protocol.
-        methods: names of methods with images in the workspace.
-        reference: a further method that all are compared with, usually ``oracle``, or None.
-        run_seed: the runs' seed.
-        intersect: leave out scenes that a method lacks, instead of an error.
-        most_scenes: number of scenes, spread over the split; None for all.
+    ``reference`` is a further method that all are compared with, usually ``oracle``, or None.
+    ``intersect`` leaves out scenes that a method lacks, instead of an error. ``most_scenes`` are
+    spread over the split; None for all.
 
     Raises:
         UsageError: fewer than two methods, a method named twice or with an unprintable name, more

@@ -25,10 +25,8 @@ def manifest_bytes(
 ) -> bytes:
     """Return the private table of images, safe to open in a spreadsheet.
 
-    Args:
-        study: the study, with its images.
-        hashes: SHA-256 of each image file by its hexadecimal name.
-        sources: SHA-256 of the file that it was made from; patterns have none.
+    ``hashes`` are SHA-256 of each image file by its hexadecimal name, ``sources`` those of the file
+    that it was made from; patterns have none.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

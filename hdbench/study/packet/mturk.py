@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from hdbench.errors import DataError, UsageError, counted, listing
 from hdbench.provenance import canonical_json
@@ -28,7 +27,7 @@ from hdbench.study.packet.files import (
     write_sums,
 )
 from hdbench.study.packet.page import SUBMIT_HOSTS, page_fragment
-from hdbench.study.packet.venues import venues_readme
+from hdbench.text import template
 
 _SCHEMAS = "http://mechanicalturk.amazonaws.com/AWSMechanicalTurkDataSchemas"
 HTML_QUESTION = f"{_SCHEMAS}/2011-11-11/HTMLQuestion.xsd"
@@ -67,7 +66,6 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
     Raises:
         UsageError: the folder is no packet, or the address does not fit MTurk's formats.
         DataError: a file of the packet is damaged, or packets disagree about the study.
-        StorageError: the folder cannot be written.
     """
     where = _checked_address(address or NO_ADDRESS)
     require_packet(packet)
@@ -101,7 +99,7 @@ def write_mturk(packet: Path, *, address: str | None = None) -> VenueFiles:
                 f"question.xml is left out: filled in it would hold {largest:,} bytes, and "
                 f"an HTMLQuestion may hold {MOST_BYTES:,}; use external.xml (ExternalQuestion)"
             )
-    files["README.md"] = venues_readme(
+    files["README.md"] = template(__file__, "venues.md").render(
         rows=len(rows),
         trials=max(len(content.trials) for content in packets),
         timed=packets[0].mode == "timed",
@@ -138,22 +136,19 @@ def standing_text() -> str:
         trials=[],
     )
     layout = page_fragment(nothing)
+    readme = template(__file__, "venues.md")
+    facts = {"rows": 0, "trials": 0, "timed": True, "known": False, "external": True}
     readmes = [
-        venues_readme(
-            rows=0, trials=0, timed=True, address=NO_ADDRESS, known=False,
-            question_bytes=size, external=True,
-        )
-        for size in (None, 1)
-    ]  # fmt: skip
+        readme.render(**facts, address=NO_ADDRESS, question_bytes=size) for size in (None, 1)
+    ]
     return "\n".join([_html_question(layout), _external_question(NO_ADDRESS), *readmes])
 
 
 def check_html_question(text: str) -> None:
     """Check an HTMLQuestion, its variables filled in, against schema and limits.
 
-    Raises:
-        DataError: it is not well-formed XML, has other elements or too many bytes, or its form
-            lacks what Mechanical Turk needs.
+    Raises DataError if it is not well-formed XML, has other elements or too many bytes, or its form
+    lacks what Mechanical Turk needs.
     """
     content, height = _elements(text, HTML_QUESTION, "HTMLQuestion", ("HTMLContent", "FrameHeight"))
     problems = []
@@ -171,11 +166,7 @@ def check_html_question(text: str) -> None:
 
 
 def check_external_question(text: str) -> None:
-    """Check an ExternalQuestion, its variables filled in, against its schema.
-
-    Raises:
-        DataError: it is not well-formed XML, has other elements, or its address is not https.
-    """
+    """Raise DataError unless an ExternalQuestion, its variables filled in, fits its schema."""
     names = ("ExternalURL", "FrameHeight")
     url, height = _elements(text, EXTERNAL_QUESTION, "ExternalQuestion", names)
     if not url.startswith("https://") or _VARIABLE.search(url):
@@ -197,29 +188,15 @@ def _elements(text: str, namespace: str, root: str, names: Sequence[str]) -> lis
 
 
 def _html_question(layout: str) -> str:
-    body = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<title>Image comparison</title></head><body>\n"
-        '<form name="mturk_form" id="mturk_form" method="post" '
-        f'action="https://{SUBMIT_HOSTS[0]}/mturk/externalSubmit">\n'
-        '<input type="hidden" name="assignmentId" id="assignmentId" value="">\n'
-        f"{layout}\n</form></body></html>"
+    text = template(__file__, "html_question.xml").render(
+        schema=HTML_QUESTION, host=SUBMIT_HOSTS[0], layout=layout
     )
-    assert "]]>" not in body, "the page must not hold the end of a CDATA section"
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<HTMLQuestion xmlns="{HTML_QUESTION}">\n'
-        f"<HTMLContent><![CDATA[{body}]]></HTMLContent>\n"
-        "<FrameHeight>0</FrameHeight>\n</HTMLQuestion>\n"
-    )
+    assert text.count("]]>") == 1, "the page must not hold the end of a CDATA section"
+    return text
 
 
 def _external_question(url: str) -> str:
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<ExternalQuestion xmlns="{EXTERNAL_QUESTION}">\n'
-        f"<ExternalURL>{escape(url)}</ExternalURL>\n"
-        "<FrameHeight>0</FrameHeight>\n</ExternalQuestion>\n"
-    )
+    return template(__file__, "external_question.xml").render(schema=EXTERNAL_QUESTION, url=url)
 
 
 def _row(packet: PublicPacket, address: str) -> dict[str, str]:

@@ -6,14 +6,12 @@ It is beside the images and is never served.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from hdbench.schema.packet import Box, StudyRecord
 from hdbench.study.design.balance import Finding, side_counts
 from hdbench.study.packet.files import Packet
+from hdbench.text import template
 
 #: How many packets are shown trial by trial.
 _PACKETS = 2
@@ -22,16 +20,12 @@ _PACKETS = 2
 def preview_page(packet: Packet, findings: Sequence[Finding]) -> str:
     """Return the page as HTML text; images are linked beside it, names are escaped."""
     study, protocol = packet.study, packet.study.protocol
-    pages = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
-    environment = jinja2.Environment(
-        loader=pages, autoescape=True, undefined=jinja2.StrictUndefined
-    )
     images = {
         (image.method, image.scene, image.shows): f"images/{name}.png"
         for name, image in study.images.items()
     }
     kind = protocol.checks.kind
-    return environment.get_template("preview.html").render(
+    return template(__file__, "preview.html").render(
         study=study,
         protocol=protocol,
         trials=len(packet.trials),

@@ -39,11 +39,7 @@ _PIXEL_CHUNKS = (b"IHDR", b"IDAT", b"IEND")
 
 
 def verify(folder: Path) -> list[Finding]:
-    """Return every claim about a packet, with all violations; nothing is written.
-
-    Raises:
-        UsageError: the folder holds no packet.
-    """
+    """Return every claim about a packet, with all violations; nothing is written."""
     require_packet(folder)
     hashes = sums_of(folder, packet_files(folder))
     sums = _sums(hashes, read_sums(folder))
@@ -68,11 +64,7 @@ def verify(folder: Path) -> list[Finding]:
 
 
 def require_sound(folder: Path) -> list[Finding]:
-    """Return the claims about a packet if all hold.
-
-    Raises:
-        HdbenchError: one does not; every violation is listed.
-    """
+    """Return the claims about a packet if all hold; else HdbenchError lists every violation."""
     findings = verify(folder)
     problems = [line for finding in findings for line in finding.violations]
     if problems:

@@ -19,7 +19,7 @@ from handmade import PACKET, handmade_packet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdbench.cli.study_venues import mturk
+from hdbench.cli.study import mturk
 from hdbench.errors import DataError, UsageError
 from hdbench.study.packet.files import public_packets
 from hdbench.study.packet.mturk import (
