@@ -23,7 +23,6 @@ from hdbench.provenance import tensors_digest
 from hdbench.segmentation.segmenter import Segmenter, save_segmenter, write_card
 from hdbench.workflows import evaluate as whole
 from hdbench.workflows import synthesize
-from hdbench.workflows.report import report_on
 from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.results import current_results, load_result, matrices_path, result_path
@@ -181,8 +180,11 @@ def test_the_gate_of_a_shipped_segmenter_asks_for_no_training(
     better = {**segmenter.card.oracle, "mean_iou": segmenter.card.oracle["mean_iou"] + 0.011}
     write_card(trained.segmenter_folder(), replace(segmenter.card, oracle=better))
     bench = with_segmenter(trained, trained.segmenter_folder())
-    with pytest.raises(HdbenchError, match=r"'hdbench data check'$"):
+    renamed = bench.benchmark.model_copy(update={"name": "tiny-again"})
+    bench = replace(bench, benchmark=renamed)  # the gate goes by what is measured, not by names
+    with pytest.raises(HdbenchError, match=r"mean_iou(.|\n)*'hdbench data check'$"):
         evaluated(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
+    assert not result_path(bench, "oracle", 0).exists()
 
 
 def test_the_gate_stops_a_wrong_normalisation_before_anything_is_stored(trained: Bench) -> None:
@@ -284,26 +286,6 @@ def test_another_size_than_that_of_the_shipped_segmenter_names_the_way_out(
         open_segmenter(bench, trained.segmenter_folder(), CPU)
 
 
-def test_a_report_never_shows_scores_of_images_that_have_changed(
-    trained: Bench, segmenter: Segmenter
-) -> None:
-    evaluated(trained, [METHOD], 0, segmenter, CPU)
-    Image.new("RGB", (64, 48)).save(trained.image_folder(METHOD, 0) / "val_02.png")
-    with pytest.raises(HdbenchError, match="seed0/images/val"):
-        report_on(trained, trained.library.report("table1"), [], 0, segmenter, scenes=1)
-
-
-def test_a_report_never_ranks_across_choices(trained: Bench, segmenter: Segmenter) -> None:
-    evaluated(trained, [METHOD], 0, segmenter, CPU)
-    path = trained.dataset.test_scenes[0].label
-    label = np.array(Image.open(path))
-    label[0, 0] = 5 if label[0, 0] != 5 else 6
-    Image.fromarray(label).save(path)
-    fresh = Bench(trained.library, trained.workspace, trained.benchmark)
-    with pytest.raises(HdbenchError, match=r"\n  labels: "):
-        report_on(fresh, fresh.library.report("table1"), [], 0, segmenter, scenes=1)
-
-
 def test_matrices_of_another_result_are_not_accepted(trained: Bench, segmenter: Segmenter) -> None:
     """Also where the scores are the same: the images' matrices in another order."""
     evaluated(trained, [METHOD], 0, segmenter, CPU)
@@ -312,11 +294,6 @@ def test_matrices_of_another_result_are_not_accepted(trained: Bench, segmenter: 
     np.savez_compressed(matrices_path(path), matrices=matrices[::-1])
     with pytest.raises(HdbenchError, match=path.name):
         load_result(path)
-
-
-def test_an_untrained_method_names_the_command(trained: Bench, segmenter: Segmenter) -> None:
-    with pytest.raises(CheckpointError, match="hdbench train ours-no-vgg --seed 1"):
-        evaluated(trained, [METHOD], 1, segmenter, CPU)
 
 
 def test_a_training_that_has_not_ended_is_not_scored(trained: Bench, segmenter: Segmenter) -> None:

@@ -12,18 +12,16 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result as CliResult
-from conftest import constant_segmenter, evaluated, made_result
+from conftest import constant_segmenter, made_result
 
 from hdbench.errors import HdbenchError
 from hdbench.library import Library
 from hdbench.schema.result import Result
-from hdbench.segmentation.segmenter import Segmenter, write_card
+from hdbench.segmentation.segmenter import Segmenter
 from hdbench.workflows.oracle_gate import gate_notes, measured_on, obstacle, oracle_gate
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.fingerprint import choices_of
 from hdbench.workspace.paths import Workspace
-from hdbench.workspace.results import result_path
-from hdbench.workspace.segmenters import open_segmenter
 
 LIBRARY = Library()
 CPU = torch.device("cpu")
@@ -160,21 +158,6 @@ def test_a_card_that_says_what_it_was_measured_on_needs_no_name(tmp_path: Path) 
 
 
 # -- on the way of every score --------------------------------------------------------------------
-
-
-def test_a_benchmark_of_another_name_is_held_and_nothing_is_stored(trained: Bench) -> None:
-    segmenter = open_segmenter(trained, None, CPU)
-    assert segmenter.card.oracle is not None
-    folder = trained.segmenter_folder()
-    better = {**segmenter.card.oracle, "mean_iou": segmenter.card.oracle["mean_iou"] + 0.011}
-    write_card(folder, replace(segmenter.card, oracle=better))
-    choice = trained.benchmark.segmenter.model_copy(update={"name": str(folder)})
-    renamed = {"name": "tiny-again", "segmenter": choice}
-    benchmark = trained.benchmark.model_copy(update=renamed)
-    bench = Bench(trained.library, trained.workspace, benchmark)
-    with pytest.raises(HdbenchError, match=rf"mean_iou.*{better['mean_iou']:.4f}"):
-        evaluated(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
-    assert not result_path(bench, "oracle", 0).exists()
 
 
 def test_evaluate_says_once_that_there_is_no_gate(
