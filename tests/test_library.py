@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -76,50 +77,33 @@ def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            'extends = "ours"\n[loss]\nperceptul = 0.0',
-            "models/x.toml: [loss] unknown key 'perceptul' (did you mean 'perceptual'?)",
-        ),
-        (
-            'extends = "ours"\n[losses]\nperceptual = 0.0',
-            "models/x.toml: unknown key 'losses' (did you mean 'loss'?)",
-        ),
+        ('extends = "ours"\n[loss]\nperceptul = 0.0', r"\[loss\] .*'perceptul' .*'perceptual'"),
+        ('extends = "ours"\n[losses]\nperceptual = 0.0', ".*'losses' .*'loss'"),
         (
             'extends = "ours"\n[generator]\nresidual_blocks = "9"',
-            "models/x.toml: [generator] residual_blocks = '9': input should be a valid integer",
+            r"\[generator\] residual_blocks = '9': .*integer",
         ),
         (
             'extends = "ours"\n[generator]\nresidual_blocks = 0',
-            "models/x.toml: [generator] residual_blocks = 0: "
-            "input should be greater than or equal to 1",
+            r"\[generator\] residual_blocks = 0: .* 1$",
         ),
-        (
-            'extends = "ours"\n[loss]\ngan = "lsgam"',
-            "models/x.toml: [loss] gan = 'lsgam' is not known (did you mean 'lsgan'?)",
-        ),
-        (
-            'extends = "our"',
-            "models/x.toml: no method is named 'our' (did you mean 'ours'?)",
-        ),
-        (
-            'kind = "pix2pixhdd"',
-            "models/x.toml: kind = 'pix2pixhdd' (did you mean 'pix2pixhd'?)",
-        ),
-        ("kind = ", "models/x.toml: not readable as TOML"),
-        ("kind = []", "models/x.toml: kind = [] (known: floor, images, oracle, pix2pixhd)"),
-        ("extends = 3", "models/x.toml: extends = 3; expected a name in quotes"),
+        ('extends = "ours"\n[loss]\ngan = "lsgam"', r"\[loss\] gan = 'lsgam' .*'lsgan'"),
+        ('extends = "our"', ".*'our' .*'ours'"),
+        ('kind = "pix2pixhdd"', "kind = 'pix2pixhdd' .*'pix2pixhd'"),
+        ("kind = ", ".*TOML"),
+        ("kind = []", r"kind = \[\] .*floor, images, oracle, pix2pixhd"),
+        ("extends = 3", "extends = 3"),
         (
             'extends = "ours"\n[optimizer]\nlearning_rate = inf',
-            "models/x.toml: [optimizer] learning_rate = inf: input should be a finite number",
+            r"\[optimizer\] learning_rate = inf: ",
         ),
     ],
 )
 def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
     root: Path, text: str, message: str
 ) -> None:
-    with pytest.raises(LibraryError) as error:
+    with pytest.raises(LibraryError, match=rf"models/x\.toml: {message}"):
         variant(root, text).method("x")
-    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -127,46 +111,46 @@ def test_a_wrong_file_is_an_error_with_file_key_and_nearest_name(
     [
         (
             "[budget]\nepochs = 0\ndecay_epochs = 0",
-            "x.toml: [budget] epochs and decay_epochs are both 0",
+            r"\[budget\] epochs and decay_epochs .* 0",
         ),
         (
             '[data]\ntrain = "train[16]"',
-            "x.toml: [data] train = 'train[16]' is no split; expected a name ('train'), or",
+            r"\[data\] train = 'train\[16\]' .*'train'",
         ),
         (
             "[segmenter.training]\nscale_min = 3.0",
-            "x.toml: [segmenter.training] scale_min 3.0 is above scale_max",
+            r"\[segmenter\.training\] scale_min 3\.0 .*scale_max",
         ),
         (
             "[segmenter.training]\nsplit = 'val[2]'",
-            "x.toml: [segmenter.training] split = 'val[2]' is no split",
+            r"\[segmenter\.training\] split = 'val\[2\]'",
         ),
         (
             "[data]\ntrain = 'val[:9]'",
-            "x.toml: [data] train = 'val[:9]' and test = 'val' are of one split",
+            r"\[data\] train = 'val\[:9\]' and test = 'val'",
         ),
         (
             "[segmenter.training]\nsplit = 'val[:9]'",
-            "x.toml: [segmenter.training] split = 'val[:9]' and [data] test = 'val' are of one",
+            r"\[segmenter\.training\] split = 'val\[:9\]' and \[data\] test = 'val'",
         ),
     ],
 )
 def test_rules_between_keys_name_their_table(tmp_path: Path, text: str, message: str) -> None:
-    assert message in wrong_benchmark(tmp_path, "camvid", text)
+    assert re.search(rf"x\.toml: {message}", wrong_benchmark(tmp_path, "camvid", text))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[data]\nlabel_space = 'camvid'", "x.toml: [data] label_space = 'camvid'; layout 'str"),
-        ("[size]\nwidth = 512", "x.toml: [size] scenes of Streets are twice as wide as high"),
-        ("[size]\nwidth = 40\nheight = 20", "at least 64x32, not 40x20; use 64x32"),
+        ("[data]\nlabel_space = 'camvid'", r"\[data\] label_space = 'camvid'; .*'streets'"),
+        ("[size]\nwidth = 512", r"\[size\] .* 512x128; .* 256x128 or 512x256"),
+        ("[size]\nwidth = 40\nheight = 20", r"\[size\] .* 40x20; .* 64x32"),
     ],
 )
 def test_a_benchmark_of_scenes_that_cannot_be_drawn_is_an_error(
     tmp_path: Path, text: str, message: str
 ) -> None:
-    assert message in wrong_benchmark(tmp_path, "streets", text)
+    assert re.search(rf"x\.toml: {message}", wrong_benchmark(tmp_path, "streets", text))
 
 
 def wrong_benchmark(folder: Path, base: str, text: str) -> str:
@@ -184,13 +168,13 @@ def wrong_benchmark(folder: Path, base: str, text: str) -> str:
         (
             "mean_iou = 0.3948",
             "mean_iuo = 0.3948",
-            "[rows] entry 1 [published] unknown key 'mean_iuo' (did you mean 'mean_iou'?)",
+            r"\[rows\] entry 1 \[published\] .*'mean_iuo' .*'mean_iou'",
         ),
-        ('title     = "CRN"', 'titel     = "CRN"', "[rows] entry 2 unknown key 'titel'"),
+        ('title     = "CRN"', 'titel     = "CRN"', r"\[rows\] entry 2 .*'titel'"),
         (
             'title  = "floor: mean colours"\nmethod = "floor-mean-colour"',
             'title  = "floor: mean colours"',
-            "[rows] entry 8 a row needs a method, published scores, or both",
+            r"\[rows\] entry 8 .*method.*published",
         ),
     ],
 )
@@ -200,9 +184,8 @@ def test_a_reports_rows_are_checked_one_by_one(
     text = (ROOT / "reports" / "table1.toml").read_text()
     assert old in text
     (root / "reports" / "table1.toml").write_text(text.replace(old, new))
-    with pytest.raises(LibraryError) as error:
+    with pytest.raises(LibraryError, match=message):
         Library(root).report("table1")
-    assert message in str(error.value)
 
 
 def test_every_missing_key_is_an_error(root: Path) -> None:
@@ -216,7 +199,7 @@ def test_every_missing_key_is_an_error(root: Path) -> None:
             continue
         text = "\n".join(line for m, line in enumerate(lines) if m != n)
         (root / "models" / "ours.toml").write_text(text)
-        with pytest.raises(LibraryError, match=f"'{key}' is missing"):
+        with pytest.raises(LibraryError, match=f"key '{key}' "):
             Library(root).method("ours")
 
 
@@ -227,20 +210,20 @@ def test_all_problems_of_a_file_come_at_once(root: Path) -> None:
 
 def test_extends_goes_one_level_deep(root: Path) -> None:
     variant(root, 'extends = "ours"', "y")
-    with pytest.raises(LibraryError, match="extend 'ours'"):
+    with pytest.raises(LibraryError, match=r"x\.toml: .*'y'.*'ours'"):
         variant(root, 'extends = "y"').method("x")
 
 
 def test_a_name_is_the_files_own(root: Path) -> None:
     (root / "models" / "x.toml").write_text('name = "z"\nextends = "ours"')
-    with pytest.raises(LibraryError, match="expected the file's own name, 'x'"):
+    with pytest.raises(LibraryError, match=r"name = 'z'.*'x'"):
         Library(root).method("x")
 
 
 def test_duplicate_names_are_errors(root: Path) -> None:
     (root / "models" / "more").mkdir()
     (root / "models" / "more" / "ours.toml").write_text("")
-    with pytest.raises(LibraryError, match="the method 'ours' is also in"):
+    with pytest.raises(LibraryError, match=r"'ours' .*models/(more/)?ours\.toml"):
         Library(root).method("ours")
 
 
@@ -249,10 +232,10 @@ def test_dangling_references_are_errors(root: Path) -> None:
         (root / path).write_text((ROOT / path).read_text())
     problems = Library(root).problems()
     assert any(
-        "protocols/benchmarks/camvid.toml: scoring = 'camvid-std-v1': no such scoring" in line
+        line.startswith("protocols/benchmarks/camvid.toml: scoring = 'camvid-std-v1': ")
         for line in problems
     )
-    assert any("row 'oracle': method = 'oracle': no such method" in line for line in problems)
+    assert any("row 'oracle': method = 'oracle': " in line for line in problems)
 
 
 def test_a_segmenter_that_does_not_ship_is_an_error(root: Path) -> None:
@@ -265,14 +248,14 @@ def test_a_segmenter_that_does_not_ship_is_an_error(root: Path) -> None:
         )
         (root / path).write_text(text)
     write_card(root, "pspnet-v1")
-    assert Library(root).problems() == [
-        "protocols/benchmarks/camvid.toml: [segmenter] name = 'pspnet-v2': no such segmenter "
-        "(did you mean 'pspnet-v1'?)"
-    ]
-    with pytest.raises(LibraryError, match=r"no segmenter 'pspnet-v2' in models/weights/ \(did"):
+    [problem] = Library(root).problems()
+    assert problem.startswith("protocols/benchmarks/camvid.toml: [segmenter] name = 'pspnet-v2': ")
+    assert "'pspnet-v1'" in problem
+    missing = "'pspnet-v2' .*models/weights/.*'pspnet-v1'"
+    with pytest.raises(LibraryError, match=missing):
         Library(root).segmenter("pspnet-v2")
     (root / "models" / "weights" / "pspnet-v2").mkdir()
-    with pytest.raises(LibraryError, match="no segmenter 'pspnet-v2'"):
+    with pytest.raises(LibraryError, match=missing):
         Library(root).segmenter("pspnet-v2")
     write_card(root, "pspnet-v2")
     assert Library(root).problems() == []
@@ -293,22 +276,19 @@ def test_a_segmenter_that_ships_is_an_entry_like_any_other(root: Path) -> None:
     assert library.title(SEGMENTERS, "pspnet-v1") == "pspnet on resnet18, trained on camvid/train"
     assert library.find("pspnet-v1") == (SEGMENTERS, folder / "segmenter.json")
     assert json.loads(library.resolved(SEGMENTERS, "pspnet-v1"))["encoder"] == "resnet18"
-    with pytest.raises(LibraryError, match=r"did you mean 'pspnet-v1'\?"):
+    with pytest.raises(LibraryError, match="'pspnet-v1'"):
         library.find("pspnet-v2")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "models/weights/pspnet-v1/segmenter.json: not readable as JSON"),
-        ("[]", "not a segmenter's card; expected a table with architecture, encoder"),
-        ("{}", "not a segmenter's card"),
-    ],
+    ("text", "fact"),
+    [("{", "JSON: "), ("[]", "architecture, encoder"), ("{}", "architecture, encoder")],
 )
-def test_a_wrong_card_is_a_problem_of_the_library(root: Path, text: str, message: str) -> None:
+def test_a_wrong_card_is_a_problem_of_the_library(root: Path, text: str, fact: str) -> None:
     write_card(root, "pspnet-v1", text)
     (problem,) = Library(root).problems()
-    assert message in problem
+    assert problem.startswith("models/weights/pspnet-v1/segmenter.json: ")
+    assert fact in problem
 
 
 def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_segmenter(
@@ -326,10 +306,10 @@ def test_a_path_leads_to_a_file_of_scoring_and_to_a_folder_of_a_segmenter(
 
     assert problems(scoring, folder) == []
     (problem,) = problems(scoring.parent, folder)
-    assert f"scoring = '{scoring.parent}': no such scoring" in problem
+    assert f"scoring = '{scoring.parent}': " in problem
     for path_of_none in (folder.parent, folder / "segmenter.json"):
         (problem,) = problems(scoring, path_of_none)
-        assert f"[segmenter] name = '{path_of_none}': no such segmenter" in problem
+        assert f"[segmenter] name = '{path_of_none}': " in problem
     with pytest.raises(LibraryError, match=r"segmenter\.json"):
         Library().segmenter(str(folder.parent))
 
@@ -343,19 +323,13 @@ def test_every_segmenter_that_ships_is_small_and_sound(name: str) -> None:
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 8 * 2**20
 
 
-def test_a_misspelt_method_names_the_nearest() -> None:
-    with pytest.raises(LibraryError, match="no method is named 'ours-no-vg'") as error:
-        Library().method("ours-no-vg")
-    assert "did you mean 'ours-no-vgg'?" in str(error.value)
-
-
 def test_a_path_is_read_from_where_it_points(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\nextends = "ours"\n[discriminator]\nscales = 1')
     method = Library().method(str(path))
     assert method.kind == "pix2pixhd"
     assert method.discriminator.scales == 1
-    with pytest.raises(LibraryError, match="no such file"):
+    with pytest.raises(LibraryError, match=rf"{tmp_path}/other\.toml: "):
         Library().method(str(tmp_path / "other.toml"))
 
 

@@ -58,7 +58,7 @@ def test_show_prints_the_file_and_the_resolved_values(cli: Cli, tmp_path: Path) 
     assert json.loads(cli("show", "./mine.toml", "--resolved").stdout)["name"] == "mine"
     wrong = cli("show", "tabel1")
     assert wrong.exit_code == 2
-    assert "did you mean 'table1'?" in wrong.stderr
+    assert "'table1'" in wrong.stderr
 
 
 def test_segmenters_that_ship_are_listed_and_shown(
@@ -76,15 +76,15 @@ def test_segmenters_that_ship_are_listed_and_shown(
     assert cli("list").stdout == f"segmenters\n  pspnet-v1  {title}\n"
     assert cli("show", "pspnet-v1").stdout.startswith(f"# segmenter: {folder}/segmenter.json\n{{")
     assert json.loads(cli("show", "pspnet-v1", "--resolved").stdout) == card
-    assert cli("check").stdout == "1 file, no problems\n"
+    assert cli("check").stdout.startswith("1 file")
 
 
 def test_check_accepts_the_library_and_names_what_is_wrong(cli: Cli, tmp_path: Path) -> None:
-    assert "no problems" in cli("check").stdout
+    assert cli("check").exit_code == 0
     (tmp_path / "x.toml").write_text('name = "x"\nextends = "ours"\n[loss]\nperceptul = 1.0')
     result = cli("check", "x.toml")
     assert result.exit_code == 2
-    assert "[loss] unknown key 'perceptul' (did you mean 'perceptual'?)" in result.stderr
+    assert re.search(r"x\.toml: \[loss\] .*'perceptul'.*'perceptual'", result.stderr)
 
 
 def test_init_writes_what_later_commands_read(
@@ -95,17 +95,17 @@ def test_init_writes_what_later_commands_read(
     monkeypatch.chdir(folder)
     data = tmp_path / "camvid"
     assert cli("init", "--benchmark", "camvid", "--data-root", data).exit_code == 0
-    assert "no problems" in cli("data", "check").stdout
+    assert cli("data", "check").exit_code == 0
     again = cli("init", "--benchmark", "camvid", "--data-root", data)
     assert again.exit_code == 2
-    assert "exists already" in again.stderr
+    assert f"{folder / 'hdbench.toml'}: " in again.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--benchmark", "camvit", "--data-root", "camvid"), "did you mean 'camvid'?"),
-        (("--benchmark", "camvid", "--data-root", "nowhere"), "nowhere: no such folder"),
+        (("--benchmark", "camvit", "--data-root", "camvid"), "'camvid'"),
+        (("--benchmark", "camvid", "--data-root", "nowhere"), "nowhere: "),
     ],
 )
 def test_init_refuses_what_does_not_exist(cli: Cli, words: tuple[str, ...], message: str) -> None:
@@ -119,10 +119,10 @@ def test_init_needs_a_data_root_exactly_where_the_scenes_are_not_built_in(
 ) -> None:
     lacking = bare_cli("init", "--benchmark", "camvid")
     assert lacking.exit_code == 2
-    assert "benchmark 'camvid' needs its dataset; add --data-root DIR" in lacking.stderr
+    assert re.search("'camvid'.*--data-root DIR", lacking.stderr)
     needless = bare_cli("init", "--benchmark", "streets-smoke", "--data-root", camvid_folder)
     assert needless.exit_code == 2
-    assert "leave the option out" in needless.stderr
+    assert f"--data-root {camvid_folder}: " in needless.stderr
     assert bare_cli("init", "--benchmark", "streets-smoke").exit_code == 0
     assert "data_root" not in Path("hdbench.toml").read_text()
     assert "train[:12]: 12 scenes" in bare_cli("data", "check").stdout
@@ -134,8 +134,7 @@ def test_a_data_root_is_refused_where_it_is_needless_but_may_be_remembered(
     words = ("data", "preview", "--benchmark", write_small_streets(tmp_path), "--split", "val[:1]")
     given = cli(*words, "--data-root", camvid_folder)
     assert given.exit_code == 2
-    assert f"--data-root {camvid_folder}: hdbench draws the scenes of benchmark" in given.stderr
-    assert "--data-root" in given.stderr
+    assert f"--data-root {camvid_folder}: " in given.stderr
     assert cli(*words).exit_code == 0  # hdbench.toml names the dataset of another benchmark
 
 
@@ -158,7 +157,7 @@ def test_without_any_configuration_the_benchmark_is_streets(bare_cli: Cli) -> No
 def test_a_misspelt_key_in_the_configuration_is_named(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "hdbench.toml"
     path.write_text(path.read_text() + 'benchmarc = "x"\n')
-    assert "unknown key 'benchmarc' (did you mean 'benchmark'?)" in cli("data", "check").stderr
+    assert re.search(r"hdbench\.toml: .*'benchmarc'.*'benchmark'", cli("data", "check").stderr)
 
 
 # -- data -----------------------------------------------------------------------------------------
@@ -176,14 +175,14 @@ def test_data_check_lists_everything_that_is_wrong_with_counts(
     result = cli("data", "check")
     assert result.exit_code == 1
     for expected in (
-        "train_01.png: no photograph",
-        "train_02.png: cannot be decoded",
-        "train_03.png: id 200 (6912 pixels); label space 'camvid' knows ids 0 to 11",
-        "val_00.png: mode RGB",
-        "val_01.png: 96x71, but its label map",
-        "train: 7 scenes (5 of 96x72)",
+        "trainannot/train_01.png: .*/train/train_01",
+        "train/train_02.png: .*500 bytes",
+        "trainannot/train_03.png: id 200 .6912 pixels.*'camvid'.* 0 to 11",
+        "valannot/val_00.png: mode RGB",
+        "val/val_01.png: 96x71, .* 96x72",
+        "train: 7 scenes .5 of 96x72",
     ):
-        assert expected in result.stdout
+        assert re.search(expected, result.stdout)
     assert "5 problems" in result.stderr
 
 
@@ -193,7 +192,7 @@ def test_data_check_and_preview_understand_slices(cli: Cli, tiny: Path) -> None:
     assert cli("data", "preview", "--split", "val[:2]").exit_code == 0
     wrong = cli("data", "preview", "--split", "val[2]")
     assert wrong.exit_code == 2
-    assert "--split: 'val[2]' is no split" in wrong.stderr
+    assert "--split: 'val[2]'" in wrong.stderr
 
 
 def test_data_check_finds_every_fault_of_one_scene_and_photographs_in_two_splits(
@@ -206,8 +205,8 @@ def test_data_check_finds_every_fault_of_one_scene_and_photographs_in_two_splits
         photograph.save(leaked, compress_level=1)  # other bytes, the same pixels
     result = cli("data", "check")
     assert "trainannot/train_02.png: id 99" in result.stdout
-    assert "train/train_02.png: cannot be decoded" in result.stdout
-    assert "val_01.png: the same photograph as" in result.stdout
+    assert re.search("train/train_02.png: .* 0 bytes", result.stdout)
+    assert re.search("val/val_01.png: .*train/train_05.png", result.stdout)
     assert "3 problems" in result.stderr
 
 
@@ -225,7 +224,7 @@ def test_an_empty_dataset_is_explained(cli: Cli, camvid_folder: Path) -> None:
     for words in (("data", "check"), ("train", "ours-no-vgg"), ("segmenter", "train")):
         result = cli(*words)
         assert result.exit_code == 1
-        assert "empty" in result.output
+        assert re.search("(train|val)annot: ", result.output)
 
 
 def test_data_preview_draws_a_sheet(cli: Cli, tmp_path: Path) -> None:
@@ -247,12 +246,12 @@ def test_built_in_scenes_are_drawn_when_needed_and_only_as_many(
     assert [path.name for path in drawn.rglob("*.png")] == ["streets_000002_000000_leftImg8bit.png"]
     result = bare_cli("data", "check", "--benchmark", benchmark)
     assert result.exit_code == 0
-    for line in ("train[:4]: 4 scenes", "judge[:4]: 4 scenes", "val[:2]: 2 scenes", "no problems"):
+    for line in ("train[:4]: 4 scenes", "judge[:4]: 4 scenes", "val[:2]: 2 scenes"):
         assert line in result.stdout
     assert len(list(drawn.rglob("*.png"))) == 10
     wrong = bare_cli("data", "preview", "--benchmark", benchmark, "--split", "vall")
     assert wrong.exit_code == 2
-    assert "Streets has no split 'vall' (did you mean 'val'?)" in wrong.stderr
+    assert re.search("'vall'.*'val'", wrong.stderr)
 
 
 def test_export_writes_streets_and_says_where_and_how_many(bare_cli: Cli) -> None:
@@ -264,8 +263,8 @@ def test_export_writes_streets_and_says_where_and_how_many(bare_cli: Cli) -> Non
     assert bare_cli(*words).stdout == result.stdout
     for size, message in (
         ("64", "'--size': '64'"),
-        ("64x64", "use 64x32 or 128x64"),
-        ("128x64", "holds Streets version 1 at 64x32, not version 1 at 128x64"),
+        ("64x64", "64x32 or 128x64"),
+        ("128x64", "version 1 at 128x64"),
     ):
         again = bare_cli("data", "export", "streets", "--output", "out", "--size", size)
         assert again.exit_code > 0
@@ -275,9 +274,9 @@ def test_export_writes_streets_and_says_where_and_how_many(bare_cli: Cli) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--size", "40x20"), "use 64x32"),
-        (("--split", "train", "--split", "vall"), "Streets has no split 'vall'"),
-        (("--count", "101"), "Streets' split 'val' has 100 scenes; 101 are asked for"),
+        (("--size", "40x20"), "64x32"),
+        (("--split", "train", "--split", "vall"), "'vall'"),
+        (("--count", "101"), "'val' has 100 scenes; 101"),
     ],
 )
 def test_export_refuses_what_cannot_be_drawn_before_anything_is_written(
@@ -309,17 +308,17 @@ def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) 
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("train", "ours-no-vg"), 2, "did you mean 'ours-no-vgg'?"),
-        (("train", "floor-nearest"), 2, "is of kind 'floor' and learns nothing"),
+        (("train", "ours-no-vg"), 2, "'ours-no-vgg'"),
+        (("train", "floor-nearest"), 2, "'floor'"),
         (("train", "ours", "--vgg-weights", "none.pth"), 2, "--vgg-weights none.pth"),
         (("train", "ours"), 1, "hdbench perceptual train"),
-        (("train", "ours-no-vgg", "--device", "cuda:7"), 2, "use --device cpu"),
-        (("train", "ours-no-vgg", "--device", "foo"), 2, "expected auto, cpu, cuda or cuda:N"),
+        (("train", "ours-no-vgg", "--device", "cuda:7"), 2, "--device cpu"),
+        (("train", "ours-no-vgg", "--device", "foo"), 2, "--device foo: "),
         (("evaluate", "--method", "ours-no-vgg"), 1, "hdbench segmenter train"),
-        (("evaluate", "--segmenter", "nowhere"), 1, "nowhere/segmenter.json: no segmenter here"),
-        (("synthesize", "--method", "ours-no-vgg"), 1, "is not trained on 'tiny' yet"),
-        (("report", "table1"), 1, "has no trained segmenter yet"),
-        (("report", "table9"), 2, "no report is named 'table9'"),
+        (("evaluate", "--segmenter", "nowhere"), 1, "nowhere/segmenter.json: "),
+        (("synthesize", "--method", "ours-no-vgg"), 1, "'hdbench train ours-no-vgg'"),
+        (("report", "table1"), 1, "hdbench segmenter train"),
+        (("report", "table9"), 2, "'table9'"),
     ],
 )
 def test_misuse_says_what_and_what_next(
@@ -335,8 +334,7 @@ def test_sides_that_do_not_divide_are_named_with_sizes_that_do(cli: Cli, tiny: P
     tiny.write_text(tiny.read_text().replace("width  = 64", "width  = 72"))
     result = cli("train", "ours-no-vgg")
     assert result.exit_code == 2
-    assert "[size] width = 72 does not divide by 16" in result.stderr
-    assert "use 64 or 80" in result.stderr
+    assert re.search(r"\[size\] width = 72 .* 16, .*64 or 80", result.stderr)
     tiny.write_text(tiny.read_text().replace("width  = 72", "width  = 68"))
     assert "pspnet" in cli("segmenter", "train").stderr
 
@@ -345,7 +343,7 @@ def test_a_folder_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -> N
     (tmp_path / "taken").write_text("a file where the workspace should be")
     result = cli("train", "ours-no-vgg", "--workspace", "taken")
     assert result.exit_code == 1
-    assert "cannot be written" in result.stderr
+    assert "taken/" in result.stderr
     assert "--workspace" in result.stderr
 
 
@@ -374,10 +372,10 @@ def test_another_scoring_may_count_and_stands_apart(
     assert (own["scoring"], edges["scoring"]) == ("camvid-std-v1", "edges")
     assert own["fingerprint"] != edges["fingerprint"]
     assert load_result(result_path(trained, "oracle", 0)).fingerprint == own["fingerprint"]
-    assert "scoring edges, fingerprint" in cli("evaluate", "--scoring", "edges.toml").stdout
+    assert edges["fingerprint"][:16] in cli("evaluate", "--scoring", "edges.toml").stdout
     wrong = cli("evaluate", "--scoring", "camvid-std-v2")
     assert wrong.exit_code == 2
-    assert "did you mean 'camvid-std-v1'?" in wrong.stderr
+    assert "'camvid-std-v1'" in wrong.stderr
 
 
 @pytest.mark.slow
@@ -388,15 +386,15 @@ def test_several_scorings_policies_and_a_recheck(cli: Cli, trained: Bench) -> No
     assert result.exit_code == 0, result.stderr
     records = json.loads(result.stdout)
     assert [record["scoring"] for record in records] == [names[0]] * 4 + [names[1]] * 4
-    assert result.stderr.count("2 of 2 images made and scored again") == 10
+    assert result.stderr.count(": 2 of 2 images") == 10
     for record in records:
         path = result_path(trained, record["method"], 0, scoring=record["scoring"])
         assert load_result(path).fingerprint == record["fingerprint"]
     text = cli(*words).stdout
     assert "void-class" in text
-    assert text.count("3 images of Tiny, scoring") == 2
+    assert text.count("3 images of Tiny") == 2
     policies = cli("evaluate", "--policies").stdout
-    assert "void pixels in pixel accuracy: counted as errors" in policies
+    assert "void pixels in pixel accuracy: " in policies
     assert f"{records[0]['mean_iou']:.4f}" in policies
     ways = json.loads(cli("evaluate", "--policies", "--json").stdout)
     assert ways[0]["mean_iou"] == records[0]["mean_iou"]
@@ -415,7 +413,7 @@ def test_a_window_that_the_segmenter_was_not_trained_at_is_refused(
     (tmp_path / "wide.toml").write_text(text)
     refused = cli("evaluate", "--scoring", "wide.toml")
     assert refused.exit_code == 2
-    assert "scoring 'wide': this segmenter was trained at 64x48" in refused.stderr
+    assert re.search("'wide'.*64x48", refused.stderr)
 
 
 def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> None:
@@ -430,7 +428,7 @@ def test_a_measured_method_of_the_users_own_gets_a_row(
     (tmp_path / "mine.toml").write_text('name = "mine"\nextends = "floor-nearest"\ntitle = "Mine"')
     early = cli("report", "--method", "./mine.toml")
     assert early.exit_code == 1
-    assert "Next: 'hdbench evaluate --method ./mine.toml'" in early.stderr
+    assert "'hdbench evaluate --method ./mine.toml'" in early.stderr
     assert cli("evaluate", "--method", "./mine.toml").exit_code == 0
     table = cli("report", "--method", "./mine.toml").stdout
     rows = [line.split("  ")[0] for line in table.splitlines()]
@@ -446,12 +444,12 @@ def test_another_segmenter_may_score(cli: Cli, trained: Bench, tmp_path: Path) -
 def test_segmenter_train_says_when_another_one_goes_on_judging(
     cli: Cli, trained: Bench, tiny: Path, tmp_path: Path
 ) -> None:
-    assert "is still scored by" not in cli("segmenter", "train").stderr
+    assert "hdbench evaluate --segmenter" not in cli("segmenter", "train").stderr
     shipped = shutil.copytree(trained.segmenter_folder(), tmp_path / "weights" / "pspnet-v1")
     tiny.write_text(f'{tiny.read_text()}\n[segmenter]\nname = "{shipped}"\n')
     result = cli("segmenter", "train")
     assert result.exit_code == 0
-    assert f"is still scored by '{shipped}'" in result.stderr
+    assert f"'{shipped}'" in result.stderr
     assert f"hdbench evaluate --segmenter {trained.segmenter_folder()}" in result.stderr
 
 

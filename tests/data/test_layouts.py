@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import get_args
@@ -40,14 +41,14 @@ def test_photographs_may_be_jpeg_or_png(camvid_folder: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected train/ with photographs and trainannot/"):
+    with pytest.raises(DataError, match=rf"{tmp_path}/train: .*train/ .*trainannot/"):
         find_scenes("camvid", tmp_path, "train")
 
 
 def test_empty_folders_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "trainannot").mkdir()
-    with pytest.raises(DataError, match=r"empty.*trainannot"):
+    with pytest.raises(DataError, match=r"train, .*/trainannot: empty"):
         find_scenes("camvid", tmp_path, "train")
 
 
@@ -58,14 +59,14 @@ def test_everything_that_lacks_its_partner_is_listed(camvid_folder: Path) -> Non
         find_scenes("camvid", camvid_folder, "train")
     text = str(error.value)
     assert "2 problems in 'train'" in text
-    assert "trainannot/train_01.png: no photograph" in text
-    assert "train/train_04.png: no label map" in text
+    assert re.search(r"trainannot/train_01\.png: .* \S*/train/train_01", text)
+    assert re.search(r"train/train_04\.png: .* \S*/trainannot/train_04", text)
 
 
 def test_two_photographs_of_one_scene_are_an_error(camvid_folder: Path) -> None:
     path = camvid_folder / "train" / "train_02.png"
     Image.open(path).save(path.with_suffix(".jpg"))
-    with pytest.raises(DataError, match="is the same scene; keep one"):
+    with pytest.raises(DataError, match=r"train_02\.png: train_02\.jpg"):
         find_scenes("camvid", camvid_folder, "train")
 
 
@@ -133,10 +134,10 @@ def test_bare_stems_are_matched_by_name_not_by_position(flat: Path) -> None:
 @pytest.mark.parametrize(
     ("layout", "gone", "message"),
     [
-        ("cityscapes", "leftImg8bit", "leftImg8bit/train: no such folder; expected leftImg8bit"),
-        ("cityscapes", "gtFine", "gtFine/train: no such folder; expected leftImg8bit"),
-        ("cityscapes", ".", "no such folder; expected leftImg8bit/train/<city>/ and gtFine"),
-        ("pix2pixhd", "train_inst", "train_inst: no such folder; expected train_label/, train_"),
+        ("cityscapes", "leftImg8bit", "leftImg8bit/train: .*leftImg8bit/train/<city>/ and gtFine"),
+        ("cityscapes", "gtFine", "gtFine/train: .*leftImg8bit/train/<city>/ and gtFine"),
+        ("cityscapes", ".", ": .*leftImg8bit/train/<city>/ and gtFine"),
+        ("pix2pixhd", "train_inst", "train_inst: .*train_label/, train_inst/"),
     ],
 )
 def test_each_missing_folder_is_named_once(
@@ -147,7 +148,7 @@ def test_each_missing_folder_is_named_once(
     with pytest.raises(DataError) as error:
         find_scenes(layout, root, "train")
     assert "1 problem in 'train'" in str(error.value)
-    assert message in str(error.value)
+    assert re.search(message, str(error.value))
 
 
 def test_every_file_without_its_partners_is_listed_with_their_place(
@@ -163,17 +164,16 @@ def test_every_file_without_its_partners_is_listed_with_their_place(
     text = str(error.value)
     assert "4 problems in 'train'" in text
     photographs, maps = cityscapes_folder / "leftImg8bit/train", cityscapes_folder / "gtFine/train"
-    for line in (
-        f"{maps}/aachen/{first}_gtFine_labelIds.png: no photograph "
-        f"{photographs}/aachen/{first}_leftImg8bit.png or .jpg",
-        f"{photographs}/aachen/{second}_leftImg8bit.png: no label map "
-        f"{maps}/aachen/{second}_gtFine_labelIds.png",
-        f"{photographs}/bochum/{third}_leftImg8bit.png: no label map "
-        f"{maps}/bochum/{third}_gtFine_labelIds.png",
-        f"{photographs}/bochum/{third}_leftImg8bit.png: no instance map "
-        f"{maps}/bochum/{third}_gtFine_instanceIds.png",
+    first_map = maps / f"aachen/{first}_gtFine_labelIds.png"
+    second_photograph = photographs / f"aachen/{second}_leftImg8bit.png"
+    third_photograph = photographs / f"bochum/{third}_leftImg8bit.png"
+    for present, lacking in (
+        (first_map, photographs / f"aachen/{first}_leftImg8bit.png"),
+        (second_photograph, maps / f"aachen/{second}_gtFine_labelIds.png"),
+        (third_photograph, maps / f"bochum/{third}_gtFine_labelIds.png"),
+        (third_photograph, maps / f"bochum/{third}_gtFine_instanceIds.png"),
     ):
-        assert line in text
+        assert re.search(f"{present}: .* {lacking}", text)
 
 
 def test_a_dataset_without_instance_maps_lacks_one_for_each_scene(cityscapes_folder: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_dataset_without_instance_maps_lacks_one_for_each_scene(cityscapes_fol
 def test_a_scene_of_two_cities_is_an_error(cityscapes_folder: Path) -> None:
     source = cityscapes_folder / "gtFine/train/aachen" / f"{SCENES[0]}_gtFine_labelIds.png"
     shutil.copy(source, cityscapes_folder / "gtFine/train/bochum")
-    with pytest.raises(DataError, match=r"bochum/aachen_.*: aachen/aachen_.*; keep one"):
+    with pytest.raises(DataError, match=r"bochum/aachen_.*: aachen/aachen_"):
         find_scenes("cityscapes", cityscapes_folder, "train")
 
 
@@ -194,8 +194,8 @@ def test_a_lacking_flat_file_is_named_as_its_partner_is(flat: Path) -> None:
     save_pixels(flat / "train_img" / "mine.jpg", street(9)[2])
     with pytest.raises(DataError) as error:
         find_scenes("pix2pixhd", flat, "train")
-    assert f"mine.jpg: no label map {flat / 'train_label' / 'mine'}.png" in str(error.value)
-    assert f"mine.jpg: no instance map {flat / 'train_inst' / 'mine'}.png" in str(error.value)
+    for folder in ("train_label", "train_inst"):
+        assert re.search(rf"mine\.jpg: .* {flat / folder}/mine\.png", str(error.value))
 
 
 def test_files_that_are_hidden_or_lie_elsewhere_are_left_alone(cityscapes_folder: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_slice_is_the_first_scenes_by_name(
 
 
 def test_a_slice_of_more_than_there_is_names_both_counts(camvid_folder: Path) -> None:
-    with pytest.raises(DataError, match=r"'train\[:16\]' asks for 16 scenes, 'train' has 8"):
+    with pytest.raises(DataError, match=r"'train\[:16\]' .*16 scenes.* 8"):
         find_scenes("camvid", camvid_folder, "train[:16]")
 
 

@@ -204,10 +204,10 @@ def test_the_digest_of_a_photograph_is_that_of_its_colours(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "no such file"),
-        (lambda path: path.write_bytes(b""), "cannot be decoded"),
-        (lambda path: path.write_text("<html>"), "cannot be decoded"),
-        (lambda path: Image.new("RGB", (4, 4)).save(path), "not a colour picture of it"),
+        (lambda path: None, "label.png: "),
+        (lambda path: path.write_bytes(b""), " 0 bytes"),
+        (lambda path: path.write_text("<html>"), " 6 bytes"),
+        (lambda path: Image.new("RGB", (4, 4)).save(path), "mode RGB"),
         (lambda path: Image.new("L", (4, 4), 200).save(path), "id 200 (16 pixels)"),
         (lambda path: Image.new("I;16", (4, 4)).save(path), "mode I;16"),
     ],
@@ -225,14 +225,14 @@ def test_a_map_of_cityscapes_train_ids_is_refused(tmp_path: Path) -> None:
     """Its void, 255, is no label id; reading road as 'unlabeled' would be silent otherwise."""
     path = tmp_path / "x_gtFine_labelTrainIds.png"
     Image.new("L", (4, 4), 255).save(path)
-    with pytest.raises(DataError, match=r"id 255 \(16 pixels\); .* knows ids 0 to 33"):
+    with pytest.raises(DataError, match=r"id 255 \(16 pixels\); .*'cityscapes' .* 0 to 33"):
         read_label(path, LABEL_SPACES["cityscapes"])
 
 
 def test_a_truncated_png_names_the_file(camvid_folder: Path) -> None:
     path = camvid_folder / "train" / "train_00.png"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"train_00\.png: cannot be decoded.*1000 bytes"):
+    with pytest.raises(DataError, match=r"train_00\.png: .*1000 bytes"):
         read_photograph(path)
 
 
@@ -247,7 +247,9 @@ def test_a_photograph_of_another_mode_is_refused(tmp_path: Path, mode: str) -> N
 def test_sizes_that_differ_are_an_error(camvid_folder: Path) -> None:
     Image.new("RGB", (72, 96)).save(camvid_folder / "train" / "train_03.png")
     files = find_scenes("camvid", camvid_folder, "train")[3]
-    with pytest.raises(DataError, match=r"72x96, but its label map .* is 96x72"):
+    with pytest.raises(
+        DataError, match=r"train/train_03\.png: 72x96.*trainannot/train_03\.png.* 96x72"
+    ):
         read_scene(files, SPACE)
 
 

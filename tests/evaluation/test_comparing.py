@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,9 @@ def test_each_policy_by_itself_and_all_together_by_hand() -> None:
         "x", MATRICES, void_in_accuracy="errors", void_in_iou="false-positives", absent_class="zero"
     )
     found = compare(ours, theirs)
-    assert found.differences == [
-        "void pixels in pixel accuracy: left out in A, counted as errors in B",
-        "void pixels in the union of IoU: left out in A, counted as false positives in B",
-        "a class in neither truth nor prediction: left out of the mean IoU in A, an IoU of 0 in "
-        "the mean in B",
-    ]
+    assert len(found.differences) == 3
+    for difference, step in zip(found.differences, found.steps[:3], strict=True):
+        assert re.fullmatch(f"{step.title}: .* in A, .* in B", difference)
     accuracy, mean_iou = 8 / 11, (5 / 8 + 3 / 6) / 2
     expected = {
         "scoring.counting.void_in_accuracy": (8 / 16 - accuracy, 0.0),
@@ -71,10 +69,9 @@ def test_what_the_matrices_cannot_tell_is_said() -> None:
     ours = made_result("x", MATRICES)
     theirs = chosen(made_result("x", MATRICES), image_size=[32, 24])
     found = compare(ours, theirs, letter="C")
-    title = "size of the images that are scored, in pixels"
+    [title] = found.not_recomputed
     assert found.differences == [f"{title}: 64x48 in A, 32x24 in C"]
     assert found.steps == []
-    assert found.not_recomputed == [title]
     assert list(found.rest.values()) == [0.0, 0.0]
 
 
@@ -82,7 +79,8 @@ def test_the_name_of_a_convention_is_said_and_worth_nothing() -> None:
     ours = made_result("x", MATRICES)
     renamed = {**ours.choices["scoring"], "name": "other-v1"}
     found = compare(ours, chosen(ours, scoring=renamed))
-    assert found.differences == ["scoring convention: camvid-std-v1 in A, other-v1 in B"]
+    [difference] = found.differences
+    assert difference.endswith(": camvid-std-v1 in A, other-v1 in B")
     assert (found.steps, found.not_recomputed) == ([], [])
 
 
@@ -91,9 +89,11 @@ def test_a_subset_of_the_scenes_is_counted_again() -> None:
     theirs = made_result("x", MATRICES[:1])
     theirs = chosen(theirs, labels="f" * 64)
     found = compare(ours, theirs)
-    assert found.differences == ["scenes: 1 scene only in A, scene 1"]
+    [difference] = found.differences
+    assert re.fullmatch("scenes: 1 scene .*A, scene 1", difference)
     only, together = found.steps
-    assert only.title == "only the 1 scene that both have"
+    assert only.field == "scenes"
+    assert "1 scene" in only.title
     assert only.change == together.change
     assert only.change["pixel_accuracy"] == pytest.approx(5 / 7 - 8 / 11, abs=1e-15)
     assert found.rest["pixel_accuracy"] == pytest.approx(0.0, abs=1e-15)
@@ -105,11 +105,10 @@ def test_scenes_with_other_label_pixels_are_named() -> None:
     other[1, 0, 0] -= 1
     other[1, 1, 1] += 1
     found = compare(ours, chosen(made_result("x", other), labels="f" * 64))
-    assert found.differences == [
-        "label maps: 1 scene of the 2 in common has other pixels of some class, scene 1"
-    ]
-    moved = compare(ours, chosen(ours, labels="f" * 64))
-    assert "no class has more or fewer pixels" in moved.differences[0]
+    [difference] = found.differences
+    assert re.fullmatch("label maps: 1 scene of the 2 .*, scene 1", difference)
+    [moved] = compare(ours, chosen(ours, labels="f" * 64)).differences
+    assert re.match("label maps: .*hash", moved)
 
 
 def test_another_order_and_no_common_scene_are_said() -> None:
@@ -117,14 +116,15 @@ def test_another_order_and_no_common_scene_are_said() -> None:
     turned = changed(
         chosen(ours, labels="f" * 64), scenes=ours.scenes[::-1], matrices=MATRICES[::-1]
     )
-    assert compare(ours, turned).differences == ["scenes: the same ones in another order"]
+    [difference] = compare(ours, turned).differences
+    assert re.match("scenes: .*order", difference)
     elsewhere = changed(chosen(ours, labels="f" * 64), scenes=["a", "b"])
     found = compare(ours, elsewhere)
-    assert found.differences == [
-        "scenes: 2 scenes only in A, scene 0, scene 1",
-        "scenes: 2 scenes only in B, a, b",
-    ]
-    assert found.not_recomputed == ["the scenes, none of which both have"]
+    mine, yours = found.differences
+    assert re.fullmatch("scenes: 2 scenes .*A, scene 0, scene 1", mine)
+    assert re.fullmatch("scenes: 2 scenes .*B, a, b", yours)
+    [reason] = found.not_recomputed
+    assert "scenes" in reason
     assert found.steps == []
 
 
@@ -133,7 +133,7 @@ def test_policies_of_another_version_are_not_recounted() -> None:
     scoring = {**ours.choices["scoring"], "counting": {"void": "eaten"}}
     found = compare(ours, chosen(ours, scoring=scoring))
     assert found.steps == []
-    assert "counting policies are not those that this version" in found.not_recomputed[-1]
+    assert "counting policies" in found.not_recomputed[-1]
 
 
 def test_every_pair_is_tested_and_the_family_corrected() -> None:
@@ -154,7 +154,7 @@ def test_equal_fingerprints_with_other_label_pixels_are_no_pairs() -> None:
     """A result whose matrices contradict its own fingerprint."""
     other = MATRICES.copy()
     other[0, 0, 0] += 1
-    with pytest.raises(UsageError, match="not counted on the same label maps"):
+    with pytest.raises(UsageError, match="label maps"):
         compare_all([made_result("x", MATRICES), made_result("y", other)], ["A", "B"])
 
 
@@ -162,9 +162,12 @@ def test_a_table_never_mixes_fingerprints() -> None:
     ours = made_result("x", MATRICES)
     require_one_fingerprint([ours, made_result("y", MATRICES)])
     theirs = made_result("y", MATRICES, void_in_accuracy="errors")
-    with pytest.raises(HdbenchError, match="'x' and 'y' are not ranked") as error:
+    with pytest.raises(HdbenchError) as error:
         require_one_fingerprint([ours, ours, theirs])
-    assert "void pixels in pixel accuracy: left out in x, counted as errors in y" in str(
-        error.value
-    )
-    assert "'hdbench compare'" in str(error.value)
+    for fact in (
+        "'x' and 'y'",
+        *(ours.fingerprint[:16], theirs.fingerprint[:16]),
+        "void pixels in pixel accuracy: ",
+        "'hdbench compare'",
+    ):
+        assert fact in str(error.value)

@@ -153,9 +153,9 @@ def test_nothing_but_void_has_no_score() -> None:
 
 
 def test_impossible_input_is_refused() -> None:
-    with pytest.raises(ValueError, match="differ in shape"):
+    with pytest.raises(ValueError, match=r"\(2, 3\) .* \(3, 2\)"):
         confusion_matrix(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 2)
-    with pytest.raises(ValueError, match="none of 2 classes"):
+    with pytest.raises(ValueError, match="2 classes"):
         confusion_matrix(np.zeros(2, np.uint8), np.full(2, 2, np.uint8), 2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -82,7 +83,7 @@ def test_one_weight_byte_changes_it_once_the_card_admits_it(tmp_path: Path) -> N
     name = next(name for name, value in tensors.items() if value.dtype == torch.float32)
     tensors[name].view(torch.uint8).view(-1)[0] ^= 1  # the last bit of one weight
     save_file(tensors, tmp_path / WEIGHTS_FILE)
-    with pytest.raises(CheckpointError, match="one of the two files was replaced"):
+    with pytest.raises(CheckpointError, match=f"{WEIGHTS_FILE}: .*{card.weights[:12]}"):
         load_segmenter(tmp_path, torch.device("cpu"))
     network.load_state_dict(tensors)
     write_card(tmp_path, replace(card, weights=weights_digest(network)))
@@ -161,25 +162,28 @@ def test_sentences() -> None:
     theirs["segmenter"]["weights"] = "c" * 64
     theirs["future"] = {"crop": True}
     del theirs["photographs"]
-    sentences = [entry.sentence("mine", "theirs") for entry in differences(ours, theirs)]
-    assert sentences == [
-        "class table: id 2 is 'pole' (scored) in mine, id 2 is 'column' (void) in theirs",
-        "void pixels in pixel accuracy: left out in mine, counted as errors in theirs",
-        "size of the images that are scored, in pixels: 256x192 in mine, 2048x1024 in theirs",
-        "how photographs are brought to that size: resized to image_size first, as a "
-        f"generator's images are in mine, {NOT_STATED} in theirs",
-        f"segmenter's weights: SHA-256 constant-3 in mine, SHA-256 {'c' * 16} in theirs",
-        f"future: crop: {NOT_STATED} in mine, yes in theirs",
-    ]
+    found = {entry.field: entry for entry in differences(ours, theirs)}
+    for field, mine, yours in (
+        ("classes", "2 is 'pole' (scored)", "2 is 'column' (void)"),
+        ("scoring.counting.void_in_accuracy", "left out", "errors"),
+        ("image_size", "256x192", "2048x1024"),
+        ("photographs", "image_size", NOT_STATED),
+        ("segmenter.weights", "constant-3", "c" * 16),
+        ("future.crop", NOT_STATED, "yes"),
+    ):
+        entry = found.pop(field)
+        assert mine in entry.ours
+        assert yours in entry.theirs
+        sentence = f"{entry.title}: {entry.ours} in mine, {entry.theirs} in theirs"
+        assert entry.sentence("mine", "theirs") == sentence
+    assert not found
 
 
 def test_a_table_with_many_other_ids_is_summed_up() -> None:
     ours, theirs = choices(), copy.deepcopy(choices())
     theirs["classes"] = [[n, f"thing {n}", n] for n in range(150)]
     (entry,) = differences(ours, theirs)
-    assert entry.sentence() == (
-        "class table: 11 scored classes, 12 ids in A, 150 scored classes, 150 ids in B"
-    )
+    assert re.search("11 .*12 ids in A, 150 .*150 ids in B", entry.sentence())
 
 
 def test_equal_counts_of_other_classes_still_differ_in_words() -> None:
@@ -197,6 +201,4 @@ def test_a_reading_is_explained_by_its_name() -> None:
     """Further numbers of the same matrices, where a convention states some."""
     record = {"scoring": {"readings": {"20-class": {"void_in_iou": "false-positives"}}}}
     (choice,) = explain(record)
-    assert choice.sentence() == (
-        "reading '20-class', void pixels in the union of IoU: counted as false positives"
-    )
+    assert re.fullmatch("reading '20-class', .*IoU: .*false positives", choice.sentence())

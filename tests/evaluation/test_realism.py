@@ -81,9 +81,9 @@ def test_kid_is_the_mean_of_unbiased_estimates_over_subsets_of_half() -> None:
 
 
 def test_too_few_images_are_named() -> None:
-    with pytest.raises(UsageError, match="at least 2 images"):
+    with pytest.raises(UsageError, match="2 images"):
         frechet_distance(random_features(1, 3, 0), random_features(5, 3, 0))
-    with pytest.raises(UsageError, match="at least 4 images"):
+    with pytest.raises(UsageError, match="4 images"):
         kernel_distance(random_features(3, 3, 0), random_features(5, 3, 0))
 
 
@@ -147,10 +147,10 @@ def test_lpips_equals_its_formula(alexnet_file: Path) -> None:
 def test_a_missing_file_is_named_with_its_origin(
     load, name: str, option: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(CheckpointError, match="nothing is downloaded") as error:
+    with pytest.raises(CheckpointError) as error:
         load(tmp_path / "nowhere.pth", CPU)
-    assert name in str(error.value)
-    assert option in str(error.value)
+    for fact in (str(tmp_path / "nowhere.pth"), name, option):
+        assert fact in str(error.value)
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(CheckpointError, match=name):
         load(tmp_path / "list.pth", CPU)

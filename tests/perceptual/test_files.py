@@ -100,7 +100,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_a_card_of_another_width_names_the_shapes(tmp_path: Path) -> None:
     folder = write_perceptual(tmp_path / "net")
     edit(folder, channels=[8, 4, 8, 8, 8])
-    with pytest.raises(CheckpointError, match="file 4x3x3x3, this network 8x3x3x3") as error:
+    with pytest.raises(CheckpointError, match=r"4x3x3x3.*8x3x3x3") as error:
         load_perceptual(folder)
     assert str(folder / PERCEPTUAL_WEIGHTS) in str(error.value)
 
@@ -416,8 +416,7 @@ def test_what_comes_and_is_not_the_file_leaves_nothing_behind(
     result = bare_cli("fetch", "vgg19", "--output", path)
     assert result.exit_code == 1, result.output
     assert address_of(server, kind) in result.stderr
-    assert "Next: " in result.stderr
-    assert "cannot be written" not in result.stderr
+    assert "--output" not in result.stderr  # nothing is wrong with the folder
     assert asked_of(server) == [f"/{kind}"]
     assert list(path.parent.iterdir()) == []
 
@@ -431,7 +430,7 @@ def test_without_a_network_it_says_how_to_go_on(bare_cli: Cli, tmp_path: Path, p
     result = bare_cli("fetch", "vgg19", "--output", path)
     assert result.exit_code == 1
     assert address in result.stderr
-    assert f"copy it here as {path}" in result.stderr
+    assert str(path) in result.stderr
     assert list(path.parent.iterdir()) == []
 
 

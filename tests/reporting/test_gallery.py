@@ -130,7 +130,7 @@ def test_the_gallery_of_a_method_shows_what_was_counted(
 ) -> None:
     early = cli("gallery", "ours-no-vgg")
     assert early.exit_code == 1
-    assert "Next: 'hdbench evaluate --method ours-no-vgg'" in early.stderr
+    assert "'hdbench evaluate --method ours-no-vgg'" in early.stderr
     assert cli("evaluate", "--method", "ours-no-vgg").exit_code == 0
     written = cli("gallery", "ours-no-vgg")
     assert written.exit_code == 0, written.stderr

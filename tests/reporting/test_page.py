@@ -9,6 +9,7 @@ import pytest
 from click.testing import Result
 from playwright.sync_api import Dialog, Page
 
+from hdbench.evaluation.uncertainty import NOTE
 from hdbench.workspace.bench import Bench
 
 Cli = Callable[..., Result]
@@ -58,7 +59,7 @@ def test_the_page_shows_everything_and_asks_the_network_for_nothing(
     # Scores with whiskers, class IoU, losses, and one confusion matrix for each method.
     assert browser_page.locator("figure.chart svg").count() == 8
     body = browser_page.locator("body").inner_text()
-    assert "the variance between training seeds is not in it" in body
+    assert NOTE in body
     cells = browser_page.locator("table").first.locator("tbody tr").all_inner_texts()
     assert any("83.78" in cell for cell in cells)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -80,30 +81,29 @@ def test_code_runs_only_where_it_is_trusted(zipped: bool, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "content", "fact"),
     [
-        ("x.pth", b"", "damaged, or no weights of PyTorch"),
-        ("x.pth", b"not weights", "damaged, or no weights of PyTorch"),
-        ("x.safetensors", b"\x80\x04", "damaged or not safetensors"),
-        ("x.pth", [1, 2], "holds no state dict; expected tensors by name"),
-        ("x.pth", {"epoch": 3}, "holds no state dict"),
-        ("x.pth", {}, "holds no state dict"),
+        ("x.pth", b"", "PyTorch"),
+        ("x.pth", b"not weights", "PyTorch"),
+        ("x.safetensors", b"\x80\x04", "safetensors "),
+        ("x.pth", [1, 2], "state_dict"),
+        ("x.pth", {"epoch": 3}, "state_dict"),
+        ("x.pth", {}, "state_dict"),
     ],
 )
 @pytest.mark.parametrize("trust", [False, True])
-def test_other_files_are_named(name: str, content, message: str, trust: bool, tmp_path) -> None:
+def test_other_files_are_named(name: str, content, fact: str, trust: bool, tmp_path) -> None:
     path = tmp_path / name
     if isinstance(content, bytes):
         path.write_bytes(content)
     else:
         torch.save(content, path)
-    with pytest.raises(CheckpointError, match=message) as error:
+    with pytest.raises(CheckpointError, match=f"^{path}: .*{fact}"):
         read_weights(path, trust)
-    assert str(path) in str(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.pth: no such file"):
+    with pytest.raises(CheckpointError, match=r"none\.pth: "):
         read_weights(tmp_path / "none.pth", trust=False)
 
 
@@ -112,25 +112,25 @@ def test_a_torchscript_archive_is_recognised(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         traced: Any = torch.jit.trace(nn.Conv2d(3, 2, 1), torch.zeros(1, 3, 4, 4))
         traced.save(str(tmp_path / "x.pt"))
-        with pytest.raises(CheckpointError, match="a TorchScript archive"):
+        with pytest.raises(CheckpointError, match="TorchScript"):
             read_weights(tmp_path / "x.pt", trust=False)
 
 
 def test_differences_are_listed_and_counters_are_none() -> None:
     expected = nn.BatchNorm2d(2).state_dict()
     old = {name: value for name, value in expected.items() if "num_batches" not in name}
-    assert differences(old, expected) == ["num_batches_tracked: missing in the file"]
+    [lacking] = differences(old, expected)
+    assert lacking.startswith("num_batches_tracked: ")
     full = fitted("x.pth", "a batch norm", old, expected)
     assert differences(full, expected) == []
     assert full["num_batches_tracked"] == 0
     other = {**expected, "weight": torch.zeros(3), "more": torch.zeros(1)}
-    assert differences(other, expected) == [
-        "more: not in this network",
-        "weight: file 3, this network 2",
-    ]
+    added, reshaped = differences(other, expected)
+    assert added.startswith("more: ")
+    assert re.fullmatch(r"weight: \D*3\D*2", reshaped)
     with pytest.raises(CheckpointError) as error:
         fitted("x.pth", "a batch norm", other, expected)
-    for fact in ("x.pth", "a batch norm", "more", "file 3, this network 2"):
+    for fact in ("x.pth", "a batch norm", added, reshaped):
         assert fact in str(error.value)
 
 
@@ -149,4 +149,4 @@ def test_what_was_saved_is_loaded_where_digest_and_shapes_are_those(tmp_path: Pa
     with pytest.raises(CheckpointError) as error:
         load_weights(path, nn.Linear(4, 2), digest)
     assert str(path) in str(error.value)
-    assert "weight: file 2x3, this network 2x4" in str(error.value)
+    assert re.search("weight: .*2x3.*2x4", str(error.value))

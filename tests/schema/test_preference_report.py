@@ -34,10 +34,10 @@ HEAD = 'name = "x"\ntitle = "X"\nsource = "here"\npublished_on = "there"\nshow =
     ("entry", "text"),
     [
         ('title = "a"\nmethod = "b"\nover = "c"', "method, over and study"),
-        ('title = "a"', "needs methods"),
+        ('title = "a"', "methods"),
         ('title = "a"\npublished = 101.0', "published = 101.0"),
         ('title = "a"\nmethod = "b"\nover = "b"\nstudy = "unlimited"', "'b'"),
-        ('title = "a"\npublisht = 50.0', "unknown key 'publisht' (did you mean 'published'?)"),
+        ('title = "a"\npublisht = 50.0', "'publisht'"),
     ],
 )
 def test_a_wrong_comparison_is_named(tmp_path: Path, entry: str, text: str) -> None:
@@ -55,4 +55,5 @@ def test_a_file_outside_the_library_is_recognised_and_its_study_checked(tmp_path
     path.write_text(f"{HEAD}[[comparisons]]\n{entry}\n")
     assert Library().find(str(path))[0] == REPORTS
     (problem,) = Library().problems_in([path])
-    assert "study = 'unlimitd': no such study (did you mean 'unlimited'?)" in problem
+    assert "study = 'unlimitd': " in problem
+    assert "'unlimited'" in problem

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,21 +31,21 @@ def test_every_protocol_has_checks_and_a_pair_that_fits_a_small_screen(name: str
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[design]\njudgments_per_pair = 5", "[design] judgments_per_pair = 5 is odd"),
-        ("[design]\nmask = true", 'mode = "unlimited" takes durations_ms = [] and mask = false'),
-        ('[design]\nmode = "timed"', '[design] mode = "timed" needs durations_ms'),
+        ("[design]\njudgments_per_pair = 5", r"\[design\] judgments_per_pair = 5 "),
+        ("[design]\nmask = true", r'\[design\] mode = "unlimited" .*mask = false'),
+        ('[design]\nmode = "timed"', r'\[design\] mode = "timed" .*durations_ms'),
         (
             '[design]\nmode = "timed"\ndurations_ms = [250, 125]',
-            "durations_ms = [250, 125]; state each once, rising",
+            r"\[design\] durations_ms = \[250, 125\]",
         ),
-        ("[checks]\ncount = 3", "[quality] checks_passed = 7, but [checks] count = 3; nobody"),
-        ('[checks]\nkind = "labels"', "kind = 'labels' is not known (did you mean 'label'?)"),
-        ("[region]\nenabled = true", 'enabled = true needs a label, such as "car"'),
-        ('[region]\nlabel = "car"', 'enabled = false takes label = ""'),
-        ("[display]\nwidth = 900", "[display] width = 900: input should be less than or equal"),
-        ("[question]\ninstructions = []", "[question] instructions = []: list should have at"),
-        ('[question]\ntext = ""', "[question] text = '': string should have at least 1 character"),
-        ("[quality]\nchecks = 7", "[quality] unknown key 'checks' (did you mean 'checks_passed'?)"),
+        ("[checks]\ncount = 3", r"\[quality\] checks_passed = 7, .*\[checks\] count = 3"),
+        ('[checks]\nkind = "labels"', r"\[checks\] kind = 'labels' .*'label'"),
+        ("[region]\nenabled = true", r"\[region\] enabled = true .*label"),
+        ('[region]\nlabel = "car"', r'\[region\] enabled = false .*label = ""'),
+        ("[display]\nwidth = 900", r"\[display\] width = 900: "),
+        ("[question]\ninstructions = []", r"\[question\] instructions = \[\]: "),
+        ('[question]\ntext = ""', r"\[question\] text = '': "),
+        ("[quality]\nchecks = 7", r"\[quality\] .*'checks' .*'checks_passed'"),
     ],
 )
 def test_a_wrong_protocol_is_an_error_with_its_place(
@@ -52,10 +53,9 @@ def test_a_wrong_protocol_is_an_error_with_its_place(
 ) -> None:
     path = tmp_path / "x.toml"
     path.write_text(f'name = "x"\nextends = "unlimited"\n{text}')
-    with pytest.raises(LibraryError) as error:
+    with pytest.raises(LibraryError, match=message):
         Library().study(str(path))
-    assert message in str(error.value)
-    assert message in "\n".join(Library().problems_in([path]))
+    assert re.search(message, "\n".join(Library().problems_in([path])))
 
 
 def test_a_protocol_outside_the_library_is_recognised(tmp_path: Path) -> None:

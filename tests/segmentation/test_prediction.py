@@ -115,7 +115,7 @@ def test_answers_that_are_no_numbers_are_an_error(bad: float) -> None:
         def forward(self, images: Tensor) -> Tensor:
             return torch.full((len(images), CLASSES, *images.shape[-2:]), bad)
 
-    with pytest.raises(HdbenchError, match="not finite"):
+    with pytest.raises(HdbenchError, match="finite"):
         predict(small_segmenter(network=Broken()), noise(8, 16), 8, 16, policy())
 
 
@@ -233,7 +233,7 @@ def test_only_the_size_of_the_training_is_given(changes: dict[str, object], fits
     if fits:
         check()
     else:
-        with pytest.raises(UsageError, match=r"scoring 'camvid-std-v1': .* trained at 16x8"):
+        with pytest.raises(UsageError, match=r"'camvid-std-v1': .*16x8"):
             check()
 
 
@@ -241,7 +241,7 @@ def test_a_native_label_map_of_another_size_is_refused_when_it_is_read() -> None
     scoring = STANDARD.model_copy(update={"segmenter": policy(image_size="native")})
     size = Library().benchmark("camvid").size
     require_fitting(small_segmenter(), SPACE, size, scoring, native=(8, 16))
-    with pytest.raises(UsageError, match="trained at 16x8"):
+    with pytest.raises(UsageError, match="16x8"):
         require_fitting(small_segmenter(), SPACE, size, scoring, native=(8, 24))
 
 
@@ -250,11 +250,11 @@ def test_a_native_label_map_of_another_size_is_refused_when_it_is_read() -> None
     [
         ({"image_size": "512"}, "image_size = '512'; expected generator, native"),
         ({"window": "0x8"}, "window = '0x8'; expected whole, training"),
-        ({"window": "training", "stride": "0.5"}, "stride = '0.5'; expected a fraction"),
-        ({"window": "training", "stride": "3/2"}, "up to 1/1"),
-        ({"stride": "1/2"}, "window = 'whole'"),
-        ({"scales": []}, "at least 1 item"),
-        ({"scales": [0.0]}, "greater than 0"),
+        ({"window": "training", "stride": "0.5"}, "stride = '0.5'"),
+        ({"window": "training", "stride": "3/2"}, "stride = '3/2'"),
+        ({"stride": "1/2"}, "stride = '1/2' and window = 'whole'"),
+        ({"scales": []}, r"scales\n"),
+        ({"scales": [0.0]}, r"scales\.0\n"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(changes: dict[str, object], message: str) -> None:

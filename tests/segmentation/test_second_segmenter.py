@@ -77,32 +77,12 @@ def recipe_of(bench: Bench) -> Benchmark:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (
-            '"unet"',
-            '"pspnet"\nauxiliary_weight = 0.4',
-            "[second_segmenter.training] architecture = 'pspnet' is that of [segmenter",
-        ),
-        (
-            '"tu-resnet10t"',
-            '"resnet18"',
-            "[second_segmenter.training] encoder = 'resnet18' is that of [segmenter.training] too",
-        ),
-        (
-            '"train"',
-            '"val[:3]"',
-            "[second_segmenter.training] split = 'val[:3]' and [data] test = 'val' are of one",
-        ),
-        (
-            "enlarge          = 1",
-            "enlarge = 2",
-            "[second_segmenter.training] architecture = 'unet'",
-        ),
-        (
-            "noise            = 0.0",
-            "",
-            "[second_segmenter.training] key 'noise' is missing",
-        ),
-        ('"unet"', '"unett"', "architecture = 'unett' is not known (did you mean 'unet'?)"),
+        ('"unet"', '"pspnet"\nauxiliary_weight = 0.4', "architecture = 'pspnet'"),
+        ('"tu-resnet10t"', '"resnet18"', "encoder = 'resnet18'"),
+        ('"train"', '"val[:3]"', "split = 'val[:3]' and [data] test = 'val'"),
+        ("enlarge          = 1", "enlarge = 2", "architecture = 'unet'"),
+        ("noise            = 0.0", "", "key 'noise'"),
+        ('"unet"', '"unett"', "architecture = 'unett'"),
     ],
 )
 def test_a_second_segmenter_that_cannot_be_is_an_error_with_table_and_key(
@@ -113,16 +93,14 @@ def test_a_second_segmenter_that_cannot_be_is_an_error_with_table_and_key(
     (tmp_path / "x.toml").write_text(head + TABLE.replace(old, new, 1))
     with pytest.raises(LibraryError) as error:
         Library().benchmark(str(tmp_path / "x.toml"))
-    assert message in str(error.value)
+    assert f"[second_segmenter.training] {message}" in str(error.value)
 
 
 def test_the_second_segmenter_is_never_the_first(tmp_path: Path) -> None:
     head = 'extends = "camvid"\nname = "x"\ntitle = "X"\n[segmenter]\nname = "streets-pspnet-v1"\n'
     text = head + TABLE.replace('"own"', '"streets-pspnet-v1"')
     (tmp_path / "x.toml").write_text(text)
-    with pytest.raises(
-        LibraryError, match=r"\[second_segmenter\] name = 'streets-pspnet-v1' is that"
-    ):
+    with pytest.raises(LibraryError, match=r"\[second_segmenter\] name = 'streets-pspnet-v1'"):
         Library().benchmark(str(tmp_path / "x.toml"))
 
 
@@ -130,7 +108,7 @@ def test_a_pspnet_states_the_weight_of_its_auxiliary_loss(tmp_path: Path) -> Non
     text = (Library().root / "protocols" / "benchmarks" / "camvid.toml").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("auxiliary_weight")]
     (tmp_path / "camvid.toml").write_text("\n".join(lines))
-    with pytest.raises(LibraryError, match=r"\[segmenter.training\] architecture = 'pspnet' needs"):
+    with pytest.raises(LibraryError, match=r"\[segmenter.training\] .*'auxiliary_weight'"):
         Library().benchmark(str(tmp_path / "camvid.toml"))
 
 
@@ -139,7 +117,7 @@ def test_one_that_does_not_ship_is_a_problem_of_the_library(tmp_path: Path) -> N
     path = tmp_path / "x.toml"
     path.write_text(head + TABLE.replace('"own"', '"streets-pspnet-v2"'))
     (problem,) = Library().problems_in([path])
-    assert "[second_segmenter] name = 'streets-pspnet-v2': no such segmenter (did you" in problem
+    assert "[second_segmenter] name = 'streets-pspnet-v2': " in problem
     path.write_text(head + TABLE)
     assert Library().problems_in([path]) == []
 
@@ -215,9 +193,8 @@ def test_sides_that_do_not_fit_are_refused_with_some_that_do(two: Bench, tmp_pat
 
 def test_a_second_segmenter_is_trained_and_its_scores_are_stored_apart(two: Bench) -> None:
     segmenter = open_segmenter(two, None, CPU)
-    with pytest.raises(CheckpointError, match="no trained second segmenter yet") as error:
+    with pytest.raises(CheckpointError, match="'hdbench segmenter train --second'"):
         open_segmenter(two, SECOND, CPU)
-    assert "Next: 'hdbench segmenter train --second'" in str(error.value)
 
     second = train_own_segmenter(two, MACHINE, second=True)
     folder = two.segmenter_folder(second=True)

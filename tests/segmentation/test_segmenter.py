@@ -93,16 +93,16 @@ def test_loading_touches_no_network(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_sides_must_divide_by_eight(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"divide by 8, not 60x48"):
+    with pytest.raises(UsageError, match=r" 8, .*60x48"):
         load_segmenter(folder, CPU).logits(torch.zeros(1, 3, 48, 60, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label_space": "cityscapes"}, r"predicts 'cityscapes' .* labels are 'camvid'"),
-        ({"classes": ["building", "sky"]}, r"predicts 'camvid' \(building, sky\)"),
-        ({"window": [128, 96]}, "was trained at 128x96, the benchmark's images are 64x48"),
+        ({"label_space": "cityscapes"}, "'cityscapes'.*'camvid'"),
+        ({"classes": ["building", "sky"]}, r"'camvid' \(building, sky\)"),
+        ({"window": [128, 96]}, "128x96.*64x48"),
     ],
 )
 def test_other_classes_or_another_size_are_refused(
@@ -123,33 +123,32 @@ def test_other_classes_or_another_size_are_refused(
 def test_replaced_weights_do_not_pass_for_the_cards(folder: Path) -> None:
     card = load_segmenter(folder, CPU).card
     write_card(folder, replace(card, weights="f" * 64))
-    with pytest.raises(CheckpointError, match="one of the two files was replaced"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: .*f{12}"):
         load_segmenter(folder, CPU)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "content"),
     [
-        ("segmenter.json", b"{}", "not a segmenter's card"),
-        ("segmenter.json", b"\xff", "not a segmenter's card"),
-        ("model.safetensors", b"", "damaged or not safetensors"),
-        ("model.safetensors", b"\x80\x04pickle", "damaged or not safetensors"),
+        ("segmenter.json", b"{}"),
+        ("segmenter.json", b"\xff"),
+        ("model.safetensors", b""),
+        ("model.safetensors", b"\x80\x04pickle"),
     ],
 )
-def test_damaged_files_are_named(folder: Path, name: str, content: bytes, message: str) -> None:
+def test_damaged_files_are_named(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
-    with pytest.raises(CheckpointError, match=message) as error:
+    with pytest.raises(CheckpointError, match=f"^{folder / name}: "):
         load_segmenter(folder, CPU)
-    assert name in str(error.value)
 
 
 def test_no_segmenter_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"with segmenter\.json and model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"segmenter\.json.*model\.safetensors"):
         load_segmenter(tmp_path, CPU)
 
 
 def test_weights_of_another_number_of_classes_are_refused(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="file 3x512x3x3, this network 5x512x3x3"):
+    with pytest.raises(CheckpointError, match=r"3x512x3x3.*5x512x3x3"):
         load_weights(folder / "model.safetensors", build_pspnet(PSPNetDesign("resnet18", 5, 1, 5)))
 
 
@@ -252,5 +251,5 @@ def test_a_batch_of_nothing_but_void_is_harmless() -> None:
 def test_an_unknown_encoder_is_an_error(bench: Bench, tmp_path: Path) -> None:
     spec = bench.benchmark.segmenter.training.model_copy(update={"encoder": "resnet19"})
     benchmark = bench.benchmark.with_recipe(spec)
-    with pytest.raises(UsageError, match="encoder = 'resnet19' of its pspnet cannot be built"):
+    with pytest.raises(UsageError, match="encoder = 'resnet19'"):
         learn(Bench(bench.library, bench.workspace, benchmark), tmp_path / "s")

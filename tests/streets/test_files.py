@@ -128,11 +128,11 @@ def test_only_what_is_missing_is_drawn(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        (None, r"holds something else than Streets \(there is no streets\.json\)"),
-        ({"version": 1, "width": 128, "height": 64}, "version 1 at 128x64, not version 1 at 64x32"),
-        ({"version": 0, "width": 64, "height": 32}, "version 0 at 64x32, not version 1 at 64x32"),
-        ({"version": 1}, "not readable"),
-        ([], "not readable"),
+        (None, r"no streets\.json"),
+        ({"version": 1, "width": 128, "height": 64}, "1 at 128x64.* 1 at 64x32"),
+        ({"version": 0, "width": 64, "height": 32}, "0 at 64x32.* 1 at 64x32"),
+        ({"version": 1}, r"streets\.json: "),
+        ([], r"streets\.json: "),
     ],
 )
 def test_a_folder_of_something_else_is_refused_and_left_alone(
@@ -150,11 +150,11 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("vall", 1, 64, 32), r"no split 'vall' \(did you mean 'val'\?\)"),
-        (("val", 101, 64, 32), "split 'val' has 100 scenes; 101 are asked for"),
-        (("val", 1, 64, 48), "not 64x48; use 64x32 or 96x48"),
-        (("val", 1, 65, 32), "not 65x32; use 64x32$"),
-        (("val", 1, 40, 20), "at least 64x32, not 40x20; use 64x32$"),
+        (("vall", 1, 64, 32), "'vall'.*'val'"),
+        (("val", 101, 64, 32), "'val' .*100 scenes.* 101 "),
+        (("val", 1, 64, 48), "64x48.* 64x32 or 96x48$"),
+        (("val", 1, 65, 32), "65x32.* 64x32$"),
+        (("val", 1, 40, 20), "40x20.* 64x32$"),
     ],
 )
 def test_what_cannot_be_drawn_is_named_before_anything_is_written(
@@ -167,5 +167,5 @@ def test_what_cannot_be_drawn_is_named_before_anything_is_written(
 
 def test_a_file_in_the_folders_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "streets").write_text("")
-    with pytest.raises(HdbenchError, match="choose a new or empty folder"):
+    with pytest.raises(HdbenchError, match=r"streets\.json"):
         write_streets(tmp_path / "streets", "val", 1, *SIZE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_a_plan(bare_cli: Cli) -> None:
     assert outcome.exit_code == 0
     assert "820" in outcome.stdout
     assert "783" in outcome.stdout
-    assert "sides: each pair of images is judged 10 times" in outcome.stdout
+    assert "judged 10 times" in outcome.stdout
     plan = json.loads(bare_cli("study", "plan", "--study", "limited", "--json").stdout)
     assert plan["judgments_per_pair_and_scene"] == 14
     assert "7 durations" in plan["balance"][0]
@@ -36,7 +37,7 @@ def test_a_plan(bare_cli: Cli) -> None:
     assert "50.01 %" in tiny.stderr
     unknown = bare_cli("study", "plan", "--study", "unlimitd")
     assert unknown.exit_code == 2
-    assert "did you mean 'unlimited'?" in unknown.stderr
+    assert "'unlimited'" in unknown.stderr
 
 
 @pytest.mark.parametrize("verb", ["plan", "build", "verify", "mturk", "tally", "simulate"])
@@ -66,7 +67,7 @@ def test_from_answers_to_table_2(cli: Cli, tmp_path: Path) -> None:
     assert tallied.exit_code == 0, tallied.stderr
     assert "48 judgments of 4 participants" in tallied.stdout
     assert "pix2pix over ours-labels-only" in tallied.stdout
-    assert "25 identical rows dropped" in tallied.stdout
+    assert "25 identical rows" in tallied.stdout
     analysis = json.loads(cli("study", "tally", packet, results, "--json").stdout)
     (pair,) = analysis["pairs"]
     folder = packet / "results" / "tally"
@@ -108,7 +109,8 @@ def test_simulated_studies_are_refused_unless_asked_for_and_marked(
     assert cli("report", "table2").exit_code == 1
     refused = cli("report", "table2", "--packet", packet)
     assert refused.exit_code == 1
-    assert f"{packet}: not tallied yet; only simulated" in refused.stderr
+    assert f"{packet}: " in refused.stderr
+    assert "simulated" in refused.stderr.replace(str(packet), "")
     shown = cli("report", "table2", "--simulated")
     assert shown.stdout.startswith("SIMULATED")
     reports = tmp_path / "ws" / "reports"
@@ -119,7 +121,7 @@ def test_simulated_studies_are_refused_unless_asked_for_and_marked(
     folder.rename(packet / "results" / "tally")
     moved = cli("report", "table2")
     assert moved.exit_code == 1
-    assert "summary.json: holds simulated answers" in moved.stderr
+    assert re.search(r"summary\.json: .*simulated", moved.stderr)
 
 
 def test_two_packets_of_one_comparison_are_not_pooled(cli: Cli, tmp_path: Path) -> None:
@@ -143,7 +145,8 @@ def test_options_of_the_other_kind_of_report_are_misuse(cli: Cli, tmp_path: Path
         outcome = cli("report", *words)
         assert outcome.exit_code == 2
         assert "report 'table" in outcome.stderr
-    assert f"{tmp_path}: no study.json" in cli("report", "table2", "--packet", tmp_path).stderr
+    refused = cli("report", "table2", "--packet", tmp_path).stderr
+    assert re.search(rf"{tmp_path}: .*study\.json", refused)
 
 
 def test_html_and_formulas_in_names_are_inert_everywhere(cli: Cli, tmp_path: Path) -> None:
@@ -219,7 +222,7 @@ def test_a_metric_is_held_against_people(cli: Cli, tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert 'void: null -> "errors"' in refused.stderr
     twice = cli("study", "tally", packet, "--scores", ours, "--scores", ours)
-    assert "method 'ours' is twice" in twice.stderr
+    assert re.search(r"ours\.json: .*'ours'", twice.stderr)
 
 
 def test_scores_under_a_convention_of_the_users_own(cli: Cli, tmp_path: Path) -> None:

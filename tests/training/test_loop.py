@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import select
 import signal
 import subprocess
@@ -135,9 +136,8 @@ def test_all_checkpoints_damaged_is_an_error_that_keeps_them(bench: Bench) -> No
     output.unlink()
     for path in (output.parent / "checkpoints").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(CheckpointError, match="no readable checkpoint") as error:
+    with pytest.raises(CheckpointError, match=r"checkpoints: (.|\n)*\.pt(.|\n)*--restart"):
         train(bench)
-    assert "--restart" in str(error.value)
 
 
 def test_another_configuration_never_passes_for_this_one(bench: Bench, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_checkpoint_of_another_width_names_the_shapes(bench: Bench) -> None:
     other = Pix2PixHDTrainer(ours(bench), wider, 0, None, torch.device("cpu"))
     with pytest.raises(CheckpointError) as error:
         trainer.load_state(other.state())
-    assert "file 8x13x7x7, this network 4x13x7x7" in str(error.value)
+    assert re.search("8x13x7x7.*4x13x7x7", str(error.value))
 
 
 @pytest.mark.parametrize("loss", [{"gan": "log"}, {"feature_matching": 0.0}])
@@ -195,9 +195,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
         return loss * float("nan") if next(calls) >= 3 * 5 else loss
 
     monkeypatch.setattr(loop, "gan_loss", poisoned)
-    with pytest.raises(DivergedError, match=r"step 6: loss g_gan = nan.* on train_0\d") as error:
+    with pytest.raises(
+        DivergedError, match=r"step 6: .*g_gan = nan.* train_0\d.*step-00000005\.pt"
+    ):
         train(bench)
-    assert "step-00000005.pt is the last good state" in str(error.value)
     folder = bench.run_folder("ours-no-vgg", 0)
     kept = torch.load(max((folder / "checkpoints").iterdir()), weights_only=True)
     assert all(torch.isfinite(value).all() for value in kept["trainee"]["generator"].values())
@@ -218,7 +219,7 @@ def test_weights_that_are_not_finite_are_never_saved(
         return losses
 
     monkeypatch.setattr(Pix2PixHDTrainer, "step", step)
-    with pytest.raises(DivergedError, match="step 5: weights are not finite"):
+    with pytest.raises(DivergedError, match=r"step 5: (.|\n)*generator\."):
         train(bench)
     folder = bench.run_folder("ours-no-vgg", 0) / "checkpoints"
     assert max(path.name for path in folder.iterdir()) == "step-00000004.pt"
@@ -230,7 +231,8 @@ def test_sides_that_do_not_divide_are_refused_before_anything_is_written(
 ) -> None:
     size = bench.benchmark.size.model_copy(update={"width": width, "height": height})
     odd = bench.benchmark.model_copy(update={"size": size})
-    with pytest.raises(UsageError, match=r"does not divide by 16|needs at least 32"):
+    side = f"width = {width}" if width != 64 else f"height = {height}"
+    with pytest.raises(UsageError, match=rf"\[size\] {side}"):
         train(Bench(bench.library, bench.workspace, odd))
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
@@ -248,7 +250,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(
         return real(self, batch, rate)
 
     monkeypatch.setattr(Pix2PixHDTrainer, "step", step)
-    with pytest.raises(Interrupted, match="stopped by SIGTERM after step 5 of 16"):
+    with pytest.raises(Interrupted, match=r"SIGTERM .*5 of 16"):
         train_method(bench, ours(bench), 0, rarely)
     assert weights(train_method(bench, ours(bench), 0, rarely)) == expected
 
@@ -263,7 +265,7 @@ def test_a_file_damaged_meanwhile_stops_with_its_name_and_loses_no_step(
     rarely = Machine(torch.device("cpu"), workers, checkpoint_minutes=60)
     with pytest.raises(DataError) as error:
         train_method(bench, ours(bench), 0, rarely)
-    assert str(error.value).startswith(f"{path}: cannot be decoded")
+    assert re.match(f"{path}: .* 500 bytes", str(error.value))
     folder = bench.run_folder("ours-no-vgg", 0)
     done = len(read_metrics(folder / "metrics.jsonl"))
     saved = [item.name for item in (folder / "checkpoints").glob("*.pt")]
@@ -275,7 +277,7 @@ def test_a_damaged_file_is_named_before_the_first_step(bench: Bench) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(DataError) as error:
         train(bench)
-    assert str(error.value).startswith(f"{path}: cannot be decoded")
+    assert str(error.value).startswith(f"{path}: ")
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
 
@@ -392,7 +394,7 @@ def test_sigterm_to_the_whole_group_saves(tmp_path: Path, start: Start) -> None:
     os.killpg(process.pid, signal.SIGTERM)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "stopped by SIGTERM" in error
+    assert "SIGTERM" in error
     assert "Traceback" not in error
 
 
@@ -407,7 +409,7 @@ def test_two_processes_never_train_in_one_folder(
     second = start(*more)
     _, error = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert "another hdbench process" in error
+    assert "--workspace or --seed" in error
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
 
@@ -419,7 +421,7 @@ def test_ctrl_c_in_the_terminal_saves_and_goes_on(tmp_path: Path, start: Start) 
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "after step" in error
+    assert "ctrl-C" in error
     again = start("--checkpoint-minutes", "60")
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,8 +71,9 @@ def test_a_segmenter_that_sees_passes_and_its_controls_fall(
 
 def test_a_segmenter_that_looks_at_nothing_is_found_out(bench: Bench) -> None:
     found = inspect_segmenter(bench, constant_segmenter(3, SPACE, 64, 48))
-    assert [problem.split(" scores")[0] for problem in found.problems] == ["noise", "another scene"]
-    assert "hardly looks at the images" in found.problems[0]
+    for name, problem in zip(("noise", "another scene"), found.problems, strict=True):
+        assert problem.startswith(f"{name} ")
+        assert f"{mean_iou_of(found.controls[name]):.4f}" in problem
 
 
 def declaring(bench: Bench, segmenter: Segmenter, mean_iou: float) -> Segmenter:
@@ -89,7 +91,7 @@ def test_the_gate_holds_the_oracle_to_the_card(bench: Bench, seeing: Segmenter) 
     reached = mean_iou_of(inspect_segmenter(bench, seeing).oracle)
     assert inspect_segmenter(bench, declaring(bench, seeing, reached + 0.009)).problems == []
     found = inspect_segmenter(bench, declaring(bench, seeing, reached + 0.011))
-    assert f"the oracle's mean_iou is {reached:.4f}" in found.problems[0]
+    assert re.search(f"mean_iou.*{reached:.4f}.*{reached + 0.011:.4f}", found.problems[0])
     assert as_record(found)["declared"]["mean_iou"] == reached + 0.011
 
 
@@ -100,13 +102,14 @@ def test_a_wrong_class_table_fails_the_gate(bench: Bench, seeing: Segmenter) -> 
     assert inspect_segmenter(bench, seeing).problems == []
     card = replace(seeing.card, mean=[0.4, 0.4, 0.4])
     shifted = Segmenter(seeing.network, card, torch.device("cpu"))
-    assert "declares" in inspect_segmenter(bench, shifted).problems[0]
+    declares = re.compile(f"mean_iou.*{reached:.4f}")
+    assert declares.search(inspect_segmenter(bench, shifted).problems[0])
     for scene in bench.dataset.test_scenes:
         label = np.array(Image.open(scene.label))
         swapped = np.where(label == 1, 3, np.where(label == 3, 1, label)).astype(np.uint8)
         Image.fromarray(swapped).save(scene.label)
     fresh = Bench(bench.library, bench.workspace, bench.benchmark)
-    assert "declares" in inspect_segmenter(fresh, seeing).problems[0]
+    assert declares.search(inspect_segmenter(fresh, seeing).problems[0])
 
 
 # -- the verbs -------------------------------------------------------------------------------------
@@ -143,8 +146,7 @@ def test_a_foreign_segmenter_is_imported_checked_and_used(
     (folder / "segmenter.json").write_text(json.dumps(card))
     failed = cli("segmenter", "check", *judged)
     assert failed.exit_code == 1
-    assert "this segmenter cannot be trusted here" in failed.stderr
-    assert "the segmenter's card declares" in failed.stderr
+    assert re.search(f"mean_iou.*{card['oracle']['mean_iou']:.4f}", failed.stderr)
 
 
 def test_the_oracle_under_it_is_that_of_an_independent_count(
@@ -211,9 +213,9 @@ def test_predictions_made_elsewhere_score_like_what_predicted_them(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--window", "640"), "expected WIDTHxHEIGHT"),
-        (("--mean", "0.5"), "expected three numbers"),
-        (("--ids", "train"), "--ids label or --ids train"),
+        (("--window", "640"), "'640'; expected WIDTHxHEIGHT"),
+        (("--mean", "0.5"), "'0.5'; expected three numbers"),
+        (("--ids", "train"), "'predictions'"),
     ],
 )
 def test_misuse_of_import_says_what_was_expected(cli: Cli, words, message: str) -> None:

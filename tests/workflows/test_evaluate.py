@@ -23,7 +23,6 @@ from hdbench.provenance import tensors_digest
 from hdbench.segmentation.segmenter import Segmenter, save_segmenter, write_card
 from hdbench.workflows import evaluate as whole
 from hdbench.workflows import synthesize
-from hdbench.workflows.report import report_on
 from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.results import current_results, load_result, matrices_path, result_path
@@ -31,8 +30,8 @@ from hdbench.workspace.segmenters import open_segmenter
 
 CPU = torch.device("cpu")
 METHOD = "ours-no-vgg"
-#: What to do where the shipped segmenter does not fit a benchmark.
-WAY_OUT = "Next: set name = \"own\" in [segmenter] of the benchmark, then 'hdbench segmenter train'"
+#: What to set and run where the shipped segmenter does not fit a benchmark.
+WAY_OUT = ('name = "own"', "[segmenter]", "'hdbench segmenter train'")
 
 
 @pytest.fixture
@@ -153,7 +152,7 @@ def test_a_damaged_result_is_computed_again(trained: Bench, segmenter: Segmenter
     first = evaluated(trained, [METHOD], 0, segmenter, CPU)[0]
     path = result_path(trained, METHOD, 0)
     matrices_path(path).write_bytes(b"")
-    with pytest.raises(HdbenchError, match="not a readable result"):
+    with pytest.raises(HdbenchError, match=path.name):
         load_result(path)
     assert evaluated(trained, [METHOD], 0, segmenter, CPU)[0].scores == first.scores
 
@@ -169,7 +168,7 @@ def test_the_card_declares_its_oracle_and_the_gate_compares_with_it(
     better = {**declared, "mean_iou": declared["mean_iou"] + 0.011}
     write_card(trained.segmenter_folder(), replace(segmenter.card, oracle=better))
     stricter = open_segmenter(trained, None, CPU)
-    with pytest.raises(HdbenchError, match="the oracle's mean_iou is") as error:
+    with pytest.raises(HdbenchError, match=rf"mean_iou.*{better['mean_iou']:.4f}") as error:
         evaluated(trained, [], 0, stricter, CPU)
     assert "'hdbench segmenter train --restart'" in str(error.value)
 
@@ -181,15 +180,20 @@ def test_the_gate_of_a_shipped_segmenter_asks_for_no_training(
     better = {**segmenter.card.oracle, "mean_iou": segmenter.card.oracle["mean_iou"] + 0.011}
     write_card(trained.segmenter_folder(), replace(segmenter.card, oracle=better))
     bench = with_segmenter(trained, trained.segmenter_folder())
-    with pytest.raises(HdbenchError, match=r"Next: 'hdbench data check'$"):
+    renamed = bench.benchmark.model_copy(update={"name": "tiny-again"})
+    bench = replace(bench, benchmark=renamed)  # the gate goes by what is measured, not by names
+    with pytest.raises(HdbenchError, match=r"mean_iou(.|\n)*'hdbench data check'$"):
         evaluated(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
+    assert not result_path(bench, "oracle", 0).exists()
 
 
 def test_the_gate_stops_a_wrong_normalisation_before_anything_is_stored(trained: Bench) -> None:
     card = open_segmenter(trained, None, CPU).card
     write_card(trained.segmenter_folder(), replace(card, mean=[4.0, 4.0, 4.0]))
     result_path(trained, "oracle", 0).unlink()
-    with pytest.raises(HdbenchError, match="so no score here can be trusted"):
+    with pytest.raises(
+        HdbenchError, match=r"hdbench data check.*hdbench segmenter train --restart"
+    ):
         evaluated(trained, [METHOD], 0, open_segmenter(trained, None, CPU), CPU)
     assert not result_path(trained, "oracle", 0).exists()
     assert not result_path(trained, METHOD, 0).exists()
@@ -262,9 +266,9 @@ def test_repeating_the_training_of_a_shipped_segmenter_keeps_it_in_use(
 
 def test_a_missing_shipped_segmenter_is_named(trained: Bench) -> None:
     bench = with_segmenter(trained, Path("pspnet-v7"))
-    with pytest.raises(LibraryError, match="no segmenter 'pspnet-v7' in models/weights/") as error:
+    with pytest.raises(LibraryError, match=r"'pspnet-v7'.*models/weights/") as error:
         open_segmenter(bench, None, CPU)
-    assert str(error.value).endswith(WAY_OUT)
+    assert all(fact in str(error.value) for fact in WAY_OUT)
 
 
 def test_another_size_than_that_of_the_shipped_segmenter_names_the_way_out(
@@ -275,50 +279,26 @@ def test_another_size_than_that_of_the_shipped_segmenter_names_the_way_out(
     benchmark = trained.benchmark.model_copy(update={"size": size})
     other = Bench(trained.library, trained.workspace, benchmark)
     bench = with_segmenter(other, trained.segmenter_folder())
-    with pytest.raises(UsageError, match="was trained at 64x48, the benchmark's images") as error:
+    with pytest.raises(UsageError, match=r"64x48.*128x48") as error:
         open_segmenter(bench, None, CPU)
-    assert str(error.value).endswith(WAY_OUT)
-    with pytest.raises(UsageError, match=r"Next: name another folder with --segmenter"):
+    assert all(fact in str(error.value) for fact in WAY_OUT)
+    with pytest.raises(UsageError, match="--segmenter"):
         open_segmenter(bench, trained.segmenter_folder(), CPU)
 
 
-def test_a_report_never_shows_scores_of_images_that_have_changed(
-    trained: Bench, segmenter: Segmenter
-) -> None:
-    evaluated(trained, [METHOD], 0, segmenter, CPU)
-    Image.new("RGB", (64, 48)).save(trained.image_folder(METHOD, 0) / "val_02.png")
-    with pytest.raises(HdbenchError, match="seed0/images/val are others"):
-        report_on(trained, trained.library.report("table1"), [], 0, segmenter, scenes=1)
-
-
-def test_a_report_never_ranks_across_choices(trained: Bench, segmenter: Segmenter) -> None:
-    evaluated(trained, [METHOD], 0, segmenter, CPU)
-    path = trained.dataset.test_scenes[0].label
-    label = np.array(Image.open(path))
-    label[0, 0] = 5 if label[0, 0] != 5 else 6
-    Image.fromarray(label).save(path)
-    fresh = Bench(trained.library, trained.workspace, trained.benchmark)
-    with pytest.raises(HdbenchError, match=r"stale.*\n  labels: "):
-        report_on(fresh, fresh.library.report("table1"), [], 0, segmenter, scenes=1)
-
-
 def test_matrices_of_another_result_are_not_accepted(trained: Bench, segmenter: Segmenter) -> None:
+    """Also where the scores are the same: the images' matrices in another order."""
     evaluated(trained, [METHOD], 0, segmenter, CPU)
     path = result_path(trained, METHOD, 0)
-    other = matrices_path(result_path(trained, "floor-nearest", 0))
-    matrices_path(path).write_bytes(other.read_bytes())
-    with pytest.raises(HdbenchError, match="not those that it was written with"):
+    matrices = load_result(path).matrices
+    np.savez_compressed(matrices_path(path), matrices=matrices[::-1])
+    with pytest.raises(HdbenchError, match=path.name):
         load_result(path)
-
-
-def test_an_untrained_method_names_the_command(trained: Bench, segmenter: Segmenter) -> None:
-    with pytest.raises(CheckpointError, match="hdbench train ours-no-vgg --seed 1"):
-        evaluated(trained, [METHOD], 1, segmenter, CPU)
 
 
 def test_a_training_that_has_not_ended_is_not_scored(trained: Bench, segmenter: Segmenter) -> None:
     (trained.run_folder(METHOD, 0) / "generator.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="has not reached its end"):
+    with pytest.raises(CheckpointError, match=f"hdbench train {METHOD}"):
         evaluated(trained, [METHOD], 0, segmenter, CPU)
 
 

@@ -134,7 +134,7 @@ def test_the_official_test_scripts_folder_is_understood(bench: Bench, theirs: Pa
         f"{name}_synthesized_image.jpg" for name in NAMES
     ]
     assert record.facts.formats == {"JPEG": 3}
-    assert "3 of 3 images came as JPEG" in record.warnings[0]
+    assert re.search("3 of 3 images .*JPEG", record.warnings[0])
     path = imported_paths(bench, method(bench))[0]
     with Image.open(theirs / record.images[0].source) as original, Image.open(path) as kept:
         assert kept.format == "PNG"
@@ -155,14 +155,14 @@ def test_a_jpeg_is_known_by_its_content_and_flagged_in_table_and_result(
     assert cli("report", "table1", "--method", "spade").stdout.count(note) == 1
     page = (trained.workspace.reports() / "table1.tiny.html").read_text()
     assert page.count(note) == 1
-    assert "synthesized by spade" in page
+    assert re.search("<figcaption>[^<]*spade", page)
 
 
 def test_fifty_images_for_five_hundred_labels(bench: Bench, theirs: Path) -> None:
     for name in NAMES[1:]:
         (theirs / f"{name}.png").unlink()
     text = refused(bench, theirs)
-    assert "no image of 2 of 3 scenes:\n  val_01\n  val_02\n" in text
+    assert re.search("2 of 3 scenes.*\n  val_01\n  val_02\n", text)
     assert "--how_many 3" in text
     assert "--allow-subset" in text
 
@@ -175,7 +175,7 @@ def test_all_missing_scenes_are_listed_however_many(bench: Bench, tmp_path: Path
     (tmp_path / "empty").mkdir()
     text = refused(bench, tmp_path / "empty", allow_subset=True)
     assert all(f"\n  more_{n:02}" in text for n in range(30))
-    assert "Next: name the images after their scenes" in text
+    assert "--template" in text
 
 
 def test_a_subset_is_scored_alone_under_its_own_fingerprint(bench: Bench, theirs: Path) -> None:
@@ -207,7 +207,7 @@ def test_two_different_subsets_stand_in_no_common_table(bench: Bench, theirs: Pa
     (theirs / "val_02.png").unlink()
     import_images(bench, "two", theirs, allow_subset=True)
     bench = reopened(bench)
-    with pytest.raises(UsageError, match=r"different scenes \('one' 2, 'two' 2\)"):
+    with pytest.raises(UsageError, match="'one' 2, 'two' 2"):
         evaluated(bench, ["one", "two"], 0, segmenter_of(bench), CPU)
 
 
@@ -216,14 +216,14 @@ def test_a_subset_reaches_table_and_footnote(cli: Cli, theirs: Path, trained: Be
     (theirs / "val_01.png").unlink()
     assert cli("import-images", "spade", theirs, "--allow-subset").exit_code == 0
     printed = cli("evaluate", "--method", "spade")
-    assert "spade: images of 2 of 3 scenes" in printed.stdout
+    assert re.search("spade: .*2 of 3 scenes", printed.stdout)
     assert "2 images of Tiny" in printed.stdout
-    assert "number of scenes: 2" in cli("evaluate", "--method", "spade", "--explain").stdout
+    assert "scenes: 2" in cli("evaluate", "--method", "spade", "--explain").stdout
     again = cli("evaluate", "--method", "spade", "--recheck", "3")
-    assert "spade under camvid-std-v1: 2 of 2 images made and scored again" in again.stdout
-    assert "Image by image, over 2 images" in cli("compare", "spade", "floor-nearest").stdout
+    assert "spade under camvid-std-v1: 2 of 2 images" in again.stdout
+    assert "over 2 images" in cli("compare", "spade", "floor-nearest").stdout
     reported = cli("report", "table1", "--method", "spade")
-    assert "spade: images of 2 of 3 scenes" in reported.stdout
+    assert re.search("spade: .*2 of 3 scenes", reported.stdout)
     assert cli("evaluate").exit_code == 0
     assert "spade" not in cli("report", "table1").stdout
 
@@ -233,25 +233,26 @@ def as_float_tiff(image: Image.Image) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "fact"),
     [
-        (lambda image: image.transpose(Image.Transpose.TRANSPOSE), "48x64; expected 64x48; width"),
+        (lambda image: image.transpose(Image.Transpose.TRANSPOSE), "48x64; expected 64x48"),
         (lambda image: image.resize((128, 96)), "128x96; expected 64x48"),
-        (lambda image: image.convert("RGBA"), "has an alpha channel (mode RGBA)"),
-        (lambda image: image.convert("LA"), "has an alpha channel (mode LA)"),
-        (lambda image: image.convert("L"), "mode L (8-bit grey; a label map?); expected 8-bit RGB"),
-        (lambda image: image.convert("P"), "mode P (palette indices; a label map?)"),
-        (lambda image: image.convert("1"), "mode 1 (1-bit"),
-        (lambda image: image.convert("L").convert("I;16"), "mode I;16 (16-bit grey"),
+        (lambda image: image.convert("RGBA"), "mode RGBA"),
+        (lambda image: image.convert("LA"), "mode LA"),
+        (lambda image: image.convert("L"), "mode L "),
+        (lambda image: image.convert("P"), "mode P "),
+        (lambda image: image.convert("1"), "mode 1 "),
+        (lambda image: image.convert("L").convert("I;16"), "mode I;16 "),
     ],
     ids=["transposed", "larger", "alpha", "grey-alpha", "grey", "palette", "one-bit", "16-bit"],
 )
 def test_one_image_of_another_form_is_named(
-    bench: Bench, theirs: Path, change: Callable[[Image.Image], Image.Image], message: str
+    bench: Bench, theirs: Path, change: Callable[[Image.Image], Image.Image], fact: str
 ) -> None:
     spoil(theirs, "val_01", change)
-    text = refused(bench, theirs)
-    assert f"1 problem:\n  {theirs / 'val_01.png'}: {message}" in text
+    [line] = [line for line in refused(bench, theirs).splitlines() if line.startswith("  ")]
+    assert line.startswith(f"  {theirs / 'val_01.png'}: ")
+    assert fact in line
 
 
 def sixteen_bit_png(path: Path) -> None:
@@ -280,39 +281,37 @@ def test_everything_that_is_wrong_is_listed_at_once(bench: Bench, theirs: Path) 
     sixteen_bit_png(theirs / "val_02.png")
     with Image.open(theirs / "val_02.png") as image:
         assert image.mode == "RGB"  # why the depth is read from the file
-    text = refused(bench, theirs)
-    assert "3 problems:" in text
-    assert "val_00.png: cannot be decoded" in text
-    assert "probably truncated" in text
-    assert "val_01.png: empty (0 bytes)" in text
-    assert "val_02.png: 16 bits per channel; expected 8-bit RGB" in text
+    lines = [line for line in refused(bench, theirs).splitlines() if line.startswith("  ")]
+    facts = (f"{len(whole) // 2} bytes", "0 bytes", "16 bits")
+    for line, name, fact in zip(lines, NAMES, facts, strict=True):
+        assert f"{name}.png: " in line
+        assert fact in line
 
 
 def test_two_files_of_one_scene_are_never_chosen_between(bench: Bench, theirs: Path) -> None:
     (theirs / "old").mkdir()
     shutil.copy(theirs / "val_00.png", theirs / "old" / "val_00.jpg")
-    text = refused(bench, theirs)
-    assert "val_00: 2 files of one scene: old/val_00.jpg, val_00.png" in text
+    assert "old/val_00.jpg, val_00.png" in refused(bench, theirs)
 
 
 def test_files_of_no_scene_suggest_a_template(bench: Bench, theirs: Path) -> None:
     for path in list(theirs.iterdir()):
         path.rename(path.with_name(f"{path.stem}_fake.png"))
     text = refused(bench, theirs)
-    assert "image files of no scene (3):\n  val_00_fake.png" in text
-    assert "--template '{name}_fake.png' would match such names" in text
-    with pytest.raises(UsageError, match="exactly once"):
+    assert "(3):\n  val_00_fake.png" in text
+    assert "--template '{name}_fake.png'" in text
+    with pytest.raises(UsageError, match=r"--template '\*_fake\.png'"):
         import_images(bench, "spade", theirs, template="*_fake.png")
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (lambda x: x * 2 - 1, r"float values from -1 to 1; expected 0 to 1; a network's range"),
-        (lambda x: x * 255, r"float values from 0 to 255; .*0 to 255\? then store 8-bit"),
-        (lambda x: x * np.nan, "not finite"),
-        (lambda x: x.transpose(2, 0, 1), r"shape \(3, 48, 64\); expected \(48, 64, 3\)"),
-        (lambda x: (x * 255).astype(np.int32), "int32 values; expected 8-bit RGB"),
+        (lambda x: x * 2 - 1, r"-1 to 1; expected 0 to 1.*\(x \+ 1\) / 2"),
+        (lambda x: x * 255, "0 to 255; expected 0 to 1.*8-bit"),
+        (lambda x: x * np.nan, "finite; expected floats from 0 to 1"),
+        (lambda x: x.transpose(2, 0, 1), r"\(3, 48, 64\); expected \(48, 64, 3\)"),
+        (lambda x: (x * 255).astype(np.int32), "int32 "),
         (lambda x: x[:24], "64x24; expected 64x48"),
     ],
 )
@@ -322,14 +321,14 @@ def test_arrays_in_another_range_or_shape_are_refused(
     (theirs / "val_00.png").unlink()
     ramp = np.linspace(0, 1, 48 * 64 * 3, dtype=np.float32).reshape(48, 64, 3)
     np.save(theirs / "val_00.npy", values(ramp))
-    assert re.search(message, refused(bench, theirs))
+    assert re.search(rf"val_00\.npy: .*{message}", refused(bench, theirs))
 
 
 def test_a_float_tiff_is_refused(bench: Bench, theirs: Path) -> None:
     with Image.open(theirs / "val_00.png") as image:
         as_float_tiff(image).save(theirs / "val_00.tiff")
     (theirs / "val_00.png").unlink()
-    assert "val_00.tiff: mode F (floating-point grey); expected 8-bit RGB" in refused(bench, theirs)
+    assert "val_00.tiff: mode F " in refused(bench, theirs)
 
 
 def test_arrays_are_rounded_once(bench: Bench, theirs: Path) -> None:
@@ -341,7 +340,7 @@ def test_arrays_are_rounded_once(bench: Bench, theirs: Path) -> None:
     assert record.facts.formats == {"NPY": 1, "NPY float": 1, "PNG": 1}
     for path in imported_paths(bench, method(bench))[:2]:
         assert np.array_equal(np.array(Image.open(path)), pixels)
-    assert "the same pixels for 2 scenes: val_00, val_01" in record.warnings
+    assert any("val_00, val_01" in warning for warning in record.warnings)
 
 
 def test_a_pickle_in_an_array_is_not_run(bench: Bench, theirs: Path, tmp_path: Path) -> None:
@@ -351,7 +350,7 @@ def test_a_pickle_in_an_array_is_not_run(bench: Bench, theirs: Path, tmp_path: P
 
     (theirs / "val_00.png").unlink()
     np.save(theirs / "val_00.npy", np.array([Evil()], dtype=object), allow_pickle=True)
-    assert "cannot be read as a NumPy array" in refused(bench, theirs)
+    assert re.search(r"val_00\.npy: .*object", refused(bench, theirs))
     assert not (tmp_path / "ran").exists()
 
 
@@ -366,9 +365,9 @@ def turned() -> Image.Exif:
     [
         ({"format": "GIF"}, "format GIF"),
         ({"format": "WEBP", "lossless": True}, "format WEBP"),
-        ({"format": "PNG", "transparency": (0, 0, 0)}, "has an alpha channel (mode RGB)"),
-        ({"format": "JPEG", "exif": turned()}, "its EXIF data ask for the image to be turned"),
-        ({"format": "PNG", "save_all": True}, "2 frames; expected one image"),
+        ({"format": "PNG", "transparency": (0, 0, 0)}, r"alpha.*\(mode RGB\)"),
+        ({"format": "JPEG", "exif": turned()}, "EXIF.*orientation 6"),
+        ({"format": "PNG", "save_all": True}, "2 frames"),
     ],
     ids=["gif", "webp", "transparency", "orientation", "frames"],
 )
@@ -380,7 +379,7 @@ def test_other_forms_are_known_by_content_whatever_the_extension(
     if "save_all" in options:
         options = {**options, "append_images": [Image.new("RGB", (64, 48))]}
     image.save(theirs / "val_01.png", **options)
-    assert f"val_01.png: {message}" in refused(bench, theirs)
+    assert re.search(rf"val_01\.png: .*{message}", refused(bench, theirs))
 
 
 def test_swapped_names_are_noticed(bench: Bench, theirs: Path) -> None:
@@ -401,7 +400,7 @@ def test_the_same_images_again_change_nothing_and_others_need_a_restart(
     assert (bench.run_folder("spade", 0) / MANIFEST_FILE).stat().st_mtime_ns == stamp
     evaluated(reopened(bench), ["spade"], 0, segmenter_of(bench), CPU)
     spoil(theirs, "val_01", lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM))
-    with pytest.raises(CheckpointError, match=r"holds other images of 'spade'\.\nNext: --restart"):
+    with pytest.raises(CheckpointError, match=r"'spade'(.|\n)*--restart"):
         import_images(bench, "spade", theirs)
     second = import_images(bench, "spade", theirs, restart=True)
     assert second.identity != first.identity
@@ -440,17 +439,17 @@ def test_images_edited_after_the_import_are_not_scored(bench: Bench, theirs: Pat
     bench = reopened(bench)
     path = imported_paths(bench, method(bench))[1]
     Image.new("RGB", (64, 48)).save(path)
-    with pytest.raises(DataError, match="1 image of 'spade'"):
+    with pytest.raises(DataError, match=r"1 image of 'spade'(.|\n)*val_01\.png"):
         evaluated(bench, ["spade"], 0, segmenter_of(bench), CPU)
     path.unlink()
-    with pytest.raises(DataError, match="has no images of 1 of 3 scenes"):
+    with pytest.raises(DataError, match=r"1 of 3 scenes(.|\n)*  val_01\n"):
         evaluated(reopened(bench), ["spade"], 0, segmenter_of(bench), CPU)
 
 
 def test_a_method_without_images_names_the_command(bench: Bench, theirs: Path) -> None:
     import_images(bench, "spade", theirs)
     shutil.rmtree(bench.run_folder("spade", 0))
-    with pytest.raises(CheckpointError, match="Next: 'hdbench import-images spade PATH'"):
+    with pytest.raises(CheckpointError, match="'hdbench import-images spade PATH'"):
         evaluated(reopened(bench), ["spade"], 0, segmenter_of(bench), CPU)
 
 
@@ -458,7 +457,7 @@ def test_a_method_without_images_names_the_command(bench: Bench, theirs: Path) -
 def test_names_that_are_taken_or_no_names_are_refused(
     bench: Bench, theirs: Path, name: str
 ) -> None:
-    with pytest.raises(UsageError, match=r"method of hdbench's library|expected a short name"):
+    with pytest.raises(UsageError, match=f"^'{name}'"):
         import_images(bench, name, theirs)
 
 

@@ -86,9 +86,9 @@ def test_realism_is_measured_once_and_says_what_it_compares(
     assert measure_realism(bench, [], 0, **weights) == found
     table = metric_tables(found)[0]
     assert list(table.table.columns) == ["FID", "KID x 1000", "LPIPS"]
-    assert "between 5 images and 8 photographs of 'train'" in table.notes[0]
-    assert "KID over 100 subsets of 2" in table.notes[0]
-    assert "KID rather than FID" in table.notes[1]
+    for fact in ("5 images", "8 photographs of 'train'", "100 subsets of 2"):
+        assert fact in table.notes[0]
+    assert "2048 features" in table.notes[1]  # more than images: KID is the better measure
 
 
 def test_other_weights_or_references_stand_in_tables_of_their_own(
@@ -108,11 +108,11 @@ def test_other_weights_or_references_stand_in_tables_of_their_own(
 def test_realism_of_nothing_or_of_the_oracle_is_refused(
     bench: Bench, weights: dict[str, Any]
 ) -> None:
-    with pytest.raises(UsageError, match="neither --inception-weights"):
+    with pytest.raises(UsageError, match=r"--inception-weights.*--lpips-weights"):
         measure_realism(bench, [], 0, **{**weights, "inception": None, "lpips": None})
-    with pytest.raises(UsageError, match="all distances would be 0"):
+    with pytest.raises(UsageError, match="oracle"):
         measure_realism(bench, ["oracle"], 0, **weights)
-    with pytest.raises(UsageError, match="KID needs at least 4 images"):
+    with pytest.raises(UsageError, match=r"KID .*4 images"):
         measure_realism(bench, [], 0, **weights)
 
 
@@ -124,19 +124,19 @@ def test_diversity_is_between_folders(
     found = measure_diversity(bench, folders, weights["lpips"], CPU)
     assert (found["styles"], found["scenes"]) == (3, 3)
     assert found["lpips_diversity"] == pytest.approx(np.mean(list(found["per_scene"].values())))
-    with pytest.raises(UsageError, match="at least two folders"):
+    with pytest.raises(UsageError, match="two folders"):
         measure_diversity(bench, folders[:1], weights["lpips"], CPU)
     short = Path(shutil.copytree(folders[0], tmp_path / "short"))
     (short / "val_01.png").unlink()
-    with pytest.raises(DataError, match="1 of 3 scenes have no image"):
+    with pytest.raises(DataError, match=r"short: 1 of 3 scenes(.|\n)*val_01"):
         measure_diversity(bench, [folders[0], short], weights["lpips"], CPU)
-    with pytest.raises(UsageError, match="no such folder"):
+    with pytest.raises(UsageError, match="nowhere: "):
         measure_diversity(bench, [folders[0], tmp_path / "nowhere"], weights["lpips"], CPU)
 
 
 def test_boundaries_of_scored_methods_beside_oracle_and_floors(bench: Bench) -> None:
     segmenter = constant_segmenter(3, bench.space, 64, 48)
-    with pytest.raises(HdbenchError, match="is not scored on 'tiny'"):
+    with pytest.raises(HdbenchError, match=r"'hdbench evaluate .*--method oracle'"):
         measure_boundaries(bench, [], 0, segmenter, CPU)
     results = evaluated(bench, [], 0, segmenter, CPU)
     found = measure_boundaries(bench, [], 0, segmenter, CPU)

@@ -12,18 +12,16 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result as CliResult
-from conftest import constant_segmenter, evaluated, made_result
+from conftest import constant_segmenter, made_result
 
 from hdbench.errors import HdbenchError
 from hdbench.library import Library
 from hdbench.schema.result import Result
-from hdbench.segmentation.segmenter import Segmenter, write_card
+from hdbench.segmentation.segmenter import Segmenter
 from hdbench.workflows.oracle_gate import gate_notes, measured_on, obstacle, oracle_gate
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.fingerprint import choices_of
 from hdbench.workspace.paths import Workspace
-from hdbench.workspace.results import result_path
-from hdbench.workspace.segmenters import open_segmenter
 
 LIBRARY = Library()
 CPU = torch.device("cpu")
@@ -84,7 +82,7 @@ def test_a_card_that_names_streets_binds_wherever_the_same_is_measured(
     segmenter = segmenter_with(bench, STREETS)
     assert obstacle(bench, oracle_on(bench, scoring), segmenter.card) is None
     oracle_gate(bench, oracle_on(bench, scoring, 0.6901), segmenter)
-    with pytest.raises(HdbenchError, match=r"pixel_accuracy is 0\.6899, .* declares 0\.7000"):
+    with pytest.raises(HdbenchError, match=r"pixel_accuracy.*0\.6899.*0\.7000"):
         oracle_gate(bench, oracle_on(bench, scoring, 0.6899), segmenter)
 
 
@@ -95,38 +93,37 @@ def test_the_card_that_ships_holds_the_quick_benchmark(tmp_path: Path) -> None:
     )
     segmenter = segmenter_with(bench, card["oracle"])
     assert obstacle(bench, oracle_on(bench), segmenter.card) is None
-    with pytest.raises(HdbenchError, match="no score here can be trusted"):
+    with pytest.raises(HdbenchError, match=r"pixel_accuracy.*0\.5000"):
         oracle_gate(bench, oracle_on(bench, score=0.5), segmenter)
 
 
 @pytest.mark.parametrize(
-    ("name", "scoring", "declared", "words"),
+    ("name", "scoring", "declared", "facts"),
     [
-        ("streets-smoke", "", STREETS, "split: val in the card, val[:4] in this benchmark"),
-        ("streets-large", "", STREETS, "256x128 in the card, 512x256 in this benchmark"),
-        ("streets", "streets-edges-v1", STREETS, "pixels that count: every pixel in the card"),
-        ("cityscapes", "", STREETS, "dataset: streets in the card, cityscapes in this"),
-        ("streets", "", named("mine", "streets-std-v1"), "not both in the library"),
-        ("streets", "p2phd-table1-v1", named("streets", "mine"), "not both in the library"),
-        (
-            "camvid-quick",
-            "",
-            named("camvid", "camvid-std-v1"),
-            "does not say on which scenes of layout 'camvid'",
-        ),
-        ("streets", "", None, "the segmenter's card declares no oracle"),
+        ("streets-smoke", "", STREETS, ("split: val ", "val[:4]")),
+        ("streets-large", "", STREETS, ("256x128", "512x256")),
+        ("streets", "streets-edges-v1", STREETS, ("every pixel", "3 pixels")),
+        ("cityscapes", "", STREETS, ("dataset: streets ", "cityscapes")),
+        ("streets", "", named("mine", "streets-std-v1"), ("'mine'", "'streets-std-v1'")),
+        ("streets", "p2phd-table1-v1", named("streets", "mine"), ("'streets'", "'mine'")),
+        ("camvid-quick", "", named("camvid", "camvid-std-v1"), ("layout 'camvid'",)),
+        ("streets", "", None, ()),
     ],
 )
 def test_where_it_does_not_bind_the_reason_is_said(
-    tmp_path: Path, name: str, scoring: str, declared: dict[str, Any] | None, words: str
+    tmp_path: Path, name: str, scoring: str, declared: dict[str, Any] | None, facts: tuple[str, ...]
 ) -> None:
     bench = bench_of(name, tmp_path)
     segmenter, result = segmenter_with(bench, declared), oracle_on(bench, scoring, score=0.1)
     oracle_gate(bench, result, segmenter)
     notes = gate_notes(bench, [result], segmenter)
-    assert words in notes[0]
-    assert notes[0].startswith(f"no oracle gate on '{name}' under {result.scoring}: ")
-    assert len(notes) == (2 if declared is None else 1)
+    where, _, reason = notes[0].partition(": ")
+    assert f"'{name}'" in where
+    assert result.scoring in where
+    assert all(fact in reason for fact in facts)
+    assert ["'hdbench segmenter check --declare'" in note for note in notes[1:]] == (
+        [True] if declared is None else []
+    )
 
 
 def test_one_fingerprint_is_enough(tmp_path: Path) -> None:
@@ -139,7 +136,7 @@ def test_one_fingerprint_is_enough(tmp_path: Path) -> None:
 def test_some_scenes_of_the_split_are_not_all(tmp_path: Path) -> None:
     bench = replace(bench_of("streets", tmp_path), subset=("val_0", "val_1", "val_2"))
     found = obstacle(bench, oracle_on(bench), segmenter_with(bench, STREETS).card)
-    assert found == "only 3 scenes of the split are scored"
+    assert "3 scenes" in str(found)
 
 
 def test_a_card_that_says_what_it_was_measured_on_needs_no_name(tmp_path: Path) -> None:
@@ -151,32 +148,16 @@ def test_a_card_that_says_what_it_was_measured_on_needs_no_name(tmp_path: Path) 
         other = bench_of(name, tmp_path)
         assert obstacle(other, oracle_on(other), segmenter_with(other, declared).card) is None
     others = oracle_on(bench, names="frame")
-    assert "names of the scenes" in (
-        obstacle(bench, others, segmenter_with(bench, declared).card) or ""
-    )
+    found = obstacle(bench, others, segmenter_with(bench, declared).card)
+    assert "names of the scenes" in str(found)
     table1 = oracle_on(bench, "camvid-table1-v1")
     notes = gate_notes(bench, [first, table1], segmenter_with(bench, declared))
     assert len(notes) == 1  # the gate held the first
-    assert "under camvid-table1-v1: " in notes[0]
-    assert "void pixels in pixel accuracy: left out in the card, counted as errors" in notes[0]
+    assert "camvid-table1-v1: " in notes[0]
+    assert "void pixels in pixel accuracy: " in notes[0]
 
 
 # -- on the way of every score --------------------------------------------------------------------
-
-
-def test_a_benchmark_of_another_name_is_held_and_nothing_is_stored(trained: Bench) -> None:
-    segmenter = open_segmenter(trained, None, CPU)
-    assert segmenter.card.oracle is not None
-    folder = trained.segmenter_folder()
-    better = {**segmenter.card.oracle, "mean_iou": segmenter.card.oracle["mean_iou"] + 0.011}
-    write_card(folder, replace(segmenter.card, oracle=better))
-    choice = trained.benchmark.segmenter.model_copy(update={"name": str(folder)})
-    renamed = {"name": "tiny-again", "segmenter": choice}
-    benchmark = trained.benchmark.model_copy(update=renamed)
-    bench = Bench(trained.library, trained.workspace, benchmark)
-    with pytest.raises(HdbenchError, match="the oracle's mean_iou is"):
-        evaluated(bench, [], 0, open_segmenter(bench, None, CPU), CPU)
-    assert not result_path(bench, "oracle", 0).exists()
 
 
 def test_evaluate_says_once_that_there_is_no_gate(
@@ -185,6 +166,7 @@ def test_evaluate_says_once_that_there_is_no_gate(
     text = 'name = "edges"\nextends = "camvid-std-v1"\n[labels]\nedge_band = 2\n'
     (tmp_path / "edges.toml").write_text(text)
     result = cli("evaluate", "--scoring", "edges.toml", "--json")
-    assert result.stderr.count("no oracle gate on 'tiny' under edges: ") == 1
-    assert "only the 2 pixels on each side of an edge in this benchmark" in result.stderr
+    [note] = [line for line in result.stderr.splitlines() if "edges: " in line]
+    assert "'tiny'" in note
+    assert "2 pixels" in note
     json.loads(result.stdout)

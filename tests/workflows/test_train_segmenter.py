@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -60,17 +61,14 @@ def test_the_verb_prints_both_and_does_nothing_twice(cli: Cli, trained: Bench) -
     result = cli("segmenter", "train", "--on", "ours-no-vgg", "--workers", "0")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].split("  ")[0].strip() == "learnt from"
     assert lines[1].startswith("oracle")
     assert lines[2].startswith("ours-no-vgg")
     assert "8 scenes of 'train'" in lines[3]
     words = ("segmenter", "train", "--on", "ours-no-vgg", "--json")
     records = json.loads(cli(*words).stdout)
     cards = [read_card(Path(record["folder"])) for record in records]
-    assert [card.trained_on for card in cards] == [
-        "tiny/train as 'oracle' shows it, 8 scenes",
-        "tiny/train as 'ours-no-vgg' shows it, 8 scenes",
-    ]
+    for card, name in zip(cards, ("oracle", "ours-no-vgg"), strict=True):
+        assert re.fullmatch(f"tiny/train .*'{name}'.*, 8 scenes", card.trained_on)
     assert cards[0].weights != cards[1].weights
     assert [card.training["steps"] for card in cards] == [4, 4]
     stamps = [Path(record["folder"]).stat().st_mtime_ns for record in records]
@@ -95,13 +93,13 @@ def test_photographs_stored_in_another_file_teach_the_same(trained: Bench) -> No
 
 @pytest.mark.parametrize("name", ["floor-nearest", "floor-patchwork"])
 def test_floors_that_would_return_the_photographs_are_refused(bench: Bench, name: str) -> None:
-    with pytest.raises(UsageError, match="own photographs together"):
+    with pytest.raises(UsageError, match=f"--on {name}: .*--on oracle"):
         train_on(bench, bench.library.method(name), 0, MACHINE)
 
 
 def test_an_untrained_method_is_noticed_before_anything_is_learnt(cli: Cli, bench: Bench) -> None:
     result = cli("segmenter", "train", "--on", "ours-no-vgg")
     assert result.exit_code == 1
-    assert "'ours-no-vgg' is not trained on 'tiny' yet" in result.stderr
+    assert "'hdbench train ours-no-vgg'" in result.stderr
     assert not (bench.workspace.root / "segmenters").exists()
     assert cli("segmenter", "train", "--json").exit_code == 2

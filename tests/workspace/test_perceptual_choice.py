@@ -162,7 +162,7 @@ def test_vgg_weights_go_with_vgg19_alone(cli: Cli, perceptive: Bench, tmp_path: 
 
 def test_a_name_that_ships_nowhere_suggests_the_nearest(bench: Bench, tmp_path: Path) -> None:
     message = refused(with_network(bench, "streets-perceptual-v2"), LibraryError)
-    assert "did you mean 'streets-perceptual-v1'?" in message
+    assert "'streets-perceptual-v1'" in message
     message = refused(with_network(bench, tmp_path / "nowhere"), LibraryError)
     assert str(tmp_path / "nowhere") in message
     assert PERCEPTUAL_CARD in message

@@ -134,7 +134,7 @@ def test_it_is_listed_and_shown(cli: Cli, shop: Shop) -> None:
     entry = {"kind": "generator", "name": NAME, "title": title}
     assert entry in json.loads(cli("list", "--json").stdout)
     assert json.loads(cli("show", NAME, "--resolved").stdout) == json.loads(shop.card.read_text())
-    assert "no problems" in cli("check").stdout
+    assert cli("check").exit_code == 0
 
 
 def test_a_run_that_has_not_ended_leaves_it_in_office(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import sys
@@ -75,12 +76,12 @@ def test_order_and_range_are_those_of_the_card(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "pspmet"}, "architecture 'pspmet' is not known .did you mean 'pspnet'"),
+        ({"architecture": "pspmet"}, "architecture 'pspmet' .*'pspnet'"),
         ({"order": "GBR"}, "order = 'GBR'; expected RGB or BGR"),
-        ({"std": [0.2, 0.0, 0.2]}, "std above 0"),
-        ({"mean": [0.5]}, "expected three numbers each"),
+        ({"std": [0.2, 0.0, 0.2]}, r"std = \[0\.2, 0\.0, 0\.2\]"),
+        ({"mean": [0.5]}, r"mean = \[0\.5\]"),
         ({"peak": 0.0}, "peak = 0.0"),
-        ({"architecture": "pspnet"}, "depth = None; expected a number"),
+        ({"architecture": "pspnet"}, "depth = None"),
     ],
 )
 def test_a_card_that_makes_no_sense_is_refused(change, message: str, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_a_segmenter_in_training_mode_is_refused(tmp_path: Path) -> None:
     images = noise(1, 3, 8, 8)
     assert torch.equal(segmenter.logits(images), segmenter.logits(images))  # put to eval
     network[1].train()
-    with pytest.raises(UsageError, match="in training mode"):
+    with pytest.raises(UsageError, match=r"eval\(\)"):
         segmenter.logits(images)
 
 
@@ -136,7 +137,7 @@ def test_any_model_of_smp_predicts_as_smp_computes(unet: Path, tmp_path: Path) -
     assert torch.allclose(segmenter.logits(images), expected, atol=1e-5)
     with pytest.raises(UsageError, match="--mean R,G,B"):
         adopt("smp", str(unet), tmp_path / "unstated", OPTIONS)
-    with pytest.raises(UsageError, match="divide by"):
+    with pytest.raises(UsageError, match=r" 8, .*96x63"):
         segmenter.logits(noise(1, 3, 63, 96))
 
 
@@ -152,9 +153,9 @@ def test_a_pickled_model_of_smp_is_read_as_tensors(unet: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"_model_class": "Unit"}, "smp has no model 'Unit'"),
-        ({"encoder_name": "resnet19"}, "smp cannot build this"),
-        ({"classes": 12}, r"not the weights of smp with 11 classes"),
+        ({"_model_class": "Unit"}, r"config\.json: .*'Unit'"),
+        ({"encoder_name": "resnet19"}, r"config\.json: .*resnet19"),
+        ({"classes": 12}, r"segmentation_head.*11x8x3x3.*12x8x3x3"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(
@@ -169,7 +170,7 @@ def test_a_configuration_that_does_not_fit_is_refused(
 
 def test_another_number_of_classes_is_noticed(unet: Path, tmp_path: Path) -> None:
     options = replace(STATED, space=LABEL_SPACES["cityscapes"])
-    with pytest.raises(CheckpointError, match="finite logits 1 x 19 x h x w of the classes of 'ci"):
+    with pytest.raises(CheckpointError, match=r"\[1, 11, .* 1 x 19 x .*'cityscapes'"):
         adopt("smp", str(unet), tmp_path / "ours", options)
 
 
@@ -224,7 +225,7 @@ def test_what_the_cache_lacks_is_named_and_not_fetched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["nowhere", "a/b/c", "../x"])
 def test_what_is_neither_folder_nor_hub_id_is_misuse(source: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="neither a folder nor a hub id"):
+    with pytest.raises(UsageError, match=rf"^{re.escape(source)}: "):
         adopt("smp", source, tmp_path / "ours", OPTIONS)
 
 
@@ -270,7 +271,7 @@ def test_other_class_names_are_refused(segformer: Path, tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["id2label"]["3"], content["id2label"]["4"] = "pavement", "road"
     path.write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=r"other classes than 'camvid'\n  3: pavement \(here"):
+    with pytest.raises(CheckpointError, match=r"'camvid'\n  3: pavement "):
         adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
     content["id2label"] = {str(n): f"LABEL_{n}" for n in range(11)}  # nobody named them
     path.write_text(json.dumps(content))
@@ -296,8 +297,8 @@ def test_a_segformer_of_other_shapes_or_names_is_refused(segformer: Path, tmp_pa
     save_file(state, segformer / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="3 differences") as error:
         adopt("segformer", str(segformer), tmp_path / "ours", OPTIONS)
-    assert "decode_head.classifier.bias: missing in the file" in str(error.value)
-    assert "more: not in this network" in str(error.value)
+    assert "decode_head.classifier.bias: " in str(error.value)
+    assert "more: " in str(error.value)
 
 
 def test_a_pickled_segformer_is_read_as_tensors(segformer: Path, tmp_path: Path) -> None:
@@ -371,22 +372,22 @@ def test_a_torchscript_file_must_have_its_mean_stated(tmp_path: Path) -> None:
 def test_what_was_traced_in_training_mode_is_refused(layer: nn.Module, tmp_path: Path) -> None:
     """``eval()`` cannot take back; dropout answers otherwise each time, batch norm in company."""
     network = nn.Sequential(nn.Conv2d(3, 11, 1), layer).train()
-    with pytest.raises(CheckpointError, match="training mode"):
+    with pytest.raises(CheckpointError, match=r"eval\(\)"):
         torchscript_folder(tmp_path, network)
     assert not (tmp_path / "ours" / "segmenter.json").exists()
 
 
 def test_another_torchscript_file_does_not_pass_for_the_cards(tmp_path: Path) -> None:
-    torchscript_folder(tmp_path, nn.Conv2d(3, 11, 1))
+    card = torchscript_folder(tmp_path, nn.Conv2d(3, 11, 1)).card
     traced(nn.Conv2d(3, 11, 1), tmp_path / "ours" / "model.torchscript.pt")
-    with pytest.raises(CheckpointError, match="one of the two files was replaced"):
+    with pytest.raises(CheckpointError, match=rf"torchscript\.pt: .*{card.weights[:12]}"):
         load_segmenter(tmp_path / "ours", CPU, trust=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive"])
 def test_a_damaged_torchscript_file_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"x\.pt: not a TorchScript archive"):
+    with pytest.raises(CheckpointError, match=r"x\.pt: .*TorchScript"):
         adopt("torchscript", str(tmp_path / "x.pt"), tmp_path / "o", replace(STATED, trust=True))
 
 
@@ -437,10 +438,10 @@ def test_label_ids_and_train_ids_are_told_apart(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 26, np.uint8)).save(path)  # car, train id 13
     segmenter = adopt("predictions", str(tmp_path / "p"), tmp_path / "a", options)
     assert segmenter.logits(image[None])[0].argmax(0).unique().tolist() == [13]
-    with pytest.raises(DataError, match=r"train ids \[26\]; expected the 19 classes"):
+    with pytest.raises(DataError, match=r"a\.png: train ids \[26\]; .*'cityscapes'"):
         adopt("predictions", str(tmp_path / "p"), tmp_path / "b", replace(options, label_ids=False))
     Image.fromarray(np.full((4, 4), 3, np.uint8)).save(path)  # out of roi
-    with pytest.raises(DataError, match=r"label ids of no scored class \(void"):
+    with pytest.raises(DataError, match=r"a\.png: label ids .*void"):
         adopt("predictions", str(tmp_path / "p"), tmp_path / "c", options)
 
 
@@ -462,15 +463,15 @@ def test_everything_wrong_with_predictions_is_listed_and_nothing_imported(
     Image.new("L", (48, 32)).save(folder / "scene_9.png")
     Image.new("L", (32, 48)).save(predicted / "ours" / "scene_0.png")
     Image.new("L", (48, 32), 11).save(predicted / "ours" / "scene_1.png")
-    with pytest.raises(DataError, match="nothing was imported; 6 problems") as error:
+    with pytest.raises(DataError, match="6 problems") as error:
         take(predicted, tmp_path / "ours")
     text = str(error.value)
     for message in (
-        "oracle/scene_0.png: missing",
-        "oracle/scene_1.png: mode RGB; expected an 8-bit PNG of train ids",
-        "oracle/scene_2.png: cannot be decoded",
-        "oracle/scene_9.png: no such scene",
-        "ours/scene_0.png: 32x48, its image is 24x16; expected the same proportions",
+        "oracle/scene_0.png: ",
+        "oracle/scene_1.png: mode RGB",
+        "oracle/scene_2.png: ",
+        "oracle/scene_9.png: ",
+        "ours/scene_0.png: 32x48, ",
         "ours/scene_1.png: train ids [11]",
     ):
         assert message in text
@@ -481,11 +482,12 @@ def test_a_map_that_was_changed_afterwards_is_noticed(predicted: Path, tmp_path:
     segmenter = take(predicted, tmp_path / "ours")
     for path in (tmp_path / "ours" / "maps").glob("*.png"):
         Image.new("L", (48, 32), 5).save(path)
-    with pytest.raises(DataError, match="not the map that was imported"):
+    with pytest.raises(DataError, match=r"maps/\w+\.png: "):
         segmenter.logits(IMAGES["oracle"][0][1][None])
     index = tmp_path / "ours" / "predictions.json"
     index.write_text(index.read_text().replace("0", "1"))
-    with pytest.raises(CheckpointError, match="one of the two files was replaced"):
+    weights = segmenter.card.weights[:12]
+    with pytest.raises(CheckpointError, match=rf"predictions\.json: .*{weights}"):
         load_segmenter(tmp_path / "ours", CPU)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,16 @@ def paragraph(folder: Path, entries: list) -> str:
 def test_it_states_what_was_done_in_numbers(tmp_path: Path) -> None:
     folder = write_packet(tmp_path)
     text = paragraph(folder, [submission(folder, n, n) for n in range(12)])
-    assert "the images of 3 methods, ours, pix2pix and crn, in a paired comparison" in text
-    assert 'the question "Which image looks more natural?"' in text
-    assert "Each of the 3 pairs of methods was to be judged 10 times on each of 12 scenes" in text
-    assert "5 times with each method on the left; the order of trials was random" in text
-    assert "12 participants took part in 12 sessions and gave 144 judgments." in text
-    assert "fewer than 7 of 8 attention checks passed, a median response time below 300 ms" in text
-    assert "this removed none" in text
-    assert "corrected for 3 comparisons (Holm, 1979)" in text
-    assert "ours was preferred over pix2pix in " in text
+    for fact in (
+        "3 methods, ours, pix2pix and crn",
+        '"Which image looks more natural?"',
+        *("3 pairs", "10 times", "12 scenes", "5 times"),
+        *("12 participants", "12 sessions", "144 judgments"),
+        *("7 of 8 attention checks", "300 ms", "85 %"),
+        "3 comparisons (Holm, 1979)",
+    ):
+        assert fact in text
+    assert re.search(r"ours [a-z ]* pix2pix in \d", text)
     assert "  " not in text
     assert "None" not in text
     assert "SIMULATED" not in text
@@ -40,13 +42,15 @@ def test_small_numbers_have_their_grammar(tmp_path: Path) -> None:
     blank = submission(folder, 0, 0)
     blank["rows"][-1]["choice"] = None
     text = paragraph(folder, [blank])
-    assert "The pair was to be judged once on each of 12 scenes, with durations and sides" in text
-    assert "shown for 125, 250, 500, 1,000, 2,000, 4,000 and 8,000 ms and were then covered" in text
-    assert "One participant took part in 1 session and gave 5 judgments." in text
-    assert "One judgment of these sessions is missing." in text
-    assert "by 1 participant on" in text
+    for fact in (
+        "125, 250, 500, 1,000, 2,000, 4,000 and 8,000 ms",
+        *("The pair ", "once on each of 12 scenes"),
+        *("One participant ", "1 session ", "5 judgments.", "One judgment ", "1 participant "),
+    ):
+        assert fact in text
+    assert not re.search(r"\b(1|One) \w+s\b (?!is)", text)
     assert "95 % CI" not in text  # one participant allows none
-    assert "was preferred over crn in" in text
+    assert re.search(r" crn in \d", text)
 
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "a|b", "$x_1^{2"])

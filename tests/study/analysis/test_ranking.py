@@ -73,9 +73,9 @@ def test_errors_grow_with_the_likeness_of_answers() -> None:
 @pytest.mark.parametrize(
     ("left", "right", "chose", "message"),
     [
-        (["a", "b"], ["b", "a"], [True, False], "never beat each other in both directions"),
-        (["a", "b"], ["b", "a"], [True, True], "every answer was for the same side"),
-        ([], [], [], "fewer than two methods"),
+        (["a", "b"], ["b", "a"], [True, False], "a and b"),
+        (["a", "b"], ["b", "a"], [True, True], "same side"),
+        ([], [], [], "two methods"),
     ],
 )
 def test_where_no_finite_estimate_exists_it_says_why(
@@ -92,7 +92,7 @@ def test_a_method_that_wins_wherever_it_is_on_the_left_has_no_finite_estimate() 
     chose = [True] * 60 + [False] * 52 + [True] * 8
     found = bradley_terry(left, right, chose, np.arange(120) % 12, np.arange(120) % 30)
     assert isinstance(found, NoEstimate)
-    assert "method and side together" in found.reason
+    assert "method and side" in found.reason
     assert found.penalised is not None
     # Saturated: Firth's penalty adds half an answer to each cell (Firth 1993, Sec. 3.3).
     on_left, on_right = np.log(60.5 / 0.5), np.log(8.5 / 52.5)
@@ -108,7 +108,7 @@ def test_methods_that_never_met_have_no_distance() -> None:
         np.arange(20), np.arange(20),
     )  # fmt: skip
     assert isinstance(found, NoEstimate)
-    assert "do not tell all methods and the side apart" in found.reason
+    assert "pairs" in found.reason
     assert found.penalised is None
 
 
@@ -152,7 +152,8 @@ def test_firth_maximises_the_likelihood_times_jeffreys_prior(seed: int) -> None:
 def test_one_participant_ranks_nothing() -> None:
     left, right, chose = answers(200, 0.0)
     found = bradley_terry(METHODS[left], METHODS[right], chose, [0] * 200, np.arange(200))
-    assert found == NoEstimate(reason="fewer than two participants or two images")
+    assert isinstance(found, NoEstimate)
+    assert "two participants" in found.reason
 
 
 def test_a_trend_is_found_and_its_slope_is_that_of_a_plain_regression() -> None:
@@ -168,10 +169,8 @@ def test_a_trend_is_found_and_its_slope_is_that_of_a_plain_regression() -> None:
     assert found.slope == pytest.approx(plain.params[1], abs=1e-6)
     assert found.interval.low < 0.3 < found.interval.high
     assert found.p_value < 1e-6
-    assert trend_over_time([1, 0], [500, 500], [0, 1], [0, 1]) == (
-        "all images were shown for about the same time"
-    )
-    assert trend_over_time([1, 1], [500, 4000], [0, 1], [0, 1]) == (
-        "every answer was for the same method"
-    )
+    for chosen, times, constant in (([1, 0], [500, 500], "time"), ([1, 1], [500, 4000], "method")):
+        reason = trend_over_time(chosen, times, [0, 1], [0, 1])
+        assert isinstance(reason, str)
+        assert constant in reason
     assert isinstance(trend_over_time([0, 1, 0, 1], [1, 9, 1, 9], [0, 1] * 2, [0, 1] * 2), str)

@@ -144,9 +144,9 @@ def test_one_participant_has_no_clustered_interval() -> None:
     assert share.clustered is None
     assert share.clustered_p_value is None
     assert (share.k, share.n, share.participants, share.images) == (2, 3, 1, 3)
-    with pytest.raises(ValueError, match="two participants and two images"):
+    with pytest.raises(ValueError, match="two participants"):
         clustered_interval(np.array([1.0, 0.0]), np.array([0, 0]), np.array([0, 1]))
-    with pytest.raises(ValueError, match="at least one judgment"):
+    with pytest.raises(ValueError, match="one judgment"):
         share_of([], [], [])
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_a_folder_of_saved_answers_is_tallied(packet: Path, tmp_path: Path) -> N
     assert set(found.table["source"]) == {"own"}
     assert len(set(found.table["participant"])) == 3
     (saved / "judgments-1.json").write_text('{"schema": 1, "stu')
-    with pytest.raises(DataError, match=r"judgments-1\.json: not JSON"):
+    with pytest.raises(DataError, match=r"judgments-1\.json: .*column 18"):
         tally(opened, answer_files(opened, [saved], simulated=False), simulated=False)
     with pytest.raises(UsageError, match="results: "):
         answer_files(opened, [packet / "results"], simulated=False)
@@ -96,8 +97,8 @@ def test_conflicting_answers_are_an_error_with_both_lines(packet: Path) -> None:
     rows = [dict(row) for row in one["rows"]]
     rows[-1]["choice"] = {"left": "right", "right": "left"}[rows[-1]["choice"]]
     said = message(packet, [submission(packet, 1, 1), one, {**one, "rows": rows}])
-    assert "judgments.jsonl line 2 and" in said
-    assert f"judgments.jsonl line 3: two different answers to trial {rows[-1]['trial']}" in said
+    for fact in ("judgments.jsonl line 2 ", "judgments.jsonl line 3: ", rows[-1]["trial"]):
+        assert fact in said
 
 
 def test_a_void_attempt_is_replaced_by_the_second(packet: Path) -> None:
@@ -154,16 +155,16 @@ def test_several_passes_allow_a_packet_of_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "facts"),
     [
-        ({"response_ms": 250.0}, "median response 250 ms, less than 300 ms"),
-        ({"response_ms": None}, "no response time, less than 300 ms"),
-        ({"choice": "left"}, "100 % of answers left, more than 85 %"),
-        ({"choice": None}, "no judgment answered"),
+        ({"response_ms": 250.0}, ("250 ms", "300 ms")),
+        ({"response_ms": None}, ("no response", "300 ms")),
+        ({"choice": "left"}, ("100 %", "left", "85 %")),
+        ({"choice": None}, ("no judgment",)),
     ],
 )
 def test_quality_rules_exclude_and_say_why(
-    packet: Path, change: dict[str, Any], reason: str
+    packet: Path, change: dict[str, Any], facts: tuple[str, ...]
 ) -> None:
     rows = [
         row_of(trial, n) | (change if trial["kind"] == "judgment" else {})
@@ -171,7 +172,9 @@ def test_quality_rules_exclude_and_say_why(
     ]
     found = counted(packet, [submission(packet, 0, 0, rows=rows), submission(packet, 1, 1)])
     (excluded,) = found.exclusions
-    assert (excluded.kind, excluded.reasons) == ("quality", [reason])
+    assert excluded.kind == "quality"
+    [reason] = excluded.reasons
+    assert all(fact in reason for fact in facts)
     assert len(found.judgments()) == 12
     assert len(found.judgments(all_sessions=True)) == 12 + excluded.judgments
     assert 0 in found.packets_to_ask()
@@ -187,7 +190,8 @@ def test_seven_of_eight_checks_pass_and_six_do_not(packet: Path) -> None:
 
     assert counted(packet, [submission(packet, 0, 0, rows=failing(1))]).exclusions == []
     (excluded,) = counted(packet, [submission(packet, 0, 0, rows=failing(2))]).exclusions
-    assert excluded.reasons == ["6 of 8 checks passed, fewer than 7"]
+    [reason] = excluded.reasons
+    assert re.search("6 of 8 checks .*7$", reason)
     blank = failing(0)
     blank[5]["choice"] = blank[6]["choice"] = None  # no answer is no pass
     assert counted(packet, [submission(packet, 0, 0, rows=blank)]).exclusions
@@ -208,19 +212,19 @@ def test_timed_trials_must_be_within_a_frame(tmp_path: Path) -> None:
     for count, frames, excluded in ((20, 1, 0), (2, 2, 0), (3, 2, 1), (3, -2, 1), (3, None, 1)):
         found = counted(folder, [submission(folder, 0, 0, rows=late(count, frames))])
         assert len(found.exclusions) == excluded
-    assert "85 % of trials within one frame" in found.exclusions[0].reasons[0]
+    assert "85 % of trials" in found.exclusions[0].reasons[0]
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda line: line[:200], "line 1: not JSON"),
+        (lambda line: line[:200], "column 200"),
         (lambda line: line.replace('"left"', '"lft"', 1), "choice = 'lft'"),
         (lambda line: line.replace('"attempt": 1', '"attempt": 3', 1), "attempt = 3"),
         (lambda line: line.replace("900.0", '"900"', 1), "response_ms = '900'"),
         (lambda line: line.replace("900.0", "NaN", 1), "line 1"),
         (lambda line: line.replace("2030-01-02T", "02.01.2030 ", 1), "at = '02.01.2030"),
-        (lambda line: line.replace('"participant"', '"worker"'), "key 'worker' is unknown"),
+        (lambda line: line.replace('"participant"', '"worker"'), "key 'worker'"),
         (lambda line: line.replace(f'"participant": "{"0" * 16}", ', ""), "no participant"),
         (lambda line: line.replace(f'"{"0" * 16}"', '"A3WORKER"', 1), "participant = 'A3WORKER'"),
         (lambda line: line.replace('"schema": 1', '"schema": 2'), "schema = 2"),
@@ -238,11 +242,9 @@ def test_a_mangled_line_is_an_error_with_its_number(packet: Path, change, text: 
 def test_answers_to_another_packet_are_refused(packet: Path) -> None:
     rows = [row_of(trial, n) for n, trial in enumerate(trials_of(packet, 0))]
     foreign = [{**rows[0], "trial": "f" * 16}, *rows[1:]]
-    assert "belong to another packet" in message(packet, [submission(packet, 0, 0, rows=foreign)])
+    assert "f" * 16 in message(packet, [submission(packet, 0, 0, rows=foreign)])
     mixed = [*rows, row_of(trials_of(packet, 1)[0], 0)]
-    assert "packets 0 and 1 in one submission" in message(
-        packet, [submission(packet, 0, 0, rows=mixed)]
-    )
+    assert "packets 0 and 1" in message(packet, [submission(packet, 0, 0, rows=mixed)])
 
 
 @pytest.mark.parametrize("turkle", [False, True])
@@ -271,7 +273,7 @@ def test_blank_answers_of_a_csv_are_listed_not_counted(packet: Path) -> None:
     assert len(found.blanks) == 2
     assert len(set(found.table["participant"])) == 1
     path.write_bytes(csv_text(["A"], [""]).encode())
-    with pytest.raises(UsageError, match=r"results.csv: no answers \(1 blank submission\)"):
+    with pytest.raises(UsageError, match=r"results\.csv: .*1 blank"):
         tally(open_packet(packet), [path], simulated=False)
 
 
@@ -285,9 +287,13 @@ def spoilt(text: str) -> list[tuple[str, bytes, str]]:
         ("semicolons", lines[0].replace('","', ";").encode(), "results.csv line 1: "),
         ("not UTF-8", text.replace("A0", "\u00e4").encode("latin-1"), "line 2: not UTF-8"),
         ("no answers", text.replace("Answer.judgments", "Answer.x").encode(), "Answer.judgments"),
-        ("a column twice", text.replace("Answer.comment", "Input.packet").encode(), "comes twice"),
+        (
+            "a column twice",
+            text.replace("Answer.comment", "Input.packet").encode(),
+            "'Input.packet'",
+        ),
         ("curly quotes", text.replace('""', "\u201c").encode(), "quotation marks"),
-        ("no worker", text.replace('"W"', '""').encode(), "WorkerId is blank"),
+        ("no worker", text.replace('"W"', '""').encode(), "line 2: WorkerId"),
     ]
 
 
@@ -306,7 +312,7 @@ def test_a_cell_that_a_spreadsheet_cut_is_recognised(packet: Path) -> None:
     answer = json.dumps(submission(packet, 0, 0) | {"padding": "x" * 40_000})[:32_767]
     path = packet / "results.csv"
     path.write_bytes(csv_text(["W"], [answer]).encode())
-    with pytest.raises(DataError, match="32,767 characters"):
+    with pytest.raises(DataError, match="32,767"):
         tally(open_packet(packet), [path], simulated=False)
 
 
@@ -315,7 +321,7 @@ def test_line_numbers_count_lines_inside_cells(packet: Path) -> None:
     good = json.dumps(submission(packet, 0, 0))
     path = packet / "results.csv"
     path.write_bytes(csv_text(["A", "B", "C"], [good, "", "{broken"]).encode())
-    with pytest.raises(DataError, match=r"results\.csv line 6, Answer\.judgments: not JSON"):
+    with pytest.raises(DataError, match=r"results\.csv line 6, Answer\.judgments: "):
         tally(open_packet(packet), [path], simulated=False)
 
 
@@ -343,7 +349,7 @@ def test_a_folder_that_is_no_packet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda record: record.pop("pairs"), "key 'pairs' is missing"),
+        (lambda record: record.pop("pairs"), "key 'pairs'"),
         (lambda record: record.update(schema=9), "schema = 9"),
         (lambda record: record["quality"].update(checks_passed=0), "quality"),
         (lambda record: record["protocol"]["design"].pop("mode"), "protocol design key 'mode'"),
@@ -368,7 +374,7 @@ def test_rules_cannot_be_moved_after_the_packet_is_built(packet: Path) -> None:
 def test_a_trials_file_that_was_cut_names_the_line(packet: Path) -> None:
     path = packet / "trials.jsonl"
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(DataError, match=r"trials\.jsonl line 300: not JSON"):
+    with pytest.raises(DataError, match=r"trials\.jsonl line 300: "):
         open_packet(packet)
 
 
@@ -380,7 +386,7 @@ def test_files_to_tally(packet: Path) -> None:
         answer_files(opened, [], simulated=True)
     own = write_own(packet, [submission(packet, 0, 0)])
     assert answer_files(opened, [own], simulated=False) == [own.resolve()]
-    with pytest.raises(UsageError, match=r"none\.csv: no such file"):
+    with pytest.raises(UsageError, match=r"none\.csv: "):
         tally(opened, [packet / "none.csv"], simulated=False)
 
 

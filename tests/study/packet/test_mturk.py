@@ -25,6 +25,7 @@ from hdbench.study.packet.files import public_packets
 from hdbench.study.packet.mturk import (
     EXTERNAL_QUESTION,
     HTML_QUESTION,
+    NO_ADDRESS,
     check_external_question,
     check_html_question,
     write_mturk,
@@ -153,14 +154,14 @@ def test_a_question_that_does_not_fit_is_left_out_and_its_size_is_said(tmp_path:
     (note,) = written.notes
     assert f"{written.question_bytes:,} bytes" in note
     assert "external.xml" in note
-    assert "There is no `question.xml`" in (written.folder / "README.md").read_text()
+    assert "65,535" not in (written.folder / "README.md").read_text()  # what it may hold
 
 
 def test_without_an_address_a_placeholder_stands_and_is_told(tmp_path: Path) -> None:
     handmade_packet(tmp_path)
     written = write_mturk(tmp_path)
     assert "--url" in written.notes[0]
-    assert "until you give your own" in (written.folder / "README.md").read_text()
+    assert NO_ADDRESS in (written.folder / "README.md").read_text()
 
 
 def test_questions_need_https_but_a_turkle_nearby_does_not(tmp_path: Path) -> None:
@@ -217,17 +218,17 @@ def test_packets_of_two_studies_are_refused(tmp_path: Path) -> None:
     content = json.loads((folder / f"{PACKET}.json").read_text())
     other = content | {"packet": "f" * 16, "question": "Another?"}
     (folder / f"{'f' * 16}.json").write_text(json.dumps(other))
-    with pytest.raises(DataError, match="question differ from"):
+    with pytest.raises(DataError, match=r"f{16}\.json: question "):
         write_mturk(tmp_path)
 
 
 def test_json_that_is_cut_off_and_folders_that_are_no_packets(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no study\.json"):
+    with pytest.raises(UsageError, match=r"study\.json"):
         write_mturk(tmp_path)
     handmade_packet(tmp_path)
     path = tmp_path / "web" / "packets" / f"{PACKET}.json"
     path.write_text(path.read_text()[:50])
-    with pytest.raises(DataError, match=f"{PACKET}.json: not JSON"):
+    with pytest.raises(DataError, match=f"{PACKET}.json: "):
         write_mturk(tmp_path)
     path.unlink()
     with pytest.raises(DataError, match="packets: "):
@@ -237,17 +238,17 @@ def test_json_that_is_cut_off_and_folders_that_are_no_packets(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<HTMLQuestion>", "not well-formed"),
+        ("<HTMLQuestion>", "HTMLQuestion: .*line 1, column 14"),
         ("<HTMLQuestion><HTMLContent/></HTMLQuestion>", "expected HTMLQuestion"),
         (
             f'<HTMLQuestion xmlns="{HTML_QUESTION}"><HTMLContent>${{a}}</HTMLContent>'
             "<FrameHeight>x</FrameHeight></HTMLQuestion>",
-            r"(?s)FrameHeight is 'x'.*lacks <form .*not filled in: a",
+            r"(?s)FrameHeight .*'x'.*<form .*: a$",
         ),
         (
             f'<HTMLQuestion xmlns="{HTML_QUESTION}"><HTMLContent>{"a" * 65_500}</HTMLContent>'
             "<FrameHeight>0</FrameHeight></HTMLQuestion>",
-            "expected at most 65,535",
+            "65,535",
         ),
     ],
 )
@@ -261,7 +262,7 @@ def test_an_external_question_needs_a_whole_https_address() -> None:
         f'<ExternalQuestion xmlns="{EXTERNAL_QUESTION}"><ExternalURL>http://x.example/</ExternalURL>'
         "<FrameHeight>0</FrameHeight></ExternalQuestion>"
     )
-    with pytest.raises(DataError, match="whole https address"):
+    with pytest.raises(DataError, match=r"'http://x.example/'"):
         check_external_question(text)
 
 
@@ -320,8 +321,7 @@ def test_the_command(tmp_path: Path) -> None:
 def test_the_readme_promises_no_venue_that_has_closed(tmp_path: Path) -> None:
     handmade_packet(tmp_path)
     readme = (write_mturk(tmp_path, address=ADDRESS).folder / "README.md").read_text()
-    assert "would close on 30 September 2026" in readme
-    assert "Turkle (2b) reads the same files" in readme
-    assert "shows no completion code" in readme
+    for fact in ("30 September 2026", "Turkle (2b)", "no completion code"):
+        assert fact in readme
     page = participant_page()
     assert "PROLIFIC_PID" not in page  # else the README must say what is kept of it
