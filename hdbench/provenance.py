@@ -20,7 +20,11 @@ _PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "pi
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces, no NaN."""
+    """Return the one JSON text of a value: sorted keys, no spaces, no NaN.
+
+    Raises:
+        ValueError: the value holds a NaN or an infinity.
+    """
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )

@@ -44,7 +44,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, in one piece; readers leave out one that was cut short."""
+    """Append a line to a file, in one piece; readers leave out one that was cut short.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
@@ -60,6 +64,9 @@ def folder_atomically(path: Path) -> Iterator[Path]:
 
     Nothing may be at ``path`` yet. Until the end the folder lies hidden beside its place; if it is
     left half filled, it is thrown away, at the latest when the same folder is written again.
+
+    Raises:
+        StorageError: it cannot be written, or the disk is full.
     """
     staging = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:

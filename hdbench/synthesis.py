@@ -51,7 +51,11 @@ def generator_synthesizer(
     weights: Path,
     device: torch.device,
 ) -> Synthesizer:
-    """Return the synthesizer of a trained generator, in fp32; ``weights`` are its file."""
+    """Return the synthesizer of a trained generator, in fp32; ``weights`` are its file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another architecture or width.
+    """
     condition = conditioning(method, space.channels)
     generator = build_generator(method, condition.channels, benchmark.budget)
     load_weights(weights, generator)

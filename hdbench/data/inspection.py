@@ -125,7 +125,11 @@ def _photographs(layout: str, root: Path, split: str) -> Iterator[tuple[str, Pat
 
 
 def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> Image.Image:
-    """Return a contact sheet of scenes spread evenly over a split, at the benchmark's size."""
+    """Return a contact sheet of scenes spread evenly over a split, at the benchmark's size.
+
+    Raises:
+        DataError: the split cannot be read.
+    """
     space = LABEL_SPACES[benchmark.data.label_space]
     files = find_scenes(benchmark.data.layout, root, split)
     size = benchmark.size

@@ -66,7 +66,11 @@ def read_label(path: Path, space: LabelSpace) -> Tensor:
 
 
 def read_instance(path: Path) -> Tensor:
-    """Return an instance map as int32 H x W, from an 8- or 16-bit PNG."""
+    """Return an instance map as int32 H x W, from an 8- or 16-bit PNG.
+
+    Raises:
+        DataError: the file is damaged or not a single-channel map.
+    """
     image = _decoded(path)
     if image.mode not in ("L", "P", "I", "I;16"):
         raise DataError(f"{path}: mode {image.mode}; expected a PNG with one 8- or 16-bit channel")
@@ -99,7 +103,11 @@ def photograph_size(path: Path) -> str:
 
 
 def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) -> Scene:
-    """Return a scene at its native size, which its files must share."""
+    """Return a scene at its native size, which its files must share.
+
+    Raises:
+        DataError: a file is damaged, or their sizes differ.
+    """
     scene = Scene(
         name=files.name,
         label=read_label(files.label, space),
@@ -298,6 +306,9 @@ def training_batches(
     0 workers decode in this process. ``size`` is rows and columns to which scenes are resized
     before augmentation; None reads them at their native size, which all files of a scene must
     share. A damaged file is an error at the step that needs it.
+
+    Raises:
+        DataError: a file is damaged; raised at the step that needs it.
     """
     loader: DataLoader[Any] = DataLoader(
         _Examples(files, space, augment, seed, size),

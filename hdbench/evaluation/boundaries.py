@@ -58,6 +58,9 @@ def edge_counts(truth: Tensor, prediction: Tensor, classes: int, reach: int) -> 
     Both maps are uint8 H x W train ids. In ``truth`` everything from ``classes`` upwards is void,
     where the prediction is ignored. ``reach`` is the largest Euclidean distance of a match, in
     pixels.
+
+    Raises:
+        ValueError: shapes differ.
     """
     if truth.shape != prediction.shape:
         raise ValueError(

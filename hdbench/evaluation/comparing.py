@@ -180,7 +180,11 @@ def _scene_sentences(ours: Result, theirs: Result, letter: str) -> tuple[list[st
 
 
 def compare_all(results: Sequence[Result], names: Sequence[str]) -> list[Pair]:
-    """Return every pair of results that share a fingerprint, p-values corrected over all tests."""
+    """Return every pair of results that share a fingerprint, p-values corrected over all tests.
+
+    Raises:
+        UsageError: images are no pairs.
+    """
     rows: list[tuple[str, str, Difference]] = []
     counting = counting_of(results[0])
     for (our_name, ours), (their_name, theirs) in combinations(zip(names, results, strict=True), 2):

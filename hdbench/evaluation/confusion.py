@@ -25,6 +25,9 @@ def confusion_matrix(
 
     Both are train ids of the same shape. In ``truth`` every value from ``classes`` upwards is void;
     the prediction must be below ``classes`` everywhere.
+
+    Raises:
+        ValueError: shapes differ, or a prediction is not a class.
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"truth {truth.shape} and prediction {prediction.shape} differ in shape")

@@ -32,7 +32,11 @@ def counting_of(result: Result) -> Counting:
 
 
 def readings_of(result: Result) -> dict[str, Counting]:
-    """Return the further counting policies of a result's convention, by name."""
+    """Return the further counting policies of a result's convention, by name.
+
+    Raises:
+        HdbenchError: as ``counting_of``.
+    """
     counting = counting_of(result)
     try:
         readings = result.choices["scoring"].get("readings", {}).items()

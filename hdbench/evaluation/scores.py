@@ -19,7 +19,11 @@ def scores_record(matrices: Matrix, space: LabelSpace, scoring: Scoring) -> Scor
 
 
 def recomputed(result: Result) -> ScoreRecord:
-    """Return the scores that a result's matrices give under the policies of its choices."""
+    """Return the scores that a result's matrices give under the policies of its choices.
+
+    Raises:
+        HdbenchError: this version of hdbench does not know these policies.
+    """
     return summary(result.matrices, result.classes, counting_of(result), readings_of(result))
 
 

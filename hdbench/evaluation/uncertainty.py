@@ -137,6 +137,9 @@ def permutation_test(
     of them are taken and p is exact; else p is (1 + at least as far) / (1 + R), so that the set
     that was observed counts (Phipson and Smyth, 2010). It is 1 where a difference is undefined.
     Matrices are those of ``paired_differences``.
+
+    Raises:
+        UsageError: the two were not counted on the same label maps.
     """
     _require_pairs(ours, theirs)
     images = len(ours)

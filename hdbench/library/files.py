@@ -35,7 +35,11 @@ from hdbench.schema.study import StudyProtocol
 
 
 def library_root() -> Path:
-    """Return the folder that holds the library: inside the wheel, else the repository's root."""
+    """Return the folder that holds the library: inside the wheel, else the repository's root.
+
+    Raises:
+        LibraryError: neither place has one.
+    """
     package = Path(__file__).resolve().parents[1]
     for root in (package / "_library", package.parent):
         if (root / METHODS.folder).is_dir():

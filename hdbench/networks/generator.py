@@ -117,7 +117,11 @@ class GlobalGenerator(nn.Module):
         return self.body(condition)
 
     def forward(self, condition: Tensor) -> Tensor:
-        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``."""
+        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``.
+
+        Raises:
+            ValueError: H or W does not divide by ``divisor``.
+        """
         return self.to_image(self.features(condition))
 
 
@@ -172,7 +176,11 @@ class LocalEnhancer(nn.Module):
         initialise(self)
 
     def forward(self, condition: Tensor) -> Tensor:
-        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``."""
+        """Return images in [-1, 1], ``B x 3 x H x W``, for a condition ``B x C x H x W``.
+
+        Raises:
+            ValueError: H or W does not divide by ``divisor``.
+        """
         _require_divisible(condition, self.divisor, type(self).__name__)
         pyramid = [condition]
         for _ in self.enhancers:

@@ -69,6 +69,10 @@ def load_lpips(weights: Path, device: torch.device) -> nn.Module:
     """Return LPIPS v0.1 on AlexNet, whose ImageNet weights come from a local torchvision file.
 
     Its own linear weights are part of the package. Errors are those of ``load_inception``.
+
+    Raises:
+        UsageError: the extra ``realism`` is not installed.
+        CheckpointError: the file is missing, or not these weights.
     """
     try:
         from lpips import LPIPS

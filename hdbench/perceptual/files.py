@@ -25,7 +25,11 @@ VGG19_DIGEST = "dcbb9e9d"
 
 
 def save_perceptual(folder: Path, network: PerceptualNetwork, card: PerceptualCard) -> None:
-    """Write a network's weights and, last, its card."""
+    """Write a network's weights and, last, its card.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
     facts = {"weights": card.weights}
     save_weights(folder / PERCEPTUAL_WEIGHTS, network, facts)
     write_atomically(folder / PERCEPTUAL_CARD, (card.model_dump_json(indent=2) + "\n").encode())
@@ -59,7 +63,12 @@ def read_perceptual_card(folder: Path) -> PerceptualCard:
 
 
 def load_perceptual(folder: Path) -> PerceptualNetwork:
-    """Return the perceptual network of a folder, checked against its card."""
+    """Return the perceptual network of a folder, checked against its card.
+
+    Raises:
+        UsageError: the folder holds a segmenter.
+        CheckpointError: a file is missing or damaged, or the weights are not the card's.
+    """
     card = read_perceptual_card(folder)
     network = PerceptualNetwork(card.channels, card.convolutions)
     load_weights(folder / PERCEPTUAL_WEIGHTS, network, card.weights)

@@ -89,7 +89,14 @@ def train_perceptual(
     machine: Machine,
     restart: bool,
 ) -> Path:
-    """Train a benchmark's perceptual network with seed 0, or resume its training."""
+    """Train a benchmark's perceptual network with seed 0, or resume its training.
+
+    Raises:
+        UsageError: the benchmark states no recipe, or its images are too small.
+        CheckpointError: the folder holds another job, or its checkpoints are damaged.
+        DivergedError: the loss is not finite.
+        Interrupted: the user stopped it; everything is saved.
+    """
     recipe, size, seed = recipe_of(benchmark), benchmark.size, 0
     if min(size.width, size.height) < _SMALLEST_SIDE:
         raise UsageError(

@@ -100,6 +100,9 @@ def build_table(
 
     ``bounds_apart`` puts the bounds of intervals into columns of their own; intervals that are not
     passed are computed. ``second`` holds the results under the second segmenter.
+
+    Raises:
+        HdbenchError: the results' fingerprints differ; each choice that differs is named.
     """
     require_one_fingerprint(list(results.values()))
     second_by = ""

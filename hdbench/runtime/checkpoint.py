@@ -32,7 +32,12 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Save a state atomically, if all weights are finite, and delete all but the newest two."""
+        """Save a state atomically, if all weights are finite, and delete all but the newest two.
+
+        Raises:
+            DivergedError: a weight is not finite; nothing is written.
+            StorageError: the folder cannot be written.
+        """
         bad = [name for name, tensor in _tensors(state) if not _finite(tensor)]
         if bad:
             raise DivergedError(

@@ -17,7 +17,11 @@ from hdbench.runtime.threads import spin_briefly_beside_other_work
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` takes a GPU if there is one, one per torchrun rank."""
+    """Return the device of a name; ``auto`` takes a GPU if there is one, one per torchrun rank.
+
+    Raises:
+        UsageError: the name is unknown, or the device is not present.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
         local = os.environ.get("LOCAL_RANK")

@@ -266,7 +266,11 @@ class Job:
             )
 
     def save(self) -> None:
-        """Save a checkpoint of the completed steps, after their metrics, if all is finite."""
+        """Save a checkpoint of the completed steps, after their metrics, if all is finite.
+
+        Raises:
+            DivergedError: a loss or a weight is not finite; nothing is saved.
+        """
         assert self._trainer is not None
         self._read_losses()
         self._log.sync()

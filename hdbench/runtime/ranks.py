@@ -63,7 +63,11 @@ ALONE = Ranks(0, 1)
 
 @contextlib.contextmanager
 def joined_ranks() -> Iterator[Ranks]:
-    """Join the process group of ``torchrun``, if it started this process."""
+    """Join the process group of ``torchrun``, if it started this process.
+
+    Raises:
+        UsageError: some of torchrun's environment variables are missing.
+    """
     given = [name for name in _VARIABLES if name in os.environ]
     if "RANK" not in given or os.environ.get("WORLD_SIZE") == "1":
         yield ALONE

@@ -57,12 +57,20 @@ def load_weights(path: Path, network: nn.Module, digest: str | None = None) -> N
 
 
 def require_weights(path: Path, digest: str) -> None:
-    """Check that a weights file's tensors have a ``weights_digest``, in whatever precision."""
+    """Check that a weights file's tensors have a ``weights_digest``, in whatever precision.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or holds other weights.
+    """
     require_digest(path, stored_digest(path), digest)
 
 
 def stored_digest(path: Path) -> str:
-    """Return ``weights_digest`` of what a weights file holds."""
+    """Return ``weights_digest`` of what a weights file holds.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
     return state_digest(read_weights(path))
 
 

@@ -114,7 +114,11 @@ def _require_output(segmenter: Segmenter, source: str) -> None:
 def fill(
     source: str, network: nn.Module, state: dict[str, Tensor], folder: Path, card: SegmenterCard
 ) -> SegmenterCard:
-    """Load foreign tensors into a network, write them as safetensors, and complete the card."""
+    """Load foreign tensors into a network, write them as safetensors, and complete the card.
+
+    Raises:
+        CheckpointError: names or shapes are not those of the network; all are counted.
+    """
     what = f"{card.architecture} with {len(card.classes)} classes"
     network.load_state_dict(fitted(source, what, state, network.state_dict()))
     save_weights(folder / WEIGHTS_FILE, network, {"architecture": card.architecture})

@@ -63,6 +63,10 @@ def torchvision_address(encoder: str) -> str:
 
 
 def set_encoder_weights(encoder: nn.Module, name: str, state: dict[str, Tensor]) -> None:
-    """Load weights with torchvision's names into an encoder of segmentation-models-pytorch."""
+    """Load weights with torchvision's names into an encoder of segmentation-models-pytorch.
+
+    Raises:
+        CheckpointError: names or shapes are not the encoder's.
+    """
     full = fitted("--encoder-weights", f"'{name}'", state, encoder.state_dict())
     encoder.load_state_dict(full)

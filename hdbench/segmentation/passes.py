@@ -90,6 +90,10 @@ def count_images(
     ``photographs`` says that they are the dataset's own; under a convention that keeps their size,
     it must be the label map's. Matrices do not depend on the number of ``workers``, the threads
     that decode and count.
+
+    Raises:
+        DataError: an image or a label map is damaged or of another size.
+        UsageError: the segmenter was trained at another size than a label map's size asks for.
     """
     views: list[View] = []
     for scoring in scorings:
@@ -177,7 +181,11 @@ def overlapped(
 
 
 def prepared_image(path: Path, benchmark: Benchmark, photograph: bool) -> Tensor:
-    """Return an image as uint8 3 x H x W at the benchmark's size (``at_benchmark_size``)."""
+    """Return an image as uint8 3 x H x W at the benchmark's size (``at_benchmark_size``).
+
+    Raises:
+        DataError: the file is damaged, or a method's image has another size.
+    """
     return at_benchmark_size(read_photograph(path), path, benchmark, photograph)
 
 
@@ -211,6 +219,9 @@ def read_truths(
     """Return a scene's labels as each convention counts them, and the size of its map on disk.
 
     The instance map is read only if a convention counts edges.
+
+    Raises:
+        DataError: a map is damaged, or their sizes differ.
     """
     if any(labels.edge_band for labels in conventions):
         scene = read_scene(files, space, photograph=False)

@@ -43,7 +43,11 @@ def predict_image(
     scoring: Scoring,
     photograph: bool,
 ) -> PredictedImage:
-    """Return the segmenter's prediction for one image, through the same steps as every score."""
+    """Return the segmenter's prediction for one image, through the same steps as every score.
+
+    Raises:
+        DataError: a file is damaged or of another size.
+    """
     [truth], native = read_truths(files, space, [scoring.labels])
     image = prepared_image(path, benchmark, photograph)
     height, width = truth.train_ids.shape

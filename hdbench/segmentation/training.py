@@ -240,6 +240,9 @@ def require_trained_for(benchmark: Benchmark, seed: int, data: TrainingData, fol
 
     The digest of the encoder's ImageNet weights is taken from the folder, because their file may be
     gone and the card names the trained weights.
+
+    Raises:
+        CheckpointError: it is another one; the message lists the differences.
     """
     try:
         known = json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8"))

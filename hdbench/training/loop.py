@@ -185,7 +185,11 @@ class Pix2PixHDTrainer:
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Load a state that ``state`` returned, if its networks have the same shapes."""
+        """Load a state that ``state`` returned, if its networks have the same shapes.
+
+        Raises:
+            CheckpointError: its networks have another architecture or width.
+        """
         require_same_shapes("checkpoint: generator", state["generator"], self.generator)
         require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
         for name, part in self._parts().items():

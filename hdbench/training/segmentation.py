@@ -78,7 +78,11 @@ class SegmentationTrainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Load a state that ``state`` returned, if its network has the same shapes."""
+        """Load a state that ``state`` returned, if its network has the same shapes.
+
+        Raises:
+            CheckpointError: its network has another architecture or width.
+        """
         require_same_shapes("checkpoint: network", state["network"], self.network)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -31,6 +31,9 @@ def measure_boundaries(
 
     A record that is current is not computed again. ``methods`` are names or paths; ``device`` is
     where generators compute, if an image must be made again.
+
+    Raises:
+        HdbenchError: a method is not scored by this segmenter, or its result is stale.
     """
     chosen = with_floors(bench, methods, ORACLE)
     bench = scenes_of(bench, list(chosen.values()))

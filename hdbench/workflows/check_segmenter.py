@@ -52,6 +52,10 @@ def inspect_segmenter(bench: Bench, segmenter: Segmenter) -> Inspection:
     """Run a segmenter over a benchmark's photographs, over noise, and over other scenes' ones.
 
     Everything is computed anew, on the path of every score.
+
+    Raises:
+        DataError: a photograph or label map is missing or damaged.
+        UsageError: the segmenter judges another label space or size.
     """
     scenes, images = bench.dataset.test_scenes, bench.dataset.photographs
     oracle = score_unstored(bench, segmenter, "oracle", scenes, images)

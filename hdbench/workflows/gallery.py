@@ -42,6 +42,9 @@ def draw_gallery(
 
     Stopped, the same call goes on with the scenes that are not drawn yet. ``device`` is where a
     generator computes, if an image must be made again.
+
+    Raises:
+        HdbenchError: the method is not scored by this segmenter, or its result is stale.
     """
     method = bench.library.method(name)
     bench = scenes_of(bench, [method])

@@ -55,6 +55,10 @@ def recheck(
 
     ``scoring`` is the result's convention, that of ``native_scoring`` for the native oracle's.
     ``count`` scenes are spread evenly over the split.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+        DataError: an image or a label map is damaged.
     """
     chosen = spread(bench.dataset.test_scenes, count)
     numbers = [result.scenes.index(scene.name) for scene in chosen]

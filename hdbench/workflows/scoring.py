@@ -71,6 +71,10 @@ def score(
     that did not reach their end are taken up; each new one is kept at once. All ``ranks``, which
     share the images, get the results. ``workers`` are threads that decode ahead of the segmenter
     and count behind it; 0: none.
+
+    Raises:
+        DataError: an image or a label map is damaged or of another size.
+        UsageError: the segmenter predicts another label space or size.
     """
     space, benchmark = bench.space, bench.benchmark
     names = [scene.name for scene in candidate.scenes]
@@ -145,6 +149,10 @@ def score_unstored(
 
     Images are photographs or pictures of any size, resized like the oracle's; ``title`` is what the
     progress bar calls them.
+
+    Raises:
+        DataError: a file is missing or damaged.
+        UsageError: the segmenter predicts another label space or size.
     """
     require_images(images, title)
     choices = choices_under(bench, bench.scoring, segmenter.card)
@@ -167,7 +175,11 @@ def require_images(images: Sequence[Path], method: str) -> None:
 
 
 def images_as_given(bench: Bench, images: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
-    """Yield each test scene's name and its image as a segmenter is given it: uint8 3 x H x W."""
+    """Yield each test scene's name and its image as a segmenter is given it: uint8 3 x H x W.
+
+    Raises:
+        DataError: an image is missing, damaged or of another size.
+    """
     policy = bench.scoring.segmenter
     for scene, path in zip(bench.dataset.test_scenes, images, strict=True):
         image = prepared_image(path, bench.benchmark, photograph=path == scene.image)

@@ -30,6 +30,10 @@ def synthesize_method(
     The oracle's are the dataset's own photographs, an imported method's what was imported.
     ``training`` makes those of the training split, which nobody imports images of, instead of the
     test split.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+        DataError: imported images are missing, or are not those that were imported.
     """
     scenes = bench.dataset.train_scenes if training else bench.dataset.test_scenes
     if method.images_from == "dataset":
@@ -65,6 +69,10 @@ def synthesize_again(
 
     The oracle's are the dataset's own photographs; what was imported cannot be made here, so the
     stored files are taken.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+        DataError: imported images are missing, or are not those that were imported.
     """
     if method.images_from == "dataset":
         return [scene.image for scene in scenes]

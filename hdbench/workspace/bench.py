@@ -93,6 +93,10 @@ class Bench:
 
 
 def open_bench(workspace: Workspace) -> Bench:
-    """Return the benchmark of a workspace, resolved."""
+    """Return the benchmark of a workspace, resolved.
+
+    Raises:
+        LibraryError: there is no such benchmark, or its file is wrong.
+    """
     library = Library(methods=workspace.methods())
     return Bench(library, workspace, library.benchmark(workspace.benchmark))

@@ -56,7 +56,11 @@ class Dataset:
 
     @cached_property
     def photograph_sizes(self) -> list[tuple[int, int]]:
-        """Width and height that photographs of the test split have, each once, in order."""
+        """Width and height that photographs of the test split have, each once, in order.
+
+        Raises:
+            DataError: a file is damaged.
+        """
         texts = set(self.file_digests.of(self.photographs, photograph_size))
         return sorted((width, height) for height, width in map(parse_size, texts))
 
@@ -91,6 +95,9 @@ class Dataset:
 
         How the files are compressed does not enter: the same pixels are the same data on any
         machine.
+
+        Raises:
+            DataError: a file is damaged.
         """
         names = [entry.name for entry in scenes]
         photographs = self.file_digests.of((entry.image for entry in scenes), photograph_digest)

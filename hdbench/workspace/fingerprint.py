@@ -20,7 +20,11 @@ _PHOTOGRAPHS = {
 
 
 def choices_under(bench: Bench, scoring: Scoring, card: SegmenterCard) -> dict[str, Any]:
-    """Return every choice that changes a score, as JSON values; not device and time."""
+    """Return every choice that changes a score, as JSON values; not device and time.
+
+    Raises:
+        DataError: a label map or photograph is damaged.
+    """
     data = bench.dataset
     if scoring.labels.edge_band:  # instance maps change the number only where edges do
         maps = data.test_map_digests
@@ -65,7 +69,11 @@ def choices_of(
 
 
 def native_scoring(bench: Bench, scoring: Scoring, card: SegmenterCard) -> Scoring | str:
-    """Return the convention under which photographs keep their own size, or why there is none."""
+    """Return the convention under which photographs keep their own size, or why there is none.
+
+    Raises:
+        DataError: a photograph is damaged.
+    """
     size = bench.benchmark.size
     sizes = bench.dataset.photograph_sizes
     if not any(width > size.width or height > size.height for width, height in sizes):

@@ -67,7 +67,12 @@ def scenes_of(bench: Bench, methods: Sequence[Method]) -> Bench:
 
 
 def imported_paths(bench: Bench, method: Images) -> list[Path]:
-    """Return the imported image of each test scene, its pixels checked against the record."""
+    """Return the imported image of each test scene, its pixels checked against the record.
+
+    Raises:
+        CheckpointError: as ``load_import``.
+        DataError: images are missing, or are not those that were imported.
+    """
     record = load_import(bench, method)
     expected = {image.scene: image.pixels for image in record.images}
     again = f"Next: 'hdbench import-images {method.name} PATH --restart'"

@@ -45,7 +45,11 @@ class Parts:
         return found
 
     def add(self, rank: int, scene: str, image: str, matrix: Matrix) -> None:
-        """Append one image's matrix to a rank's file; it outlives this process's death."""
+        """Append one image's matrix to a rank's file; it outlives this process's death.
+
+        Raises:
+            StorageError: the folder cannot be written, or the disk is full.
+        """
         record = {
             "choices": self.fingerprint,
             "scene": scene,

@@ -112,7 +112,11 @@ def open_workspace(
 
 
 def write_config(folder: Path, benchmark: str, data_root: Path | None, root: Path) -> Path:
-    """Write a new ``hdbench.toml`` into a folder and return its path; None leaves a key out."""
+    """Write a new ``hdbench.toml`` into a folder and return its path; None leaves a key out.
+
+    Raises:
+        UsageError: the folder has one already, or cannot be written.
+    """
     path = folder / CONFIG_FILE
     if path.exists():
         raise UsageError(f"{path}: exists already; edit it, or delete it first")

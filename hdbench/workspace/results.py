@@ -59,7 +59,12 @@ def path_under(
 def load_if_current(
     bench: Bench, method: Method, seed: int, scoring: Scoring, card: SegmenterCard
 ) -> Result | Stale:
-    """Return the stored result of a method if it is of today's choices, run and images."""
+    """Return the stored result of a method if it is of today's choices, run and images.
+
+    Raises:
+        CheckpointError: imported images have no readable record.
+        DataError: a label map or photograph is damaged.
+    """
     path = path_under(bench, method, seed, scoring, card)
     if not path.is_file():
         return Stale(path)
@@ -120,7 +125,11 @@ def require_results(
 
 
 def current_native_oracle(bench: Bench, card: SegmenterCard) -> Result | None:
-    """Return the current oracle at native size under the benchmark's convention, if scored."""
+    """Return the current oracle at native size under the benchmark's convention, if scored.
+
+    Raises:
+        HdbenchError: its result is stale.
+    """
     scoring = native_scoring(bench, bench.scoring, card)
     if isinstance(scoring, str):
         return None
@@ -159,7 +168,11 @@ def save_result(path: Path, result: Result) -> None:
 
 
 def load_result(path: Path) -> Result:
-    """Return a stored result, if its files are whole and its scores those of its matrices."""
+    """Return a stored result, if its files are whole and its scores those of its matrices.
+
+    Raises:
+        HdbenchError: a file is missing or damaged, or was edited by hand.
+    """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         stored = matrices_path(path).read_bytes()

@@ -36,7 +36,11 @@ def image_files(bench: Bench, method: Method, seed: int) -> list[Path]:
 
 
 def foreign_images(bench: Bench, method: Method, seed: int, training: bool = False) -> list[Path]:
-    """Return the image files that are not those that the run made or the import took."""
+    """Return the image files that are not those that the run made or the import took.
+
+    Raises:
+        CheckpointError: imported images have no readable record.
+    """
     folder = bench.image_folder(method.name, seed, training)
     if method.images_from == "dataset":
         return []
@@ -99,7 +103,11 @@ def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
 
 
 def _require_own_weights(bench: Bench, folder: Path, identity: dict[str, Any]) -> None:
-    """Check that a run's generator is the one that its training stored."""
+    """Check that a run's generator is the one that its training stored.
+
+    Raises:
+        CheckpointError: its card is of another run, or its weights are not those on the card.
+    """
     card, path = read_generator_card(folder), folder / GENERATOR_WEIGHTS
     if card.identity != identity:
         raise CheckpointError(
@@ -111,7 +119,11 @@ def _require_own_weights(bench: Bench, folder: Path, identity: dict[str, Any]) -
 
 
 def shipped_generator(library: Library, identity: dict[str, Any]) -> Path | None:
-    """Return the folder of the generator that ships for a run's identity, or None."""
+    """Return the folder of the generator that ships for a run's identity, or None.
+
+    Raises:
+        CheckpointError: a card is damaged, or the weights are not those that it names.
+    """
     for folder in library.entries(GENERATORS).values():
         card = read_generator_card(folder)
         if card.identity == identity:
@@ -133,7 +145,11 @@ def read_generator_card(folder: Path) -> GeneratorCard:
 
 
 def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> TrainingFacts | None:
-    """Return what a result records about the training of ``run``, an identity's digest, or None."""
+    """Return what a result records about the training of ``run``, an identity's digest, or None.
+
+    Raises:
+        CheckpointError: a card is damaged.
+    """
     here = bench.run_folder(method, seed)
     for folder in (here, *bench.library.entries(GENERATORS).values()):
         if not (folder / GENERATOR_WEIGHTS).is_file():

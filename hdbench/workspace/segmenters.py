@@ -30,12 +30,21 @@ def require_second(bench: Bench) -> SegmenterChoice:
 
 
 def segmenter_name(bench: Bench, second: bool = False) -> str:
-    """Return the name of the segmenter that scores a benchmark, or of its second one."""
+    """Return the name of the segmenter that scores a benchmark, or of its second one.
+
+    Raises:
+        UsageError: it has no second one.
+    """
     return require_second(bench).name if second else bench.benchmark.segmenter.name
 
 
 def segmenter_folder(bench: Bench, second: bool = False) -> Path:
-    """Return where that segmenter lies: in the workspace, or in the library."""
+    """Return where that segmenter lies: in the workspace, or in the library.
+
+    Raises:
+        LibraryError: the benchmark names one that the library lacks.
+        UsageError: it has no second one.
+    """
     name = segmenter_name(bench, second)
     return bench.segmenter_folder(second) if name == OWN else bench.library.segmenter(name)
 
@@ -53,7 +62,12 @@ def foreign_segmenter(bench: Bench, card: SegmenterCard) -> str | None:
 
 
 def segmenter_card(bench: Bench) -> SegmenterCard:
-    """Return the card of the segmenter that scores a benchmark, if it is trained as stated."""
+    """Return the card of the segmenter that scores a benchmark, if it is trained as stated.
+
+    Raises:
+        CheckpointError: it is not trained yet, was trained by another recipe, or is damaged.
+        LibraryError: it should ship and does not.
+    """
     if bench.benchmark.segmenter.name == OWN:
         _require_trained(bench, second=False)
     return read_card(segmenter_folder(bench))

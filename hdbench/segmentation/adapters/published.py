@@ -116,6 +116,9 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
 
     Every tensor of the file must be known and have the published shape. The auxiliary head is
     checked too and then dropped, because only training uses it.
+
+    Raises:
+        CheckpointError: the file cannot be read without running code, or has other tensors.
     """
     publication, path = PUBLICATIONS[kind], Path(source)
     design = publication.design(len(options.classes))

@@ -44,6 +44,10 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
     """Write hdbench's folder of a SegFormer in transformers' layout.
 
     Its class names, if it states any, must be those of the label space.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, of another model or of other classes.
+        UsageError: transformers is not installed, or mean and std are not stated.
     """
     found = repository_folder(source, (CONFIG_FILE, _PREPROCESSOR, *_WEIGHTS), options.download)
     config = _configuration(found / CONFIG_FILE)

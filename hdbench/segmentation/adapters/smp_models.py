@@ -45,6 +45,10 @@ def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> Segme
     """Write hdbench's folder of a model that smp's ``save_pretrained`` wrote.
 
     Such files do not say how images are normalised, so the user must.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or does not fit the configuration.
+        UsageError: the user does not state mean and std.
     """
     found = repository_folder(source, (CONFIG_FILE, *_WEIGHTS), options.download)
     config = _config(found / CONFIG_FILE)

@@ -47,7 +47,12 @@ def load(folder: Path, card: SegmenterCard, device: torch.device, trust: bool) -
 
 
 def adopt(kind: str, source: str, folder: Path, options: ImportOptions) -> SegmenterCard:
-    """Write hdbench's folder of a TorchScript file, which does not describe its input."""
+    """Write hdbench's folder of a TorchScript file, which does not describe its input.
+
+    Raises:
+        CheckpointError: ``trust`` is off, or the file is damaged.
+        UsageError: the user does not state mean and std.
+    """
     path = Path(source)
     _opened(path, torch.device("cpu"), options.trust)
     digest = file_digest(path)

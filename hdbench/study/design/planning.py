@@ -83,6 +83,9 @@ def planned(
     to be detected, in (0.5, 1), with probability ``power`` by two-sided tests of level ``alpha``.
     ``worker_sd`` and ``image_sd`` say how much participants and images differ, in logit units; a
     known ``design_effect`` replaces them. ``fee`` is the venue's share on top of wages.
+
+    Raises:
+        UsageError: the difference is too small for any study.
     """
     design = protocol.design
     pairs = methods * (methods - 1) // 2

@@ -40,6 +40,9 @@ def largest_objects(
     Scenes without an object of at least ``region.minimum_area`` have no box, nor have groups of
     objects, whose instance id is the class id in Cityscapes. Boxes are measured at the benchmark's
     size.
+
+    Raises:
+        DataError: a map is damaged.
     """
     size = bench.benchmark.size
     class_id = next(entry.id for entry in bench.space.classes if entry.name == region.label)

@@ -25,7 +25,11 @@ _TILES = 16
 
 
 def method_png(path: Path) -> bytes:
-    """Return a method's image as PNG with the same pixels and without metadata."""
+    """Return a method's image as PNG with the same pixels and without metadata.
+
+    Raises:
+        DataError: it is damaged, or not 8-bit RGB or grey.
+    """
     return png_bytes(read_photograph(path))
 
 
@@ -35,7 +39,11 @@ def photograph_png(path: Path, height: int, width: int) -> bytes:
 
 
 def control_png(bench: Bench, entry: SceneFiles, shows: str) -> bytes:
-    """Return a training scene as PNG: its ``photograph``, painted ``label`` map, or ``blur``."""
+    """Return a training scene as PNG: its ``photograph``, painted ``label`` map, or ``blur``.
+
+    Raises:
+        DataError: a file is damaged.
+    """
     size = bench.benchmark.size
     scene = read_scene(entry, bench.space).resized(size.height, size.width)
     assert scene.image is not None
@@ -52,6 +60,9 @@ def mask_pngs(bench: Bench, count: int, seed: int) -> list[bytes]:
     """Return patterns as PNG at the benchmark's size: shuffled tiles of training photographs.
 
     They have the colours and edges of photographs, but show no object.
+
+    Raises:
+        DataError: a photograph is damaged.
     """
     size = bench.benchmark.size
     scenes = bench.dataset.train_scenes

@@ -39,7 +39,11 @@ _PIXEL_CHUNKS = (b"IHDR", b"IDAT", b"IEND")
 
 
 def verify(folder: Path) -> list[Finding]:
-    """Return every claim about a packet, with all violations; nothing is written."""
+    """Return every claim about a packet, with all violations; nothing is written.
+
+    Raises:
+        UsageError: the folder holds no packet.
+    """
     require_packet(folder)
     hashes = sums_of(folder, packet_files(folder))
     sums = _sums(hashes, read_sums(folder))
