@@ -51,11 +51,11 @@ width  = 64
 height = 48
 
 [budget]
-width         = 0.0625
+width        = 0.0625
+epochs       = 1
+decay_epochs = 1
 downsamplings = 4
-epochs        = 1
-decay_epochs  = 1
-ema           = 0.0
+ema = 0.0
 
 [perceptual.training]
 epochs = 1

@@ -294,8 +294,8 @@ def test_export_refuses_what_cannot_be_drawn_before_anything_is_written(
 def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) -> None:
     """Also what only method and budget together say: downsamplings and the generator's rate."""
     tiny = Path(bench.workspace.benchmark)
-    budget = "[budget]\ndownsamplings = 3\ngenerator_rate = 2.5"
-    tiny.write_text(tiny.read_text().replace("[budget]", budget))
+    budget = "downsamplings = 3\ngenerator_rate = 2.5"
+    tiny.write_text(tiny.read_text().replace("downsamplings = 4", budget))
     planned = json.loads(cli("train", "ours-no-vgg", "--dry-run").stdout)
     assert planned["steps"] == 16
     assert planned["method"]["loss"]["perceptual"] == 0
