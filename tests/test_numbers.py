@@ -22,7 +22,7 @@ from hdbench.streets.files import SPLITS
 from hdbench.text import duration
 from hdbench.workspace.results import load_result
 
-TIMES = sorted(MEASURED.glob("*/quickstart.json"))
+TIMES = sorted(MEASURED.glob("*/quickstart.*json"))
 COVERAGE = sorted(MEASURED.glob("coverage/*.json"))
 #: What is no measurement of hdbench's: each phrase stands in the document.
 STATED = {

@@ -41,8 +41,8 @@ SCORES = [
     ("streets-quick", "ours", "floor-patchwork"),
     ("streets-quick", "oracle", "ours"),
     ("camvid", "oracle", None),
-    ("camvid", "ours-no-vgg", None),
-    ("camvid", "ours-no-vgg", "floor-patchwork"),
+    ("camvid", "ours", None),
+    ("camvid", "ours", "floor-patchwork"),
 ]
 RARE = 16  # train id of Streets; 30 of its 100 images hold it
 RESAMPLES = 300
