@@ -49,9 +49,11 @@ def train(
       hdbench train ours --vgg-weights vgg19-dcbb9e9d.pth
       hdbench train ./my-method.toml --seed 1
     """
+    from hdbench.data.loading import steps_per_epoch
     from hdbench.networks.builder import downsamplings
     from hdbench.schema.method import require_trained
-    from hdbench.training.config import RunConfig, planned_steps, run_identity
+    from hdbench.training.config import RunConfig, run_identity
+    from hdbench.training.stages import planned_stages
     from hdbench.workflows.train import train_method
     from hdbench.workspace.perceptual import perceptual_of
 
@@ -60,8 +62,12 @@ def train(
         perceptual = perceptual_of(bench, resolved, vgg_weights)
         config = RunConfig(resolved, bench.benchmark, seed, perceptual)
         identity = run_identity(config, bench.dataset.train_digests)
+        scenes, budget = len(bench.dataset.train_scenes), bench.benchmark.budget
+        per_epoch = steps_per_epoch(scenes, budget.batch_size)
+        stages = planned_stages(resolved, bench.benchmark, per_epoch)
         plan = {
-            "steps": sum(planned_steps(bench.benchmark, len(bench.dataset.train_scenes))),
+            "stages": [stage.words for stage in stages],
+            "steps": stages[-1].stop,
             "downsamplings": downsamplings(resolved, bench.benchmark.budget),
             "generator_peak_rate": resolved.optimizer.learning_rate
             * bench.benchmark.budget.generator_rate,

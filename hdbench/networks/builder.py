@@ -72,7 +72,8 @@ def _coarse_to_fine(
     method: Pix2PixHD, in_channels: int, budget: Budget
 ) -> GlobalGenerator | LocalEnhancer:
     spec, strided = method.generator, downsamplings(method, budget)
-    base = scaled(spec.base_channels / 2**spec.enhancers, budget.width)
+    # G1 is as wide with enhancers as without, so that it can be trained before them.
+    base = scaled(spec.base_channels, budget.width) // 2**spec.enhancers
     if spec.enhancers == 0:
         return GlobalGenerator(in_channels, base, strided, spec.residual_blocks, spec.upsample)
     return LocalEnhancer(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hdbench.errors import UsageError
 from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
@@ -73,6 +73,34 @@ class Optimizer(Table):
     beta2: Annotated[float, Field(ge=0, lt=1)]
 
 
+class Stage(Table):
+    """One stage of a coarse-to-fine training (Sec. 3.2 of the paper); stages follow each other.
+
+    A stage starts with the weights of the one before. Its images are halved once for each enhancer
+    that the generator does not have yet, and it has one discriminator less for each.
+    """
+
+    #: Enhancers of the generator in this stage.
+    enhancers: Annotated[int, Field(ge=0)]
+    #: ``all``: the whole generator learns. ``newest-enhancer``: what came before it is fixed.
+    trains: Literal["all", "newest-enhancer"]
+    #: Epochs at the full learning rate. The epochs of all stages are multiplied by one factor, so
+    #: that together they last as long as the benchmark's budget.
+    epochs: Annotated[int, Field(ge=0)]
+    #: Epochs of linear decay to 0 after them.
+    decay_epochs: Annotated[int, Field(ge=0)]
+    #: Multiplies the method's learning rate.
+    rate: Rate
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.epochs + self.decay_epochs == 0:
+            raise ValueError("epochs and decay_epochs are both 0; leave the stage out")
+        if self.trains == "newest-enhancer" and self.enhancers == 0:
+            raise ValueError("trains = 'newest-enhancer' needs enhancers = 1 or more")
+        return self
+
+
 class MethodFile(LibraryFile):
     """The keys and properties that every method has."""
 
@@ -101,6 +129,33 @@ class Pix2PixHD(MethodFile):
     discriminator: Discriminator
     loss: Loss
     optimizer: Optimizer
+    #: ``[[stage]]`` tables; without any, the whole generator is trained at once for the benchmark's
+    #: epochs.
+    stage: list[Stage] = Field(default_factory=list[Stage])
+
+    @model_validator(mode="after")
+    def _stages_grow(self) -> Self:
+        counts = [stage.enhancers for stage in self.stage]
+        if not counts:
+            return self
+        if counts != sorted(counts) or counts[-1] != self.generator.enhancers:
+            raise ValueError(
+                f"[[stage]] enhancers = {', '.join(map(str, counts))}; expected numbers that do "
+                f"not fall and end with the generator's, {self.generator.enhancers}"
+            )
+        if self.stage[0].trains != "all":
+            raise ValueError(
+                "[[stage]] entry 1 trains = 'newest-enhancer'; expected 'all', since "
+                "nothing was trained before it"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_no_stages(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        record = serialize(self)
+        if not self.stage:  # identities of runs before there were stages stay the same
+            record.pop("stage", None)
+        return record
 
 
 class Floor(MethodFile):

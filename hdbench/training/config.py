@@ -8,7 +8,6 @@ from typing import Any
 
 import tomlkit
 
-from hdbench.data.loading import steps_per_epoch
 from hdbench.errors import UsageError
 from hdbench.networks.builder import downsamplings, side_divisor
 from hdbench.networks.perceptual import PerceptualChoice
@@ -18,6 +17,7 @@ from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import TrainedMethod
 from hdbench.storage import write_atomically
 from hdbench.training.data import TrainingData
+from hdbench.training.stages import planned_stages
 
 #: The method of a run with all of its keys, in the run's folder.
 RESOLVED_METHOD = "method.resolved.toml"
@@ -64,13 +64,6 @@ def run_identity(config: RunConfig, digests: list[list[str]]) -> dict[str, Any]:
     }
 
 
-def planned_steps(benchmark: Benchmark, scenes: int) -> tuple[int, int]:
-    """Return the steps at the full learning rate and the steps of decay after them."""
-    budget = benchmark.budget
-    per_epoch = steps_per_epoch(scenes, budget.batch_size)
-    return budget.epochs * per_epoch, budget.decay_epochs * per_epoch
-
-
 def require_fitting_size(method: TrainedMethod, benchmark: Benchmark) -> None:
     """Raise UsageError, with sizes that fit, unless the sides suit the method's generator."""
     divisor, size = side_divisor(method, benchmark.budget), benchmark.size
@@ -93,19 +86,21 @@ def require_fitting_size(method: TrainedMethod, benchmark: Benchmark) -> None:
 def summary(config: RunConfig, data: TrainingData, machine: Machine) -> str:
     """Return the run in a few lines, for people."""
     method, size, budget = config.method, config.benchmark.size, config.benchmark.budget
-    constant, decay = planned_steps(config.benchmark, len(data.files))
     loss = method.loss
+    stages = planned_stages(method, config.benchmark, data.steps_per_epoch(budget.batch_size))
     network = "none" if config.perceptual is None else config.perceptual.name
     return "\n".join(
         (
             f"{config.title}, seed {config.seed}, on {machine.device} in {budget.precision}",
             f"  data: {len(data.files)} scenes of {data.title} at {size.width}x{size.height}, "
             f"{budget.batch_size} per step",
-            f"  rate: {method.optimizer.learning_rate:g} for {constant} steps, then linear to 0 "
-            f"in {decay}; the generator's is multiplied by {budget.generator_rate:g}",
+            *(
+                f"  stage {n} of {len(stages)}: {one.words}"
+                for n, one in enumerate(stages, start=1)
+            ),
+            f"  rate: the generator's is multiplied by {budget.generator_rate:g}",
             f"  networks: {budget.width:g} of the method's channels, "
-            f"{downsamplings(method, budget)} downsamplings, "
-            f"{method.generator.enhancers} enhancers",
+            f"{downsamplings(method, budget)} downsamplings",
             f"  losses: {loss.gan}, feature matching x {loss.feature_matching:g}, "
             f"perceptual x {loss.perceptual:g} (network: {network})",
         )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.loading import ResizeAndFlip
 from hdbench.data.scene import Batch, from_network_range, to_network_range
 from hdbench.networks.builder import build_discriminator, build_generator, conditioning
+from hdbench.networks.growth import grow_discriminator, grow_generator, newest_enhancer
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.provenance import derived_seed, digest
 from hdbench.runtime.devices import Machine, autocast, machine_facts
@@ -30,7 +32,6 @@ from hdbench.storage import write_atomically
 from hdbench.training.average import MovingAverage
 from hdbench.training.config import (
     RunConfig,
-    planned_steps,
     require_fitting_size,
     run_identity,
     summary,
@@ -39,6 +40,7 @@ from hdbench.training.config import (
 from hdbench.training.data import TrainingData
 from hdbench.training.objective import feature_matching_loss, gan_loss, perceptual_loss
 from hdbench.training.samples import SampleSheets
+from hdbench.training.stages import at_stage, planned_stages, stages_of
 
 
 def train(
@@ -62,18 +64,25 @@ def train(
 
     perceptual = None if config.perceptual is None else config.perceptual.load()
     trainer = Pix2PixHDTrainer(method, benchmark, config.seed, perceptual, machine.device)
-    space, size = LABEL_SPACES[benchmark.data.label_space], benchmark.size
-    batches = data.batches(
-        space,
-        ResizeAndFlip(size.height, size.width, budget.flip),
-        batch_size=budget.batch_size,
-        seed=config.seed,
-        workers=machine.workers,
-    )
-    samples = SampleSheets(folder, config.title, data.files, space, size)
+    space = LABEL_SPACES[benchmark.data.label_space]
     per_epoch = data.steps_per_epoch(budget.batch_size)
-    constant, decay = planned_steps(benchmark, len(data.files))
-    steps = constant + decay
+    stages = planned_stages(method, benchmark, per_epoch)
+    steps = stages[-1].stop
+
+    def batches(start: int, stop: int) -> Iterator[tuple[int, Batch]]:
+        for n, stage in enumerate(stages):
+            first, last = max(start, stage.start), min(stop, stage.stop)
+            if first >= last:
+                continue
+            of_stage = data.batches(
+                space,
+                ResizeAndFlip(stage.size.height, stage.size.width, budget.flip),
+                batch_size=budget.batch_size,
+                seed=config.seed,
+                workers=machine.workers,
+            )
+            for batch in of_stage(first, last):
+                yield n, batch
 
     with (
         claimed(folder, identity, restart),
@@ -82,8 +91,12 @@ def train(
         resolved = write_resolved_method(config, folder)
         print(f"{summary(config, data, machine)}\n  method: {resolved}", file=sys.stderr)
         job.resume(trainer)
-        for step, batch in job.follow(batches):
-            rate = learning_rate(step, constant, decay, method.optimizer.learning_rate)
+        samples = None
+        for step, (n, batch) in job.follow(batches):
+            if samples is None or n != trainer.stage:
+                trainer.enter(n)
+                samples = SampleSheets(folder, config.title, data.files, space, stages[n].size)
+            rate = stages[n].learning_rate(step)
             losses = trainer.step(batch, rate)
             job.record(step, {"epoch": step // per_epoch, "rate": rate}, losses, batch.names)
             if (step + 1) % per_epoch == 0:
@@ -92,15 +105,11 @@ def train(
     return output
 
 
-def learning_rate(step: int, constant: int, decay: int, peak: float) -> float:
-    """Return the rate of a step: constant, then linear to 0 after the last step (P App. A)."""
-    if step < constant:
-        return peak
-    return peak * (constant + decay - step) / max(1, decay)
-
-
 class Pix2PixHDTrainer:
-    """Generator, discriminators and their optimisers; one ``step`` is one update of all."""
+    """Generator, discriminators and their optimisers; one ``step`` is one update of all.
+
+    A training of several stages begins with the networks of the first; ``enter`` goes on.
+    """
 
     def __init__(
         self,
@@ -112,23 +121,47 @@ class Pix2PixHDTrainer:
     ) -> None:
         self.method, self.device = method, device
         self.budget = benchmark.budget
+        self.stages = stages_of(method, self.budget)
         space = LABEL_SPACES[benchmark.data.label_space]
         self.condition = conditioning(method, space.channels)
-        torch.manual_seed(derived_seed("weights", seed))
-        channels = self.condition.channels
-        self.generator = build_generator(method, channels, self.budget).to(device)
-        self.discriminator = build_discriminator(method, channels + 3, self.budget)
-        self.discriminator.to(device)
-        self.average = MovingAverage(self.generator, self.budget.ema)
         self.perceptual = None if perceptual is None else perceptual.to(device)
-        adam = method.optimizer
-        betas = (adam.beta1, adam.beta2)
-        self.generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(), lr=adam.learning_rate, betas=betas, fused=True
-        )
-        self.discriminator_optimizer = torch.optim.Adam(
-            self.discriminator.parameters(), lr=adam.learning_rate, betas=betas, fused=True
-        )
+        self._seed = seed
+        self._begin(0)
+
+    def enter(self, stage: int) -> None:
+        """Go on with a later stage: its networks start with the weights of those before it."""
+        for n in range(self.stage + 1, stage + 1):
+            self._begin(n)
+
+    def _begin(self, n: int) -> None:
+        """Build what a stage adds; networks that stay as they are keep their optimiser's state."""
+        stage = self.stages[n]
+        method = at_stage(self.method, stage)
+        torch.manual_seed(derived_seed("weights", self._seed, *([n] if n else [])))
+        channels = self.condition.channels
+        generator = build_generator(method, channels, self.budget).to(self.device)
+        discriminator = build_discriminator(method, channels + 3, self.budget).to(self.device)
+        if n > 0:
+            grow_generator(self.generator, generator)
+            grow_discriminator(self.discriminator, discriminator)
+        if n == 0 or len(discriminator.scales) > len(self.discriminator.scales):
+            self.discriminator = discriminator
+            self.discriminator_optimizer = self._adam(discriminator.parameters())
+        learning = list(generator.parameters())
+        if stage.trains == "newest-enhancer":
+            generator.requires_grad_(False)
+            learning = list(newest_enhancer(generator))
+            for weights in learning:
+                weights.requires_grad_()
+        self.generator = generator
+        self.generator_optimizer = self._adam(learning)
+        self.average = MovingAverage(generator, self.budget.ema)
+        self.stage = n
+
+    def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
+        spec = self.method.optimizer
+        betas = (spec.beta1, spec.beta2)
+        return torch.optim.Adam(parameters, lr=spec.learning_rate, betas=betas, fused=True)
 
     def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """Update generator and discriminators once; return the unweighted losses, on the device.
@@ -182,7 +215,8 @@ class Pix2PixHDTrainer:
 
     def state(self) -> dict[str, Any]:
         """Return the state of networks and optimisers."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {"stage": self.stage, **parts}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Load a state that ``state`` returned, if its networks have the same shapes.
@@ -190,6 +224,7 @@ class Pix2PixHDTrainer:
         Raises:
             CheckpointError: its networks have another architecture or width.
         """
+        self.enter(state.get("stage", 0))  # checkpoints from before there were stages have none
         require_same_shapes("checkpoint: generator", state["generator"], self.generator)
         require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
         for name, part in self._parts().items():

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from hdbench.training.loop import learning_rate
+from hdbench.schema.benchmark import Size
+from hdbench.schema.method import Stage
 from hdbench.training.objective import feature_matching_loss, gan_loss, perceptual_loss
+from hdbench.training.stages import StagePlan
 
 
 def output(*maps: float) -> list[torch.Tensor]:
@@ -60,7 +63,9 @@ def test_perceptual_loss_by_hand() -> None:
 
 
 def test_the_rate_is_constant_then_falls_linearly_to_zero() -> None:
-    rates = [learning_rate(step, 4, 4, 2e-4) for step in range(9)]
+    stage = Stage(enhancers=0, trains="all", epochs=1, decay_epochs=1, rate=1.0)
+    plan = StagePlan(stage, Size(width=64, height=32), 100, 4, 4, 2e-4)
+    rates = [plan.learning_rate(100 + step) for step in range(9)]
     assert rates[:5] == [2e-4] * 5
     assert rates[5:] == pytest.approx([1.5e-4, 1e-4, 0.5e-4, 0.0])
-    assert learning_rate(3, 4, 0, 2e-4) == 2e-4
+    assert replace(plan, decay=0).learning_rate(103) == 2e-4
