@@ -88,26 +88,30 @@ class PowerCut(BaseException):
     """Stands for a process that ends without warning."""
 
 
+def crash(
+    bench: Bench, method: Pix2PixHD, monkeypatch: pytest.MonkeyPatch, after: int, saves: set[int]
+) -> None:
+    """Train for some steps, of which only some are saved, until the power is cut."""
+    real, real_save, done = Pix2PixHDTrainer.step, Job.save, iter(range(after))
+
+    def step(self, batch, rate):
+        if next(done, None) is None:
+            raise PowerCut
+        return real(self, batch, rate)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Job, "save", lambda job: real_save(job) if job.step in saves else None)
+        patched.setattr(Pix2PixHDTrainer, "step", step)
+        with pytest.raises(PowerCut):
+            train(bench, method)
+
+
 def test_a_crash_at_any_step_does_not_change_the_weights(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = weights(train(elsewhere(bench, "uninterrupted")))
-    real, real_save = Pix2PixHDTrainer.step, Job.save
-    # Only some steps are saved, so that others are computed twice.
-    monkeypatch.setattr(Job, "save", lambda job: real_save(job) if job.step % 3 == 1 else None)
-    for crash_after in (2, 6, 5):
-        done = iter(range(crash_after))
-
-        def step(self, batch, rate, done=done):
-            if next(done, None) is None:
-                raise PowerCut
-            return real(self, batch, rate)
-
-        monkeypatch.setattr(Pix2PixHDTrainer, "step", step)
-        with pytest.raises(PowerCut):
-            train(bench)
-    monkeypatch.setattr(Pix2PixHDTrainer, "step", real)
-    monkeypatch.setattr(Job, "save", real_save)
+    for after in (2, 6, 5):
+        crash(bench, ours(bench), monkeypatch, after, {1, 4, 7, 10, 13})
     output = train(bench)
     assert weights(output) == expected
     rows = read_metrics(output.parent / "metrics.jsonl")

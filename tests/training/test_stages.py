@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import trainable
-from test_loop import PowerCut, elsewhere, train, weights
+from test_loop import crash, elsewhere, train, weights
 from torch import nn
 
 from hdbench.errors import LibraryError
@@ -15,11 +15,10 @@ from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
 from hdbench.networks.growth import grow_discriminator, grow_generator, newest_enhancer
-from hdbench.runtime.job import Job
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Pix2PixHD, Stage
-from hdbench.training.config import run_identity
+from hdbench.training.config import RunConfig, run_identity
 from hdbench.training.loop import Pix2PixHDTrainer
 from hdbench.training.stages import at_stage, planned_stages, stages_of
 from hdbench.workspace.bench import Bench
@@ -168,29 +167,20 @@ def test_only_the_newest_enhancer_learns_while_the_rest_is_fixed(
 def test_a_crash_in_any_stage_does_not_change_the_weights(
     staged: tuple[Bench, Pix2PixHD], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In the first stage, before and in the second (from step 8), before and in the third (12)."""
     bench, method = staged
     expected = weights(train(elsewhere(bench, "uninterrupted"), method))
-    real, real_save = Pix2PixHDTrainer.step, Job.save
-    monkeypatch.setattr(Job, "save", lambda job: real_save(job) if job.step % 4 == 0 else None)
-    for crash_after in (3, 6, 3, 5):  # in each stage, and on the first step of two of them
-        done = iter(range(crash_after))
-
-        def step(self, batch, rate, done=done):
-            if next(done, None) is None:
-                raise PowerCut
-            return real(self, batch, rate)
-
-        monkeypatch.setattr(Pix2PixHDTrainer, "step", step)
-        with pytest.raises(PowerCut):
-            train(bench, method)
-    monkeypatch.setattr(Pix2PixHDTrainer, "step", real)
-    monkeypatch.setattr(Job, "save", real_save)
+    metrics = bench.run_folder(method.name, 0) / "metrics.jsonl"
+    reached, saves = [], {4, 8, 10, 12, 13}
+    for after in (5, 4, 3, 2, 2):
+        crash(bench, method, monkeypatch, after, saves)
+        reached.append(max(path.stem for path in (metrics.parent / "checkpoints").iterdir()))
+    assert [int(name.partition("-")[2]) for name in reached] == sorted(saves)
     assert weights(train(bench, method)) == expected
+    assert [row["step"] for row in read_metrics(metrics)] == list(range(1, 17))
 
 
 def test_the_identity_covers_all_stages(staged: tuple[Bench, Pix2PixHD]) -> None:
-    from hdbench.training.config import RunConfig
-
     bench, method = staged
     at_once = method.model_copy(update={"stage": []})
     identities = [
