@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -20,6 +21,39 @@ class Table(BaseModel):
     """A table of a TOML file: every key is required unless its comment says otherwise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True)
+class AddedLater:
+    """Marks a key that was added after results were measured without it: ``Annotated[..., this]``.
+
+    Identities leave the key out where it has the value ``before``, by which everything is as it was
+    without the key; so runs and results from before stay current.
+    """
+
+    before: Any
+
+
+def identity_of(table: Table, exclude: set[str] | None = None) -> dict[str, Any]:
+    """Return the keys and values of a table on which identities depend, as JSON values."""
+    content: dict[str, Any] = {}
+    for name, field in type(table).model_fields.items():
+        value = getattr(table, name)
+        later = [mark for mark in field.metadata if isinstance(mark, AddedLater)]
+        if name in (exclude or ()) or any(value == mark.before for mark in later):
+            continue
+        content[name] = _identity_value(value)
+    return content
+
+
+def _identity_value(value: Any) -> Any:
+    if isinstance(value, Table):
+        return identity_of(value)
+    if isinstance(value, list | tuple):
+        return [_identity_value(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _identity_value(entry) for key, entry in value.items()}
+    return value
 
 
 class LibraryFile(Table):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from hdbench.errors import UsageError
-from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
+from hdbench.schema.base import AddedLater, LibraryFile, Positive, Rate, Table, Weight
 
 
 class Input(Table):
@@ -131,7 +131,7 @@ class Pix2PixHD(MethodFile):
     optimizer: Optimizer
     #: ``[[stage]]`` tables; without any, the whole generator is trained at once for the benchmark's
     #: epochs.
-    stage: list[Stage] = Field(default_factory=list[Stage])
+    stage: Annotated[list[Stage], AddedLater([])] = Field(default_factory=list[Stage])
 
     @model_validator(mode="after")
     def _stages_grow(self) -> Self:
@@ -149,13 +149,6 @@ class Pix2PixHD(MethodFile):
                 "nothing was trained before it"
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_no_stages(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        record = serialize(self)
-        if not self.stage:  # identities of runs before there were stages stay the same
-            record.pop("stage", None)
-        return record
 
 
 class Floor(MethodFile):

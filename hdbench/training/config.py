@@ -13,6 +13,7 @@ from hdbench.networks.builder import downsamplings, side_divisor
 from hdbench.networks.perceptual import PerceptualChoice
 from hdbench.provenance import canonical_json, digest
 from hdbench.runtime.devices import Machine
+from hdbench.schema.base import identity_of
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import TrainedMethod
 from hdbench.storage import write_atomically
@@ -53,10 +54,10 @@ def run_identity(config: RunConfig, digests: list[list[str]]) -> dict[str, Any]:
     return {
         "kind": "generator",
         "version": 3,
-        "method": method.model_dump(exclude={"title", "source"}),
-        "data": benchmark.data.model_dump(),
-        "size": benchmark.size.model_dump(),
-        "budget": benchmark.budget.model_dump(),
+        "method": identity_of(method, exclude={"title", "source"}),
+        "data": identity_of(benchmark.data),
+        "size": identity_of(benchmark.size),
+        "budget": identity_of(benchmark.budget),
         "scenes": len(digests),
         "scenes_digest": digest(digests),
         "perceptual": None if config.perceptual is None else config.perceptual.identity,
@@ -122,7 +123,8 @@ def write_resolved_method(config: RunConfig, folder: Path) -> Path:
     ):
         document.add(tomlkit.comment(f"{name}: {canonical_json(value)}"))
     document.add(tomlkit.nl())
-    document.update(config.method.model_dump(exclude_none=True))
+    content = config.method.model_dump(exclude_none=True)
+    document.update({key: value for key, value in content.items() if value != []})
     path = folder / RESOLVED_METHOD
     write_atomically(path, tomlkit.dumps(document).encode())
     return path

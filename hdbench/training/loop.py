@@ -1,35 +1,25 @@
-"""Training a method on a benchmark: the whole algorithm of pix2pixHD in one scroll."""
+"""Training a method on a benchmark: its stages, samples, checkpoints and generator."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.loading import ResizeAndFlip
-from hdbench.data.scene import Batch, from_network_range, to_network_range
-from hdbench.networks.builder import build_discriminator, build_generator, conditioning
-from hdbench.networks.growth import grow_discriminator, grow_generator, newest_enhancer
-from hdbench.networks.perceptual import PerceptualNetwork
-from hdbench.provenance import derived_seed, digest
-from hdbench.runtime.devices import Machine, autocast, machine_facts
+from hdbench.data.scene import Batch
+from hdbench.provenance import digest
+from hdbench.runtime.devices import Machine, machine_facts
 from hdbench.runtime.job import Job, claimed, require_identity
 from hdbench.runtime.weights import (
     halve_parameters,
-    require_same_shapes,
     save_weights,
     weights_digest,
 )
-from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
-from hdbench.schema.method import Pix2PixHD
 from hdbench.storage import write_atomically
-from hdbench.training.average import MovingAverage
 from hdbench.training.config import (
     RunConfig,
     require_fitting_size,
@@ -38,9 +28,9 @@ from hdbench.training.config import (
     write_resolved_method,
 )
 from hdbench.training.data import TrainingData
-from hdbench.training.objective import feature_matching_loss, gan_loss, perceptual_loss
 from hdbench.training.samples import SampleSheets
-from hdbench.training.stages import at_stage, planned_stages, stages_of
+from hdbench.training.stages import planned_stages
+from hdbench.training.trainer import Pix2PixHDTrainer
 
 
 def train(
@@ -103,153 +93,6 @@ def train(
                 samples.draw(trainer.synthesize, step + 1, finished=step + 1 == steps)
         _store_generator(trainer, config, identity, job, output)
     return output
-
-
-class Pix2PixHDTrainer:
-    """Generator, discriminators and their optimisers; one ``step`` is one update of all.
-
-    A training of several stages begins with the networks of the first; ``enter`` goes on.
-    """
-
-    def __init__(
-        self,
-        method: Pix2PixHD,
-        benchmark: Benchmark,
-        seed: int,
-        perceptual: PerceptualNetwork | None,
-        device: torch.device,
-    ) -> None:
-        self.method, self.device = method, device
-        self.budget = benchmark.budget
-        self.stages = stages_of(method, self.budget)
-        space = LABEL_SPACES[benchmark.data.label_space]
-        self.condition = conditioning(method, space.channels)
-        self.perceptual = None if perceptual is None else perceptual.to(device)
-        self._seed = seed
-        self._begin(0)
-
-    def enter(self, stage: int) -> None:
-        """Go on with a later stage: its networks start with the weights of those before it."""
-        for n in range(self.stage + 1, stage + 1):
-            self._begin(n)
-
-    def _begin(self, n: int) -> None:
-        """Build what a stage adds; networks that stay as they are keep their optimiser's state."""
-        stage = self.stages[n]
-        method = at_stage(self.method, stage)
-        torch.manual_seed(derived_seed("weights", self._seed, *([n] if n else [])))
-        channels = self.condition.channels
-        generator = build_generator(method, channels, self.budget).to(self.device)
-        discriminator = build_discriminator(method, channels + 3, self.budget).to(self.device)
-        if n > 0:
-            grow_generator(self.generator, generator)
-            grow_discriminator(self.discriminator, discriminator)
-        if n == 0 or len(discriminator.scales) > len(self.discriminator.scales):
-            self.discriminator = discriminator
-            self.discriminator_optimizer = self._adam(discriminator.parameters())
-        learning = list(generator.parameters())
-        if stage.trains == "newest-enhancer":
-            generator.requires_grad_(False)
-            learning = list(newest_enhancer(generator))
-            for weights in learning:
-                weights.requires_grad_()
-        self.generator = generator
-        self.generator_optimizer = self._adam(learning)
-        self.average = MovingAverage(generator, self.budget.ema)
-        self.stage = n
-
-    def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
-        spec = self.method.optimizer
-        betas = (spec.beta1, spec.beta2)
-        return torch.optim.Adam(parameters, lr=spec.learning_rate, betas=betas, fused=True)
-
-    def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
-        """Update generator and discriminators once; return the unweighted losses, on the device.
-
-        Both gradients are taken at the weights before the step (official implementation).
-        """
-        batch = batch.to(self.device)
-        assert batch.image is not None
-        weight, kind = self.method.loss, self.method.loss.gan
-        with autocast(self.device, self.budget.precision):
-            condition = self.condition(batch)
-            real = to_network_range(batch.image)
-            fake = self.generator(condition)
-
-            readings = self.discriminator.read(condition)
-            on_real = self.discriminator(readings, real)
-            on_fake = self.discriminator(readings, fake)
-
-            losses = {
-                "g_gan": gan_loss(on_fake, real=True, kind=kind),
-                "g_features": feature_matching_loss(on_fake, on_real),
-                "d_real": gan_loss(on_real, real=True, kind=kind),
-                "d_fake": gan_loss(on_fake, real=False, kind=kind),
-            }
-            generator_loss = losses["g_gan"] + weight.feature_matching * losses["g_features"]
-            if self.perceptual is not None:
-                with torch.no_grad():
-                    real_maps = self.perceptual(real)
-                losses["g_perceptual"] = perceptual_loss(self.perceptual(fake), real_maps)
-                generator_loss = generator_loss + weight.perceptual * losses["g_perceptual"]
-            discriminator_loss = (losses["d_real"] + losses["d_fake"]) / 2
-
-        # Each network's gradients come from its own loss alone, though both share one pass of D.
-        _backward(generator_loss, self.generator_optimizer, keep_graph=True)
-        _backward(discriminator_loss, self.discriminator_optimizer, keep_graph=False)
-        _set_rate(self.generator_optimizer, rate * self.budget.generator_rate)
-        _set_rate(self.discriminator_optimizer, rate)
-        self.generator_optimizer.step()
-        self.discriminator_optimizer.step()
-        self.average.update()
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    @torch.no_grad()
-    def synthesize(self, batch: Batch) -> Tensor:
-        """Return uint8 B x 3 x H x W images for a batch's label maps, in fp32.
-
-        The generator with averaged weights makes them, where an average is kept.
-        """
-        condition = self.condition(batch.to(self.device))
-        return from_network_range(self.average.network(condition)).cpu()
-
-    def state(self) -> dict[str, Any]:
-        """Return the state of networks and optimisers."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return {"stage": self.stage, **parts}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Load a state that ``state`` returned, if its networks have the same shapes.
-
-        Raises:
-            CheckpointError: its networks have another architecture or width.
-        """
-        self.enter(state.get("stage", 0))  # checkpoints from before there were stages have none
-        require_same_shapes("checkpoint: generator", state["generator"], self.generator)
-        require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-
-    def _parts(self) -> dict[str, Any]:
-        return {
-            "generator": self.generator,
-            "average": self.average,
-            "discriminator": self.discriminator,
-            "generator_optimizer": self.generator_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
-
-
-def _backward(loss: Tensor, optimizer: torch.optim.Optimizer, keep_graph: bool) -> None:
-    """Set the gradients of an optimiser's parameters, and of no others, to those of a loss."""
-    parameters = [part for group in optimizer.param_groups for part in group["params"]]
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward(inputs=parameters, retain_graph=keep_graph)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def _store_generator(

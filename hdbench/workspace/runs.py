@@ -13,6 +13,7 @@ from hdbench.library import GENERATORS, Library
 from hdbench.provenance import digest, file_digest
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.runtime.weights import require_digest, require_weights, stored_digest
+from hdbench.schema.base import identity_of
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
 from hdbench.schema.method import Floor, Images, Method, TrainedMethod
 from hdbench.schema.result import PerceptualFacts, TrainingFacts
@@ -179,8 +180,8 @@ def images_identity(
         "kind": "floor",
         "version": 2,
         "floor": method.floor,
-        "data": bench.benchmark.data.model_dump(),
-        "size": bench.benchmark.size.model_dump(),
+        "data": identity_of(bench.benchmark.data),
+        "size": identity_of(bench.benchmark.size),
         "scenes_digest": digest(bench.dataset.train_digests),
     }
 

@@ -28,8 +28,8 @@ from hdbench.library import Library
 from hdbench.schema.timing import QuickstartTimes
 from hdbench.segmentation import passes
 from hdbench.streets import files
-from hdbench.training.loop import Pix2PixHDTrainer
 from hdbench.training.segmentation import SegmentationTrainer
+from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workflows import quickstart as whole_way
 from hdbench.workflows import report, scoring, synthesize, train
 from hdbench.workspace import segmenters

@@ -25,7 +25,7 @@ from hdbench.data.loading import ResizeAndFlip, training_batches
 from hdbench.data.scene import Batch
 from hdbench.library import Library
 from hdbench.schema.method import Pix2PixHD
-from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.training.trainer import Pix2PixHDTrainer
 
 STEPS = 60
 torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # a core is left for decoding

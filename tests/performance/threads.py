@@ -37,7 +37,7 @@ def step_seconds() -> float:
     from hdbench.runtime.devices import choose_device
     from hdbench.schema.method import Pix2PixHD
     from hdbench.streets.scene import draw_scene
-    from hdbench.training.loop import Pix2PixHDTrainer
+    from hdbench.training.trainer import Pix2PixHDTrainer
 
     library = Library()
     torch.manual_seed(0)

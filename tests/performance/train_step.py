@@ -26,7 +26,7 @@ from hdbench.networks.perceptual import PerceptualNetwork, vgg19
 from hdbench.runtime.devices import machine_facts
 from hdbench.schema.method import Pix2PixHD
 from hdbench.streets.scene import draw_scene
-from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.training.trainer import Pix2PixHDTrainer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from straightforward import (  # pyright: ignore[reportMissingImports]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from hdbench.data.scene import Batch, to_network_range
 from hdbench.networks.builder import downsamplings, scaled
 from hdbench.runtime.devices import autocast
-from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.training.trainer import Pix2PixHDTrainer
 
 
 class _Residual(nn.Module):

@@ -18,7 +18,7 @@ from hdbench.provenance import digest, tensors_digest
 from hdbench.runtime.job import Job
 from hdbench.runtime.weights import load_weights
 from hdbench.training.average import MovingAverage
-from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench
 

@@ -29,10 +29,10 @@ from hdbench.runtime.job import Job, claimed
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
-from hdbench.training import loop
+from hdbench.training import trainer
 from hdbench.training.config import RESOLVED_METHOD
 from hdbench.training.data import TrainingData
-from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
@@ -192,13 +192,13 @@ def test_the_perceptual_loss_trains_with_the_benchmarks_own_network(bench: Bench
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = loop.gan_loss, iter(range(10**6))
+    real, calls = trainer.gan_loss, iter(range(10**6))
 
     def poisoned(*args, **options):
         loss = real(*args, **options)
         return loss * float("nan") if next(calls) >= 3 * 5 else loss
 
-    monkeypatch.setattr(loop, "gan_loss", poisoned)
+    monkeypatch.setattr(trainer, "gan_loss", poisoned)
     with pytest.raises(
         DivergedError, match=r"step 6: .*g_gan = nan.* train_0\d.*step-00000005\.pt"
     ):
@@ -206,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     folder = bench.run_folder("ours-no-vgg", 0)
     kept = torch.load(max((folder / "checkpoints").iterdir()), weights_only=True)
     assert all(torch.isfinite(value).all() for value in kept["trainee"]["generator"].values())
-    monkeypatch.setattr(loop, "gan_loss", real)
+    monkeypatch.setattr(trainer, "gan_loss", real)
     assert weights(train(bench)) == weights(train(elsewhere(bench, "clean")))
 
 

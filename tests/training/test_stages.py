@@ -19,8 +19,8 @@ from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Pix2PixHD, Stage
 from hdbench.training.config import RunConfig, run_identity
-from hdbench.training.loop import Pix2PixHDTrainer
 from hdbench.training.stages import at_stage, planned_stages, stages_of
+from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workspace.bench import Bench
 
 STAGES = [

@@ -13,8 +13,8 @@ from hdbench.library import Library
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.runtime.devices import autocast
 from hdbench.schema.method import Pix2PixHD
-from hdbench.training.loop import Pix2PixHDTrainer
 from hdbench.training.objective import feature_matching_loss, gan_loss
+from hdbench.training.trainer import Pix2PixHDTrainer
 
 
 def features() -> PerceptualNetwork:

@@ -21,7 +21,7 @@ from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
 from hdbench.schema.result import Result as Scored
 from hdbench.schema.result import TrainingFacts
 from hdbench.segmentation.segmenter import Segmenter
-from hdbench.training.loop import Pix2PixHDTrainer
+from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench, open_bench
