@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from hdbench.data.scene import Batch, boundary_map, one_hot
 from hdbench.networks.discriminator import MultiscaleDiscriminator
+from hdbench.networks.encoder import FeatureEncoder
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
 from hdbench.schema.benchmark import Budget
-from hdbench.schema.method import Pix2PixHD, TrainedMethod
+from hdbench.schema.method import Encoder, Pix2PixHD, TrainedMethod
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,39 @@ class Architecture:
     divisor: Callable[[Any, Budget], int]
 
 
-def build_generator(method: TrainedMethod, in_channels: int, budget: Budget) -> nn.Module:
-    """Return the generator of a method with fresh weights, for a condition of ``in_channels``."""
-    return ARCHITECTURES[method.kind].generator(method, in_channels, budget)
+def build_generator(method: TrainedMethod, condition_channels: int, budget: Budget) -> nn.Module:
+    """Return the generator of a method with fresh weights.
+
+    Its input is a condition of ``condition_channels``, and styles where the method has an encoder.
+    """
+    channels = condition_channels + style_channels(method)
+    return ARCHITECTURES[method.kind].generator(method, channels, budget)
+
+
+def build_encoder(method: TrainedMethod, budget: Budget) -> FeatureEncoder | None:
+    """Return the feature encoder of a method with fresh weights; None if it has no styles."""
+    spec = method.encoder
+    if spec is None:
+        return None
+    base, strided = scaled(spec.base_channels, budget.width), _encoder_downsamplings(spec, budget)
+    return FeatureEncoder(base, strided, spec.style_channels, method.generator.upsample)
+
+
+def style_channels(method: TrainedMethod) -> int:
+    """Return the channels of a method's styles, which the generator gets after the condition."""
+    return 0 if method.encoder is None else method.encoder.style_channels
 
 
 def side_divisor(method: TrainedMethod, budget: Budget) -> int:
-    """Return what both sides of an image must divide by to pass the method's generator."""
-    return ARCHITECTURES[method.kind].divisor(method, budget)
+    """Return what both sides of an image must divide by to pass generator and encoder."""
+    divisor = ARCHITECTURES[method.kind].divisor(method, budget)
+    if method.encoder is None:
+        return divisor
+    return max(divisor, 2 ** _encoder_downsamplings(method.encoder, budget))  # both powers of 2
+
+
+def _encoder_downsamplings(spec: Encoder, budget: Budget) -> int:
+    return min(spec.downsamplings, budget.downsamplings)
 
 
 def downsamplings(method: Pix2PixHD, budget: Budget) -> int:

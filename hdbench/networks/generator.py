@@ -21,7 +21,7 @@ from hdbench.networks.layers import (
 )
 
 
-def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
+def convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
     """c7s1-k: reflection padding, 7x7 convolution, instance norm, ReLU."""
     return [
         nn.ReflectionPad2d(3),
@@ -31,7 +31,7 @@ def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
     ]
 
 
-def _down(channels: int) -> list[nn.Module]:
+def down(channels: int) -> list[nn.Module]:
     """dk: 3x3 convolution with stride 2 to twice the channels."""
     return [
         nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1),
@@ -40,7 +40,7 @@ def _down(channels: int) -> list[nn.Module]:
     ]
 
 
-def _up(channels: int, upsample: str) -> list[nn.Module]:
+def up(channels: int, upsample: str) -> list[nn.Module]:
     """uk: twice the size and half the channels, by one of two ways (``Generator.upsample``)."""
     half = channels // 2
     if upsample == "nearest":
@@ -55,9 +55,11 @@ def _up(channels: int, upsample: str) -> list[nn.Module]:
     return [*enlarge, InstanceNorm2d(), nn.ReLU()]
 
 
-def _to_image(channels: int) -> nn.Sequential:
-    """c7s1-3 with tanh: features to an image in [-1, 1]."""
-    return nn.Sequential(nn.ReflectionPad2d(3), NarrowConv2d(channels, 3, kernel_size=7), nn.Tanh())
+def to_output(channels: int, out_channels: int = 3) -> nn.Sequential:
+    """c7s1-3 with tanh: features to an image, or to a style, in [-1, 1]."""
+    return nn.Sequential(
+        nn.ReflectionPad2d(3), NarrowConv2d(channels, out_channels, kernel_size=7), nn.Tanh()
+    )
 
 
 class ResidualBlock(nn.Module):
@@ -98,22 +100,22 @@ class GlobalGenerator(nn.Module):
     ) -> None:
         super().__init__()
         channels = base_channels
-        layers = _convolution(in_channels, channels)
+        layers = convolution(in_channels, channels)
         for _ in range(downsamplings):
-            layers += _down(channels)
+            layers += down(channels)
             channels *= 2
         layers += [ResidualBlock(channels) for _ in range(residual_blocks)]
         for _ in range(downsamplings):
-            layers += _up(channels, upsample)
+            layers += up(channels, upsample)
             channels //= 2
         self.divisor = 2**downsamplings
         self.body = nn.Sequential(*layers)
-        self.to_image = _to_image(channels)
+        self.to_image = to_output(channels)
         initialise(self)
 
     def features(self, condition: Tensor) -> Tensor:
         """Return the last feature map, ``B x base_channels x H x W``, that enhancers build on."""
-        _require_divisible(condition, self.divisor, type(self).__name__)
+        require_divisible(condition, self.divisor, type(self).__name__)
         return self.body(condition)
 
     def forward(self, condition: Tensor) -> Tensor:
@@ -136,9 +138,9 @@ class Enhancer(nn.Module):
     ) -> None:
         super().__init__()
         half = channels // 2
-        self.front_end = nn.Sequential(*_convolution(in_channels, half), *_down(half))
+        self.front_end = nn.Sequential(*convolution(in_channels, half), *down(half))
         self.blocks = nn.Sequential(
-            *[ResidualBlock(channels) for _ in range(residual_blocks)], *_up(channels, upsample)
+            *[ResidualBlock(channels) for _ in range(residual_blocks)], *up(channels, upsample)
         )
 
     def forward(self, condition: Tensor, below: Tensor) -> Tensor:
@@ -172,7 +174,7 @@ class LocalEnhancer(nn.Module):
         self.enhancers = nn.ModuleList(
             Enhancer(in_channels, width, enhancer_blocks, upsample) for width in levels
         )
-        self.to_image = _to_image(base_channels)
+        self.to_image = to_output(base_channels)
         initialise(self)
 
     def forward(self, condition: Tensor) -> Tensor:
@@ -181,7 +183,7 @@ class LocalEnhancer(nn.Module):
         Raises:
             ValueError: H or W does not divide by ``divisor``.
         """
-        _require_divisible(condition, self.divisor, type(self).__name__)
+        require_divisible(condition, self.divisor, type(self).__name__)
         pyramid = [condition]
         for _ in self.enhancers:
             pyramid.append(halved(pyramid[-1]))
@@ -191,7 +193,8 @@ class LocalEnhancer(nn.Module):
         return self.to_image(features)
 
 
-def _require_divisible(x: Tensor, divisor: int, name: str) -> None:
+def require_divisible(x: Tensor, divisor: int, name: str) -> None:
+    """Raise ValueError, with the nearest sizes that fit, unless both sides of a map divide."""
     height, width = x.shape[-2:]
     if height % divisor or width % divisor:
         raise ValueError(

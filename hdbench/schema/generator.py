@@ -8,6 +8,7 @@ from hdbench.schema.base import Positive, Table
 
 GENERATOR_CARD = "generator.json"
 GENERATOR_WEIGHTS = "generator.safetensors"
+ENCODER_WEIGHTS = "encoder.safetensors"
 
 
 class GeneratorCard(Table):
@@ -21,6 +22,8 @@ class GeneratorCard(Table):
     identity: dict[str, Any]
     #: SHA-256 over all tensors as fp32, the precision in which images are computed.
     weights: str
+    #: The same of the feature encoder that was trained with it; None: the method has none.
+    encoder: str | None = None
     #: Steps of the training.
     steps: Positive
     #: Seconds that they took.

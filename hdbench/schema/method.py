@@ -38,6 +38,18 @@ class Generator(Table):
     upsample: Literal["transposed", "nearest"]
 
 
+class Encoder(Table):
+    """The feature encoder, which gives each instance a style (Sec. 3.4 of the paper)."""
+
+    #: Channels at the full resolution, multiplied by the benchmark's ``budget.width``; they double
+    #: at each downsampling.
+    base_channels: Positive
+    #: At most the benchmark's ``budget.downsamplings``.
+    downsamplings: Positive
+    #: Channels of a style.
+    style_channels: Positive
+
+
 class Discriminator(Table):
     """The multi-scale PatchGAN discriminators."""
 
@@ -126,6 +138,9 @@ class Pix2PixHD(MethodFile):
     kind: Literal["pix2pixhd"]
     input: Input
     generator: Generator
+    #: Trained together with the generator, which gets the styles as further channels of its input;
+    #: None: images have no styles.
+    encoder: Annotated[Encoder | None, AddedLater(None)] = None
     discriminator: Discriminator
     loss: Loss
     optimizer: Optimizer

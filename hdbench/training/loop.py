@@ -18,7 +18,12 @@ from hdbench.runtime.weights import (
     save_weights,
     weights_digest,
 )
-from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
+from hdbench.schema.generator import (
+    ENCODER_WEIGHTS,
+    GENERATOR_CARD,
+    GENERATOR_WEIGHTS,
+    GeneratorCard,
+)
 from hdbench.storage import write_atomically
 from hdbench.training.config import (
     RunConfig,
@@ -98,22 +103,30 @@ def train(
 def _store_generator(
     trainer: Pix2PixHDTrainer, config: RunConfig, identity: dict[str, Any], job: Job, output: Path
 ) -> None:
-    """Write the trained generator and its card."""
-    generator = trainer.average.network.cpu()
-    if config.benchmark.budget.storage == "fp16":
+    """Write the trained generator, its feature encoder where it has one, and their card."""
+    half = config.benchmark.budget.storage == "fp16"
+    generator, encoder = trainer.average.network.cpu(), None
+    if half:
         halve_parameters(generator)
+    if trainer.encoder_average is not None:
+        encoder = trainer.encoder_average.network.cpu()
+        if half:
+            halve_parameters(encoder)
     card = GeneratorCard(
         method=config.method.name,
         benchmark=config.benchmark.name,
         seed=config.seed,
         identity=identity,
         weights=weights_digest(generator),
+        encoder=None if encoder is None else weights_digest(encoder),
         steps=job.step,
         seconds=round(job.seconds, 1),
         command=config.command,
         machine=machine_facts(trainer.device),
     )
     facts = {"identity": digest(identity), "weights": card.weights, "steps": str(card.steps)}
+    if encoder is not None:
+        save_weights(output.parent / ENCODER_WEIGHTS, encoder, facts)
     content = (card.model_dump_json(indent=2) + "\n").encode()
     write_atomically(output.parent / GENERATOR_CARD, content)
     save_weights(output, generator, facts)  # last: a run with this file is finished

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.scene import Batch, from_network_range, to_network_range
-from hdbench.networks.builder import build_discriminator, build_generator, conditioning
+from hdbench.networks.builder import (
+    build_discriminator,
+    build_encoder,
+    build_generator,
+    conditioning,
+)
 from hdbench.networks.growth import grow_discriminator, grow_generator, newest_enhancer
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.provenance import derived_seed
@@ -24,7 +29,7 @@ from hdbench.training.stages import at_stage, stages_of
 
 
 class Pix2PixHDTrainer:
-    """Generator, discriminators and their optimisers; one ``step`` is one update of all.
+    """Generator, encoder, discriminators, optimisers; one ``step`` is one update of all.
 
     A training of several stages begins with the networks of the first; ``enter`` goes on.
     """
@@ -43,6 +48,12 @@ class Pix2PixHDTrainer:
         space = LABEL_SPACES[benchmark.data.label_space]
         self.condition = conditioning(method, space.channels)
         self.perceptual = None if perceptual is None else perceptual.to(device)
+        torch.manual_seed(derived_seed("encoder", seed))
+        encoder = build_encoder(method, self.budget)
+        self.encoder = None if encoder is None else encoder.to(device)
+        self.encoder_average = (
+            None if self.encoder is None else MovingAverage(self.encoder, self.budget.ema)
+        )
         self._seed = seed
         self._begin(0)
 
@@ -71,6 +82,8 @@ class Pix2PixHDTrainer:
             learning = list(newest_enhancer(generator))
             for weights in learning:
                 weights.requires_grad_()
+        if self.encoder is not None:
+            learning += self.encoder.parameters()  # in every stage (official implementation)
         self.generator = generator
         self.generator_optimizer = self._adam(learning)
         self.average = MovingAverage(generator, self.budget.ema)
@@ -92,7 +105,8 @@ class Pix2PixHDTrainer:
         with autocast(self.device, self.budget.precision):
             condition = self.condition(batch)
             real = to_network_range(batch.image)
-            fake = self.generator(condition)
+            styles = [] if self.encoder is None else [self.encoder(real, batch.regions)]
+            fake = self.generator(torch.cat([condition, *styles], dim=1))
 
             readings = self.discriminator.read(condition)
             on_real = self.discriminator(readings, real)
@@ -120,15 +134,23 @@ class Pix2PixHDTrainer:
         self.generator_optimizer.step()
         self.discriminator_optimizer.step()
         self.average.update()
+        if self.encoder_average is not None:
+            self.encoder_average.update()
         return {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
     def synthesize(self, batch: Batch) -> Tensor:
         """Return uint8 B x 3 x H x W images for a batch's label maps, in fp32.
 
-        The generator with averaged weights makes them, where an average is kept.
+        The generator with averaged weights makes them, where an average is kept. The styles of a
+        method with an encoder are those of the batch's photographs.
         """
-        condition = self.condition(batch.to(self.device))
+        batch = batch.to(self.device)
+        condition = self.condition(batch)
+        if self.encoder_average is not None:
+            assert batch.image is not None
+            styles = self.encoder_average.network(to_network_range(batch.image), batch.regions)
+            condition = torch.cat([condition, styles], dim=1)
         return from_network_range(self.average.network(condition)).cpu()
 
     def state(self) -> dict[str, Any]:
@@ -145,17 +167,22 @@ class Pix2PixHDTrainer:
         self.enter(state.get("stage", 0))  # checkpoints from before there were stages have none
         require_same_shapes("checkpoint: generator", state["generator"], self.generator)
         require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
+        if self.encoder is not None:
+            require_same_shapes("checkpoint: encoder", state["encoder"], self.encoder)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
-        return {
+        parts = {
             "generator": self.generator,
             "average": self.average,
+            "encoder": self.encoder,
+            "encoder_average": self.encoder_average,
             "discriminator": self.discriminator,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def _backward(loss: Tensor, optimizer: torch.optim.Optimizer, keep_graph: bool) -> None:
