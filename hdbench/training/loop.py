@@ -126,7 +126,8 @@ def _store_generator(
     )
     facts = {"identity": digest(identity), "weights": card.weights, "steps": str(card.steps)}
     if encoder is not None:
-        save_weights(output.parent / ENCODER_WEIGHTS, encoder, facts)
+        assert card.encoder is not None
+        save_weights(output.parent / ENCODER_WEIGHTS, encoder, {**facts, "weights": card.encoder})
     content = (card.model_dump_json(indent=2) + "\n").encode()
     write_atomically(output.parent / GENERATOR_CARD, content)
     save_weights(output, generator, facts)  # last: a run with this file is finished
