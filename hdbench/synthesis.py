@@ -24,6 +24,7 @@ from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Floor, TrainedMethod
 from hdbench.schema.record import Record
 from hdbench.storage import append_line, write_atomically
+from hdbench.styles import Styling
 
 #: In a folder of images, a line for each that was synthesized; the last one of an image counts.
 _RECORD = "images.jsonl"
@@ -42,6 +43,8 @@ class MadeImage(Record):
 
 #: From a scene without photograph, at the benchmark's size, to a uint8 3 x H x W image.
 Synthesizer = Callable[[Scene], Tensor]
+#: The same with styles S x H x W, None where the method has none (``hdbench.styles``).
+StyledSynthesizer = Callable[[Scene, Tensor | None], Tensor]
 
 
 def generator_synthesizer(
@@ -50,21 +53,38 @@ def generator_synthesizer(
     space: LabelSpace,
     weights: Path,
     device: torch.device,
+    styling: Styling | None = None,
 ) -> Synthesizer:
     """Return the synthesizer of a trained generator, in fp32; ``weights`` are its file.
+
+    ``styling`` gives scenes their styles; None where the method has none.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of another architecture or width.
     """
+    synthesize = styled_synthesizer(method, benchmark, space, weights, device)
+    return lambda scene: synthesize(scene, None if styling is None else styling(scene))
+
+
+def styled_synthesizer(
+    method: TrainedMethod,
+    benchmark: Benchmark,
+    space: LabelSpace,
+    weights: Path,
+    device: torch.device,
+) -> StyledSynthesizer:
+    """Return the like of ``generator_synthesizer`` that is given the styles of each scene."""
     condition = conditioning(method, space.channels)
     generator = build_generator(method, condition.channels, benchmark.budget)
     load_weights(weights, generator)
     generator.to(device).eval()
 
     @torch.no_grad()
-    def synthesize(scene: Scene) -> Tensor:
-        batch = collate([scene]).to(device)
-        return from_network_range(generator(condition(batch)))[0].cpu()
+    def synthesize(scene: Scene, styles: Tensor | None) -> Tensor:
+        maps = [condition(collate([scene]).to(device))]
+        if styles is not None:
+            maps.append(styles[None].to(device))
+        return from_network_range(generator(torch.cat(maps, dim=1)))[0].cpu()
 
     return synthesize
 
@@ -88,12 +108,13 @@ def write_images(
     folder: Path,
     sources: Sequence[str],
     title: str,
+    photographs: bool = False,
 ) -> list[Path]:
     """Synthesize the images that are missing or out of date and return the paths of all.
 
     ``make`` returns the synthesizer; it is called only if an image is missing. ``sources`` have,
     for each scene, a digest of all that its image depends on; images made from another one are made
-    anew.
+    anew. ``photographs`` gives the synthesizer scenes with their photographs.
     """
     paths = image_paths(folder, files)
     known = made_images(folder)
@@ -105,7 +126,7 @@ def write_images(
     if missing:
         synthesize = make()
         for entry, path, source in progress(missing, desc=title, unit="image"):
-            scene = read_scene(entry, space, photograph=False)
+            scene = read_scene(entry, space, photographs)
             scene = scene.resized(benchmark.size.height, benchmark.size.width)
             content = png_bytes(synthesize(scene))
             write_atomically(path, content)

@@ -21,6 +21,7 @@ ROOMS = (
     "data",
     "streets",
     "networks",
+    "styles",
     "evaluation",
     "training",
     "floors",

@@ -19,6 +19,7 @@ from hdbench.cli.quickstart import quickstart
 from hdbench.cli.report import report
 from hdbench.cli.segmenter import segmenter
 from hdbench.cli.study import study
+from hdbench.cli.styles import styles
 from hdbench.cli.train import synthesize, train
 from hdbench.errors import HdbenchError
 
@@ -75,6 +76,7 @@ for command in (
     check,
     data,
     train,
+    styles,
     synthesize,
     perceptual,
     fetch,

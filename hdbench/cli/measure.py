@@ -147,6 +147,51 @@ def diversity(
     )
 
 
+@measure.command("styles")
+@click.argument("method", default="ours-styles")
+@bench_options
+@seed_option
+@device_option
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="CLASS",
+    help="Repaint instances of this class only; may be repeated.",
+)
+@json_option
+def measure_styles(
+    method: str, bench: Bench, seed: int, device: str, only: tuple[str, ...], as_json: bool
+) -> None:
+    """How far the style of one instance reaches, and what the encoder's style is worth.
+
+    In each test scene, the largest instance of each class gets another centre: the mean absolute
+    change of its pixels and of all others. Then images in the style of their photographs and in
+    random styles are compared with the photographs.
+
+    \b
+    Examples:
+      hdbench measure styles
+      hdbench measure styles ours-styles --only car --json
+    """
+    from dataclasses import asdict
+
+    from hdbench.reporting.style_tables import style_lines
+    from hdbench.runtime.devices import choose_device
+    from hdbench.workflows.measure_styles import measure_encoding, measure_repainting
+    from hdbench.workspace.styles import require_encoder
+
+    resolved, _ = require_encoder(bench.library.method(method))
+    chosen = choose_device(device)
+    repainted = measure_repainting(bench, resolved, seed, chosen, only)
+    encoded = measure_encoding(bench, resolved, seed, chosen)
+    if as_json:
+        rows = [asdict(one) for one in repainted]
+        print_json({"repainted": rows, "encoded": asdict(encoded)})
+        return
+    for line in style_lines(repainted, encoded):
+        click.echo(line)
+
+
 def _print(metrics: list[Metric], as_json: bool) -> None:
     from hdbench.reporting.metric_tables import metric_tables
     from hdbench.reporting.tables import render

@@ -85,6 +85,17 @@ def train(
 @bench_options
 @seed_option
 @device_option
+@click.option(
+    "--style",
+    metavar="STYLE",
+    help="For methods with an encoder: random, random:SEED, center:K or encode; default: random, "
+    "which is scored. Images of other styles get a folder of their own.",
+)
+@click.option(
+    "--styles-from",
+    metavar="BENCHMARK",
+    help="Take the centres that 'hdbench styles --from BENCHMARK' made.",
+)
 @path_option(
     "--sheet",
     "FILE",
@@ -101,6 +112,8 @@ def synthesize(
     bench: Bench,
     seed: int,
     device: str,
+    style: str | None,
+    styles_from: str | None,
     sheet: Path | None,
     scenes: int,
 ) -> None:
@@ -109,25 +122,38 @@ def synthesize(
     For a method that the workspace has not trained, the shipped generator for this benchmark and
     seed is used, if there is one.
 
+    A method with an encoder gives each instance a style. 'random' draws one of the centres of its
+    class (other seeds: random:1, random:2, ...), 'center:K' takes centre K. 'encode' takes the
+    style of the scene's own photograph; such images are never scored.
+
     \b
     Examples:
       hdbench synthesize --method ours --sheet ours.png
       hdbench synthesize --method ours-no-vgg --method floor-patchwork
+      hdbench synthesize --method ours-styles --style center:3
+      hdbench synthesize --method ours-styles --styles-from streets-large
     """
     from hdbench.data.sheets import write_sheet
     from hdbench.reporting.image_sheet import image_sheet
     from hdbench.runtime.devices import choose_device
+    from hdbench.styles import Style
     from hdbench.workflows.synthesize import synthesize_method
     from hdbench.workspace.imports import scenes_of
     from hdbench.workspace.runs import seed_of
+    from hdbench.workspace.styles import require_encoder
 
     if sheet is not None and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"--sheet {sheet}: expected a name that ends in .png or .jpg")
     chosen = [bench.library.method(name) for name in methods]
-    bench = scenes_of(bench, chosen)
+    source = None if styles_from is None else bench.library.benchmark(styles_from).name
+    wanted = Style.parse(style or "random", source)
+    if style is not None or source is not None:
+        for method in chosen:
+            require_encoder(method)
+    bench, place = scenes_of(bench, chosen), choose_device(device)
     images = {}
     for method in chosen:
-        paths = synthesize_method(bench, method, seed_of(method, seed), choose_device(device))
+        paths = synthesize_method(bench, method, seed_of(method, seed), place, style=wanted)
         images[method.name] = paths
         click.echo(f"{method.name}: {len(paths)} images in {paths[0].parent}")
     if sheet is not None:

@@ -134,6 +134,17 @@ def bootstrap(
     return Resamples(values[0], values[1:], drawn, errors, weights, (accuracy, mean_iou))
 
 
+def mean_of(values: Floats, resamples: int = RESAMPLES, seed: int = SEED) -> Statistic:
+    """Return the mean of one number for each of N >= 2 images."""
+    images = len(values)
+    weights = resample(images, resamples, seed)
+    drawn = weights @ values / images
+    spread = np.maximum(weights @ values**2 / images - drawn**2, 0)
+    mean = float(values.mean())
+    left_out = mean + (mean - values) / (images - 1)
+    return Statistic(mean, left_out, drawn, np.sqrt(spread / (images - 1)))
+
+
 def studentised_interval(statistic: Statistic, lowest: float, highest: float) -> Interval | None:
     """Return the studentised bootstrap interval (Efron and Tibshirani, 1993, Sec. 12.5).
 

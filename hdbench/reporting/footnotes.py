@@ -75,7 +75,8 @@ def _of_training(result: Result) -> list[str]:
     if facts.perceptual is not None:
         learnt = f"perceptual network {facts.perceptual.name} ({facts.perceptual.weights[:8]})"
     origin = f"; the generator ships as {facts.ships}" if facts.ships else ""
-    return [f"{result.method}: {facts.steps:,} steps, {learnt}{origin}."]
+    styles = f"; styles: {facts.styles}" if facts.styles else ""
+    return [f"{result.method}: {facts.steps:,} steps, {learnt}{origin}{styles}."]
 
 
 def _of_imports(result: Result) -> list[str]:

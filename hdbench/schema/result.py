@@ -65,14 +65,17 @@ class TrainingFacts(Record):
     weights: str
     #: The name under which the generator ships; None where the workspace trained it.
     ships: str | None = None
+    #: The style of the images and the digest of its centres; None where the method has no styles.
+    styles: str | None = None
 
     @model_serializer(mode="wrap")
-    def _without_what_is_not_shipped(
+    def _without_what_is_not_there(
         self, serialize: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
         record = serialize(self)
-        if self.ships is None:
-            record.pop("ships", None)
+        for key in ("ships", "styles"):
+            if record.get(key) is None:
+                record.pop(key, None)
         return record
 
 

@@ -12,12 +12,13 @@ from hdbench.errors import HdbenchError
 from hdbench.provenance import digest
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.method import Method
-from hdbench.schema.result import ORACLE, Result
+from hdbench.schema.result import ORACLE, Result, TrainingFacts
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.prediction import require_fitting
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.workflows.oracle_gate import oracle_gate
 from hdbench.workflows.scoring import Candidate, Convention, require_images, score
+from hdbench.workflows.styles import refuse_foreign_styles, style_words
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.fingerprint import choices_under, native_scoring
@@ -96,6 +97,8 @@ def score_methods(
     for method in chosen:  # before minutes are spent on the others
         if method.images_from == "generator":
             trained_generator(bench, method, seed)
+            if method.encoder is not None:
+                refuse_foreign_styles(bench, method, seed)
     for scoring in scorings:
         require_fitting(segmenter, bench.space, bench.benchmark.size, scoring)
     results: dict[str, list[Result]] = {}
@@ -160,7 +163,7 @@ def score_images(
         candidate = Candidate(name, seed, run, bench.dataset.test_scenes, images, digests)
         facts = {
             "imported": import_facts(bench, method.name, seed),
-            "training": training_facts(bench, method.name, seed, run),
+            "training": _training_facts(bench, method, seed, run),
         }
         made = score(bench, candidate, segmenter, conventions, ranks, workers)
         for n, result in zip(missing, made, strict=True):
@@ -180,6 +183,15 @@ def score_images(
     _forget(conventions, ranks)
     ranks.from_first(lambda: None)  # no rank goes on before the results are on disk
     return whole
+
+
+def _training_facts(
+    bench: Bench, method: Method, seed: int, run: str | None
+) -> TrainingFacts | None:
+    facts = training_facts(bench, method.name, seed, run)
+    if facts is None or method.images_from != "generator":
+        return facts
+    return facts.model_copy(update={"styles": style_words(bench, method, seed)})
 
 
 def _forget(conventions: Sequence[Convention], ranks: Ranks) -> None:

@@ -10,6 +10,7 @@ import torch
 from hdbench.data.layouts import SceneFiles
 from hdbench.provenance import digest
 from hdbench.schema.method import Floor, Method, TrainedMethod
+from hdbench.styles import DEFAULT_STYLE, Style, Styling
 from hdbench.synthesis import (
     Synthesizer,
     floor_synthesizer,
@@ -17,43 +18,64 @@ from hdbench.synthesis import (
     image_paths,
     write_images,
 )
+from hdbench.workflows.styles import styling_of
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import imported_paths
 from hdbench.workspace.runs import images_identity, require_own_images, trained_generator
+from hdbench.workspace.styles import require_encoder
 
 
 def synthesize_method(
-    bench: Bench, method: Method, seed: int, device: torch.device, training: bool = False
+    bench: Bench,
+    method: Method,
+    seed: int,
+    device: torch.device,
+    training: bool = False,
+    style: Style = DEFAULT_STYLE,
 ) -> list[Path]:
     """Make the images of a method that are missing and return the paths of all.
 
     The oracle's are the dataset's own photographs, an imported method's what was imported.
     ``training`` makes those of the training split, which nobody imports images of, instead of the
-    test split.
+    test split. ``style`` matters where a method has an encoder; images of another style than the
+    default, which is the one that is scored, lie in a folder of their own.
 
     Raises:
         CheckpointError: the run is not trained to its end, or is of another configuration.
         DataError: imported images are missing, or are not those that were imported.
+        HdbenchError: the centres of a method's styles are of another run.
+        UsageError: ``style`` is not the default, and the method has no encoder; or its centre does
+            not exist.
     """
+    if style != DEFAULT_STYLE:
+        require_encoder(method)
     scenes = bench.dataset.train_scenes if training else bench.dataset.test_scenes
     if method.images_from == "dataset":
         return [entry.image for entry in scenes]
     if method.images_from == "import":
         assert not training
         return imported_paths(bench, method)
-    require_own_images(bench, method, seed, training)
-    made_by = [digest(images_identity(bench, method, seed))]
+    require_own_images(bench, method, seed, training, style.folder_suffix)
+    made_by, styling = [digest(images_identity(bench, method, seed))], None
     if method.images_from == "generator":
         made_by += bench.file_digests.of([trained_generator(bench, method, seed)])
+        if method.encoder is not None:
+            styling, its = styling_of(bench, method, seed, device, style)
+            made_by += its
     digests = bench.dataset.train_map_digests if training else bench.dataset.test_map_digests
+    encodes = style.kind == "encode"
+    if encodes:
+        digests = bench.dataset.digests(scenes)
     return write_images(
-        lambda: _synthesizer(bench, method, seed, device),
+        lambda: _synthesizer(bench, method, seed, device, styling),
         scenes,
         bench.space,
         bench.benchmark,
-        bench.image_folder(method.name, seed, training),
+        bench.image_folder(method.name, seed, training, style.folder_suffix),
         sources=[digest([*made_by, *maps]) for maps in digests],
-        title=f"synthesizing {method.name}",
+        title=f"synthesizing {method.name}"
+        + ("" if style == DEFAULT_STYLE else f" in style {style}"),
+        photographs=encodes,
     )
 
 
@@ -79,8 +101,11 @@ def synthesize_again(
     if method.images_from == "import":
         imported_paths(bench, method)
         return image_paths(bench.image_folder(method.name, seed), scenes)
+    styling = None
+    if method.images_from == "generator" and method.encoder is not None:
+        styling, _ = styling_of(bench, method, seed, device, DEFAULT_STYLE)
     return write_images(
-        lambda: _synthesizer(bench, method, seed, device),
+        lambda: _synthesizer(bench, method, seed, device, styling),
         scenes,
         bench.space,
         bench.benchmark,
@@ -91,9 +116,13 @@ def synthesize_again(
 
 
 def _synthesizer(
-    bench: Bench, method: TrainedMethod | Floor, seed: int, device: torch.device
+    bench: Bench,
+    method: TrainedMethod | Floor,
+    seed: int,
+    device: torch.device,
+    styling: Styling | None,
 ) -> Synthesizer:
     if method.images_from == "floor":
         return floor_synthesizer(method, bench.dataset.training_set)
     weights = trained_generator(bench, method, seed)
-    return generator_synthesizer(method, bench.benchmark, bench.space, weights, device)
+    return generator_synthesizer(method, bench.benchmark, bench.space, weights, device, styling)

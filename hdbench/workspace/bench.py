@@ -72,10 +72,16 @@ class Bench:
         """Return where a method's run on this benchmark lies."""
         return self.workspace.run(self.benchmark.name, method, seed)
 
-    def image_folder(self, method: str, seed: int, training: bool = False) -> Path:
-        """Return where a method's images of the test split lie, or of the training split."""
+    def image_folder(
+        self, method: str, seed: int, training: bool = False, suffix: str = ""
+    ) -> Path:
+        """Return where a method's images of the test split lie, or of the training split.
+
+        ``suffix`` is that of images in another style than those that are scored.
+        """
         split = self.benchmark.data.train if training else self.benchmark.data.test
-        return self.run_folder(method, seed) / "images" / Split.parse(split).name
+        name = Split.parse(split).name + suffix
+        return self.run_folder(method, seed) / "images" / name
 
     def record_path(self, method: str, seed: int, kind: str) -> Path:
         """Return where a record of any kind lies; those of a subset of scenes stand apart."""

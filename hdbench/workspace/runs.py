@@ -36,13 +36,17 @@ def image_files(bench: Bench, method: Method, seed: int) -> list[Path]:
     return image_paths(bench.image_folder(method.name, seed), bench.dataset.test_scenes)
 
 
-def foreign_images(bench: Bench, method: Method, seed: int, training: bool = False) -> list[Path]:
+def foreign_images(
+    bench: Bench, method: Method, seed: int, training: bool = False, suffix: str = ""
+) -> list[Path]:
     """Return the image files that are not those that the run made or the import took.
+
+    ``training`` and ``suffix`` are those of ``Bench.image_folder``.
 
     Raises:
         CheckpointError: imported images have no readable record.
     """
-    folder = bench.image_folder(method.name, seed, training)
+    folder = bench.image_folder(method.name, seed, training, suffix)
     if method.images_from == "dataset":
         return []
     if method.images_from == "import":
@@ -58,9 +62,11 @@ def foreign_images(bench: Bench, method: Method, seed: int, training: bool = Fal
     return [path for path, its in zip(present, found, strict=True) if expected[path.name] != its]
 
 
-def require_own_images(bench: Bench, method: Method, seed: int, training: bool = False) -> None:
+def require_own_images(
+    bench: Bench, method: Method, seed: int, training: bool = False, suffix: str = ""
+) -> None:
     """Raise DataError, with the first of them, if images of a run were replaced."""
-    foreign = foreign_images(bench, method, seed, training)
+    foreign = foreign_images(bench, method, seed, training, suffix)
     if foreign:
         again = "delete these files; 'hdbench evaluate' synthesizes them again"
         if method.images_from == "import":
