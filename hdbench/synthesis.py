@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
@@ -17,14 +18,13 @@ from hdbench.data.loading import read_scene
 from hdbench.data.scene import Scene, collate, from_network_range
 from hdbench.data.sheets import png_bytes
 from hdbench.floors import FLOORS, TrainingSet
-from hdbench.networks.builder import build_generator, conditioning
+from hdbench.networks.builder import build_generator, conditioning, side_divisor
 from hdbench.runtime.progress import progress
 from hdbench.runtime.weights import load_weights
-from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.method import Floor, TrainedMethod
+from hdbench.schema.benchmark import Benchmark, Budget
+from hdbench.schema.method import Floor, GeneratorMethod
 from hdbench.schema.record import Record
 from hdbench.storage import append_line, write_atomically
-from hdbench.styles import Styling
 
 #: In a folder of images, a line for each that was synthesized; the last one of an image counts.
 _RECORD = "images.jsonl"
@@ -43,50 +43,50 @@ class MadeImage(Record):
 
 #: From a scene without photograph, at the benchmark's size, to a uint8 3 x H x W image.
 Synthesizer = Callable[[Scene], Tensor]
-#: The same with styles S x H x W, None where the method has none (``hdbench.styles``).
-StyledSynthesizer = Callable[[Scene, Tensor | None], Tensor]
 
 
-def generator_synthesizer(
-    method: TrainedMethod,
-    benchmark: Benchmark,
+@dataclass(frozen=True)
+class LoadedGenerator:
+    """A generator with its weights, which makes images in fp32."""
+
+    method: GeneratorMethod
+    #: The labels that it reads.
+    space: LabelSpace
+    #: What both sides of an image must divide by.
+    divisor: int
+    network: nn.Module
+    device: torch.device
+
+    @torch.no_grad()
+    def __call__(self, scene: Scene, styles: Tensor | None = None) -> Tensor:
+        """Return the uint8 3 x H x W image of a scene, whose photograph is not needed.
+
+        ``styles`` are float S x H x W (``hdbench.styles``); None where the method has none.
+        """
+        assert (styles is None) == (self.method.encoder is None)
+        condition = conditioning(self.method, self.space.channels)
+        maps = [condition(collate([scene]).to(self.device))]
+        if styles is not None:
+            maps.append(styles[None].to(self.device))
+        return from_network_range(self.network(torch.cat(maps, dim=1)))[0].cpu()
+
+
+def load_generator(
+    method: GeneratorMethod,
+    budget: Budget,
     space: LabelSpace,
     weights: Path,
     device: torch.device,
-    styling: Styling | None = None,
-) -> Synthesizer:
-    """Return the synthesizer of a trained generator, in fp32; ``weights`` are its file.
-
-    ``styling`` gives scenes their styles; None where the method has none.
+) -> LoadedGenerator:
+    """Return a generator whose weights are in a file.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of another architecture or width.
     """
-    synthesize = styled_synthesizer(method, benchmark, space, weights, device)
-    return lambda scene: synthesize(scene, None if styling is None else styling(scene))
-
-
-def styled_synthesizer(
-    method: TrainedMethod,
-    benchmark: Benchmark,
-    space: LabelSpace,
-    weights: Path,
-    device: torch.device,
-) -> StyledSynthesizer:
-    """Return the like of ``generator_synthesizer`` that is given the styles of each scene."""
-    condition = conditioning(method, space.channels)
-    generator = build_generator(method, condition.channels, benchmark.budget)
-    load_weights(weights, generator)
-    generator.to(device).eval()
-
-    @torch.no_grad()
-    def synthesize(scene: Scene, styles: Tensor | None) -> Tensor:
-        maps = [condition(collate([scene]).to(device))]
-        if styles is not None:
-            maps.append(styles[None].to(device))
-        return from_network_range(generator(torch.cat(maps, dim=1)))[0].cpu()
-
-    return synthesize
+    network = build_generator(method, conditioning(method, space.channels).channels, budget)
+    load_weights(weights, network)
+    divisor = side_divisor(method, budget)
+    return LoadedGenerator(method, space, divisor, network.to(device).eval(), device)
 
 
 def floor_synthesizer(method: Floor, training: TrainingSet) -> Synthesizer:

@@ -32,6 +32,7 @@ ROOMS = (
     "study",
     "reporting",
     "workflows",
+    "api",
     "cli",
 )
 MODULES = sorted(PACKAGE.rglob("[!_]*.py"))

@@ -21,6 +21,7 @@ from hdbench.cli.segmenter import segmenter
 from hdbench.cli.study import study
 from hdbench.cli.styles import styles
 from hdbench.cli.train import synthesize, train
+from hdbench.cli.weights import export_weights, import_weights
 from hdbench.errors import HdbenchError
 
 
@@ -82,6 +83,8 @@ for command in (
     fetch,
     segmenter,
     import_images,
+    import_weights,
+    export_weights,
     evaluate,
     compare,
     measure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.encoder import FeatureEncoder
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
 from hdbench.schema.benchmark import Budget
-from hdbench.schema.method import Encoder, Pix2PixHD, TrainedMethod
+from hdbench.schema.method import Encoder, GeneratorMethod, Pix2PixHD
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Conditioning:
         return torch.cat(maps, dim=1)
 
 
-def conditioning(method: TrainedMethod, label_channels: int) -> Conditioning:
+def conditioning(method: GeneratorMethod, label_channels: int) -> Conditioning:
     """Return the conditioning that a method file asks for."""
     return Conditioning(label_channels, method.input.boundaries == "instances-or-labels")
 
@@ -54,31 +55,33 @@ class Architecture:
     divisor: Callable[[Any, Budget], int]
 
 
-def build_generator(method: TrainedMethod, condition_channels: int, budget: Budget) -> nn.Module:
+def build_generator(method: GeneratorMethod, condition_channels: int, budget: Budget) -> nn.Module:
     """Return the generator of a method with fresh weights.
 
     Its input is a condition of ``condition_channels``, and styles where the method has an encoder.
     """
     channels = condition_channels + style_channels(method)
-    return ARCHITECTURES[method.kind].generator(method, channels, budget)
+    return ARCHITECTURES[method.kind].generator(method, channels, _limits(method, budget))
 
 
-def build_encoder(method: TrainedMethod, budget: Budget) -> FeatureEncoder | None:
+def build_encoder(method: GeneratorMethod, budget: Budget) -> FeatureEncoder | None:
     """Return the feature encoder of a method with fresh weights; None if it has no styles."""
     spec = method.encoder
     if spec is None:
         return None
+    budget = _limits(method, budget)
     base, strided = scaled(spec.base_channels, budget.width), _encoder_downsamplings(spec, budget)
     return FeatureEncoder(base, strided, spec.style_channels, method.generator.upsample)
 
 
-def style_channels(method: TrainedMethod) -> int:
+def style_channels(method: GeneratorMethod) -> int:
     """Return the channels of a method's styles, which the generator gets after the condition."""
     return 0 if method.encoder is None else method.encoder.style_channels
 
 
-def side_divisor(method: TrainedMethod, budget: Budget) -> int:
+def side_divisor(method: GeneratorMethod, budget: Budget) -> int:
     """Return what both sides of an image must divide by to pass generator and encoder."""
+    budget = _limits(method, budget)
     divisor = ARCHITECTURES[method.kind].divisor(method, budget)
     if method.encoder is None:
         return divisor
@@ -117,8 +120,18 @@ def _coarse_to_fine_divisor(method: Pix2PixHD, budget: Budget) -> int:
     return 2 ** (downsamplings(method, budget) + method.generator.enhancers)
 
 
-#: The architecture of each kind of trained method.
-ARCHITECTURES = {"pix2pixhd": Architecture(_coarse_to_fine, _coarse_to_fine_divisor)}
+_PIX2PIXHD = Architecture(_coarse_to_fine, _coarse_to_fine_divisor)
+#: The architecture of each kind of method that has a generator.
+ARCHITECTURES = {"pix2pixhd": _PIX2PIXHD, "weights": _PIX2PIXHD}
+
+#: In place of a benchmark's budget: networks have the channels and the downsamplings that their
+#: method states, as those of imported weights do.
+AS_STATED = Budget.model_construct(width=1.0, downsamplings=sys.maxsize)
+
+
+def _limits(method: GeneratorMethod, budget: Budget) -> Budget:
+    """Return the budget that limits a method's networks: none limits those of imported weights."""
+    return AS_STATED if method.images_from == "weights" else budget
 
 
 def build_discriminator(

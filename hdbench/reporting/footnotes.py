@@ -44,13 +44,14 @@ def native_words(native: Result, size: Size) -> str:
 def footnotes(results: Iterable[Result]) -> list[str]:
     """Return a sentence for each fact about the images that a reader of the table needs.
 
-    These are the training steps and the perceptual network of each trained method, imported JPEGs,
-    scenes without an image, and classes in too few images for an interval that can be relied on.
+    These are the training steps and the perceptual network of each trained method, imported
+    weights, imported JPEGs, scenes without an image, and classes in too few images for an interval
+    that can be relied on.
     """
     notes: list[str] = []
     for result in results:
         notes += [note for note in _of_few_images(result) if note not in notes]
-        notes += _of_training(result) + _of_imports(result)
+        notes += _of_training(result) + _of_weights(result) + _of_imports(result)
     return notes
 
 
@@ -77,6 +78,16 @@ def _of_training(result: Result) -> list[str]:
     origin = f"; the generator ships as {facts.ships}" if facts.ships else ""
     styles = f"; styles: {facts.styles}" if facts.styles else ""
     return [f"{result.method}: {facts.steps:,} steps, {learnt}{origin}{styles}."]
+
+
+def _of_weights(result: Result) -> list[str]:
+    facts = result.provenance.weights
+    if facts is None:
+        return []
+    return [
+        f"{result.method}: imported weights ({facts.weights[:8]}) from {facts.source}; hdbench did "
+        "not train them."
+    ]
 
 
 def _of_imports(result: Result) -> list[str]:

@@ -23,6 +23,9 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+AnyTable = TypeVar("AnyTable", bound=Table)
+
+
 @dataclass(frozen=True)
 class AddedLater:
     """Marks a key that was added after results were measured without it: ``Annotated[..., this]``.
@@ -44,6 +47,39 @@ def identity_of(table: Table, exclude: set[str] | None = None) -> dict[str, Any]
             continue
         content[name] = _identity_value(value)
     return content
+
+
+def from_identity(model: type[AnyTable], content: dict[str, Any], **more: Any) -> AnyTable:
+    """Return the table whose ``identity_of`` is given: the opposite direction.
+
+    ``more`` are keys that the identity leaves out, such as titles. Raises ValidationError if it is
+    of another version of hdbench.
+    """
+    return model.model_validate({**_completed(model, content), **more})
+
+
+def _completed(model: type[Table], content: dict[str, Any]) -> dict[str, Any]:
+    """Return an identity with the keys that were added later, nested tables included."""
+    whole = dict(content)
+    for name, field in model.model_fields.items():
+        inner = next(
+            (
+                part
+                for part in (field.annotation, *get_args(field.annotation))
+                if isinstance(part, type) and issubclass(part, Table)
+            ),
+            None,
+        )
+        value = whole.get(name)
+        if name not in whole:
+            for mark in field.metadata:
+                if isinstance(mark, AddedLater):
+                    whole[name] = mark.before
+        elif inner is not None and isinstance(value, dict):
+            whole[name] = _completed(inner, value)
+        elif inner is not None and isinstance(value, list):
+            whole[name] = [_completed(inner, entry) for entry in value]
+    return whole
 
 
 def _identity_value(value: Any) -> Any:

@@ -9,6 +9,8 @@ from hdbench.schema.base import Positive, Table
 GENERATOR_CARD = "generator.json"
 GENERATOR_WEIGHTS = "generator.safetensors"
 ENCODER_WEIGHTS = "encoder.safetensors"
+#: Of imported networks alone; a run keeps its discriminators in its checkpoints.
+DISCRIMINATOR_WEIGHTS = "discriminator.safetensors"
 
 
 class GeneratorCard(Table):

@@ -116,9 +116,10 @@ class Stage(Table):
 class MethodFile(LibraryFile):
     """The keys and properties that every method has."""
 
-    #: Where the method's images come from: a trained ``generator``; a ``floor``, a trivial baseline
-    #: that learns nothing; the ``dataset``, whose photographs they are; or an ``import``.
-    images_from: ClassVar[Literal["generator", "floor", "dataset", "import"]]
+    #: Where the method's images come from: a ``generator`` that hdbench trains; ``weights`` of a
+    #: generator that was trained elsewhere; a ``floor``, a trivial baseline that learns nothing;
+    #: the ``dataset``, whose photographs they are; or an ``import`` of images.
+    images_from: ClassVar[Literal["generator", "weights", "floor", "dataset", "import"]]
 
     @property
     def is_trained(self) -> bool:
@@ -194,10 +195,41 @@ class Images(MethodFile):
     kind: Literal["images"]
 
 
+class Digests(Table):
+    """SHA-256 of imported networks, over all tensors as fp32."""
+
+    generator: str
+    #: None where the file was not given.
+    discriminator: str | None = None
+    encoder: str | None = None
+
+
+class Weights(MethodFile):
+    """A generator that was trained elsewhere: ``hdbench import-weights`` writes such a file.
+
+    Its networks have the channels and downsamplings that the file states: the benchmark's budget
+    limits only what hdbench trains. Its images depend on the weights, not on this file's names.
+    """
+
+    images_from: ClassVar[Literal["weights"]] = "weights"
+    kind: Literal["weights"]
+    #: The label space whose ids the generator reads.
+    label_space: str
+    input: Input
+    generator: Generator
+    #: None where no discriminator was imported.
+    discriminator: Discriminator | None = None
+    #: None: the generator reads no styles.
+    encoder: Encoder | None = None
+    digests: Digests
+
+
 #: The methods that ``hdbench train`` trains. A new architecture is one more class here, a row of
 #: ``ARCHITECTURES`` in ``hdbench/networks/builder.py``, and a network.
 TrainedMethod = Pix2PixHD
-Method = TrainedMethod | Floor | Oracle | Images
+#: The methods whose images a generator makes.
+GeneratorMethod = TrainedMethod | Weights
+Method = TrainedMethod | Weights | Floor | Oracle | Images
 
 #: The model of each ``kind``.
 KINDS: dict[str, type[Method]] = {
@@ -217,4 +249,18 @@ def require_trained(method: Method) -> TrainedMethod:
     raise UsageError(
         f"'{method.name}' is of kind '{method.kind}' and learns nothing; expected a method of kind "
         f"{kinds}, such as 'ours'"
+    )
+
+
+def require_generator(method: Method) -> GeneratorMethod:
+    """Return a method if a generator makes its images.
+
+    Raises:
+        UsageError: it is of another kind.
+    """
+    if method.images_from == "generator" or method.images_from == "weights":
+        return method
+    raise UsageError(
+        f"'{method.name}' is of kind '{method.kind}' and has no generator; expected a method that "
+        "'hdbench train' trains, or one that 'hdbench import-weights' wrote"
     )

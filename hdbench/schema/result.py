@@ -91,6 +91,15 @@ class ImportFacts(Record):
     warnings: list[str]
 
 
+class WeightsFacts(Record):
+    """A generator that was trained elsewhere."""
+
+    #: SHA-256 of its weights.
+    weights: str
+    #: Where they came from, in words.
+    source: str
+
+
 class Computed(Record):
     """Where numbers were computed; not part of their fingerprint."""
 
@@ -106,6 +115,7 @@ class Provenance(Computed):
     ranks: int
     imported: ImportFacts | None = None
     training: TrainingFacts | None = None
+    weights: WeightsFacts | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -24,7 +24,7 @@ from hdbench.data.scene import resize_photograph
 from hdbench.errors import DataError, HdbenchError
 from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.truth import Truth, truth_of
-from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.benchmark import Size
 from hdbench.schema.scoring import Labels, Scoring, SegmenterInput
 from hdbench.segmentation.prediction import predict, require_fitting, seen_size
 from hdbench.segmentation.segmenter import Segmenter
@@ -32,6 +32,20 @@ from hdbench.storage import read_bytes
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+
+
+class Target(Protocol):
+    """What images are scored for: a benchmark, or no more than its name and size."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def size(self) -> Size:
+        """Of a method's images."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,7 @@ def count_images(
     images: Sequence[Path],
     chosen: Sequence[int],
     space: LabelSpace,
-    benchmark: Benchmark,
+    benchmark: Target,
     scorings: Sequence[Scoring],
     *,
     photographs: bool,
@@ -180,7 +194,7 @@ def overlapped(
                 future.cancel()
 
 
-def prepared_image(path: Path, benchmark: Benchmark, photograph: bool) -> Tensor:
+def prepared_image(path: Path, benchmark: Target, photograph: bool) -> Tensor:
     """Return an image as uint8 3 x H x W at the benchmark's size (``at_benchmark_size``).
 
     Raises:
@@ -189,7 +203,7 @@ def prepared_image(path: Path, benchmark: Benchmark, photograph: bool) -> Tensor
     return at_benchmark_size(read_photograph(path), path, benchmark, photograph)
 
 
-def at_benchmark_size(image: Tensor, path: Path, benchmark: Benchmark, photograph: bool) -> Tensor:
+def at_benchmark_size(image: Tensor, path: Path, benchmark: Target, photograph: bool) -> Tensor:
     """Return a uint8 3 x h x w image at the benchmark's size.
 
     Photographs are resized; a method's images must have the size already, else DataError is raised.
@@ -206,7 +220,7 @@ def at_benchmark_size(image: Tensor, path: Path, benchmark: Benchmark, photograp
 
 
 def as_seen(
-    image: Tensor, policy: SegmenterInput, benchmark: Benchmark, native: tuple[int, int]
+    image: Tensor, policy: SegmenterInput, benchmark: Target, native: tuple[int, int]
 ) -> Tensor:
     """Return a uint8 3 x H x W image as the segmenter sees it at scale 1 (``seen_size``)."""
     height, width = seen_size(policy, benchmark.size, native)

@@ -15,7 +15,7 @@ from hdbench.provenance import canonical_json, digest
 from hdbench.runtime.devices import Machine
 from hdbench.schema.base import identity_of
 from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.method import TrainedMethod
+from hdbench.schema.method import GeneratorMethod, TrainedMethod
 from hdbench.storage import write_atomically
 from hdbench.training.data import TrainingData
 from hdbench.training.stages import planned_stages
@@ -65,7 +65,7 @@ def run_identity(config: RunConfig, digests: list[list[str]]) -> dict[str, Any]:
     }
 
 
-def require_fitting_size(method: TrainedMethod, benchmark: Benchmark) -> None:
+def require_fitting_size(method: GeneratorMethod, benchmark: Benchmark) -> None:
     """Raise UsageError, with sizes that fit, unless the sides suit the method's generator."""
     divisor, size = side_divisor(method, benchmark.budget), benchmark.size
     smallest = 2 * divisor  # reflection padding needs two pixels at the lowest resolution

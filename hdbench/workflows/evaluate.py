@@ -25,7 +25,8 @@ from hdbench.workspace.fingerprint import choices_under, native_scoring
 from hdbench.workspace.imports import import_facts, scenes_of
 from hdbench.workspace.parts import Parts
 from hdbench.workspace.results import load_if_current, path_under, recorded_name, save_result
-from hdbench.workspace.runs import run_digest, seed_of, trained_generator, training_facts
+from hdbench.workspace.runs import generator_file, run_digest, seed_of, training_facts
+from hdbench.workspace.weights import weights_facts
 
 #: Trivial baselines that learn nothing, in the order of their rows.
 FLOOR_METHODS = ("floor-patchwork", "floor-nearest", "floor-mean-colour")
@@ -95,8 +96,8 @@ def score_methods(
     bench = scenes_of(bench, chosen)
     scorings = [bench.scoring] if scorings is None else scorings
     for method in chosen:  # before minutes are spent on the others
-        if method.images_from == "generator":
-            trained_generator(bench, method, seed)
+        if method.images_from in ("generator", "weights"):
+            generator_file(bench, method, seed)
             if method.encoder is not None:
                 refuse_foreign_styles(bench, method, seed)
     for scoring in scorings:
@@ -164,6 +165,7 @@ def score_images(
         facts = {
             "imported": import_facts(bench, method.name, seed),
             "training": _training_facts(bench, method, seed, run),
+            "weights": weights_facts(method),
         }
         made = score(bench, candidate, segmenter, conventions, ranks, workers)
         for n, result in zip(missing, made, strict=True):

@@ -62,7 +62,7 @@ def import_images(
         DataError: anything is wrong with the images; all of it is listed, nothing is kept.
         CheckpointError: other images were imported under this name, and ``restart`` is off.
     """
-    _require_name(bench, name)
+    require_name(bench, name)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected one with the images of '{name}'")
     scenes = bench.dataset.test_scenes
@@ -101,7 +101,8 @@ def import_images(
     return record
 
 
-def _require_name(bench: Bench, name: str) -> None:
+def require_name(bench: Bench, name: str) -> None:
+    """Raise UsageError unless something may be imported as a method of this name."""
     if not _NAME.fullmatch(name) or name.endswith(".toml"):
         raise UsageError(
             f"'{name}': expected a short name of letters, digits, '.', '_' and '-', like 'spade'"

@@ -12,14 +12,14 @@ from hdbench.data.scene import resize_photograph
 from hdbench.evaluation.styles import Encoded, Mean, Repainted
 from hdbench.provenance import derived_seed
 from hdbench.runtime.progress import progress
-from hdbench.schema.method import TrainedMethod
+from hdbench.schema.method import GeneratorMethod
 from hdbench.styles import DEFAULT_STYLE, Style, choose, style_map
-from hdbench.synthesis import styled_synthesizer
+from hdbench.synthesis import load_generator
 from hdbench.workflows.style_sheets import class_named, largest
 from hdbench.workflows.styles import require_styles
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.runs import trained_generator
+from hdbench.workspace.runs import generator_file
 
 #: Instances smaller than the image's area divided by this number are not repainted.
 SMALLEST = 1024
@@ -27,7 +27,7 @@ SMALLEST = 1024
 
 def measure_repainting(
     bench: Bench,
-    method: TrainedMethod,
+    method: GeneratorMethod,
     seed: int,
     device: torch.device,
     only: Sequence[str] = (),
@@ -42,8 +42,8 @@ def measure_repainting(
     """
     wanted = [class_named(bench.space, name) for name in only] or list(bench.space.classes)
     styles = require_styles(bench, method, seed, device, DEFAULT_STYLE)
-    weights = trained_generator(bench, method, seed)
-    synthesize = styled_synthesizer(method, bench.benchmark, bench.space, weights, device)
+    weights = generator_file(bench, method, seed)
+    synthesize = load_generator(method, bench.benchmark.budget, bench.space, weights, device)
     size = bench.benchmark.size
     changes: dict[str, list[tuple[float, float]]] = {entry.name: [] for entry in wanted}
     scenes = bench.dataset.test_scenes
@@ -73,7 +73,7 @@ def measure_repainting(
 
 
 def measure_encoding(
-    bench: Bench, method: TrainedMethod, seed: int, device: torch.device
+    bench: Bench, method: GeneratorMethod, seed: int, device: torch.device
 ) -> Encoded:
     """Compare images in the style of their photographs, and in random ones, to the photographs."""
     size = bench.benchmark.size

@@ -43,7 +43,7 @@ class Entry:
     @property
     def is_made(self) -> bool:
         """Whether a run made its images: neither photographs nor a floor's."""
-        return self.method.images_from in ("generator", "import")
+        return self.method.images_from in ("generator", "weights", "import")
 
 
 def report_on(

@@ -14,17 +14,17 @@ from hdbench.data.sheets import Cell, write_sheet
 from hdbench.errors import UsageError, suggestion
 from hdbench.reporting.style_sheet import cropped, outlined, style_sheet
 from hdbench.runtime.progress import progress
-from hdbench.schema.method import TrainedMethod
+from hdbench.schema.method import GeneratorMethod
 from hdbench.schema.styles import Styles
 from hdbench.styles import Instance, Style, choose, instances_of, style_map
-from hdbench.synthesis import styled_synthesizer
+from hdbench.synthesis import load_generator
 from hdbench.workspace.bench import Bench
-from hdbench.workspace.runs import trained_generator
+from hdbench.workspace.runs import generator_file
 
 
 def draw_styles(
     bench: Bench,
-    method: TrainedMethod,
+    method: GeneratorMethod,
     seed: int,
     styles: Styles,
     device: torch.device,
@@ -48,8 +48,8 @@ def draw_styles(
     target = None if wanted is None else largest(view, wanted.id)
     if wanted is not None and target is None:
         raise UsageError(f"scene '{view.name}' has no instance of class '{wanted.name}'")
-    weights = trained_generator(bench, method, seed)
-    synthesize = styled_synthesizer(method, bench.benchmark, bench.space, weights, device)
+    weights = generator_file(bench, method, seed)
+    synthesize = load_generator(method, bench.benchmark.budget, bench.space, weights, device)
     count = styles.most
     mask = None
     if target is not None:

@@ -17,7 +17,7 @@ from hdbench.provenance import digest, versions
 from hdbench.runtime.job import held
 from hdbench.runtime.progress import progress
 from hdbench.runtime.weights import load_weights
-from hdbench.schema.method import TrainedMethod
+from hdbench.schema.method import GeneratorMethod
 from hdbench.schema.styles import EncodedInstance, EncodedScene, Styles
 from hdbench.storage import append_line
 from hdbench.styles import (
@@ -48,7 +48,7 @@ _VERSION = 1  # of how instances are encoded
 
 def make_styles(
     bench: Bench,
-    method: TrainedMethod,
+    method: GeneratorMethod,
     seed: int,
     device: torch.device,
     clusters: int = CLUSTERING.clusters,
@@ -117,7 +117,7 @@ def make_styles(
 
 
 def require_styles(
-    bench: Bench, method: TrainedMethod, seed: int, device: torch.device, style: Style
+    bench: Bench, method: GeneratorMethod, seed: int, device: torch.device, style: Style
 ) -> Styles:
     """Return the centres that a style takes; those of the run are made if there are none yet.
 
@@ -133,7 +133,7 @@ def require_styles(
     return make_styles(bench, method, seed, device)
 
 
-def refuse_foreign_styles(bench: Bench, method: TrainedMethod, seed: int) -> None:
+def refuse_foreign_styles(bench: Bench, method: GeneratorMethod, seed: int) -> None:
     """Raise HdbenchError if a run has centres, and they are of another run or encoder."""
     known = load_styles(bench, method, seed)
     if isinstance(known, Stale) and not known.missing:
@@ -141,7 +141,7 @@ def refuse_foreign_styles(bench: Bench, method: TrainedMethod, seed: int) -> Non
 
 
 def styling_of(
-    bench: Bench, method: TrainedMethod, seed: int, device: torch.device, style: Style
+    bench: Bench, method: GeneratorMethod, seed: int, device: torch.device, style: Style
 ) -> tuple[Styling, list[str]]:
     """Return what gives scenes the styles that a method's generator needs, and digests of it.
 
@@ -155,7 +155,7 @@ def styling_of(
     return centre_styling(styles, style), [encoder, str(style), styles.digest]
 
 
-def style_words(bench: Bench, method: TrainedMethod, seed: int) -> str | None:
+def style_words(bench: Bench, method: GeneratorMethod, seed: int) -> str | None:
     """Return what a result says about the styles of its images; None: the method has none."""
     if method.encoder is None:
         return None
@@ -165,7 +165,7 @@ def style_words(bench: Bench, method: TrainedMethod, seed: int) -> str | None:
 
 
 def _encoder_styling(
-    bench: Bench, method: TrainedMethod, weights: Path, device: torch.device
+    bench: Bench, method: GeneratorMethod, weights: Path, device: torch.device
 ) -> Styling:
     encoder = build_encoder(method, bench.benchmark.budget)
     assert encoder is not None

@@ -9,19 +9,19 @@ import torch
 
 from hdbench.data.layouts import SceneFiles
 from hdbench.provenance import digest
-from hdbench.schema.method import Floor, Method, TrainedMethod
+from hdbench.schema.method import Floor, GeneratorMethod, Method
 from hdbench.styles import DEFAULT_STYLE, Style, Styling
 from hdbench.synthesis import (
     Synthesizer,
     floor_synthesizer,
-    generator_synthesizer,
     image_paths,
+    load_generator,
     write_images,
 )
 from hdbench.workflows.styles import styling_of
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import imported_paths
-from hdbench.workspace.runs import images_identity, require_own_images, trained_generator
+from hdbench.workspace.runs import generator_file, images_identity, require_own_images
 from hdbench.workspace.styles import require_encoder
 
 
@@ -57,8 +57,8 @@ def synthesize_method(
         return imported_paths(bench, method)
     require_own_images(bench, method, seed, training, style.folder_suffix)
     made_by, styling = [digest(images_identity(bench, method, seed))], None
-    if method.images_from == "generator":
-        made_by += bench.file_digests.of([trained_generator(bench, method, seed)])
+    if method.images_from != "floor":
+        made_by += bench.file_digests.of([generator_file(bench, method, seed)])
         if method.encoder is not None:
             styling, its = styling_of(bench, method, seed, device, style)
             made_by += its
@@ -102,7 +102,7 @@ def synthesize_again(
         imported_paths(bench, method)
         return image_paths(bench.image_folder(method.name, seed), scenes)
     styling = None
-    if method.images_from == "generator" and method.encoder is not None:
+    if method.images_from != "floor" and method.encoder is not None:
         styling, _ = styling_of(bench, method, seed, device, DEFAULT_STYLE)
     return write_images(
         lambda: _synthesizer(bench, method, seed, device, styling),
@@ -117,12 +117,13 @@ def synthesize_again(
 
 def _synthesizer(
     bench: Bench,
-    method: TrainedMethod | Floor,
+    method: GeneratorMethod | Floor,
     seed: int,
     device: torch.device,
     styling: Styling | None,
 ) -> Synthesizer:
     if method.images_from == "floor":
         return floor_synthesizer(method, bench.dataset.training_set)
-    weights = trained_generator(bench, method, seed)
-    return generator_synthesizer(method, bench.benchmark, bench.space, weights, device, styling)
+    weights = generator_file(bench, method, seed)
+    generator = load_generator(method, bench.benchmark.budget, bench.space, weights, device)
+    return generator if styling is None else lambda scene: generator(scene, styling(scene))

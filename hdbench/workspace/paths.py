@@ -35,6 +35,10 @@ class Workspace:
         """Return the folder of the method files that belong to this workspace alone."""
         return self.root / "methods"
 
+    def imported_weights(self, method: str) -> Path:
+        """Return the folder of the networks that were imported as a method."""
+        return self.methods() / method
+
     def segmenter(self, benchmark: str, seed: int, second: bool = False) -> Path:
         """Return the folder of the segmenter that a benchmark trains, or of its second one."""
         folder = self.root / "segmenters" / benchmark

@@ -15,13 +15,14 @@ from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.runtime.weights import require_digest, require_weights, stored_digest
 from hdbench.schema.base import identity_of
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
-from hdbench.schema.method import Floor, Images, Method, TrainedMethod
+from hdbench.schema.method import Floor, GeneratorMethod, Images, Method, TrainedMethod
 from hdbench.schema.result import PerceptualFacts, TrainingFacts
 from hdbench.synthesis import image_paths, made_images
 from hdbench.training.config import RunConfig, run_identity
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import load_import
 from hdbench.workspace.perceptual import perceptual_of
+from hdbench.workspace.weights import imported_networks, weights_identity
 
 
 def seed_of(method: Method, seed: int) -> int:
@@ -75,6 +76,18 @@ def require_own_images(
             f"{counted(len(foreign), 'image')} of '{method.name}' changed after the run made or "
             f"took them:\n{listing(str(path) for path in foreign)}\nNext: {again}"
         )
+
+
+def generator_file(bench: Bench, method: GeneratorMethod, seed: int) -> Path:
+    """Return the weights with which a method makes images on a benchmark, checked.
+
+    Raises:
+        CheckpointError: what ``trained_generator`` or ``imported_networks`` raises.
+        UsageError: imported weights read other labels, or images of other sizes.
+    """
+    if method.images_from == "weights":
+        return imported_networks(bench, method).generator
+    return trained_generator(bench, method, seed)
 
 
 def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
@@ -174,11 +187,13 @@ def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> Tra
 
 
 def images_identity(
-    bench: Bench, method: TrainedMethod | Floor | Images, seed: int
+    bench: Bench, method: GeneratorMethod | Floor | Images, seed: int
 ) -> dict[str, Any]:
     """Return everything that a method's images depend on but weights and labels."""
     if method.images_from == "import":
         return load_import(bench, method).identity
+    if method.images_from == "weights":
+        return weights_identity(bench, method)
     if method.images_from == "generator":
         config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method))
         return run_identity(config, bench.dataset.train_digests)

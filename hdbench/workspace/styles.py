@@ -11,24 +11,25 @@ from hdbench.errors import CheckpointError, UsageError
 from hdbench.provenance import digest
 from hdbench.runtime.weights import require_digest, stored_digest
 from hdbench.schema.generator import ENCODER_WEIGHTS, GENERATOR_CARD
-from hdbench.schema.method import Encoder, Method, TrainedMethod, require_trained
+from hdbench.schema.method import Encoder, GeneratorMethod, Method, require_generator
 from hdbench.schema.record import first_problem
 from hdbench.schema.styles import STYLES_FILE, Styles
 from hdbench.storage import write_atomically
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.runs import read_generator_card, run_digest, trained_generator
 from hdbench.workspace.stale import Stale
+from hdbench.workspace.weights import imported_networks
 
 _SCHEMA = 1
 
 
-def require_encoder(method: Method) -> tuple[TrainedMethod, Encoder]:
+def require_encoder(method: Method) -> tuple[GeneratorMethod, Encoder]:
     """Return a method and its encoder's table.
 
     Raises:
-        UsageError: the method has no encoder, or is not trained at all.
+        UsageError: the method has no encoder, or has no generator at all.
     """
-    method = require_trained(method)
+    method = require_generator(method)
     if method.encoder is None:
         raise UsageError(
             f"'{method.name}' has no styles, since its file has no [encoder]; 'ours-styles' has"
@@ -36,13 +37,18 @@ def require_encoder(method: Method) -> tuple[TrainedMethod, Encoder]:
     return method, method.encoder
 
 
-def trained_encoder(bench: Bench, method: TrainedMethod, seed: int) -> tuple[Path, str]:
+def trained_encoder(bench: Bench, method: GeneratorMethod, seed: int) -> tuple[Path, str]:
     """Return the weights of the encoder that was trained with a method's generator; their digest.
 
     Raises:
         CheckpointError: the method is not trained to its end, or the encoder's file is missing,
             damaged or replaced.
     """
+    if method.images_from == "weights":
+        path = imported_networks(bench, method).encoder
+        assert path is not None
+        assert method.digests.encoder is not None
+        return path, method.digests.encoder
     folder = trained_generator(bench, method, seed).parent
     card, path = read_generator_card(folder), folder / ENCODER_WEIGHTS
     if card.encoder is None or not path.is_file():
@@ -75,7 +81,7 @@ def save_styles(path: Path, styles: Styles) -> None:
 
 
 def load_styles(
-    bench: Bench, method: TrainedMethod, seed: int, source: str | None = None
+    bench: Bench, method: GeneratorMethod, seed: int, source: str | None = None
 ) -> Styles | Stale:
     """Return the centres of a run if they are of its encoder as it is now.
 

@@ -284,7 +284,7 @@ def test_what_ships_is_scored_and_shown_before_anything_is_trained(
         (files, "draw_scene"),
         (SegmentationTrainer, "step"),
         (Pix2PixHDTrainer, "step"),
-        (synthesize, "generator_synthesizer"),
+        (synthesize, "load_generator"),
         (scoring, "count_images"),
     ):
         monkeypatch.delattr(owner, name)

@@ -99,7 +99,7 @@ def test_a_second_evaluation_computes_nothing(
 ) -> None:
     first = evaluated(trained, [METHOD], 0, segmenter, CPU)
     monkeypatch.delattr(whole, "score")
-    monkeypatch.delattr(synthesize, "generator_synthesizer")
+    monkeypatch.delattr(synthesize, "load_generator")
     again = evaluated(trained, [METHOD], 0, segmenter, CPU)
     assert [result.scores for result in again] == [result.scores for result in first]
 

@@ -167,7 +167,7 @@ def test_images_are_made_again_when_centres_change_and_only_then(
     assert bytes_of(synthesize_method(bench, method, 0, CPU)) != before
     made(bench, method)
     assert bytes_of(synthesize_method(bench, method, 0, CPU)) == before
-    monkeypatch.delattr(synthesize, "generator_synthesizer")
+    monkeypatch.delattr(synthesize, "load_generator")
     assert bytes_of(synthesize_method(bench, method, 0, CPU)) == before
     assert bytes_of(synthesize_method(bench, method, 0, CPU, style=Style("encode"))) == encoded
 

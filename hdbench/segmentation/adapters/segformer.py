@@ -12,8 +12,8 @@ from safetensors.torch import save
 
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.provenance import file_digest
+from hdbench.runtime.hub import repository_folder, weights_in
 from hdbench.runtime.weights import read_weights, refuse, require_weights, state_digest
-from hdbench.segmentation.adapters.hub import repository_folder, weights_in
 from hdbench.segmentation.adoption import ImportOptions, blank_card, require_same_names
 from hdbench.segmentation.segmenter import CONFIG_FILE, WEIGHTS_FILE, Segmenter, SegmenterCard
 from hdbench.storage import write_atomically

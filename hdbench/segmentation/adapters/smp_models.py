@@ -16,8 +16,8 @@ from hdbench.errors import CheckpointError
 from hdbench.networks.pspnet import build_pspnet
 from hdbench.networks.unet import build_unet
 from hdbench.provenance import file_digest
+from hdbench.runtime.hub import repository_folder, weights_in
 from hdbench.runtime.weights import load_weights, read_weights
-from hdbench.segmentation.adapters.hub import repository_folder, weights_in
 from hdbench.segmentation.adoption import ImportOptions, blank_card, fill
 from hdbench.segmentation.segmenter import CONFIG_FILE, WEIGHTS_FILE, Segmenter, SegmenterCard
 from hdbench.storage import write_atomically
