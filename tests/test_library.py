@@ -14,6 +14,7 @@ import torch
 
 from hdbench.errors import LibraryError
 from hdbench.library import BENCHMARKS, KINDS, METHODS, SEGMENTERS, Library, library_root
+from hdbench.schema.preference_report import PreferenceReport
 from hdbench.segmentation.segmenter import load_segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +61,30 @@ def test_the_models_of_the_papers_study_differ_in_input_and_loss_alone() -> None
         assert method.model_dump(exclude={"name", "title", "source"}) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "keys"),
+    [
+        ("ours-gan-only", "loss", {"feature_matching": 0.0, "perceptual": 0.0}),
+        ("ours-vanilla-gan", "loss", {"gan": "log"}),
+        ("ours-single-discriminator", "discriminator", {"scales": 1}),
+        ("ours-reflection-padding", "generator", {"resampling_padding": "reflection"}),
+    ],
+)
+def test_an_ablation_differs_from_ours_in_its_switch_alone(
+    name: str, table: str, keys: dict[str, object]
+) -> None:
+    expected = Library().method("ours").model_dump(exclude={"name", "title", "source"})
+    expected[table].update(keys)
+    assert Library().method(name).model_dump(exclude={"name", "title", "source"}) == expected
+
+
+def test_the_methods_of_the_papers_ablations_exist() -> None:
+    report = Library().any_report("ablations")
+    assert isinstance(report, PreferenceReport)
+    for row in report.comparisons:
+        assert {row.method, row.over} <= set(Library().entries(METHODS))
+
+
 def test_cityscapes_says_what_the_paper_says() -> None:
     benchmark = Library().benchmark("cityscapes")
     assert (benchmark.size.width, benchmark.size.height) == (1024, 512)
@@ -88,6 +113,29 @@ def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
             r"\[generator\] residual_blocks = 0: .* 1$",
         ),
         ('extends = "ours"\n[loss]\ngan = "lsgam"', r"\[loss\] gan = 'lsgam' .*'lsgan'"),
+        (
+            'extends = "ours"\n[loss]\nfeature_matching = -1.0',
+            r"\[loss\] feature_matching = -1\.0: .* 0$",
+        ),
+        ('extends = "ours"\n[loss]\nperceptual = nan', r"\[loss\] perceptual = nan: "),
+        ('extends = "ours"\n[discriminator]\nscales = 0', r"\[discriminator\] scales = 0: .* 1$"),
+        ('extends = "ours"\n[discriminator]\nlayers = 0', r"\[discriminator\] layers = 0: .* 1$"),
+        (
+            'extends = "ours"\n[discriminator]\nlayers = 2.5',
+            r"\[discriminator\] layers = 2\.5: .*integer",
+        ),
+        (
+            'extends = "ours"\n[generator]\nnetwork = "unet"',
+            r"\[generator\] network = 'unet' .*coarse-to-fine",
+        ),
+        (
+            'extends = "ours"\n[generator]\noutput_padding = "zero"',
+            r"\[generator\] output_padding = 'zero' .*'zeros'",
+        ),
+        (
+            'extends = "ours"\n[generator]\nresampling_padding = "reflect"',
+            r"\[generator\] resampling_padding = 'reflect' .*'reflection'",
+        ),
         ('extends = "our"', ".*'our' .*'ours'"),
         ('kind = "pix2pixhdd"', "kind = 'pix2pixhdd' .*'pix2pixhd'"),
         ("kind = ", ".*TOML"),

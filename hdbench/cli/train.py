@@ -50,7 +50,7 @@ def train(
       hdbench train ./my-method.toml --seed 1
     """
     from hdbench.data.loading import steps_per_epoch
-    from hdbench.networks.builder import downsamplings
+    from hdbench.networks.builder import generator_words
     from hdbench.schema.method import require_trained
     from hdbench.training.config import RunConfig, run_identity
     from hdbench.training.stages import planned_stages
@@ -68,7 +68,7 @@ def train(
         plan = {
             "stages": [stage.words for stage in stages],
             "steps": stages[-1].stop,
-            "downsamplings": downsamplings(resolved, bench.benchmark.budget),
+            "generator": generator_words(resolved, bench.benchmark.budget),
             "generator_peak_rate": resolved.optimizer.learning_rate
             * bench.benchmark.budget.generator_rate,
         }

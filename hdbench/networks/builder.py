@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hdbench.data.scene import Batch, boundary_map, one_hot
+from hdbench.errors import UsageError
 from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.encoder import FeatureEncoder
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
@@ -47,12 +48,17 @@ def conditioning(method: GeneratorMethod, label_channels: int) -> Conditioning:
 
 @dataclass(frozen=True)
 class Architecture:
-    """How the generator of one kind of trained method is built."""
+    """How one generator network is built; a new one is a row of ``ARCHITECTURES``."""
 
-    #: From the method, the channels of the condition and the budget to fresh weights.
+    #: From the method, the channels of the condition and the budget to fresh weights. The network
+    #: makes ``B x 3 x H x W`` in [-1, 1] of a condition ``B x C x H x W``.
     generator: Callable[[Any, int, Budget], nn.Module]
     #: From the method and the budget to what both sides of an image must divide by.
     divisor: Callable[[Any, Budget], int]
+    #: From the method and the budget to the shortest side of an image that passes.
+    smallest: Callable[[Any, Budget], int]
+    #: From the method and the budget to what a training's summary says of the network.
+    words: Callable[[Any, Budget], str]
 
 
 def build_generator(method: GeneratorMethod, condition_channels: int, budget: Budget) -> nn.Module:
@@ -61,7 +67,7 @@ def build_generator(method: GeneratorMethod, condition_channels: int, budget: Bu
     Its input is a condition of ``condition_channels``, and styles where the method has an encoder.
     """
     channels = condition_channels + style_channels(method)
-    return ARCHITECTURES[method.kind].generator(method, channels, _limits(method, budget))
+    return _architecture(method).generator(method, channels, _limits(method, budget))
 
 
 def build_encoder(method: GeneratorMethod, budget: Budget) -> FeatureEncoder | None:
@@ -82,10 +88,24 @@ def style_channels(method: GeneratorMethod) -> int:
 def side_divisor(method: GeneratorMethod, budget: Budget) -> int:
     """Return what both sides of an image must divide by to pass generator and encoder."""
     budget = _limits(method, budget)
-    divisor = ARCHITECTURES[method.kind].divisor(method, budget)
+    divisor = _architecture(method).divisor(method, budget)
     if method.encoder is None:
         return divisor
     return max(divisor, 2 ** _encoder_downsamplings(method.encoder, budget))  # both powers of 2
+
+
+def smallest_side(method: GeneratorMethod, budget: Budget) -> int:
+    """Return the shortest side of an image that the method's generator takes."""
+    return _architecture(method).smallest(method, _limits(method, budget))
+
+
+def generator_words(method: GeneratorMethod, budget: Budget) -> str:
+    """Return the method's generator in words."""
+    return _architecture(method).words(method, _limits(method, budget))
+
+
+def _architecture(method: GeneratorMethod) -> Architecture:
+    return ARCHITECTURES[method.generator.network]
 
 
 def _encoder_downsamplings(spec: Encoder, budget: Budget) -> int:
@@ -102,9 +122,17 @@ def _coarse_to_fine(
 ) -> GlobalGenerator | LocalEnhancer:
     spec, strided = method.generator, downsamplings(method, budget)
     # G1 is as wide with enhancers as without, so that it can be trained before them.
-    base = scaled(spec.base_channels, budget.width) // 2**spec.enhancers
+    widest = scaled(spec.base_channels, budget.width)
+    base = widest // 2**spec.enhancers
+    if base == 0:
+        raise UsageError(
+            f"method '{method.name}': [generator] enhancers = {spec.enhancers}; each halves the "
+            f"{widest} channels that base_channels = {spec.base_channels} and the benchmark's "
+            f"[budget] width = {budget.width:g} leave, so at most {widest.bit_length() - 1} fit"
+        )
+    ways = (spec.upsample, spec.output_padding, spec.resampling_padding)
     if spec.enhancers == 0:
-        return GlobalGenerator(in_channels, base, strided, spec.residual_blocks, spec.upsample)
+        return GlobalGenerator(in_channels, base, strided, spec.residual_blocks, *ways)
     return LocalEnhancer(
         in_channels,
         base,
@@ -112,7 +140,7 @@ def _coarse_to_fine(
         spec.residual_blocks,
         spec.enhancers,
         spec.enhancer_blocks,
-        spec.upsample,
+        *ways,
     )
 
 
@@ -120,9 +148,23 @@ def _coarse_to_fine_divisor(method: Pix2PixHD, budget: Budget) -> int:
     return 2 ** (downsamplings(method, budget) + method.generator.enhancers)
 
 
-_PIX2PIXHD = Architecture(_coarse_to_fine, _coarse_to_fine_divisor)
-#: The architecture of each kind of method that has a generator.
-ARCHITECTURES = {"pix2pixhd": _PIX2PIXHD, "weights": _PIX2PIXHD}
+def _coarse_to_fine_smallest(method: Pix2PixHD, budget: Budget) -> int:
+    return 2 * _coarse_to_fine_divisor(method, budget)  # a map of one pixel cannot be mirrored
+
+
+def _coarse_to_fine_words(method: Pix2PixHD, budget: Budget) -> str:
+    return f"{downsamplings(method, budget)} downsamplings"
+
+
+#: The generator networks by their name in method files (``[generator] network``).
+ARCHITECTURES = {
+    "coarse-to-fine": Architecture(
+        _coarse_to_fine,
+        _coarse_to_fine_divisor,
+        _coarse_to_fine_smallest,
+        _coarse_to_fine_words,
+    )
+}
 
 #: In place of a benchmark's budget: networks have the channels and the downsamplings that their
 #: method states, as those of imported weights do.

@@ -92,6 +92,15 @@ class MultiscaleDiscriminator(nn.Module):
         return readings
 
 
+def smallest_side(layers: int, scales: int) -> int:
+    """Return the shortest side of an image that ``scales`` discriminators of ``layers`` can judge.
+
+    At the coarsest scale every strided layer then has two pixels to halve; in smaller images the
+    last layers would read their padding, and normalise maps of a single element.
+    """
+    return 2 ** (layers + scales - 1)
+
+
 def _layer(channels_in: int, channels_out: int, stride: int, norm: bool) -> nn.Sequential:
     """Ck: 4x4 convolution with padding 2, instance norm (not on the first), LeakyReLU 0.2."""
     kind = nn.Conv2d if norm else ConditionConv2d  # the first reads the labels

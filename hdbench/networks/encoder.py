@@ -44,7 +44,7 @@ class FeatureEncoder(nn.Module):
         self.divisor = 2**downsamplings
         self.style_channels = style_channels
         self.body = nn.Sequential(*layers)
-        self.to_style = to_output(channels, style_channels)
+        self.to_style = to_output(channels, out_channels=style_channels)
         initialise(self)
 
     def forward(self, image: Tensor, regions: Tensor) -> Tensor:

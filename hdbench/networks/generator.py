@@ -9,6 +9,8 @@ Shapes: B batch, C input channels (labels, boundary), H x W image; base n = 64 i
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from hdbench.networks.layers import (
@@ -16,9 +18,13 @@ from hdbench.networks.layers import (
     DeepConv2d,
     InstanceNorm2d,
     NarrowConv2d,
+    ReflectedConvTranspose2d,
     halved,
     initialise,
 )
+
+#: What PyTorch calls the paddings of method files.
+_MODES: dict[str, Literal["zeros", "reflect"]] = {"zeros": "zeros", "reflection": "reflect"}
 
 
 def convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
@@ -31,23 +37,26 @@ def convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
     ]
 
 
-def down(channels: int) -> list[nn.Module]:
+def down(channels: int, padding: str = "zeros") -> list[nn.Module]:
     """dk: 3x3 convolution with stride 2 to twice the channels."""
+    mode = _MODES[padding]
     return [
-        nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1),
+        nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1, padding_mode=mode),
         InstanceNorm2d(),
         nn.ReLU(),
     ]
 
 
-def up(channels: int, upsample: str) -> list[nn.Module]:
+def up(channels: int, upsample: str, padding: str = "zeros") -> list[nn.Module]:
     """uk: twice the size and half the channels, by one of two ways (``Generator.upsample``)."""
     half = channels // 2
     if upsample == "nearest":
         enlarge: list[nn.Module] = [
             nn.Upsample(scale_factor=2, mode="nearest"),
-            nn.Conv2d(channels, half, kernel_size=3, padding=1),
+            nn.Conv2d(channels, half, kernel_size=3, padding=1, padding_mode=_MODES[padding]),
         ]
+    elif padding == "reflection":
+        enlarge = [ReflectedConvTranspose2d(channels, half)]
     else:
         enlarge = [
             nn.ConvTranspose2d(channels, half, kernel_size=3, stride=2, padding=1, output_padding=1)
@@ -55,11 +64,12 @@ def up(channels: int, upsample: str) -> list[nn.Module]:
     return [*enlarge, InstanceNorm2d(), nn.ReLU()]
 
 
-def to_output(channels: int, out_channels: int = 3) -> nn.Sequential:
+def to_output(
+    channels: int, padding: str = "reflection", out_channels: int = 3
+) -> nn.Sequential:
     """c7s1-3 with tanh: features to an image, or to a style, in [-1, 1]."""
-    return nn.Sequential(
-        nn.ReflectionPad2d(3), NarrowConv2d(channels, out_channels, kernel_size=7), nn.Tanh()
-    )
+    pad = nn.ReflectionPad2d(3) if padding == "reflection" else nn.ZeroPad2d(3)
+    return nn.Sequential(pad, NarrowConv2d(channels, out_channels, kernel_size=7), nn.Tanh())
 
 
 class ResidualBlock(nn.Module):
@@ -86,8 +96,8 @@ class GlobalGenerator(nn.Module):
     """G1: the whole image at the lowest resolution.
 
     The paper has 64 ``base_channels`` at full resolution, 4 ``downsamplings`` before the residual
-    blocks (H and W must divide by 2 to this power), and 9 ``residual_blocks``. ``upsample`` is
-    ``transposed`` (the paper's) or ``nearest`` (``Generator.upsample``).
+    blocks (H and W must divide by 2 to this power), and 9 ``residual_blocks``. ``upsample`` and the
+    paddings are as a method file states them (``Generator``); by default they are the paper's.
     """
 
     def __init__(
@@ -97,20 +107,22 @@ class GlobalGenerator(nn.Module):
         downsamplings: int,
         residual_blocks: int,
         upsample: str = "transposed",
+        output_padding: str = "reflection",
+        resampling_padding: str = "zeros",
     ) -> None:
         super().__init__()
         channels = base_channels
         layers = convolution(in_channels, channels)
         for _ in range(downsamplings):
-            layers += down(channels)
+            layers += down(channels, resampling_padding)
             channels *= 2
         layers += [ResidualBlock(channels) for _ in range(residual_blocks)]
         for _ in range(downsamplings):
-            layers += up(channels, upsample)
+            layers += up(channels, upsample, resampling_padding)
             channels //= 2
         self.divisor = 2**downsamplings
         self.body = nn.Sequential(*layers)
-        self.to_image = to_output(channels)
+        self.to_image = to_output(channels, output_padding)
         initialise(self)
 
     def features(self, condition: Tensor) -> Tensor:
@@ -134,13 +146,21 @@ class Enhancer(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, channels: int, residual_blocks: int, upsample: str
+        self,
+        in_channels: int,
+        channels: int,
+        residual_blocks: int,
+        upsample: str,
+        resampling_padding: str,
     ) -> None:
         super().__init__()
         half = channels // 2
-        self.front_end = nn.Sequential(*convolution(in_channels, half), *down(half))
+        self.front_end = nn.Sequential(
+            *convolution(in_channels, half), *down(half, resampling_padding)
+        )
         self.blocks = nn.Sequential(
-            *[ResidualBlock(channels) for _ in range(residual_blocks)], *up(channels, upsample)
+            *[ResidualBlock(channels) for _ in range(residual_blocks)],
+            *up(channels, upsample, resampling_padding),
         )
 
     def forward(self, condition: Tensor, below: Tensor) -> Tensor:
@@ -164,17 +184,21 @@ class LocalEnhancer(nn.Module):
         enhancers: int,
         enhancer_blocks: int,
         upsample: str = "transposed",
+        output_padding: str = "reflection",
+        resampling_padding: str = "zeros",
     ) -> None:
         super().__init__()
         channels = base_channels * 2**enhancers
-        coarse = GlobalGenerator(in_channels, channels, downsamplings, residual_blocks, upsample)
+        ways = (upsample, output_padding, resampling_padding)
+        coarse = GlobalGenerator(in_channels, channels, downsamplings, residual_blocks, *ways)
         self.divisor = coarse.divisor * 2**enhancers
         self.global_body = coarse.body  # G1 without its final 7x7 convolution
         levels = [channels // 2**level for level in range(enhancers)]
         self.enhancers = nn.ModuleList(
-            Enhancer(in_channels, width, enhancer_blocks, upsample) for width in levels
+            Enhancer(in_channels, width, enhancer_blocks, upsample, resampling_padding)
+            for width in levels
         )
-        self.to_image = to_output(base_channels)
+        self.to_image = to_output(base_channels, output_padding)
         initialise(self)
 
     def forward(self, condition: Tensor) -> Tensor:

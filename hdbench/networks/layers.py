@@ -113,6 +113,23 @@ class DeepConv2d(nn.Conv2d):
         return output + self.bias[:, None, None].to(output.dtype)
 
 
+class ReflectedConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution, 3x3 with stride 2, whose map is mirrored beyond its border.
+
+    The map is enlarged by two. Of what lies beyond it, only the row below and the column at the
+    right reach the output; PyTorch takes them as zeros, and knows no other padding here.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=3, stride=2, padding=1)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Return ``B x C x 2H x 2W`` for ``B x C x H x W``, H and W at least 2."""
+        assert output_size is None
+        mirrored = F.pad(x, (0, 1, 0, 1), mode="reflect")
+        return super().forward(mirrored)[..., :-1, :-1]
+
+
 def without_empty_channels(x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return the channels of ``B x C x H x W`` that are not zero everywhere, and their indices.
 

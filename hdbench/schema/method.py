@@ -21,6 +21,8 @@ class Input(Table):
 class Generator(Table):
     """The coarse-to-fine generator."""
 
+    #: Which network (``ARCHITECTURES`` in ``hdbench/networks/builder.py``); the other keys are its.
+    network: Annotated[Literal["coarse-to-fine"], AddedLater("coarse-to-fine")]
     #: Channels at the full resolution of the global generator, multiplied by the benchmark's
     #: ``budget.width``; they double at each downsampling.
     base_channels: Positive
@@ -36,6 +38,12 @@ class Generator(Table):
     #: paper's); ``nearest``, nearest-neighbour enlargement and a 3x3 convolution, which draws no
     #: grid (Odena et al., Distill 2016).
     upsample: Literal["transposed", "nearest"]
+    #: What the 7x7 convolution to the image sees beyond the border: features mirrored there
+    #: (``reflection``, the paper's), or ``zeros``.
+    output_padding: Annotated[Literal["reflection", "zeros"], AddedLater("reflection")]
+    #: The same for the convolutions that shrink and enlarge features: ``zeros`` is the paper's;
+    #: ``reflection`` is what the official authors advise against light spots in the images.
+    resampling_padding: Annotated[Literal["zeros", "reflection"], AddedLater("zeros")]
 
 
 class Encoder(Table):
@@ -224,8 +232,9 @@ class Weights(MethodFile):
     digests: Digests
 
 
-#: The methods that ``hdbench train`` trains. A new architecture is one more class here, a row of
-#: ``ARCHITECTURES`` in ``hdbench/networks/builder.py``, and a network.
+#: The methods that ``hdbench train`` trains. Another generator for the same objective is a table
+#: beside ``Generator`` with its own ``network``, a row of ``ARCHITECTURES`` in
+#: ``hdbench/networks/builder.py``, and a network.
 TrainedMethod = Pix2PixHD
 #: The methods whose images a generator makes.
 GeneratorMethod = TrainedMethod | Weights

@@ -9,16 +9,17 @@ from typing import Any
 import tomlkit
 
 from hdbench.errors import UsageError
-from hdbench.networks.builder import downsamplings, side_divisor
+from hdbench.networks.builder import generator_words, side_divisor, smallest_side
+from hdbench.networks.discriminator import smallest_side as smallest_judged_side
 from hdbench.networks.perceptual import PerceptualChoice
 from hdbench.provenance import canonical_json, digest
 from hdbench.runtime.devices import Machine
 from hdbench.schema.base import identity_of
-from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.benchmark import Benchmark, Budget
 from hdbench.schema.method import GeneratorMethod, TrainedMethod
 from hdbench.storage import write_atomically
 from hdbench.training.data import TrainingData
-from hdbench.training.stages import planned_stages
+from hdbench.training.stages import at_stage, planned_stages, stages_of
 
 #: The method of a run with all of its keys, in the run's folder.
 RESOLVED_METHOD = "method.resolved.toml"
@@ -66,9 +67,9 @@ def run_identity(config: RunConfig, digests: list[list[str]]) -> dict[str, Any]:
 
 
 def require_fitting_size(method: GeneratorMethod, benchmark: Benchmark) -> None:
-    """Raise UsageError, with sizes that fit, unless the sides suit the method's generator."""
+    """Raise UsageError, with sizes that fit, unless the sides suit the method's networks."""
     divisor, size = side_divisor(method, benchmark.budget), benchmark.size
-    smallest = 2 * divisor  # reflection padding needs two pixels at the lowest resolution
+    smallest = smallest_side(method, benchmark.budget)
     for name, side in (("width", size.width), ("height", size.height)):
         if side < smallest:
             raise UsageError(
@@ -82,6 +83,26 @@ def require_fitting_size(method: GeneratorMethod, benchmark: Benchmark) -> None:
                 f"{divisor}, as the generator of '{method.name}' needs; "
                 f"use {below} or {below + divisor}"
             )
+    if method.images_from == "weights":
+        return
+    judged, spec = _smallest_judged(method, benchmark.budget), method.discriminator
+    for name, side in (("width", size.width), ("height", size.height)):
+        if side < judged:
+            raise UsageError(
+                f"benchmark '{benchmark.name}': [size] {name} = {side}; the discriminators of "
+                f"'{method.name}' ([discriminator] scales = {spec.scales}, layers = {spec.layers}) "
+                f"need at least {judged}; lower scales or layers, or use larger images"
+            )
+
+
+def _smallest_judged(method: TrainedMethod, budget: Budget) -> int:
+    """Return the shortest full side whose images suit the discriminators of every stage."""
+    sides = []
+    for stage in stages_of(method, budget):
+        spec = at_stage(method, stage).discriminator
+        shrink = 2 ** (method.generator.enhancers - stage.enhancers)
+        sides.append(shrink * smallest_judged_side(spec.layers, spec.scales))
+    return max(sides)
 
 
 def summary(config: RunConfig, data: TrainingData, machine: Machine) -> str:
@@ -101,7 +122,7 @@ def summary(config: RunConfig, data: TrainingData, machine: Machine) -> str:
             ),
             f"  rate: the generator's is multiplied by {budget.generator_rate:g}",
             f"  networks: {budget.width:g} of the method's channels, "
-            f"{downsamplings(method, budget)} downsamplings",
+            f"{generator_words(method, budget)}",
             f"  losses: {loss.gan}, feature matching x {loss.feature_matching:g}, "
             f"perceptual x {loss.perceptual:g} (network: {network})",
         )

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.loading import ResizeAndFlip
 from hdbench.data.scene import Batch
 from hdbench.provenance import digest
 from hdbench.runtime.devices import Machine, machine_facts
 from hdbench.runtime.job import Job, claimed, require_identity
+from hdbench.runtime.metrics import read_metrics
 from hdbench.runtime.weights import (
     halve_parameters,
     save_weights,
@@ -33,7 +36,7 @@ from hdbench.training.config import (
     write_resolved_method,
 )
 from hdbench.training.data import TrainingData
-from hdbench.training.samples import SampleSheets
+from hdbench.training.samples import SampleSheets, SpotWatch
 from hdbench.training.stages import planned_stages
 from hdbench.training.trainer import Pix2PixHDTrainer
 
@@ -44,7 +47,7 @@ def train(
     """Train a method, or resume its training, and return the generator's file.
 
     Raises:
-        UsageError: the generator's downsamplings do not divide the benchmark's image size.
+        UsageError: the benchmark's image size does not suit the method's networks.
         CheckpointError: weights or checkpoints are missing, damaged or of another job.
         DivergedError: a loss is not finite.
         Interrupted: the user stopped it; everything is saved.
@@ -87,15 +90,22 @@ def train(
         print(f"{summary(config, data, machine)}\n  method: {resolved}", file=sys.stderr)
         job.resume(trainer)
         samples = None
+        earlier = read_metrics(folder / "metrics.jsonl")
+        watch = SpotWatch([row for row in earlier if row["step"] <= job.step])
         for step, (n, batch) in job.follow(batches):
             if samples is None or n != trainer.stage:
                 trainer.enter(n)
                 samples = SampleSheets(folder, config.title, data.files, space, stages[n].size)
             rate = stages[n].learning_rate(step)
             losses = trainer.step(batch, rate)
-            job.record(step, {"epoch": step // per_epoch, "rate": rate}, losses, batch.names)
+            facts = {"epoch": step // per_epoch, "rate": rate}
             if (step + 1) % per_epoch == 0:
-                samples.draw(trainer.synthesize, step + 1, finished=step + 1 == steps)
+                finished = step + 1 == steps
+                spots = samples.draw(trainer.synthesize, step + 1, finished)
+                facts |= spots
+                if line := watch.rise(spots["spots"], step + 1):
+                    tqdm.write(line, file=sys.stderr)
+            job.record(step, facts, losses, batch.names)
         _store_generator(trainer, config, identity, job, output)
     return output
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
 from hdbench.data.scene import Batch, collate
 from hdbench.data.sheets import Cell, contact_sheet, write_sheet, write_sheet_page
+from hdbench.evaluation.spots import spot_metrics
 from hdbench.schema.benchmark import Size
 
 #: The folder of a run's sample sheets.
@@ -31,17 +33,40 @@ class SampleSheets:
             for entry in spread(files, _SCENES)
         ]
 
-    def draw(self, synthesize: Callable[[Batch], Tensor], step: int, finished: bool) -> None:
-        """Draw a sheet and update the page."""
-        rows = []
+    def draw(
+        self, synthesize: Callable[[Batch], Tensor], step: int, finished: bool
+    ) -> dict[str, float]:
+        """Draw a sheet, update the page, and return what ``spot_metrics`` says of the images."""
+        rows, images, photographs = [], [], []
         for scene in self._scenes:
             assert scene.image is not None
+            images.append(synthesize(collate([scene]))[0])
+            photographs.append(scene.image)
             rows.append(
                 [
                     Cell(f"labels of {scene.name}", self._space.paint(scene.label)),
-                    Cell(f"synthesized, step {step}", synthesize(collate([scene]))[0]),
+                    Cell(f"synthesized, step {step}", images[-1]),
                     Cell("photograph", scene.image),
                 ]
             )
         write_sheet(contact_sheet(rows), self._folder / f"step-{step:08d}.png")
         write_sheet_page(self._folder, self._title, finished)
+        return spot_metrics(images, photographs)
+
+
+class SpotWatch:
+    """Says when a sample sheet has more light spots than every sheet before it."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """``rows`` are the metrics of the steps before."""
+        self._most = max((row["spots"] for row in rows if "spots" in row), default=0.0)
+
+    def rise(self, spots: float, step: int) -> str | None:
+        """Return a line to print if ``spots``, light spots per image, is a new maximum."""
+        if spots <= self._most:
+            return None
+        before, self._most = self._most, spots
+        return (
+            f"step {step}: {spots:g} light spots per image on the sample sheet, at most "
+            f"{before:g} before; if they stay, see ours-reflection-padding"
+        )

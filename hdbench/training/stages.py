@@ -25,9 +25,12 @@ def at_stage(method: Pix2PixHD, stage: Stage) -> Pix2PixHD:
     """Return the method whose networks are those of a stage."""
     missing = method.generator.enhancers - stage.enhancers
     scales = max(1, method.discriminator.scales - missing)
+    generator = method.generator
+    if missing:
+        generator = generator.model_copy(update={"enhancers": stage.enhancers})
     return method.model_copy(
         update={
-            "generator": method.generator.model_copy(update={"enhancers": stage.enhancers}),
+            "generator": generator,
             "discriminator": method.discriminator.model_copy(update={"scales": scales}),
             "stage": [],
         }

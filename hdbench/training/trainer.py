@@ -112,13 +112,13 @@ class Pix2PixHDTrainer:
             on_real = self.discriminator(readings, real)
             on_fake = self.discriminator(readings, fake)
 
-            losses = {
-                "g_gan": gan_loss(on_fake, real=True, kind=kind),
-                "g_features": feature_matching_loss(on_fake, on_real),
-                "d_real": gan_loss(on_real, real=True, kind=kind),
-                "d_fake": gan_loss(on_fake, real=False, kind=kind),
-            }
-            generator_loss = losses["g_gan"] + weight.feature_matching * losses["g_features"]
+            losses = {"g_gan": gan_loss(on_fake, real=True, kind=kind)}
+            generator_loss = losses["g_gan"]
+            if weight.feature_matching > 0:
+                losses["g_features"] = feature_matching_loss(on_fake, on_real)
+                generator_loss = generator_loss + weight.feature_matching * losses["g_features"]
+            losses["d_real"] = gan_loss(on_real, real=True, kind=kind)
+            losses["d_fake"] = gan_loss(on_fake, real=False, kind=kind)
             if self.perceptual is not None:
                 with torch.no_grad():
                     real_maps = self.perceptual(real)

@@ -189,6 +189,8 @@ def _generator_table(usual: Generator, facts: GeneratorFacts) -> Generator:
             "enhancers": facts.enhancers,
             "enhancer_blocks": facts.enhancer_blocks,
             "upsample": "transposed",
+            "output_padding": "reflection",
+            "resampling_padding": "zeros",
         }
     )
 

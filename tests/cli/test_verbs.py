@@ -300,7 +300,7 @@ def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) 
     assert planned["steps"] == 16
     assert planned["method"]["loss"]["perceptual"] == 0
     assert planned["method"]["generator"]["downsamplings"] == 4
-    assert planned["downsamplings"] == 3
+    assert planned["generator"] == "3 downsamplings"
     assert planned["generator_peak_rate"] == pytest.approx(5e-4)
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 

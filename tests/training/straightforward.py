@@ -1,8 +1,7 @@
 """The training step as one first writes it, the reference for ours in tests and measurements.
 
 Plain PyTorch layers, a pass of its own for every loss, no sharing; independent of hdbench's
-networks and objective. It learns by the paper's recipe: LSGAN, 10 x feature matching, 10 x
-perceptual loss.
+networks and objective. It learns by the objective of the method file.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from hdbench.data.scene import Batch, to_network_range
 from hdbench.networks.builder import downsamplings, scaled
 from hdbench.runtime.devices import autocast
+from hdbench.schema.method import Generator
 from hdbench.training.trainer import Pix2PixHDTrainer
 
 
@@ -37,33 +37,51 @@ class _Residual(nn.Module):
         return x + self.block(x)
 
 
-def _generator(inputs: int, base: int, strided: int, blocks: int) -> nn.Sequential:
+class _Mirrored(nn.ConvTranspose2d):
+    """A transposed convolution of the map with a mirrored border, without what that border adds."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect"))[..., 2:-2, 2:-2]
+
+
+def _generator(inputs: int, base: int, strided: int, spec: Generator) -> nn.Sequential:
+    mirrored = spec.resampling_padding == "reflection"
+
+    def down(width: int) -> nn.Module:
+        if mirrored:
+            return nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(width, 2 * width, 3, 2))
+        return nn.Conv2d(width, 2 * width, 3, 2, 1)
+
     def activated(convolution: nn.Module, channels: int) -> list[nn.Module]:
         return [convolution, nn.InstanceNorm2d(channels), nn.ReLU()]
 
     layers = [nn.ReflectionPad2d(3), *activated(nn.Conv2d(inputs, base, 7), base)]
     widths = [base * 2**level for level in range(strided + 1)]
     for width in widths[:-1]:
-        layers += activated(nn.Conv2d(width, 2 * width, 3, 2, 1), 2 * width)
-    layers += [_Residual(widths[-1]) for _ in range(blocks)]
+        layers += activated(down(width), 2 * width)
+    layers += [_Residual(widths[-1]) for _ in range(spec.residual_blocks)]
+    up = _Mirrored if mirrored else nn.ConvTranspose2d
     for width in reversed(widths[:-1]):
-        layers += activated(nn.ConvTranspose2d(2 * width, width, 3, 2, 1, 1), width)
-    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(base, 3, 7), nn.Tanh())
+        layers += activated(up(2 * width, width, 3, 2, 1, 1), width)
+    border = nn.ZeroPad2d(3) if spec.output_padding == "zeros" else nn.ReflectionPad2d(3)
+    return nn.Sequential(*layers, border, nn.Conv2d(base, 3, 7), nn.Tanh())
 
 
 class _Discriminators(nn.Module):
-    def __init__(self, inputs: int, base: int, scales: int) -> None:
+    def __init__(self, inputs: int, base: int, layers: int, scales: int) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(self._patches(inputs, base) for _ in range(scales))
+        self.scales = nn.ModuleList(self._patches(inputs, base, layers) for _ in range(scales))
 
     @staticmethod
-    def _patches(inputs: int, base: int) -> nn.ModuleList:
+    def _patches(inputs: int, base: int, layers: int) -> nn.ModuleList:
         stages = [nn.Sequential(nn.Conv2d(inputs, base, 4, 2, 2), nn.LeakyReLU(0.2))]
-        for narrow, wide, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 1)):
-            convolution = nn.Conv2d(narrow * base, wide * base, 4, stride, 2)
-            norm = nn.InstanceNorm2d(wide * base)
-            stages.append(nn.Sequential(convolution, norm, nn.LeakyReLU(0.2)))
-        return nn.ModuleList([*stages, nn.Conv2d(8 * base, 1, 4, 1, 2)])
+        width = base
+        for left in reversed(range(layers)):
+            wide = min(2 * width, 8 * base)
+            convolution = nn.Conv2d(width, wide, 4, 2 if left else 1, 2)
+            stages.append(nn.Sequential(convolution, nn.InstanceNorm2d(wide), nn.LeakyReLU(0.2)))
+            width = wide
+        return nn.ModuleList([*stages, nn.Conv2d(width, 1, 4, 1, 2)])
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         outputs = []
@@ -112,10 +130,11 @@ class StraightforwardTrainer:
             inputs,
             scaled(method.generator.base_channels, width),
             downsamplings(method, trainer.budget),
-            method.generator.residual_blocks,
+            method.generator,
         )
-        base = scaled(method.discriminator.base_channels, width)
-        self.discriminator = _Discriminators(inputs + 3, base, method.discriminator.scales)
+        self.loss, spec = method.loss, method.discriminator
+        base = scaled(spec.base_channels, width)
+        self.discriminator = _Discriminators(inputs + 3, base, spec.layers, spec.scales)
         for mine, theirs in (
             (self.generator, trainer.generator),
             (self.discriminator, trainer.discriminator),
@@ -138,16 +157,19 @@ class StraightforwardTrainer:
             on_real = self.discriminator(torch.cat([condition, real], dim=1))
             on_fake = self.discriminator(torch.cat([condition, fake], dim=1))
 
+            adversarial = {"lsgan": _lsgan, "log": _log}[self.loss.gan]
             losses = {
-                "g_gan": _lsgan(on_fake, 1.0),
-                "g_features": _feature_matching(on_fake, on_real),
-                "d_real": _lsgan(on_real, 1.0),
-                "d_fake": _lsgan(on_detached, 0.0),
+                "g_gan": adversarial(on_fake, 1.0),
+                "d_real": adversarial(on_real, 1.0),
+                "d_fake": adversarial(on_detached, 0.0),
             }
-            generator_loss = losses["g_gan"] + 10 * losses["g_features"]
+            generator_loss = losses["g_gan"]
+            if self.loss.feature_matching:
+                losses["g_features"] = _feature_matching(on_fake, on_real)
+                generator_loss = generator_loss + self.loss.feature_matching * losses["g_features"]
             if self.features is not None:
                 losses["g_perceptual"] = _perceptual(self.features, fake, real)
-                generator_loss = generator_loss + 10 * losses["g_perceptual"]
+                generator_loss = generator_loss + self.loss.perceptual * losses["g_perceptual"]
             discriminator_loss = (losses["d_real"] + losses["d_fake"]) / 2
 
         self.generator_optimizer.zero_grad()
@@ -182,6 +204,15 @@ def gradient_errors(
 
 def _lsgan(outputs: Sequence[Sequence[Tensor]], target: float) -> Tensor:
     parts = [F.mse_loss(maps[-1], torch.full_like(maps[-1], target)) for maps in outputs]
+    return torch.stack(parts).sum()
+
+
+def _log(outputs: Sequence[Sequence[Tensor]], target: float) -> Tensor:
+    """Eq. 2, the generator's in its non-saturating form, from probabilities in fp64."""
+    parts = []
+    for maps in outputs:
+        real = torch.sigmoid(maps[-1].double())
+        parts.append(-torch.log(real if target else 1 - real).mean())
     return torch.stack(parts).sum()
 
 

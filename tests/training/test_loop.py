@@ -29,7 +29,7 @@ from hdbench.runtime.job import Job, claimed
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
-from hdbench.training import trainer
+from hdbench.training import samples, trainer
 from hdbench.training.config import RESOLVED_METHOD
 from hdbench.training.data import TrainingData
 from hdbench.training.trainer import Pix2PixHDTrainer
@@ -70,12 +70,32 @@ def test_training_logs_every_step_and_draws_every_epoch(bench: Bench) -> None:
     assert [row["rate"] for row in rows[:9]] == pytest.approx([2e-4] * 9)
     assert rows[-1]["rate"] == pytest.approx(2e-4 / 8)
     assert {"g_gan", "g_features", "d_real", "d_fake"} < rows[0].keys()
+    assert [row["step"] for row in rows if "spots" in row] == [8, 16]
+    assert all(0 <= row["spot_area"] <= 1 for row in rows if "spots" in row)
     sheets = sorted(path.name for path in (output.parent / "samples").iterdir())
     assert sheets == ["index.html", "step-00000008.png", "step-00000016.png"]
     page = (output.parent / "samples" / "index.html").read_text()
     assert page.index("step-00000016.png") < page.index("step-00000008.png")  # newest first
     assert "refresh" not in page  # it is finished
     assert len(list((output.parent / "checkpoints").iterdir())) == 2
+
+
+def test_a_rise_of_light_spots_is_printed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = iter([0.5, 0.25])
+    monkeypatch.setattr(
+        samples, "spot_metrics", lambda *images: {"spots": next(counts), "spot_area": 0.0}
+    )
+    train(bench)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "light spots" in line]
+    assert [line.split(" per image")[0] for line in lines] == ["step 8: 0.5 light spots"]
+
+
+def test_a_rise_is_one_over_all_sheets_before() -> None:
+    watch = samples.SpotWatch([{"step": 1}, {"step": 8, "spots": 0.5}, {"step": 16, "spots": 0.0}])
+    said = [watch.rise(spots, 24) for spots in (0.25, 0.5, 0.75, 0.75, 1.0)]
+    assert [line is not None for line in said] == [False, False, True, False, True]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(bench: Bench) -> None:
