@@ -31,6 +31,35 @@ if TYPE_CHECKING:
 @machine_options
 @vgg_option
 @restart_option
+@click.option(
+    "--validate-every",
+    type=click.IntRange(min=0),
+    metavar="EPOCHS",
+    help="Epochs from one validation to the next; 0: never; default: what the benchmark says.",
+)
+@click.option(
+    "--tensorboard", is_flag=True, help="Write TensorBoard's files into the run's folder too."
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="RUN",
+    help="Start from the weights of another training: METHOD, METHOD/seedN, "
+    "BENCHMARK/METHOD/seedN, or the folder of a generator.",
+)
+@click.option(
+    "--as",
+    "name",
+    metavar="NAME",
+    help="With --from: the name of the new method; default: METHOD-from-SOURCE.",
+)
+@click.option(
+    "--class",
+    "renamed",
+    multiple=True,
+    metavar="NEW=OLD",
+    help="With --from: a class whose partner in the source's label space has another name.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved run as JSON; train nothing.")
 def train(
     method: str,
@@ -39,15 +68,24 @@ def train(
     machine: Machine,
     vgg_weights: Path | None,
     restart: bool,
+    validate_every: int | None,
+    tensorboard: bool,
+    source: str | None,
+    name: str | None,
+    renamed: tuple[str, ...],
     dry_run: bool,
 ) -> None:
     """Train METHOD (default: ours); the same command resumes it.
+
+    The page training.html in the run's folder shows curves, validation scores and samples while it
+    is trained. The folder best/ keeps the generator with the highest validation score.
 
     \b
     Examples:
       hdbench train ours-no-vgg
       hdbench train ours --vgg-weights vgg19-dcbb9e9d.pth
       hdbench train ./my-method.toml --seed 1
+      hdbench train ours --from streets/ours/seed0 --as ours-tuned --class pavement=sidewalk
     """
     from hdbench.data.loading import steps_per_epoch
     from hdbench.networks.builder import generator_words
@@ -58,6 +96,22 @@ def train(
     from hdbench.workspace.perceptual import perceptual_of
 
     resolved = require_trained(bench.library.method(method))
+    if resolved.is_best:
+        last = resolved.at_last().name
+        raise UsageError(
+            f"'{method}' is a generator of the run of '{last}', not a method to train.\n"
+            f"Next: 'hdbench train {last}', or 'hdbench train {last} --from {last}/seed0/best'"
+        )
+    if source is not None:
+        from hdbench.workspace.start import fine_tuned, write_fine_tuned
+
+        tuned = fine_tuned(bench, resolved, source, name, renamed)
+        click.echo("\n".join(tuned.notes), err=True)
+        resolved, method = tuned.method, tuned.method.name
+        if not dry_run:
+            click.echo(f"method: {write_fine_tuned(bench, resolved)}", err=True)
+    elif name is not None or renamed:
+        raise UsageError("--as and --class go with --from, which says what to start from")
     if dry_run:
         perceptual = perceptual_of(bench, resolved, vgg_weights)
         config = RunConfig(resolved, bench.benchmark, seed, perceptual)
@@ -74,9 +128,11 @@ def train(
         }
         print_json({**identity, **plan})
         return
-    output = train_method(bench, resolved, seed, machine, vgg_weights, restart)
+    output = train_method(
+        bench, resolved, seed, machine, vgg_weights, restart, validate_every, tensorboard
+    )
     click.echo(f"trained: {output}")
-    click.echo(f"sample sheets: {output.parent / 'samples'}")
+    click.echo(f"page: {output.parent / 'training.html'}")
     click.echo(f"Next: 'hdbench evaluate --method {method}'", err=True)
 
 
@@ -120,7 +176,9 @@ def synthesize(
     """Synthesize missing test images of trained methods or floors.
 
     For a method that the workspace has not trained, the shipped generator for this benchmark and
-    seed is used, if there is one.
+    seed is used, if there is one. A name like ours@best means the generator of the run of 'ours'
+    with the highest validation score, instead of the last; 'evaluate', 'report' and 'compare' know
+    such names too.
 
     A method with an encoder gives each instance a style. 'random' draws one of the centres of its
     class (other seeds: random:1, random:2, ...), 'center:K' takes centre K. 'encode' takes the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,29 +80,3 @@ def write_sheet(sheet: Image.Image, path: Path) -> None:
         write_atomically(path, encode_png(sheet))
         return
     write_atomically(path, encode_jpeg(sheet, quality=90))
-
-
-def write_sheet_page(folder: Path, title: str, finished: bool) -> Path:
-    """Write a page that shows a folder's PNG sheets, newest first, and return its path.
-
-    Until it is finished the page reloads itself every 15 seconds.
-    """
-    sheets = sorted((path.name for path in folder.glob("*.png")), reverse=True)
-    shown = "".join(
-        f'<h2>{html.escape(name.removesuffix(".png"))}</h2><img src="{html.escape(name)}" alt="">'
-        for name in sheets
-    )
-    state = "" if finished else '<meta http-equiv="refresh" content="15">'
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8">{state}'
-        f"<title>{html.escape(title)}</title>"
-        "<style>body{background:#181818;color:#e6e6e6;font:15px/1.5 system-ui,sans-serif;"
-        "margin:2rem auto;padding:0 1rem;max-width:900px}"
-        "h2{font-size:1rem}img{max-width:100%}</style>"
-        f"<h1>{html.escape(title)}</h1>"
-        f"<p>{'Finished.' if finished else 'Training; this page reloads itself.'}</p>{shown}"
-        "</html>\n"
-    )
-    path = folder / "index.html"
-    write_atomically(path, page.encode())
-    return path

@@ -27,7 +27,7 @@ from hdbench.library.kinds import (
     WeightsKind,
 )
 from hdbench.schema.benchmark import Benchmark
-from hdbench.schema.method import Method
+from hdbench.schema.method import BEST_SUFFIX, Method
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
@@ -67,8 +67,16 @@ class Library:
         return kind.parse(*self._content(kind, name))
 
     def method(self, name: str) -> Method:
-        """Return a method; raises LibraryError like ``load``."""
-        return self.load(METHODS, name)
+        """Return a method; raises LibraryError like ``load``.
+
+        ``ours@best`` is the method ``ours`` with the best generator of its run.
+        """
+        if not name.endswith(BEST_SUFFIX):
+            return self.load(METHODS, name)
+        found = self.load(METHODS, name.removesuffix(BEST_SUFFIX))
+        if found.images_from != "generator":
+            raise LibraryError(f"'{name}': '{found.name}' is not trained, so it has no best")
+        return found.at_best()
 
     def benchmark(self, name: str) -> Benchmark:
         """Return a benchmark; raises LibraryError like ``load``."""

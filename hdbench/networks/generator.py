@@ -64,9 +64,7 @@ def up(channels: int, upsample: str, padding: str = "zeros") -> list[nn.Module]:
     return [*enlarge, InstanceNorm2d(), nn.ReLU()]
 
 
-def to_output(
-    channels: int, padding: str = "reflection", out_channels: int = 3
-) -> nn.Sequential:
+def to_output(channels: int, padding: str = "reflection", out_channels: int = 3) -> nn.Sequential:
     """c7s1-3 with tanh: features to an image, or to a style, in [-1, 1]."""
     pad = nn.ReflectionPad2d(3) if padding == "reflection" else nn.ZeroPad2d(3)
     return nn.Sequential(pad, NarrowConv2d(channels, out_channels, kernel_size=7), nn.Tanh())

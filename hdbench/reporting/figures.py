@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hdbench.evaluation.uncertainty import Intervals
+from hdbench.reporting.training_log import loss_names
 from hdbench.schema.record import Interval
 from hdbench.schema.result import OVERALL, Result
 
@@ -27,7 +28,7 @@ _SHOWN = 0.005  # a smaller share of a row is left blank
 def loss_curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
     """Return a run's losses over its steps as SVG: thin lines, with a bold running mean."""
     steps = np.array([row["step"] for row in rows])
-    names = [name for name in rows[-1] if name not in ("step", "epoch", "rate")]
+    names = loss_names(rows[-1])
     window = max(1, len(rows) // 60)
     figure = new_figure(7.2, 2.8)
     axes = figure.add_subplot()

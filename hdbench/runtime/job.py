@@ -21,9 +21,11 @@ from torch import Tensor
 from hdbench.errors import CheckpointError, DivergedError, HdbenchError, Interrupted, listing
 from hdbench.provenance import differing_fields, digest
 from hdbench.runtime.checkpoint import Checkpoints
+from hdbench.runtime.memory import peak_memory
 from hdbench.runtime.metrics import MetricsLog
 from hdbench.runtime.progress import progress
 from hdbench.storage import cannot_write, write_atomically
+from hdbench.text import duration
 
 IDENTITY_FILE = "identity.json"
 Batch = TypeVar("Batch")
@@ -147,6 +149,7 @@ class Job:
         self._trainer: Resumable | None = None
         self._stop: str | None = None
         self._saved_step = 0
+        self._images = 0  # of the steps of this process
         self._unread: list[_Losses] = []
         self._last_read = -math.inf  # the first step's losses are read at once
 
@@ -162,6 +165,24 @@ class Job:
         """Restore the signal handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+
+    @property
+    def elapsed(self) -> float:
+        """The seconds of all steps, up to now in the step that is being done."""
+        return self.seconds + self._clock() - self._began
+
+    @property
+    def images_per_second(self) -> float:
+        """The images of the steps of this process over the time that all of them took."""
+        return self._images / max(self._clock() - self._started, 1e-6)
+
+    @property
+    def pace(self) -> str:
+        """Steps, time, images per second and peak memory in words."""
+        return (
+            f"{self.step} steps in {duration(self.seconds)}, {self.images_per_second:.3g} img/s, "
+            f"peak memory {peak_memory() / 1e9:.2f} GB"
+        )
 
     def resume(self, trainer: Resumable) -> None:
         """Load the newest checkpoint into a trainer; CheckpointError if it is of another job."""
@@ -191,15 +212,15 @@ class Job:
             Interrupted: ctrl-C or SIGTERM; the state is saved.
         """
         self._log = MetricsLog(self.folder / "metrics.jsonl", self.step)
-        self._last_save = self._clock()
+        self._last_save = self._started = self._began = self._clock()
         bar = progress(total=self.steps, initial=self.step, desc=self._title, unit="step")
         with bar, contextlib.closing(self._log):
             self._bar = bar
             for batch in self._saved_on_error(batches(self.step, self.steps)):
-                began = self._clock()
+                self._began = self._clock()
                 yield self.step, batch
                 self.step += 1
-                self.seconds += self._clock() - began
+                self.seconds += self._clock() - self._began
                 bar.update()
                 if self._stop or self._clock() - self._last_save >= self._interval:
                     self.save()
@@ -237,10 +258,11 @@ class Job:
         DivergedError if one of the losses that are read is not finite.
         """
         self._unread.append(_Losses(step, rates, losses, names))
+        self._images += len(names)
         if self._clock() - self._last_read >= _READ_EVERY:
-            self._read_losses()
+            self.read_losses()
 
-    def _read_losses(self) -> None:
+    def read_losses(self) -> None:
         """Write the lines of all unread steps, in one transfer from the device."""
         unread, self._unread = self._unread, []
         self._last_read = self._clock()
@@ -252,7 +274,10 @@ class Job:
             values = {name: next(numbers) for name in one.values}
             self._require_finite(one, values)
             self._log.append({"step": one.step + 1, **one.rates, **values})
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
+        shown = {name: f"{value:.3f}" for name, value in values.items()}
+        shown["img/s"] = f"{self.images_per_second:.3g}"
+        shown["peak GB"] = f"{peak_memory() / 1e9:.2f}"
+        self._bar.set_postfix(shown)
 
     def _require_finite(self, one: _Losses, values: Mapping[str, float]) -> None:
         bad = [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]
@@ -272,7 +297,7 @@ class Job:
             DivergedError: a loss or a weight is not finite; nothing is saved.
         """
         assert self._trainer is not None
-        self._read_losses()
+        self.read_losses()
         self._log.sync()
         self._checkpoints.save(
             self.step,

@@ -37,13 +37,19 @@ class AddedLater:
     before: Any
 
 
+@dataclass(frozen=True)
+class NotCompared:
+    """Marks a key that no identity has, such as the place of a file whose digest is another key."""
+
+
 def identity_of(table: Table, exclude: set[str] | None = None) -> dict[str, Any]:
     """Return the keys and values of a table on which identities depend, as JSON values."""
     content: dict[str, Any] = {}
     for name, field in type(table).model_fields.items():
         value = getattr(table, name)
         later = [mark for mark in field.metadata if isinstance(mark, AddedLater)]
-        if name in (exclude or ()) or any(value == mark.before for mark in later):
+        hidden = any(isinstance(mark, NotCompared) for mark in field.metadata)
+        if hidden or name in (exclude or ()) or any(value == mark.before for mark in later):
             continue
         content[name] = _identity_value(value)
     return content

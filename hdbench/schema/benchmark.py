@@ -222,6 +222,23 @@ class SegmenterChoice(Table):
     training: SegmenterTraining
 
 
+class Validation(Table):
+    """Scenes that are synthesized and scored while a method is trained.
+
+    A cheap segmenter scores them: the second one, so that no training is chosen by the segmenter
+    that ranks; the first where a benchmark has no other. Nothing that is trained depends on it.
+    """
+
+    #: Never the test split: the best of many generators on the scenes that are scored would be
+    #: chosen by what it is judged by. Where a dataset has no third split these are scenes of the
+    #: training split; then the scores say how far a training is, not how well it will do on others.
+    split: str
+    #: How many of its scenes, spread evenly over them.
+    scenes: Positive
+    #: Epochs from one validation to the next.
+    epochs: Positive
+
+
 class Benchmark(LibraryFile):
     """One benchmark."""
 
@@ -236,6 +253,8 @@ class Benchmark(LibraryFile):
     second_segmenter: SegmenterChoice | None = None
     #: The scoring convention, by name.
     scoring: str
+    #: How trainings are watched; None: they have no validation scores.
+    validation: Validation | None = None
     #: Another benchmark with the same test scenes, size, segmenter and scoring but other training:
     #: reports on this benchmark also show the trained methods of that one.
     beside: str | None = None
@@ -248,6 +267,8 @@ class Benchmark(LibraryFile):
             self._require_another_family(self.second_segmenter)
         if self.perceptual.training is not None:
             self._require_unseen_test("perceptual.training", self.perceptual.training)
+        if self.validation is not None:
+            self._require_other_than_test(self.validation)
         if self.data.built_in:
             try:
                 require_streets_size(self.size.width, self.size.height)
@@ -260,6 +281,14 @@ class Benchmark(LibraryFile):
             raise ValueError(
                 f"[{table}] split = '{recipe.split}' and [data] test = '{self.data.test}' are of "
                 "one split; no network that scores images or gives a loss may learn from it"
+            )
+
+    def _require_other_than_test(self, validation: Validation) -> None:
+        if _require_split("split", validation.split).name == Split.parse(self.data.test).name:
+            raise ValueError(
+                f"[validation] split = '{validation.split}' and [data] test = '{self.data.test}' "
+                "are of one split; the best generator must not be chosen on the scenes that are "
+                "scored"
             )
 
     def _require_another_family(self, second: SegmenterChoice) -> None:

@@ -11,6 +11,18 @@ GENERATOR_WEIGHTS = "generator.safetensors"
 ENCODER_WEIGHTS = "encoder.safetensors"
 #: Of imported networks alone; a run keeps its discriminators in its checkpoints.
 DISCRIMINATOR_WEIGHTS = "discriminator.safetensors"
+#: The folder in a run's folder of the generator with the best validation score.
+BEST = "best"
+
+
+class ValidationScore(Table):
+    """What a generator scored while it was trained."""
+
+    mean_iou: float
+    #: None where no pixel is scored.
+    pixel_accuracy: float | None
+    #: Segmenter, scoring convention and scenes; scores of one way can be compared.
+    setup: dict[str, Any]
 
 
 class GeneratorCard(Table):
@@ -34,3 +46,5 @@ class GeneratorCard(Table):
     command: str
     #: Threads, processor and versions; the last bits of the weights depend on them.
     machine: dict[str, Any]
+    #: What it scored, if it is a run's best generator; None for the last, and for those that ship.
+    validation: ValidationScore | None = None

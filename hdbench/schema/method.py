@@ -7,7 +7,10 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from hdbench.errors import UsageError
-from hdbench.schema.base import AddedLater, LibraryFile, Positive, Rate, Table, Weight
+from hdbench.schema.base import AddedLater, LibraryFile, NotCompared, Positive, Rate, Table, Weight
+
+#: Follows a method's name where the best generator of its run is meant.
+BEST_SUFFIX = "@best"
 
 
 class Input(Table):
@@ -121,6 +124,24 @@ class Stage(Table):
         return self
 
 
+class Start(Table):
+    """The weights that a training starts from; ``hdbench train --from`` writes this table."""
+
+    #: The folder of the generator. Identities depend on its weights, not on its place.
+    folder: Annotated[str, NotCompared()]
+    #: Digest of the generator's weights, as its card states it.
+    weights: str
+    #: Digest of the feature encoder's; without the key the encoder's weights are fresh.
+    encoder: str | None = None
+    #: Digest of the discriminators', from the last checkpoint beside the generator; without the key
+    #: theirs are fresh.
+    discriminator: str | None = None
+    #: The label space that these networks have learnt.
+    label_space: str
+    #: Classes whose partner in that label space has another name, and that name.
+    classes: dict[str, str]
+
+
 class MethodFile(LibraryFile):
     """The keys and properties that every method has."""
 
@@ -156,6 +177,23 @@ class Pix2PixHD(MethodFile):
     #: ``[[stage]]`` tables; without any, the whole generator is trained at once for the benchmark's
     #: epochs.
     stage: Annotated[list[Stage], AddedLater([])] = Field(default_factory=list[Stage])
+    #: None: all weights are fresh.
+    start: Annotated[Start | None, AddedLater(None)] = None
+
+    @property
+    def is_best(self) -> bool:
+        """Whether its images are made by the best generator of a run instead of the last."""
+        return self.name.endswith(BEST_SUFFIX)
+
+    def at_best(self) -> Self:
+        """Return the same method with the best generator of its runs (``ours@best``)."""
+        return self.model_copy(
+            update={"name": self.name + BEST_SUFFIX, "title": f"{self.title}, best in validation"}
+        )
+
+    def at_last(self) -> Self:
+        """Return the method whose runs these are."""
+        return self.model_copy(update={"name": self.name.removesuffix(BEST_SUFFIX)})
 
     @model_validator(mode="after")
     def _stages_grow(self) -> Self:

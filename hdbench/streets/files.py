@@ -37,6 +37,7 @@ SPLITS = {
     "val": StreetsSplit(seed=2, scenes=100),
     "judge": StreetsSplit(seed=3, scenes=3000),  # what the segmenters that ship learnt from
     "perceptual": StreetsSplit(seed=4, scenes=1000),  # what the perceptual network learnt from
+    "watch": StreetsSplit(seed=5, scenes=32),  # validation of trainings
 }
 
 

@@ -12,22 +12,11 @@ from tqdm import tqdm
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.loading import ResizeAndFlip
 from hdbench.data.scene import Batch
-from hdbench.provenance import digest
 from hdbench.runtime.devices import Machine, machine_facts
 from hdbench.runtime.job import Job, claimed, require_identity
+from hdbench.runtime.memory import peak_memory
 from hdbench.runtime.metrics import read_metrics
-from hdbench.runtime.weights import (
-    halve_parameters,
-    save_weights,
-    weights_digest,
-)
-from hdbench.schema.generator import (
-    ENCODER_WEIGHTS,
-    GENERATOR_CARD,
-    GENERATOR_WEIGHTS,
-    GeneratorCard,
-)
-from hdbench.storage import write_atomically
+from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.training.config import (
     RunConfig,
     require_fitting_size,
@@ -36,15 +25,27 @@ from hdbench.training.config import (
     write_resolved_method,
 )
 from hdbench.training.data import TrainingData
+from hdbench.training.keeping import store_networks
 from hdbench.training.samples import SampleSheets, SpotWatch
 from hdbench.training.stages import planned_stages
+from hdbench.training.start import StartingWeights
 from hdbench.training.trainer import Pix2PixHDTrainer
+from hdbench.training.watching import Validation, Watch
 
 
 def train(
-    config: RunConfig, data: TrainingData, folder: Path, machine: Machine, restart: bool = False
+    config: RunConfig,
+    data: TrainingData,
+    folder: Path,
+    machine: Machine,
+    restart: bool = False,
+    watch: Watch | None = None,
+    start: StartingWeights | None = None,
 ) -> Path:
     """Train a method, or resume its training, and return the generator's file.
+
+    ``watch`` scores the generator and shows its training; the outcome does not depend on it.
+    ``start`` are the weights of the method's ``[start]``, which only its first step needs.
 
     Raises:
         UsageError: the benchmark's image size does not suit the method's networks.
@@ -82,62 +83,56 @@ def train(
             for batch in of_stage(first, last):
                 yield n, batch
 
+    watch = watch or Watch()
     with (
         claimed(folder, identity, restart),
         Job(folder, config.title, steps, machine.checkpoint_minutes) as job,
+        watch.while_training() as look,
     ):
         resolved = write_resolved_method(config, folder)
         print(f"{summary(config, data, machine)}\n  method: {resolved}", file=sys.stderr)
         job.resume(trainer)
-        samples = None
+        if start is not None and job.step == 0:
+            trainer.begin_from(start)
+        samples, validation = None, Validation(watch, trainer, folder, identity)
         earlier = read_metrics(folder / "metrics.jsonl")
-        watch = SpotWatch([row for row in earlier if row["step"] <= job.step])
+        spots = SpotWatch([row for row in earlier if row["step"] <= job.step])
         for step, (n, batch) in job.follow(batches):
             if samples is None or n != trainer.stage:
                 trainer.enter(n)
-                samples = SampleSheets(folder, config.title, data.files, space, stages[n].size)
+                samples = SampleSheets(folder, data.files, space, stages[n].size)
             rate = stages[n].learning_rate(step)
             losses = trainer.step(batch, rate)
-            facts = {"epoch": step // per_epoch, "rate": rate}
-            if (step + 1) % per_epoch == 0:
-                finished = step + 1 == steps
-                spots = samples.draw(trainer.synthesize, step + 1, finished)
-                facts |= spots
-                if line := watch.rise(spots["spots"], step + 1):
+            logged = {"epoch": step // per_epoch, "rate": rate}
+            done, ended = step + 1, (step + 1) % per_epoch == 0
+            if ended:
+                logged |= samples.draw(trainer.synthesize, done)
+                if line := spots.rise(logged["spots"], done):
                     tqdm.write(line, file=sys.stderr)
-            job.record(step, facts, losses, batch.names)
-        _store_generator(trainer, config, identity, job, output)
+                if stages[n].size == benchmark.size and watch.due(done // per_epoch, done == steps):
+                    logged |= validation.score(_facts(trainer, config, done, job.elapsed))
+                logged["peak_bytes"] = peak_memory()
+            job.record(step, {**logged, "seconds": round(job.elapsed, 3)}, losses, batch.names)
+            if ended:
+                job.read_losses()
+            look(ended)
+        pace, facts = job.pace, _facts(trainer, config, job.step, job.seconds)
+        store_networks(folder, trainer.averaged, budget, {**facts, "identity": identity})
+        watch.update("finished")
+        print(f"trained {config.title}: {pace}", file=sys.stderr)
     return output
 
 
-def _store_generator(
-    trainer: Pix2PixHDTrainer, config: RunConfig, identity: dict[str, Any], job: Job, output: Path
-) -> None:
-    """Write the trained generator, its feature encoder where it has one, and their card."""
-    half = config.benchmark.budget.storage == "fp16"
-    generator, encoder = trainer.average.network.cpu(), None
-    if half:
-        halve_parameters(generator)
-    if trainer.encoder_average is not None:
-        encoder = trainer.encoder_average.network.cpu()
-        if half:
-            halve_parameters(encoder)
-    card = GeneratorCard(
-        method=config.method.name,
-        benchmark=config.benchmark.name,
-        seed=config.seed,
-        identity=identity,
-        weights=weights_digest(generator),
-        encoder=None if encoder is None else weights_digest(encoder),
-        steps=job.step,
-        seconds=round(job.seconds, 1),
-        command=config.command,
-        machine=machine_facts(trainer.device),
-    )
-    facts = {"identity": digest(identity), "weights": card.weights, "steps": str(card.steps)}
-    if encoder is not None:
-        assert card.encoder is not None
-        save_weights(output.parent / ENCODER_WEIGHTS, encoder, {**facts, "weights": card.encoder})
-    content = (card.model_dump_json(indent=2) + "\n").encode()
-    write_atomically(output.parent / GENERATOR_CARD, content)
-    save_weights(output, generator, facts)  # last: a run with this file is finished
+def _facts(
+    trainer: Pix2PixHDTrainer, config: RunConfig, steps: int, seconds: float
+) -> dict[str, Any]:
+    """Return what a generator's card says beside identity and digests."""
+    return {
+        "method": config.method.name,
+        "benchmark": config.benchmark.name,
+        "seed": config.seed,
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "command": config.command,
+        "machine": machine_facts(trainer.device),
+    }

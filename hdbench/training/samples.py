@@ -12,7 +12,7 @@ from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
 from hdbench.data.scene import Batch, collate
-from hdbench.data.sheets import Cell, contact_sheet, write_sheet, write_sheet_page
+from hdbench.data.sheets import Cell, contact_sheet, write_sheet
 from hdbench.evaluation.spots import spot_metrics
 from hdbench.schema.benchmark import Size
 
@@ -22,21 +22,19 @@ _SCENES = 4
 
 
 class SampleSheets:
-    """Draws sheets of labels, synthesized images and photographs, and a page that shows them."""
+    """Draws sheets of labels, synthesized images and photographs."""
 
     def __init__(
-        self, folder: Path, title: str, files: list[SceneFiles], space: LabelSpace, size: Size
+        self, folder: Path, files: list[SceneFiles], space: LabelSpace, size: Size
     ) -> None:
-        self._folder, self._title, self._space = folder / SAMPLES, title, space
+        self._folder, self._space = folder / SAMPLES, space
         self._scenes = [
             read_scene(entry, space).resized(size.height, size.width)
             for entry in spread(files, _SCENES)
         ]
 
-    def draw(
-        self, synthesize: Callable[[Batch], Tensor], step: int, finished: bool
-    ) -> dict[str, float]:
-        """Draw a sheet, update the page, and return what ``spot_metrics`` says of the images."""
+    def draw(self, synthesize: Callable[[Batch], Tensor], step: int) -> dict[str, float]:
+        """Draw the sheet of a step, and return what ``spot_metrics`` says of its images."""
         rows, images, photographs = [], [], []
         for scene in self._scenes:
             assert scene.image is not None
@@ -50,7 +48,6 @@ class SampleSheets:
                 ]
             )
         write_sheet(contact_sheet(rows), self._folder / f"step-{step:08d}.png")
-        write_sheet_page(self._folder, self._title, finished)
         return spot_metrics(images, photographs)
 
 

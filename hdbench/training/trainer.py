@@ -24,8 +24,10 @@ from hdbench.runtime.weights import require_same_shapes
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.average import MovingAverage
+from hdbench.training.keeping import Networks
 from hdbench.training.objective import feature_matching_loss, gan_loss, perceptual_loss
 from hdbench.training.stages import at_stage, stages_of
+from hdbench.training.start import StartingWeights
 
 
 class Pix2PixHDTrainer:
@@ -45,8 +47,8 @@ class Pix2PixHDTrainer:
         self.method, self.device = method, device
         self.budget = benchmark.budget
         self.stages = stages_of(method, self.budget)
-        space = LABEL_SPACES[benchmark.data.label_space]
-        self.condition = conditioning(method, space.channels)
+        self._space = LABEL_SPACES[benchmark.data.label_space]
+        self.condition = conditioning(method, self._space.channels)
         self.perceptual = None if perceptual is None else perceptual.to(device)
         torch.manual_seed(derived_seed("encoder", seed))
         encoder = build_encoder(method, self.budget)
@@ -56,6 +58,18 @@ class Pix2PixHDTrainer:
         )
         self._seed = seed
         self._begin(0)
+
+    def begin_from(self, start: StartingWeights) -> None:
+        """Take over the weights of other networks, before the first step.
+
+        Raises:
+            CheckpointError: they are of another architecture or width.
+        """
+        networks = self.generator, self.encoder, self.discriminator
+        start.into(self.method, self.budget, self._space, *networks)
+        self.average = MovingAverage(self.generator, self.budget.ema)
+        if self.encoder is not None:
+            self.encoder_average = MovingAverage(self.encoder, self.budget.ema)
 
     def enter(self, stage: int) -> None:
         """Go on with a later stage: its networks start with the weights of those before it."""
@@ -138,20 +152,27 @@ class Pix2PixHDTrainer:
             self.encoder_average.update()
         return {name: loss.detach() for name, loss in losses.items()}
 
+    @property
+    def averaged(self) -> Networks:
+        """The networks that make images: with averaged weights, where an average is kept."""
+        encoder = self.encoder_average
+        return Networks(self.average.network, None if encoder is None else encoder.network)
+
     @torch.no_grad()
-    def synthesize(self, batch: Batch) -> Tensor:
+    def synthesize(self, batch: Batch, networks: Networks | None = None) -> Tensor:
         """Return uint8 B x 3 x H x W images for a batch's label maps, in fp32.
 
-        The generator with averaged weights makes them, where an average is kept. The styles of a
-        method with an encoder are those of the batch's photographs.
+        They are made by the ``averaged`` networks or by others. The styles of a method with an
+        encoder are those of the batch's photographs.
         """
+        networks = networks or self.averaged
         batch = batch.to(self.device)
         condition = self.condition(batch)
-        if self.encoder_average is not None:
+        if networks.encoder is not None:
             assert batch.image is not None
-            styles = self.encoder_average.network(to_network_range(batch.image), batch.regions)
+            styles = networks.encoder(to_network_range(batch.image), batch.regions)
             condition = torch.cat([condition, styles], dim=1)
-        return from_network_range(self.average.network(condition)).cpu()
+        return from_network_range(networks.generator(condition)).cpu()
 
     def state(self) -> dict[str, Any]:
         """Return the state of networks and optimisers."""

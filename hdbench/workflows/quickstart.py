@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hdbench.library import GENERATORS
+from hdbench.reporting.training_page import TRAINING_PAGE
 from hdbench.runtime.devices import Machine, machine_facts
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.method import TrainedMethod, require_trained
@@ -18,7 +19,6 @@ from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import write_atomically
 from hdbench.text import duration
 from hdbench.training.config import require_fitting_size
-from hdbench.training.samples import SAMPLES
 from hdbench.workflows.evaluate import evaluate, score_methods
 from hdbench.workflows.oracle_gate import gate_notes
 from hdbench.workflows.report import report_on
@@ -217,8 +217,8 @@ class Quickstart:
 
     def train(self) -> None:
         """Train the method."""
-        sheets = self.bench.run_folder(self.method.name, 0) / SAMPLES / "index.html"
-        self.announce(f"  what it has learnt after each epoch: {sheets}")
+        page = self.bench.run_folder(self.method.name, 0) / TRAINING_PAGE
+        self.announce(f"  what it has learnt after each epoch: {page}")
         train_method(self.bench, self.method, 0, self.machine, self.vgg_weights)
 
     def synthesize(self) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from hdbench.data.loading import photograph_digest
 from hdbench.errors import CheckpointError, DataError, counted, listing
 from hdbench.library import GENERATORS, Library
@@ -14,11 +12,19 @@ from hdbench.provenance import digest, file_digest
 from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.runtime.weights import require_digest, require_weights, stored_digest
 from hdbench.schema.base import identity_of
-from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS, GeneratorCard
-from hdbench.schema.method import Floor, GeneratorMethod, Images, Method, TrainedMethod
+from hdbench.schema.generator import BEST, GENERATOR_CARD, GENERATOR_WEIGHTS
+from hdbench.schema.method import (
+    BEST_SUFFIX,
+    Floor,
+    GeneratorMethod,
+    Images,
+    Method,
+    TrainedMethod,
+)
 from hdbench.schema.result import PerceptualFacts, TrainingFacts
 from hdbench.synthesis import image_paths, made_images
 from hdbench.training.config import RunConfig, run_identity
+from hdbench.training.keeping import best_identity, read_generator_card
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import load_import
 from hdbench.workspace.perceptual import perceptual_of
@@ -99,6 +105,8 @@ def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
     Raises:
         CheckpointError: there is neither; the message names the command.
     """
+    if method.is_best:
+        return _best_generator(bench, method, seed)
     folder = bench.run_folder(method.name, seed)
     identity = images_identity(bench, method, seed)
     begun = (folder / IDENTITY_FILE).is_file()
@@ -120,6 +128,32 @@ def trained_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
         f"{folder}: '{method.name}' is not trained on '{bench.benchmark.name}' yet.\n"
         f"Next: {command}"
     )
+
+
+def generator_folder(bench: Bench, method: str, seed: int) -> Path:
+    """Return where a run, or its best generator (``ours@best``), keeps generator and card."""
+    if method.endswith(BEST_SUFFIX):
+        return bench.run_folder(method.removesuffix(BEST_SUFFIX), seed) / BEST
+    return bench.run_folder(method, seed)
+
+
+def _best_generator(bench: Bench, method: TrainedMethod, seed: int) -> Path:
+    """Return the weights of the best generator of a run that is trained to its end.
+
+    Raises:
+        CheckpointError: it is not, or no generator was validated.
+    """
+    trained_generator(bench, method.at_last(), seed)
+    folder = generator_folder(bench, method.name, seed)
+    if not (folder / GENERATOR_CARD).is_file():
+        raise CheckpointError(
+            f"{folder}: the run of '{method.at_last().name}', seed {seed}, has no best generator; "
+            "it was trained without validation.\n"
+            f"Next: use '{method.at_last().name}', its last generator, or train it with validation "
+            "under another --seed"
+        )
+    _require_own_weights(bench, folder, images_identity(bench, method, seed))
+    return folder / GENERATOR_WEIGHTS
 
 
 def _require_own_weights(bench: Bench, folder: Path, identity: dict[str, Any]) -> None:
@@ -152,25 +186,13 @@ def shipped_generator(library: Library, identity: dict[str, Any]) -> Path | None
     return None
 
 
-def read_generator_card(folder: Path) -> GeneratorCard:
-    """Return the card of a trained generator's folder; CheckpointError if none, or damaged."""
-    path = folder / GENERATOR_CARD
-    try:
-        return GeneratorCard.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{path}: not a generator's card ({str(error).splitlines()[0]}).\n"
-            "Next: install hdbench again, or train it again with 'hdbench train'"
-        ) from None
-
-
 def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> TrainingFacts | None:
     """Return what a result records about the training of ``run``, an identity's digest, or None.
 
     Raises:
         CheckpointError: a card is damaged.
     """
-    here = bench.run_folder(method, seed)
+    here = generator_folder(bench, method, seed)
     for folder in (here, *bench.library.entries(GENERATORS).values()):
         if not (folder / GENERATOR_WEIGHTS).is_file():
             continue
@@ -195,8 +217,10 @@ def images_identity(
     if method.images_from == "weights":
         return weights_identity(bench, method)
     if method.images_from == "generator":
-        config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method))
-        return run_identity(config, bench.dataset.train_digests)
+        run = method.at_last()
+        config = RunConfig(run, bench.benchmark, seed, perceptual_of(bench, run))
+        identity = run_identity(config, bench.dataset.train_digests)
+        return best_identity(identity) if method.is_best else identity
     return {
         "kind": "floor",
         "version": 2,

@@ -73,10 +73,7 @@ def test_training_logs_every_step_and_draws_every_epoch(bench: Bench) -> None:
     assert [row["step"] for row in rows if "spots" in row] == [8, 16]
     assert all(0 <= row["spot_area"] <= 1 for row in rows if "spots" in row)
     sheets = sorted(path.name for path in (output.parent / "samples").iterdir())
-    assert sheets == ["index.html", "step-00000008.png", "step-00000016.png"]
-    page = (output.parent / "samples" / "index.html").read_text()
-    assert page.index("step-00000016.png") < page.index("step-00000008.png")  # newest first
-    assert "refresh" not in page  # it is finished
+    assert sheets == ["step-00000008.png", "step-00000016.png"]
     assert len(list((output.parent / "checkpoints").iterdir())) == 2
 
 
