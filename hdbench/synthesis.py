@@ -18,10 +18,11 @@ from hdbench.data.loading import read_scene
 from hdbench.data.scene import Scene, collate, from_network_range
 from hdbench.data.sheets import png_bytes
 from hdbench.floors import FLOORS, TrainingSet
-from hdbench.networks.builder import build_generator, conditioning, side_divisor
+from hdbench.networks.builder import Conditioning, build_generator, conditioning, side_divisor
 from hdbench.runtime.progress import progress
 from hdbench.runtime.weights import load_weights
 from hdbench.schema.benchmark import Benchmark, Budget
+from hdbench.schema.image_input import ImageInput
 from hdbench.schema.method import Floor, GeneratorMethod
 from hdbench.schema.record import Record
 from hdbench.storage import append_line, write_atomically
@@ -35,7 +36,7 @@ class MadeImage(Record):
 
     #: Its file's name.
     image: str
-    #: Digest of all that it was made from: run, weights, label and instance map.
+    #: Digest of all that it was made from: run, weights, maps, input image.
     source: str
     #: SHA-256 of the file.
     sha256: str
@@ -52,6 +53,8 @@ class LoadedGenerator:
     method: GeneratorMethod
     #: The labels that it reads.
     space: LabelSpace
+    #: What else it is told about a scene.
+    condition: Conditioning
     #: What both sides of an image must divide by.
     divisor: int
     network: nn.Module
@@ -64,8 +67,7 @@ class LoadedGenerator:
         ``styles`` are float S x H x W (``hdbench.styles``); None where the method has none.
         """
         assert (styles is None) == (self.method.encoder is None)
-        condition = conditioning(self.method, self.space.channels)
-        maps = [condition(collate([scene]).to(self.device))]
+        maps = [self.condition(collate([scene]).to(self.device))]
         if styles is not None:
             maps.append(styles[None].to(self.device))
         return from_network_range(self.network(torch.cat(maps, dim=1)))[0].cpu()
@@ -77,16 +79,20 @@ def load_generator(
     space: LabelSpace,
     weights: Path,
     device: torch.device,
+    image: ImageInput | None = None,
 ) -> LoadedGenerator:
     """Return a generator whose weights are in a file.
+
+    ``image`` says what its input images are; None: it reads label maps.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of another architecture or width.
     """
-    network = build_generator(method, conditioning(method, space.channels).channels, budget)
+    condition = conditioning(method, space.channels, image)
+    network = build_generator(method, condition.channels, budget)
     load_weights(weights, network)
     divisor = side_divisor(method, budget)
-    return LoadedGenerator(method, space, divisor, network.to(device).eval(), device)
+    return LoadedGenerator(method, space, condition, divisor, network.to(device).eval(), device)
 
 
 def floor_synthesizer(method: Floor, training: TrainingSet) -> Synthesizer:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from hdbench.data.inputs import read_input, source_cell
 from hdbench.data.labels import LABEL_SPACES, LabelClass, LabelSpace
-from hdbench.data.layouts import SceneFiles, find_scenes, spread, survey_split
+from hdbench.data.layouts import SceneFiles, spread, survey_split
 from hdbench.data.loading import (
     photograph_digest,
     read_instance,
@@ -65,7 +66,11 @@ def check_split(benchmark: Benchmark, root: Path, split: str) -> SplitReport:
     problems = list(survey.problems)
     sizes: dict[str, int] = {}
     counts = torch.zeros(256, dtype=torch.long)
+    spec = benchmark.input
+    if spec is not None and spec.edges is not None:
+        spec = None  # hdbench makes the input from the photograph, which is checked
     for files in progress(survey.scenes, desc=f"checking {split}", unit="scene"):
+        files = replace(files, input_spec=spec)
         scene = _read_noting_faults(files, space, problems)
         if scene is None:
             continue
@@ -87,12 +92,17 @@ def _read_noting_faults(files: SceneFiles, space: LabelSpace, problems: list[str
             return None
 
     known = len(problems)
-    label = noted(lambda: read_label(files.label, space))
+    spec = files.input_spec
+    given = noted(lambda: read_input(files.required_input, spec) if spec else None)
     image = noted(lambda: read_photograph(files.image))
     instance = noted(lambda: read_instance(files.instance) if files.instance else None)
+    if space.classes:
+        label = noted(lambda: read_label(files.label_map, space))
+    else:
+        label = None if image is None else torch.zeros(image.shape[-2:], dtype=torch.uint8)
     if label is None or len(problems) > known:
         return None
-    scene = Scene(files.name, label, instance, image)
+    scene = Scene(files.name, label, instance, image, given, spec)
     try:
         require_one_size(files, scene)
     except DataError as error:
@@ -124,14 +134,13 @@ def _photographs(layout: str, root: Path, split: str) -> Iterator[tuple[str, Pat
             yield photograph_digest(files.image), files.image
 
 
-def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> Image.Image:
-    """Return a contact sheet of scenes spread evenly over a split, at the benchmark's size.
+def preview_sheet(benchmark: Benchmark, files: Sequence[SceneFiles], count: int) -> Image.Image:
+    """Return a contact sheet of scenes spread evenly over some, at the benchmark's size.
 
     Raises:
-        DataError: the split cannot be read.
+        DataError: a scene cannot be read.
     """
     space = LABEL_SPACES[benchmark.data.label_space]
-    files = find_scenes(benchmark.data.layout, root, split)
     size = benchmark.size
     scenes = [
         read_scene(entry, space).resized(size.height, size.width) for entry in spread(files, count)
@@ -140,13 +149,13 @@ def preview_sheet(benchmark: Benchmark, root: Path, split: str, count: int) -> I
     for scene in scenes:
         assert scene.image is not None
         kind = "label" if scene.instance is None else "instance"
-        rows.append(
-            [
-                Cell(scene.name, scene.image),
-                Cell("labels", space.paint(scene.label)),
-                Cell(f"{kind} boundaries", paint_boundaries(scene.regions)),
-            ]
-        )
+        row = [Cell(scene.name, scene.image)]
+        if scene.input is not None:
+            row.append(source_cell(scene, space))
+        if benchmark.data.labelled:
+            row.append(Cell("labels", space.paint(scene.label)))
+            row.append(Cell(f"{kind} boundaries", paint_boundaries(scene.regions)))
+        rows.append(row)
     legend = space.legend(scene.label for scene in scenes)
     return contact_sheet([*_in_two_columns(rows), *_swatches(legend, size.width)])
 

@@ -153,4 +153,7 @@ _CITYSCAPES = LabelSpace(
     ),
 )
 
-LABEL_SPACES = {space.name: space for space in (_CAMVID, _CITYSCAPES)}
+# Of datasets without label maps.
+_NONE = LabelSpace("none", 0, ())
+
+LABEL_SPACES = {space.name: space for space in (_CAMVID, _CITYSCAPES, _NONE)}

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from hdbench.errors import DataError, counted, listing
+from hdbench.schema.image_input import ImageInput
 from hdbench.schema.split import Split
 
 Entry = TypeVar("Entry")
 
 _PHOTOGRAPHS = (".png", ".jpg", ".jpeg")
 _MAPS = (".png",)
+_INPUTS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,31 @@ class SceneFiles:
     """The files of one scene."""
 
     name: str
-    label: Path
+    #: None where the dataset has no label maps.
+    label: Path | None
     image: Path
     instance: Path | None
+    #: The image that the scene is made from, where the dataset has one.
+    input: Path | None = None
+    #: What the input is; None where methods are given the labels.
+    input_spec: ImageInput | None = None
+
+    @property
+    def label_map(self) -> Path:
+        """The label map's file; raises DataError where the dataset has none."""
+        if self.label is None:
+            raise DataError(f"{self.image}: no label map; this dataset has none")
+        return self.label
+
+    @property
+    def required_input(self) -> Path:
+        """The input's file; raises DataError where the dataset has none."""
+        if self.input is None:
+            raise DataError(
+                f"{self.image}: no input image; the benchmark has a table [input], so either its "
+                "[data] layout has a file for each scene ('images'), or [input.edges] makes them"
+            )
+        return self.input
 
 
 @dataclass(frozen=True)
@@ -122,10 +146,17 @@ class _Kind:
 
 
 def _survey(
-    root: Path, images: _Kind, labels: _Kind, instances: _Kind | None, expected: str
+    root: Path,
+    images: _Kind,
+    labels: _Kind | None,
+    instances: _Kind | None,
+    expected: str,
+    inputs: _Kind | None = None,
 ) -> Survey:
     """Match the files of a split by the name of their scene, never by their position."""
-    kinds = [images, labels] + ([] if instances is None else [instances])
+    parts = {"image": images, "label": labels, "instance": instances, "input": inputs}
+    chosen = {part: kind for part, kind in parts.items() if kind is not None}
+    kinds = list(chosen.values())
     folders = dict.fromkeys(kind.folder for kind in kinds)  # labels and instances may share one
     absent = [folder for folder in folders if not folder.is_dir()] if root.is_dir() else [root]
     if absent:
@@ -139,7 +170,8 @@ def _survey(
     names = sorted(set().union(*found))
     if not names:
         listed = ", ".join(str(folder) for folder in folders)
-        problems.append(f"{listed}: empty; expected photographs and label maps: {expected}")
+        nouns = " and ".join(f"{kind.noun}s" for kind in kinds)
+        problems.append(f"{listed}: empty; expected {nouns}: {expected}")
     complete: list[str] = []
     for name in names:
         present = [n for n in range(len(kinds)) if name in found[n]]
@@ -152,8 +184,15 @@ def _survey(
             for n, kind in enumerate(kinds)
             if n not in present
         ]
+    files = dict(zip(chosen, found, strict=True))
     scenes = [
-        SceneFiles(name, found[1][name], found[0][name], found[2][name] if instances else None)
+        SceneFiles(
+            name,
+            label=files["label"][name] if labels else None,
+            image=files["image"][name],
+            instance=files["instance"][name] if instances else None,
+            input=files["input"][name] if inputs else None,
+        )
         for name in complete
     ]
     return Survey(scenes, problems)
@@ -198,10 +237,60 @@ def _pix2pixhd(root: Path, split: str) -> Survey:
     )
 
 
+def _images(root: Path, split: str) -> Survey:
+    """Survey ``<split>/inputs/`` and ``photographs/``, with ``labels/``, ``instances/`` if any."""
+    folder = root / split
+    maps = {part: folder / part for part in ("labels", "instances")}
+    nouns = {"labels": "label map", "instances": "instance map"}
+    kinds = {
+        part: _Kind(nouns[part], path, "*", _MAPS, ("",)) if path.is_dir() else None
+        for part, path in maps.items()
+    }
+    return _survey(
+        root,
+        _Kind("photograph", folder / "photographs", "*", _PHOTOGRAPHS, ("",)),
+        kinds["labels"],
+        kinds["instances"],
+        f"{split}/inputs/ and {split}/photographs/ in {root}",
+        _Kind("input image", folder / "inputs", "*", _INPUTS, ("",)),
+    )
+
+
+#: The share of a folder of photographs that is its split ``test``.
+_TEST_SHARE = 10
+
+
+def _photographs(root: Path, split: str) -> Survey:
+    """Survey photographs alone: ``<split>/`` if there is such a folder, else the folder itself.
+
+    The last tenth of one folder, in the order of names, is the split ``test``, the others are
+    ``train``: frames of one film or person, which have similar names, are rarely in both.
+    """
+    own = (root / split).is_dir()
+    survey = _survey(
+        root,
+        _Kind("photograph", root / split if own else root, "*", _PHOTOGRAPHS, ("",)),
+        None,
+        None,
+        f"{split}/ with photographs in {root}, or photographs in {root} itself",
+    )
+    if own or survey.problems:
+        return survey
+    tested = -(-len(survey.scenes) // _TEST_SHARE)
+    parts = {"train": survey.scenes[:-tested], "test": survey.scenes[-tested:]}
+    if split not in parts:
+        return Survey([], [f"{root}: no folder {split}/; one folder has splits train and test"])
+    if not parts[split]:
+        return Survey([], [f"{root}: one photograph; expected at least two, to train and to test"])
+    return Survey(parts[split], [])
+
+
 #: A layout surveys one split below a dataset's root; it reads no pixels.
 LAYOUTS: dict[str, Callable[[Path, str], Survey]] = {
     "camvid": _camvid,
     "cityscapes": _cityscapes,
     "streets": _cityscapes,  # drawn into the official tree (hdbench/streets/)
     "pix2pixhd": _pix2pixhd,
+    "images": _images,
+    "photographs": _photographs,
 }

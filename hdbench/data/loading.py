@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional as photometry
 
+from hdbench.data.inputs import read_input
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.scene import Batch, Scene, collate, resize_nearest, resize_photograph
@@ -108,12 +109,18 @@ def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) ->
     Raises:
         DataError: a file is damaged, or their sizes differ.
     """
-    scene = Scene(
-        name=files.name,
-        label=read_label(files.label, space),
-        instance=None if files.instance is None else read_instance(files.instance),
-        image=read_photograph(files.image) if photograph else None,
-    )
+    image = read_photograph(files.image) if photograph else None
+    spec, given = files.input_spec, None
+    if spec is not None:
+        given = read_input(files.required_input, spec)
+    if space.classes:
+        label = read_label(files.label_map, space)
+    else:
+        any_map = image if given is None else given
+        assert any_map is not None
+        label = torch.zeros(any_map.shape[-2:], dtype=torch.uint8)
+    instance = None if files.instance is None else read_instance(files.instance)
+    scene = Scene(files.name, label, instance, image, given, spec)
     require_one_size(files, scene)
     return scene
 
@@ -123,18 +130,24 @@ def read_resized(files: SceneFiles, space: LabelSpace, height: int, width: int) 
 
     Used for images synthesized at the benchmark's size, whose label maps have the native size.
     """
-    label = resize_nearest(read_label(files.label, space), height, width)
+    label = resize_nearest(read_label(files.label_map, space), height, width)
     image = resize_photograph(read_photograph(files.image), height, width)
     return Scene(name=files.name, label=label, instance=None, image=image)
 
 
 def require_one_size(files: SceneFiles, scene: Scene) -> None:
-    """Raise DataError if a map of a scene has another size than its label map."""
-    for path, pixels in ((files.image, scene.image), (files.instance, scene.instance)):
+    """Raise DataError if a map of a scene has another size than its label map, or its input."""
+    label, given = files.label, files.input
+    first = f"its input {given}" if label is None else f"its label map {label}"
+    for path, pixels in (
+        (files.image, scene.image),
+        (files.instance, scene.instance),
+        (files.input, scene.input),
+    ):
         if pixels is not None and pixels.shape[-2:] != scene.label.shape:
             raise DataError(
-                f"{path}: {pixels.shape[-1]}x{pixels.shape[-2]}, but its label map "
-                f"{files.label} is {scene.label.shape[1]}x{scene.label.shape[0]}"
+                f"{path}: {pixels.shape[-1]}x{pixels.shape[-2]}, but {first} is "
+                f"{scene.label.shape[1]}x{scene.label.shape[0]}"
             )
 
 
@@ -208,7 +221,14 @@ class ScaleAndCrop:
         top = int(draws[1] * (label.shape[0] - self.height + 1))
         left = int(draws[2] * (label.shape[1] - self.width + 1))
         window = (slice(top, top + self.height), slice(left, left + self.width))
-        scene = replace(scene, label=label[window], instance=None, image=image[:, *window])
+        scene = replace(
+            scene,
+            label=label[window],
+            instance=None,
+            image=image[:, *window],
+            input=None,  # these networks read photographs
+            input_spec=None,
+        )
         return scene.flipped() if self.flip and draws[3] < 0.5 else scene
 
     def _exposed(self, image: Tensor, random: torch.Generator) -> Tensor:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as image_ops
+
+from hdbench.schema.image_input import ImageInput
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,17 @@ class Scene:
 
     #: Stable across methods; file names derive from it.
     name: str
-    #: uint8 H x W label ids.
+    #: uint8 H x W label ids; 0 everywhere where the dataset has no label maps.
     label: Tensor
     #: int32 H x W instance ids, or None where the dataset has none.
     instance: Tensor | None
     #: uint8 3 x H x W photograph, or None if it was not read.
     image: Tensor | None
+    #: float32 C x H x W image that the scene is made from, its values as in its file (16 bits are
+    #: exact); None where scenes are made from labels.
+    input: Tensor | None = None
+    #: What the input is; None where there is none.
+    input_spec: ImageInput | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -37,7 +45,10 @@ class Scene:
         return self.label if self.instance is None else self.instance
 
     def resized(self, height: int, width: int) -> Scene:
-        """Return the scene at another size: photograph bicubic with antialias, maps nearest."""
+        """Return the scene at another size.
+
+        The photograph is resized bicubic with antialias, maps nearest, the input as it states.
+        """
         if self.size == (height, width):
             return self
         return replace(
@@ -47,6 +58,9 @@ class Scene:
             if self.instance is None
             else resize_nearest(self.instance, height, width),
             image=None if self.image is None else resize_photograph(self.image, height, width),
+            input=None
+            if self.input is None or self.input_spec is None
+            else resize_input(self.input, height, width, self.input_spec),
         )
 
     def flipped(self) -> Scene:
@@ -56,6 +70,7 @@ class Scene:
             label=self.label.flip(-1),
             instance=None if self.instance is None else self.instance.flip(-1),
             image=None if self.image is None else self.image.flip(-1),
+            input=None if self.input is None else self.input.flip(-1),
         )
 
 
@@ -70,6 +85,8 @@ class Batch:
     instance: Tensor | None
     #: uint8 B x 3 x H x W photographs, or None.
     image: Tensor | None
+    #: float32 B x C x H x W input images (``Scene.input``), or None.
+    input: Tensor | None = None
 
     @property
     def regions(self) -> Tensor:
@@ -83,18 +100,21 @@ class Batch:
             label=self.label.to(device, non_blocking=True),
             instance=None if self.instance is None else self.instance.to(device, non_blocking=True),
             image=None if self.image is None else self.image.to(device, non_blocking=True),
+            input=None if self.input is None else self.input.to(device, non_blocking=True),
         )
 
 
 def collate(scenes: Sequence[Scene]) -> Batch:
-    """Return scenes of one size as a batch; instances and images only if all have them."""
+    """Return scenes of one size as a batch; what not all of them have is left out."""
     instances = [scene.instance for scene in scenes if scene.instance is not None]
     images = [scene.image for scene in scenes if scene.image is not None]
+    inputs = [scene.input for scene in scenes if scene.input is not None]
     return Batch(
         names=[scene.name for scene in scenes],
         label=torch.stack([scene.label for scene in scenes]),
         instance=torch.stack(instances) if len(instances) == len(scenes) else None,
         image=torch.stack(images) if len(images) == len(scenes) else None,
+        input=torch.stack(inputs) if len(inputs) == len(scenes) else None,
     )
 
 
@@ -143,6 +163,15 @@ def resize_nearest(ids: Tensor, height: int, width: int) -> Tensor:
     return ids[..., rows, :][..., columns]
 
 
+def _largest(pixels: Tensor, dim: int, target: int) -> Tensor:
+    source = pixels.shape[dim]
+    if target >= source:
+        return pixels.index_select(dim, _centres(source, target))
+    # The centre of every old pixel lies in one new pixel, and each new one has at least one.
+    first = torch.searchsorted(_centres(target, source), torch.arange(target))
+    return torch.from_numpy(np.maximum.reduceat(pixels.numpy(), first.numpy(), axis=dim))
+
+
 def _centres(source: int, target: int) -> Tensor:
     return torch.div((2 * torch.arange(target) + 1) * source, 2 * target, rounding_mode="floor")
 
@@ -164,6 +193,28 @@ def resize_photograph(
         interpolation=InterpolationMode(kernel),
         antialias=bool(antialias),
     )
+
+
+def resize_input(pixels: Tensor, height: int, width: int, spec: ImageInput) -> Tensor:
+    """Return a float32 C x H x W input image at another size.
+
+    ``bicubic-antialias``: as photographs are, without rounding; values stay within the range.
+    ``maximum``: the maximum of the pixels whose centres a new pixel covers, so that lines
+    as thin as one pixel are kept at full brightness; as ``nearest`` where the image grows.
+    ``nearest``: as maps of ids are.
+    """
+    if pixels.shape[-2:] == (height, width):
+        return pixels
+    match spec.resize:
+        case "nearest":
+            return resize_nearest(pixels, height, width)
+        case "maximum":
+            rows = _largest(pixels, 1, height)
+            return _largest(rows, 2, width)
+        case "bicubic-antialias":
+            size = (height, width)
+            resized = F.interpolate(pixels[None], size, mode="bicubic", antialias=True)[0]
+            return resized.clamp(*spec.range)
 
 
 def to_network_range(images: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
 from hdbench.storage import write_atomically
@@ -36,10 +36,14 @@ def png_bytes(pixels: Tensor) -> bytes:
     return encode_png(to_pil(pixels))
 
 
-def encode_png(picture: Image.Image, optimize: bool = False) -> bytes:
-    """Return a picture of any mode as a PNG file's content."""
+def encode_png(
+    picture: Image.Image,
+    optimize: bool = False,
+    pnginfo: PngImagePlugin.PngInfo | None = None,
+) -> bytes:
+    """Return a picture of any mode as a PNG file's content, with texts if there are any."""
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=optimize)
+    picture.save(buffer, format="PNG", optimize=optimize, pnginfo=pnginfo)
     return buffer.getvalue()
 
 

@@ -93,7 +93,8 @@ def _parse_report(content: dict[str, Any], where: str) -> Report | PreferenceRep
 
 
 def _references_of_benchmark(benchmark: Benchmark) -> Iterator[Reference]:
-    yield "scoring", benchmark.scoring, SCORINGS
+    if benchmark.scoring is not None:
+        yield "scoring", benchmark.scoring, SCORINGS
     if benchmark.beside is not None:
         yield "beside", benchmark.beside, BENCHMARKS
     if benchmark.perceptual.name not in (OWN, VGG19_IMAGENET):

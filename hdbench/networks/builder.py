@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hdbench.data.inputs import scaled_input
 from hdbench.data.scene import Batch, boundary_map, one_hot
 from hdbench.errors import UsageError
 from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.encoder import FeatureEncoder
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
 from hdbench.schema.benchmark import Budget
+from hdbench.schema.image_input import ImageInput
 from hdbench.schema.method import Encoder, GeneratorMethod, Pix2PixHD
 
 
@@ -27,23 +29,38 @@ class Conditioning:
     label_channels: int
     #: Whether the boundary map is among the channels.
     boundaries: bool
+    #: The input image, which takes the place of the labels; None where there is none.
+    image: ImageInput | None = None
 
     @property
     def channels(self) -> int:
         """Channels of the condition."""
-        return self.label_channels + self.boundaries
+        first = self.label_channels if self.image is None else self.image.channels
+        return first + self.boundaries
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Return float B x channels x H x W: one-hot labels, then the boundary map."""
-        maps = [one_hot(batch.label, self.label_channels)]
+        """Return float B x channels x H x W: labels or input image, then the boundary map.
+
+        Labels are one-hot; an input image is scaled from its range to [-1, 1].
+        """
+        if self.image is None:
+            maps = [one_hot(batch.label, self.label_channels)]
+        else:
+            assert batch.input is not None
+            maps = [scaled_input(batch.input, self.image)]
         if self.boundaries:
             maps.append(boundary_map(batch.regions))
         return torch.cat(maps, dim=1)
 
 
-def conditioning(method: GeneratorMethod, label_channels: int) -> Conditioning:
-    """Return the conditioning that a method file asks for."""
-    return Conditioning(label_channels, method.input.boundaries == "instances-or-labels")
+def conditioning(
+    method: GeneratorMethod, label_channels: int, image: ImageInput | None = None
+) -> Conditioning:
+    """Return the conditioning that a method file asks for, given what a benchmark's inputs are."""
+    boundaries = method.input.boundaries == "instances-or-labels"
+    if image is not None:
+        boundaries = boundaries and image.boundaries
+    return Conditioning(label_channels, boundaries, image)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hdbench.data.inputs import paint_input
 from hdbench.data.inspection import paint_boundaries
 from hdbench.data.labels import VOID, LabelSpace
 from hdbench.data.layouts import SceneFiles, spread
@@ -69,7 +70,12 @@ class Gallery:
                 name: prepared_image(paths[n], self.benchmark, photograph=False)
                 for name, paths in self.images.items()
             }
+            given = []
+            if scene.input is not None and scene.input_spec is not None:
+                shown = paint_input(scene.input, scene.input_spec)
+                given.append(Picture("input", shown, False))
             pictures = [
+                *given,
                 Picture("labels", self.space.paint(scene.label), False),
                 Picture("boundaries", paint_boundaries(scene.regions), False),
                 *(Picture(f"synthesized by {name}", image, True) for name, image in made.items()),

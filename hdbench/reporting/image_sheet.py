@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from hdbench.data.inputs import source_cell
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
@@ -24,9 +25,9 @@ def image_sheet(
     benchmark: Benchmark,
     count: int,
 ) -> Image.Image:
-    """Return a sheet of scenes: labels, the image of each method, the photograph.
+    """Return a sheet of scenes: labels or input, the image of each method, the photograph.
 
-    ``count`` scenes are spread evenly over the split. With more than 8, labels are left out and
+    ``count`` scenes are spread evenly over the split. With more than 8, these are left out and
     there are two columns of scenes.
     """
     size, many = benchmark.size, count > _LONGEST
@@ -34,7 +35,7 @@ def image_sheet(
     for n, files in spread(list(enumerate(scenes)), count):
         scene = read_scene(files, space).resized(size.height, size.width)
         assert scene.image is not None
-        strip = [] if many else [Cell(f"labels of {scene.name}", space.paint(scene.label))]
+        strip = [] if many else [source_cell(scene, space)]
         for method, paths in images.items():
             image = prepared_image(paths[n], benchmark, photograph=False)
             strip.append(Cell(f"{method}: {scene.name}", image))

@@ -13,8 +13,8 @@ from hdbench.errors import LibraryError, suggestion
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-#: The meaning of label ids (``hdbench/data/labels.py``).
-LabelSpaceName = Literal["camvid", "cityscapes"]
+#: The meaning of label ids (``hdbench/data/labels.py``); ``none``: there are no label maps.
+LabelSpaceName = Literal["camvid", "cityscapes", "none"]
 
 
 class Table(BaseModel):

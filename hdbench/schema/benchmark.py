@@ -6,7 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hdbench.schema.base import LabelSpaceName, LibraryFile, Positive, Rate, Table, Weight
+from hdbench.errors import UsageError
+from hdbench.schema.base import (
+    AddedLater,
+    LabelSpaceName,
+    LibraryFile,
+    Positive,
+    Rate,
+    Table,
+    Weight,
+)
+from hdbench.schema.image_input import ImageInput
 from hdbench.schema.split import Split
 from hdbench.schema.streets import require_streets_size
 
@@ -16,14 +26,16 @@ OWN = "own"
 VGG19_IMAGENET = "vgg19-imagenet"
 #: What a benchmark's second segmenter is called where one is chosen (``--segmenter second``).
 SECOND: Literal["second"] = "second"
+#: The label space of a dataset without label maps.
+NO_LABELS = "none"
 
 
 class Data(Table):
     """Which scenes, and how their files are laid out."""
 
     #: How the folders are arranged (``hdbench/data/layouts.py``).
-    layout: Literal["camvid", "cityscapes", "pix2pixhd", "streets"]
-    #: What the label ids mean (``hdbench/data/labels.py``).
+    layout: Literal["camvid", "cityscapes", "images", "photographs", "pix2pixhd", "streets"]
+    #: What the label ids mean (``hdbench/data/labels.py``); ``none`` if there are no label maps.
     label_space: LabelSpaceName
     #: The split that methods learn from; ``train[:16]`` is its first 16 scenes.
     train: str
@@ -34,6 +46,11 @@ class Data(Table):
     def built_in(self) -> bool:
         """Whether hdbench draws the scenes itself."""
         return self.layout == "streets"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the scenes have label maps."""
+        return self.label_space != NO_LABELS
 
     @model_validator(mode="after")
     def _fits_together(self) -> Data:
@@ -208,7 +225,10 @@ class Perceptual(Table):
     @model_validator(mode="after")
     def _is_trained_or_not(self) -> Perceptual:
         if self.name == OWN and self.training is None:
-            raise ValueError(f'name = "{OWN}" needs the table [perceptual.training]')
+            raise ValueError(
+                f'name = "{OWN}" needs the table [perceptual.training], and label maps to learn '
+                f"from; without labels use '{VGG19_IMAGENET}' or a folder of models/weights/"
+            )
         return self
 
 
@@ -243,16 +263,18 @@ class Benchmark(LibraryFile):
     """One benchmark."""
 
     data: Data
+    #: What scenes are made from, where these are images; without this table, label maps.
+    input: Annotated[ImageInput | None, AddedLater(None)] = None
     size: Size
     budget: Budget
     perceptual: Perceptual
-    #: The segmenter whose scores rank methods.
-    segmenter: SegmenterChoice
+    #: The segmenter whose scores rank methods; none without label maps.
+    segmenter: SegmenterChoice | None = None
     #: A segmenter of another architecture and encoder, whose scores are shown beside the first
     #: one's and never rank: methods that suit only one family of networks differ between the two.
     second_segmenter: SegmenterChoice | None = None
-    #: The scoring convention, by name.
-    scoring: str
+    #: The scoring convention, by name; none without label maps.
+    scoring: str | None = None
     #: How trainings are watched; None: they have no validation scores.
     validation: Validation | None = None
     #: Another benchmark with the same test scenes, size, segmenter and scoring but other training:
@@ -261,7 +283,9 @@ class Benchmark(LibraryFile):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Benchmark:
-        self._require_unseen_test("segmenter.training", self.segmenter.training)
+        self._require_what_labels_allow()
+        if self.segmenter is not None:
+            self._require_unseen_test("segmenter.training", self.segmenter.training)
         if self.second_segmenter is not None:
             self._require_unseen_test("second_segmenter.training", self.second_segmenter.training)
             self._require_another_family(self.second_segmenter)
@@ -275,6 +299,59 @@ class Benchmark(LibraryFile):
             except ValueError as error:
                 raise ValueError(f"[size] {error}") from None
         return self
+
+    @property
+    def required_segmenter(self) -> SegmenterChoice:
+        """The segmenter whose scores rank methods.
+
+        Raises:
+            UsageError: the benchmark has no label maps.
+        """
+        if self.segmenter is None:
+            raise self.needs_labels("a segmenter learns from them, and scores compare with them")
+        return self.segmenter
+
+    def needs_labels(self, reason: str) -> UsageError:
+        """Return the error for what a benchmark without label maps cannot do."""
+        return UsageError(
+            f"benchmark '{self.name}' has no label maps ([data] label_space = '{NO_LABELS}'): "
+            f"{reason}.\nNext: 'hdbench synthesize --method NAME --sheet FILE' shows images"
+        )
+
+    def _require_what_labels_allow(self) -> None:
+        named = {
+            "segmenter": self.segmenter,
+            "second_segmenter": self.second_segmenter,
+            "scoring": self.scoring,
+        }
+        if self.data.labelled:
+            for key in ("segmenter", "scoring"):
+                if named[key] is None:
+                    raise ValueError(
+                        f"key '{key}' is missing; files have no hidden defaults, so state it"
+                    )
+            return
+        if self.input is None:
+            raise ValueError(
+                f"[data] label_space = '{NO_LABELS}' and no table [input]: methods would be told "
+                "nothing; state what the input images are"
+            )
+        for key, value in named.items():
+            if value is not None:
+                raise ValueError(
+                    f"key '{key}' needs label maps, and [data] label_space = '{NO_LABELS}'; "
+                    "leave it out"
+                )
+        if self.input.boundaries:
+            raise ValueError(
+                "[input] boundaries = true needs label maps, and [data] label_space = "
+                f"'{NO_LABELS}'; use false"
+            )
+        if self.perceptual.name == OWN:
+            raise ValueError(
+                f"[perceptual] name = '{OWN}' learns from label maps, and [data] label_space = "
+                f"'{NO_LABELS}'; use '{VGG19_IMAGENET}' or a folder of models/weights/"
+            )
 
     def _require_unseen_test(self, table: str, recipe: PixelTraining) -> None:
         if Split.parse(recipe.split).name == Split.parse(self.data.test).name:
@@ -292,14 +369,15 @@ class Benchmark(LibraryFile):
             )
 
     def _require_another_family(self, second: SegmenterChoice) -> None:
-        if second.name == self.segmenter.name != OWN:
+        first = self.required_segmenter
+        if second.name == first.name != OWN:
             raise ValueError(
                 f"[second_segmenter] name = '{second.name}' is that of [segmenter] too; name "
                 "another segmenter"
             )
         for key in ("architecture", "encoder"):
             value = getattr(second.training, key)
-            if value == getattr(self.segmenter.training, key):
+            if value == getattr(first.training, key):
                 raise ValueError(
                     f"[second_segmenter.training] {key} = '{value}' is that of "
                     "[segmenter.training] too; networks of one family make similar errors, so "
@@ -308,7 +386,7 @@ class Benchmark(LibraryFile):
 
     def with_recipe(self, recipe: SegmenterTraining) -> Benchmark:
         """Return the benchmark with another ``[segmenter.training]``."""
-        segmenter = self.segmenter.model_copy(update={"training": recipe})
+        segmenter = self.required_segmenter.model_copy(update={"training": recipe})
         return self.model_copy(update={"segmenter": segmenter})
 
 

@@ -27,7 +27,7 @@ def imagenet_weights(benchmark: Benchmark, path: Path | None) -> dict[str, Tenso
             has no such encoder.
         CheckpointError: the file is missing or damaged.
     """
-    spec = benchmark.segmenter.training
+    spec = benchmark.required_segmenter.training
     if spec.encoder_weights == "none":
         if path is not None:
             raise UsageError(

@@ -241,7 +241,7 @@ def read_truths(
         scene = read_scene(files, space, photograph=False)
         label, regions = scene.label, scene.regions
     else:
-        label = regions = read_label(files.label, space)
+        label = regions = read_label(files.label_map, space)
     train_ids = space.to_train_ids(label)
     truths = [truth_of(train_ids, regions, labels) for labels in conventions]
     height, width = label.shape

@@ -50,7 +50,7 @@ def segmenter_trainer(
     Raises UsageError if smp cannot build the encoder, CheckpointError if its weights are of
     another.
     """
-    recipe, space = benchmark.segmenter.training, LABEL_SPACES[benchmark.data.label_space]
+    recipe, space = benchmark.required_segmenter.training, LABEL_SPACES[benchmark.data.label_space]
     torch.manual_seed(derived_seed("segmenter", seed))
     try:
         network = _network(recipe, len(space.scored))
@@ -139,7 +139,7 @@ def segmenter_identity(
     identity = {
         "kind": "segmenter",
         "version": 4,
-        "segmenter": _recipe(benchmark.segmenter.training),
+        "segmenter": _recipe(benchmark.required_segmenter.training),
         **shared_identity(benchmark, seed, data),
     }
     if encoder_weights is not None:
@@ -184,7 +184,7 @@ def train_segmenter(
     Raises UsageError if the stride of the features does not divide the benchmark's image size, and
     what ``segmenter_trainer``, ``imagenet_weights`` and ``trained`` raise.
     """
-    size, recipe = benchmark.size, benchmark.segmenter.training
+    size, recipe = benchmark.size, benchmark.required_segmenter.training
     stride = OUTPUT_STRIDE if recipe.architecture == "pspnet" else output_stride(recipe.depth)
     if size.width % stride or size.height % stride:
         raise UsageError(

@@ -57,6 +57,7 @@ def run_identity(config: RunConfig, digests: list[list[str]]) -> dict[str, Any]:
         "version": 3,
         "method": identity_of(method, exclude={"title", "source"}),
         "data": identity_of(benchmark.data),
+        **({} if benchmark.input is None else {"input": identity_of(benchmark.input)}),
         "size": identity_of(benchmark.size),
         "budget": identity_of(benchmark.budget),
         "scenes": len(digests),

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from hdbench.data.inputs import source_cell
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.data.loading import read_scene
@@ -22,7 +23,7 @@ _SCENES = 4
 
 
 class SampleSheets:
-    """Draws sheets of labels, synthesized images and photographs."""
+    """Draws sheets of what images are made from, of these images, and of photographs."""
 
     def __init__(
         self, folder: Path, files: list[SceneFiles], space: LabelSpace, size: Size
@@ -42,7 +43,7 @@ class SampleSheets:
             photographs.append(scene.image)
             rows.append(
                 [
-                    Cell(f"labels of {scene.name}", self._space.paint(scene.label)),
+                    source_cell(scene, self._space),
                     Cell(f"synthesized, step {step}", images[-1]),
                     Cell("photograph", scene.image),
                 ]

@@ -48,7 +48,7 @@ class Pix2PixHDTrainer:
         self.budget = benchmark.budget
         self.stages = stages_of(method, self.budget)
         self._space = LABEL_SPACES[benchmark.data.label_space]
-        self.condition = conditioning(method, self._space.channels)
+        self.condition = conditioning(method, self._space.channels, benchmark.input)
         self.perceptual = None if perceptual is None else perceptual.to(device)
         torch.manual_seed(derived_seed("encoder", seed))
         encoder = build_encoder(method, self.budget)

@@ -162,7 +162,7 @@ def method_networks(bench: Bench, of: Method, seed: int) -> Networks:
     method = require_generator(of)
     path = generator_file(bench, method, seed)
     budget, channels = bench.benchmark.budget, bench.space.channels
-    condition = conditioning(method, channels).channels
+    condition = conditioning(method, channels, bench.benchmark.input).channels
     generator = build_generator(method, condition, budget)
     load_weights(path, generator)
     if method.images_from == "weights":

@@ -172,7 +172,9 @@ def _warnings(
         for names in by_pixels.values()
         if len(names) > 1
     ]
-    labels = [label_thumbnail(read_label(entry.label, bench.space)) for entry in scenes]
+    if not bench.benchmark.data.labelled:
+        return found
+    labels = [label_thumbnail(read_label(entry.label_map, bench.space)) for entry in scenes]
     names = [entry.name for entry in scenes]
     for cycle in suspected_trades(explained_variance(thumbnails, labels)) if names else []:
         others = [names[n] for n in (*cycle[1:], cycle[0])]

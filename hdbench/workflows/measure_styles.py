@@ -43,7 +43,10 @@ def measure_repainting(
     wanted = [class_named(bench.space, name) for name in only] or list(bench.space.classes)
     styles = require_styles(bench, method, seed, device, DEFAULT_STYLE)
     weights = generator_file(bench, method, seed)
-    synthesize = load_generator(method, bench.benchmark.budget, bench.space, weights, device)
+    benchmark = bench.benchmark
+    synthesize = load_generator(
+        method, benchmark.budget, bench.space, weights, device, benchmark.input
+    )
     size = bench.benchmark.size
     changes: dict[str, list[tuple[float, float]]] = {entry.name: [] for entry in wanted}
     scenes = bench.dataset.test_scenes

@@ -150,7 +150,7 @@ class Quickstart:
         self.machine, self.vgg_weights = machine, vgg_weights
         self.announce, self.show = announce, show
         self.segmenters: list[Segmenter] = []
-        if bench.benchmark.segmenter.name != OWN:
+        if bench.benchmark.required_segmenter.name != OWN:
             self._open_segmenters()
         self.learns_perceptual = (
             method.loss.perceptual > 0 and bench.benchmark.perceptual.name == OWN

@@ -183,5 +183,5 @@ def images_as_given(bench: Bench, images: Sequence[Path]) -> Iterator[tuple[str,
     policy = bench.scoring.segmenter
     for scene, path in zip(bench.dataset.test_scenes, images, strict=True):
         image = prepared_image(path, bench.benchmark, photograph=path == scene.image)
-        height, width = read_label(scene.label, bench.space).shape
+        height, width = read_label(scene.label_map, bench.space).shape
         yield scene.name, as_seen(image, policy, bench.benchmark, (height, width))

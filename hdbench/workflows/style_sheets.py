@@ -49,7 +49,10 @@ def draw_styles(
     if wanted is not None and target is None:
         raise UsageError(f"scene '{view.name}' has no instance of class '{wanted.name}'")
     weights = generator_file(bench, method, seed)
-    synthesize = load_generator(method, bench.benchmark.budget, bench.space, weights, device)
+    benchmark = bench.benchmark
+    synthesize = load_generator(
+        method, benchmark.budget, bench.space, weights, device, benchmark.input
+    )
     count = styles.most
     mask = None
     if target is not None:

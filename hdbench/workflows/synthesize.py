@@ -55,6 +55,8 @@ def synthesize_method(
     if method.images_from == "import":
         assert not training
         return imported_paths(bench, method)
+    if method.images_from == "floor" and not bench.benchmark.data.labelled:
+        raise bench.benchmark.needs_labels("floors copy training photographs by them")
     require_own_images(bench, method, seed, training, style.folder_suffix)
     made_by, styling = [digest(images_identity(bench, method, seed))], None
     if method.images_from != "floor":
@@ -62,10 +64,12 @@ def synthesize_method(
         if method.encoder is not None:
             styling, its = styling_of(bench, method, seed, device, style)
             made_by += its
-    digests = bench.dataset.train_map_digests if training else bench.dataset.test_map_digests
-    encodes = style.kind == "encode"
+    data, encodes = bench.dataset, style.kind == "encode"
     if encodes:
-        digests = bench.dataset.digests(scenes)
+        sources = data.source_digests(scenes)
+        digests = [[*one, *its] for one, its in zip(data.digests(scenes), sources, strict=True)]
+    else:
+        digests = data.train_source_digests if training else data.test_source_digests
     return write_images(
         lambda: _synthesizer(bench, method, seed, device, styling),
         scenes,
@@ -125,5 +129,8 @@ def _synthesizer(
     if method.images_from == "floor":
         return floor_synthesizer(method, bench.dataset.training_set)
     weights = generator_file(bench, method, seed)
-    generator = load_generator(method, bench.benchmark.budget, bench.space, weights, device)
+    benchmark = bench.benchmark
+    generator = load_generator(
+        method, benchmark.budget, bench.space, weights, device, benchmark.input
+    )
     return generator if styling is None else lambda scene: generator(scene, styling(scene))

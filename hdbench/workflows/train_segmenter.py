@@ -106,7 +106,7 @@ def train_on(
         data = images_as_training_data(bench, one, its_seed, machine)
         folder = bench.segmenter_folder().parent / f"on-{one.name}" / f"seed{its_seed}"
         anew = restart and one.name == method.name
-        recipe = bench.benchmark.segmenter.training
+        recipe = bench.benchmark.required_segmenter.training
         recipe = recipe.model_copy(update={"split": bench.benchmark.data.train})
         benchmark = bench.benchmark.with_recipe(recipe)
         train_segmenter(benchmark, 0, data, folder, machine, anew, encoder_weights)
@@ -125,7 +125,7 @@ def images_as_training_data(
         for entry, path in zip(bench.dataset.train_scenes, paths, strict=True)
     ]
     images = bench.file_digests.of(paths, photograph_digest)
-    labels = bench.file_digests.of((entry.label for entry in files), ids_digest)
+    labels = bench.file_digests.of((entry.label_map for entry in files), ids_digest)
     names = [entry.name for entry in files]
     digests = [list(row) for row in zip(names, images, labels, strict=True)]
     split = f"{bench.benchmark.name}/{bench.benchmark.data.train}"

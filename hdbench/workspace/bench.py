@@ -50,7 +50,10 @@ class Bench:
 
     def require_scoring(self, name: str | None = None) -> Scoring:
         """Return the convention of a name or path, or the benchmark's own; UsageError if unfit."""
-        scoring = self.library.scoring(name or self.benchmark.scoring)
+        name = name or self.benchmark.scoring
+        if name is None or not self.benchmark.data.labelled:
+            raise self.benchmark.needs_labels("scores compare predicted labels with them")
+        scoring = self.library.scoring(name)
         if scoring.label_space != self.space.name:
             raise UsageError(
                 f"benchmark '{self.benchmark.name}' has labels of '{self.space.name}', "

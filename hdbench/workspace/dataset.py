@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from hdbench.data.edges import with_edge_maps
+from hdbench.data.inputs import input_digest
 from hdbench.data.labels import LABEL_SPACES
 from hdbench.data.layouts import SceneFiles, find_scenes
 from hdbench.data.loading import ids_digest, photograph_digest, photograph_size
 from hdbench.errors import UsageError
 from hdbench.floors import TrainingSet
+from hdbench.provenance import digest
 from hdbench.runtime.file_digests import FileDigests
+from hdbench.schema.base import identity_of
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import parse_size
 from hdbench.schema.split import Split
@@ -34,20 +38,49 @@ class Dataset:
     @cached_property
     def train_scenes(self) -> list[SceneFiles]:
         """The split that methods learn from."""
-        return self.scenes(self.benchmark.data.train)
+        return self.with_inputs(self.benchmark.data.train)
 
     @cached_property
     def test_scenes(self) -> list[SceneFiles]:
         """The split that is synthesized and scored, or what ``subset`` leaves of it."""
-        scenes = self.scenes(self.benchmark.data.test)
+        scenes = self.with_inputs(self.benchmark.data.test)
         if self.subset is None:
             return scenes
         chosen = set(self.subset)
         return [entry for entry in scenes if entry.name in chosen]
 
     def scenes(self, split: str) -> list[SceneFiles]:
-        """Return the scenes of a split like ``train`` or ``train[:16]``."""
+        """Return the scenes of a split like ``train`` or ``train[:16]``, without input images.
+
+        Networks that label pixels read these: they need photographs and labels alone.
+        """
         return find_scenes(self.benchmark.data.layout, self.root(split), split)
+
+    def with_inputs(self, split: str) -> list[SceneFiles]:
+        """Return the scenes of a split with the input images that the benchmark states, if any.
+
+        Edge maps are made here, those that are missing or stale.
+
+        Raises:
+            DataError: photographs are damaged, or the dataset has no input images.
+        """
+        scenes, spec = self.scenes(split), self.benchmark.input
+        if spec is None:
+            return [replace(entry, input=None) for entry in scenes]
+        if spec.edges is not None:
+            folder = self.edge_folder(split)
+            return with_edge_maps(scenes, spec, folder, self.file_digests, f"edges of {split}")
+        return [replace(entry, input=entry.required_input, input_spec=spec) for entry in scenes]
+
+    def edge_folder(self, split: str) -> Path:
+        """Return where the edge maps of a split lie; each detector's settings have their own."""
+        spec = self.benchmark.input
+        assert spec is not None
+        assert spec.edges is not None
+        root = self.root(split)
+        source = [self.benchmark.data.layout, str(root.resolve()), identity_of(spec.edges)]
+        name = f"edges-{root.resolve().name}-{digest(source)[:8]}"
+        return self.workspace.built_in_data(name) / Split.parse(split).name
 
     @property
     def photographs(self) -> list[Path]:
@@ -66,13 +99,18 @@ class Dataset:
 
     @cached_property
     def train_digests(self) -> list[list[str]]:
-        """``digests`` of the split that methods learn from."""
-        return self.digests(self.train_scenes)
+        """``digests`` of the split that methods learn from, and of its input images if any."""
+        return _joined(self.digests(self.train_scenes), self._inputs(self.train_scenes))
 
     @cached_property
-    def train_map_digests(self) -> list[list[str]]:
-        """``map_digests`` of the split that methods learn from."""
-        return self.map_digests(self.train_scenes)
+    def train_source_digests(self) -> list[list[str]]:
+        """``source_digests`` of the split that methods learn from."""
+        return self.source_digests(self.train_scenes)
+
+    @cached_property
+    def test_source_digests(self) -> list[list[str]]:
+        """``source_digests`` of the test scenes."""
+        return self.source_digests(self.test_scenes)
 
     @cached_property
     def test_map_digests(self) -> list[list[str]]:
@@ -82,12 +120,12 @@ class Dataset:
     @cached_property
     def test_label_digests(self) -> list[str]:
         """SHA-256 of each test scene's label ids."""
-        return self.file_digests.of((entry.label for entry in self.test_scenes), ids_digest)
+        return self.file_digests.of((entry.label_map for entry in self.test_scenes), ids_digest)
 
     def forget_test_labels(self) -> None:
         """Read the test scenes' label and instance maps again for their digests, each of them."""
         self._maps(self.test_scenes, fresh=True)
-        for name in ("test_map_digests", "test_label_digests"):
+        for name in ("test_map_digests", "test_source_digests", "test_label_digests"):
             self.__dict__.pop(name, None)
 
     def digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
@@ -104,8 +142,13 @@ class Dataset:
         return _rows([names, photographs, *self._maps(scenes)])
 
     def map_digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
-        """Return SHA-256 of the ids of each scene's label map, and of its instance map if any."""
-        return _rows(self._maps(scenes))
+        """Return SHA-256 of the ids of each scene's label and instance map, if there are any."""
+        columns = self._maps(scenes)
+        return _rows(columns) if columns else [[] for _ in scenes]
+
+    def source_digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
+        """Return digests of all that each scene's image is made from: maps and input image."""
+        return _joined(self.map_digests(scenes), self._inputs(scenes))
 
     @cached_property
     def training_set(self) -> TrainingSet:
@@ -135,13 +178,25 @@ class Dataset:
         write_streets(root, chosen.name, chosen.count, size.width, size.height)
         return root
 
+    def _inputs(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
+        paths = [entry.input for entry in scenes if entry.input is not None]
+        if not paths:  # a benchmark has one for every scene, or none at all
+            return [[] for _ in scenes]
+        return [[found] for found in self.file_digests.of(paths, input_digest)]
+
     def _maps(self, scenes: Sequence[SceneFiles], fresh: bool = False) -> list[list[str]]:
-        labels = (entry.label for entry in scenes)
-        columns = [self.file_digests.of(labels, ids_digest, fresh)]
+        columns: list[list[str]] = []
+        labels = [entry.label for entry in scenes if entry.label is not None]
+        if labels and self.benchmark.data.labelled:
+            columns.append(self.file_digests.of(labels, ids_digest, fresh))
         instances = [entry.instance for entry in scenes if entry.instance is not None]
         if instances:  # a layout has one for every scene, or none at all
             columns.append(self.file_digests.of(instances, ids_digest, fresh))
         return columns
+
+
+def _joined(rows: list[list[str]], others: list[list[str]]) -> list[list[str]]:
+    return [[*row, *other] for row, other in zip(rows, others, strict=True)]
 
 
 def _rows(columns: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -64,6 +64,8 @@ def _require_trained(bench: Bench, folder: Path) -> None:
 
 
 def _require_fitting(bench: Bench, folder: Path, label_space: str, window: list[int]) -> None:
+    if not bench.benchmark.data.labelled:  # no network is trained on these photographs
+        return
     size = bench.benchmark.size
     if label_space != bench.space.name:
         raise UsageError(

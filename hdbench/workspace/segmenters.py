@@ -35,7 +35,7 @@ def segmenter_name(bench: Bench, second: bool = False) -> str:
     Raises:
         UsageError: it has no second one.
     """
-    return require_second(bench).name if second else bench.benchmark.segmenter.name
+    return require_second(bench).name if second else bench.benchmark.required_segmenter.name
 
 
 def segmenter_folder(bench: Bench, second: bool = False) -> Path:
@@ -68,14 +68,14 @@ def segmenter_card(bench: Bench) -> SegmenterCard:
         CheckpointError: it is not trained yet, was trained by another recipe, or is damaged.
         LibraryError: it should ship and does not.
     """
-    if bench.benchmark.segmenter.name == OWN:
+    if bench.benchmark.required_segmenter.name == OWN:
         _require_trained(bench, second=False)
     return read_card(segmenter_folder(bench))
 
 
 def is_trained_here(bench: Bench, card: SegmenterCard) -> bool:
     """Return whether a segmenter is the one that this workspace trains for the benchmark."""
-    return bench.benchmark.segmenter.name == OWN and foreign_segmenter(bench, card) is None
+    return bench.benchmark.required_segmenter.name == OWN and foreign_segmenter(bench, card) is None
 
 
 def recipe_of(bench: Bench, second: bool = False) -> Bench:
@@ -88,7 +88,7 @@ def recipe_of(bench: Bench, second: bool = False) -> Bench:
 
 def training_data(bench: Bench) -> TrainingData:
     """Return what a benchmark's own segmenter learns from."""
-    split = bench.benchmark.segmenter.training.split
+    split = bench.benchmark.required_segmenter.training.split
     scenes = bench.dataset.scenes(split)
     return TrainingData(scenes, bench.dataset.digests(scenes), f"{bench.benchmark.name}/{split}")
 

@@ -97,7 +97,7 @@ def fine_tuned(
     else:
         weights = StartingWeights(**{**vars(weights), "discriminator": None})
     first = at_stage(method, stages_of(method, budget)[0])
-    channels = conditioning(method, space.channels).channels
+    channels = conditioning(method, space.channels, bench.benchmark.input).channels
     with torch.random.fork_rng(devices=[]):
         networks = (
             build_generator(first, channels, budget),

@@ -214,7 +214,7 @@ def test_labels_repainted_under_their_old_size_and_time_are_noticed(
     scored: Bench, scorer: Segmenter
 ) -> None:
     before = load_result(result_path(scored, METHOD, 0))
-    path = scored.dataset.test_scenes[0].label
+    path = scored.dataset.test_scenes[0].label_map
     stat, size = path.stat(), path.stat().st_size
     label = np.array(Image.open(path))
     for shift in range(1, 11):

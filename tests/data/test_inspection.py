@@ -14,7 +14,7 @@ def test_a_preview_explains_no_colour_that_neither_occurs_nor_is_scored(
     sheets = []
     monkeypatch.setattr(inspection, "contact_sheet", sheets.append)
     bench = open_bench(city)
-    preview_sheet(bench.benchmark, bench.dataset.root("train"), "train", 2)
+    preview_sheet(bench.benchmark, bench.dataset.train_scenes, 2)
     captions = [cell.caption for row in sheets[0][1:] for cell in row]
     assert captions == [entry.name for entry in bench.space.scored]
 

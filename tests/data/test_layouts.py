@@ -128,7 +128,7 @@ def test_bare_stems_are_matched_by_name_not_by_position(flat: Path) -> None:
     save_pixels(flat / "train_inst" / "Zed.png", instance)
     files = find_scenes("pix2pixhd", flat, "train")[0]
     assert (files.name, files.image.name) == ("Zed", "Zed.png")
-    assert files.label.name == "Zed_gtFine_labelIds.png"
+    assert files.label_map.name == "Zed_gtFine_labelIds.png"
 
 
 @pytest.mark.parametrize(

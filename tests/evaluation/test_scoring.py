@@ -84,9 +84,9 @@ def test_without_instances_the_band_is_at_label_edges(scene: SceneFiles) -> None
 
 
 def test_void_beside_an_edge_stays_void(scene: SceneFiles) -> None:
-    label = np.array(Image.open(scene.label))
+    label = np.array(Image.open(scene.label_map))
     label[:, 3] = 0  # unlabeled, between road and cars
-    save_pixels(scene.label, label)
+    save_pixels(scene.label_map, label)
     found = matrix(scene, 1)
     assert (found[ROAD, CAR], found[CAR, CAR], found[-1, CAR]) == (0, 14, 8)
 

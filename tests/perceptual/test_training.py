@@ -178,7 +178,7 @@ def accuracy_by_hand(bench: Bench, network: Callable[[Tensor], Tensor]) -> tuple
         small = F.interpolate(photograph, (height, width), mode="bicubic", antialias=True)
         logits = network(small.float() / 127.5 - 1)
         guess = logits[0].argmax(dim=0).numpy()
-        nearest = Image.open(scene.label).resize((width, height), Image.Resampling.NEAREST)
+        nearest = Image.open(scene.label_map).resize((width, height), Image.Resampling.NEAREST)
         truth = np.array(nearest)
         scored = truth != 11  # CamVid's void; its other ids are the train ids
         right += int((guess[scored] == truth[scored]).sum())

@@ -35,7 +35,7 @@ SGD = {"optimizer": "sgd", "schedule": "poly", "momentum": 0.9, "poly_power": 0.
 
 
 def with_recipe(benchmark: Benchmark, **changes: Any) -> Benchmark:
-    spec = benchmark.segmenter.training
+    spec = benchmark.required_segmenter.training
     return benchmark.with_recipe(type(spec)(**{**spec.model_dump(), **changes}))
 
 
@@ -133,7 +133,7 @@ def test_a_recipe_that_lacks_something_says_what(text: str, message: str, tmp_pa
 
 def test_cityscapes_follows_the_published_schedule() -> None:
     benchmark = Library().benchmark("cityscapes")
-    spec = benchmark.segmenter.training
+    spec = benchmark.required_segmenter.training
     assert (spec.encoder, spec.encoder_weights, spec.auxiliary_weight) == (
         "resnet101",
         "imagenet",

@@ -128,7 +128,9 @@ def test_one_that_does_not_ship_is_a_problem_of_the_library(tmp_path: Path) -> N
 @pytest.mark.parametrize("second", [False, True])
 def test_what_ships_for_streets_was_trained_as_its_file_says(second: bool) -> None:
     bench = open_bench(Workspace(Path("nowhere"), None, "streets"))
-    recipe = require_second(bench).training if second else bench.benchmark.segmenter.training
+    recipe = (
+        require_second(bench).training if second else bench.benchmark.required_segmenter.training
+    )
     card = read_card(segmenter_folder(bench, second))
     told = {"architecture": card.architecture, **card.training}
     told = {key: value for key, value in told.items() if key not in ("seed", "steps")}

@@ -197,7 +197,7 @@ def test_half_precision_halves_the_file_and_predicts_with_what_is_in_it(
     bench: Bench, tmp_path: Path
 ) -> None:
     """The card's digest is that of the rounded weights, which smp reads and computes alike with."""
-    spec = bench.benchmark.segmenter.training.model_copy(update={"storage": "fp16"})
+    spec = bench.benchmark.required_segmenter.training.model_copy(update={"storage": "fp16"})
     benchmark = bench.benchmark.with_recipe(spec)
     whole = learn(bench, tmp_path / "whole")
     half = learn(Bench(bench.library, bench.workspace, benchmark), tmp_path / "half")
@@ -221,7 +221,7 @@ def test_the_segmenter_learns_from_its_own_split(
 ) -> None:
     for folder in ("val", "valannot"):
         (camvid_folder / folder).rename(camvid_folder / folder.replace("val", "judge"))
-    spec = bench.benchmark.segmenter.training.model_copy(update={"split": "judge"})
+    spec = bench.benchmark.required_segmenter.training.model_copy(update={"split": "judge"})
     benchmark = bench.benchmark.with_recipe(spec)
     other = Bench(bench.library, bench.workspace, benchmark)
     scenes = other.dataset.scenes("judge")
@@ -249,7 +249,7 @@ def test_a_batch_of_nothing_but_void_is_harmless() -> None:
 
 
 def test_an_unknown_encoder_is_an_error(bench: Bench, tmp_path: Path) -> None:
-    spec = bench.benchmark.segmenter.training.model_copy(update={"encoder": "resnet19"})
+    spec = bench.benchmark.required_segmenter.training.model_copy(update={"encoder": "resnet19"})
     benchmark = bench.benchmark.with_recipe(spec)
     with pytest.raises(UsageError, match="encoder = 'resnet19'"):
         learn(Bench(bench.library, bench.workspace, benchmark), tmp_path / "s")

@@ -105,9 +105,9 @@ def test_a_wrong_class_table_fails_the_gate(bench: Bench, seeing: Segmenter) -> 
     declares = re.compile(f"mean_iou.*{reached:.4f}")
     assert declares.search(inspect_segmenter(bench, shifted).problems[0])
     for scene in bench.dataset.test_scenes:
-        label = np.array(Image.open(scene.label))
+        label = np.array(Image.open(scene.label_map))
         swapped = np.where(label == 1, 3, np.where(label == 3, 1, label)).astype(np.uint8)
-        Image.fromarray(swapped).save(scene.label)
+        Image.fromarray(swapped).save(scene.label_map)
     fresh = Bench(bench.library, bench.workspace, bench.benchmark)
     assert declares.search(inspect_segmenter(fresh, seeing).problems[0])
 
@@ -165,7 +165,7 @@ def test_the_oracle_under_it_is_that_of_an_independent_count(
         logits = colours_network()(small / 255)
         logits = nn.functional.interpolate(logits, (72, 96), mode="bilinear", align_corners=False)
         guess = logits[0].argmax(0).numpy().astype(np.uint8)
-        total += confusion_matrix(np.array(Image.open(scene.label)), guess, 11)
+        total += confusion_matrix(np.array(Image.open(scene.label_map)), guess, 11)
     expected = scores_of(total, bench.scoring.counting)
     assert record["oracle"]["mean_iou"] == pytest.approx(expected.mean_iou, abs=1e-12)
 

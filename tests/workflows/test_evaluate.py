@@ -63,7 +63,7 @@ def test_stored_matrices_equal_an_independent_computation(
         assert result.matrices.shape == (3, 12, 11)
         for n, scene in enumerate(trained.dataset.test_scenes):
             image = trained.image_folder(method, 0) / f"{scene.name}.png"
-            expected = independent_matrix(trained, Image.open(image), scene.label)
+            expected = independent_matrix(trained, Image.open(image), scene.label_map)
             assert np.array_equal(result.matrices[n], expected)
             assert result.matrices[n].sum() == 96 * 72
 
@@ -74,7 +74,7 @@ def test_the_oracle_is_the_photograph_resized(trained: Bench) -> None:
     for n, scene in enumerate(trained.dataset.test_scenes):
         photograph = pil_to_tensor(Image.open(scene.image))
         small = F.interpolate(photograph[None], (48, 64), mode="bicubic", antialias=True)[0]
-        expected = independent_matrix(trained, to_pil_image(small), scene.label)
+        expected = independent_matrix(trained, to_pil_image(small), scene.label_map)
         assert np.array_equal(result.matrices[n], expected)
 
 
@@ -121,7 +121,7 @@ def test_one_label_pixel_changes_the_fingerprint_and_the_image_made_from_it(
     trained: Bench, segmenter: Segmenter
 ) -> None:
     first = evaluated(trained, [METHOD], 0, segmenter, CPU)[0]
-    path = trained.dataset.test_scenes[0].label
+    path = trained.dataset.test_scenes[0].label_map
     label = np.array(Image.open(path))
     label[:20, :20] = (label[:20, :20] + 1) % 11
     Image.fromarray(label).save(path)
@@ -137,7 +137,7 @@ def test_labels_compressed_anew_keep_the_fingerprint_and_the_images(
     trained: Bench, segmenter: Segmenter
 ) -> None:
     first = evaluated(trained, [METHOD], 0, segmenter, CPU)[0]
-    path = trained.dataset.test_scenes[0].label
+    path = trained.dataset.test_scenes[0].label_map
     before = path.read_bytes()
     Image.open(path).save(path, compress_level=0)
     assert path.read_bytes() != before
@@ -200,7 +200,7 @@ def test_the_gate_stops_a_wrong_normalisation_before_anything_is_stored(trained:
 
 
 def test_a_segmenter_trained_for_another_configuration_is_refused(trained: Bench) -> None:
-    spec = trained.benchmark.segmenter.training.model_copy(update={"epochs": 9})
+    spec = trained.benchmark.required_segmenter.training.model_copy(update={"epochs": 9})
     benchmark = trained.benchmark.with_recipe(spec)
     with pytest.raises(CheckpointError, match=r"segmenter\.epochs: 2 -> 9"):
         open_segmenter(Bench(trained.library, trained.workspace, benchmark), None, CPU)
@@ -229,7 +229,7 @@ def test_results_of_a_foreign_segmenter_are_stored_apart(
 
 def with_segmenter(bench: Bench, folder: Path) -> Bench:
     """The same benchmark, scored by a shipped segmenter."""
-    choice = bench.benchmark.segmenter.model_copy(update={"name": str(folder)})
+    choice = bench.benchmark.required_segmenter.model_copy(update={"name": str(folder)})
     benchmark = bench.benchmark.model_copy(update={"segmenter": choice})
     return Bench(bench.library, bench.workspace, benchmark)
 

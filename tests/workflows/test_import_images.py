@@ -499,7 +499,7 @@ def test_swaps_are_found_among_real_photographs_and_none_where_there_is_none(
     scenes = find_scenes("camvid", real_data / "camvid", "val")
     space = LABEL_SPACES["camvid"]
     images = [thumbnail(read_photograph(entry.image)) for entry in scenes]
-    labels = [label_thumbnail(read_label(entry.label, space)) for entry in scenes]
+    labels = [label_thumbnail(read_label(entry.label_map, space)) for entry in scenes]
     explained = explained_variance(images, labels)
     assert suspected_trades(explained) == []
     random = np.random.default_rng(0)

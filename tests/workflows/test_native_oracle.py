@@ -97,7 +97,7 @@ def test_it_is_the_photograph_as_it_is_on_disk(
 ) -> None:
     native = score_native(bench, segmenter)
     for n, scene in enumerate(bench.dataset.test_scenes):
-        assert np.array_equal(native.matrices[n], nearest_colours(scene.image, scene.label))
+        assert np.array_equal(native.matrices[n], nearest_colours(scene.image, scene.label_map))
     assert set(network.seen) == {(64, 48)}  # windows of 96x72, never more than it was trained at
     oracle = score_photographs(bench, segmenter)
     assert mean_iou_of(native) > mean_iou_of(oracle)
@@ -138,12 +138,12 @@ def test_it_is_not_computed_twice_and_goes_on_where_it_was_killed(
 
 def test_photographs_of_several_sizes_keep_theirs(bench: Bench, segmenter: Segmenter) -> None:
     scene = bench.dataset.test_scenes[1]
-    for path in (scene.image, scene.label):
+    for path in (scene.image, scene.label_map):
         Image.open(path).crop((0, 0, 88, 56)).save(path)
     native = score_native(bench, segmenter)
     assert native.choices["image_size"] == [[88, 56], [96, 72]]
     assert native.matrices.sum(axis=(1, 2)).tolist() == [96 * 72, 88 * 56, 96 * 72]
-    expected = nearest_colours(scene.image, scene.label)
+    expected = nearest_colours(scene.image, scene.label_map)
     assert np.array_equal(native.matrices[1], expected)
 
 

@@ -40,7 +40,7 @@ def segmenter_with(bench: Bench, oracle: dict[str, Any] | None) -> Segmenter:
 
 def oracle_on(bench: Bench, scoring: str = "", score: float = 0.7, names: str = "val") -> Result:
     """An oracle's result with the choices of a benchmark, whose scenes are only named."""
-    convention = LIBRARY.scoring(scoring or bench.benchmark.scoring)
+    convention = LIBRARY.scoring(scoring or bench.scoring.name)
     scenes = [f"{names}_{n}" for n in range(3)]
     labels = [[name, "a" * 64] for name in scenes]
     choices = choices_of(
@@ -89,7 +89,7 @@ def test_a_card_that_names_streets_binds_wherever_the_same_is_measured(
 def test_the_card_that_ships_holds_the_quick_benchmark(tmp_path: Path) -> None:
     bench = bench_of("streets-quick", tmp_path)
     card = json.loads(
-        (LIBRARY.segmenter(bench.benchmark.segmenter.name) / "segmenter.json").read_text()
+        (LIBRARY.segmenter(bench.benchmark.required_segmenter.name) / "segmenter.json").read_text()
     )
     segmenter = segmenter_with(bench, card["oracle"])
     assert obstacle(bench, oracle_on(bench), segmenter.card) is None

@@ -255,7 +255,7 @@ def test_what_the_second_segmenter_has_not_scored_has_an_empty_cell(pair: Bench)
 
 
 def with_second(bench: Bench, name: str) -> Bench:
-    recipe = bench.benchmark.segmenter.training.model_copy(
+    recipe = bench.benchmark.required_segmenter.training.model_copy(
         update={"architecture": "unet", "encoder": "mobilenet_v2"}
     )
     second = SegmenterChoice(name=name, training=recipe)

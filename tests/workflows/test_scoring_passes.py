@@ -145,7 +145,7 @@ def test_labels_are_resized_as_pillow_does(bench: Bench, size: str, width: int) 
     scene = bench.dataset.test_scenes[0]
     [truth], native = passes.read_truths(scene, SPACE, [labels])
     height = int(size.split("x")[1])
-    resized = Image.open(scene.label).resize((width, height), Image.Resampling.NEAREST)
+    resized = Image.open(scene.label_map).resize((width, height), Image.Resampling.NEAREST)
     assert native == (16, 24)
     expected = SPACE.to_train_ids(torch.from_numpy(np.array(resized)))
     assert torch.equal(truth.train_ids, expected)

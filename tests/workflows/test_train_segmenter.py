@@ -31,10 +31,10 @@ def test_labels_and_images_of_other_sizes_meet_at_the_benchmarks(
     small = tmp_path / "small.png"
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(small)
-    found = read_resized(SceneFiles("x", scene.label, small, None), bench.space, 48, 64)
+    found = read_resized(SceneFiles("x", scene.label_map, small, None), bench.space, 48, 64)
     assert found.image is not None
     assert np.array_equal(found.image.permute(1, 2, 0).numpy(), pixels)
-    nearest = Image.open(scene.label).resize((64, 48), Image.Resampling.NEAREST)
+    nearest = Image.open(scene.label_map).resize((64, 48), Image.Resampling.NEAREST)
     assert np.array_equal(found.label.numpy(), np.array(nearest))
 
 

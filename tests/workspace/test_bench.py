@@ -53,14 +53,16 @@ def recompressed(path: Path) -> None:
 
 def files(scene: SceneFiles) -> list[Path]:
     assert scene.instance is not None
-    return [scene.image, scene.label, scene.instance]
+    return [scene.image, scene.label_map, scene.instance]
 
 
 def test_the_same_pixels_in_other_files_are_the_same_data(city: Workspace) -> None:
     first = open_bench(city)
     train_data, segmenter_data = (
         first.dataset.train_digests,
-        first.dataset.digests(first.dataset.scenes(first.benchmark.segmenter.training.split)),
+        first.dataset.digests(
+            first.dataset.scenes(first.benchmark.required_segmenter.training.split)
+        ),
     )
     assert [len(row) for row in train_data] == [4, 4]  # name, photograph, labels, instances
     for path in files(first.dataset.train_scenes[0]):
@@ -68,7 +70,9 @@ def test_the_same_pixels_in_other_files_are_the_same_data(city: Workspace) -> No
     again = open_bench(city)
     assert again.dataset.train_digests == train_data
     assert (
-        again.dataset.digests(again.dataset.scenes(again.benchmark.segmenter.training.split))
+        again.dataset.digests(
+            again.dataset.scenes(again.benchmark.required_segmenter.training.split)
+        )
         == segmenter_data
     )
 

@@ -63,6 +63,11 @@ def gather(
     """
     names = [*methods, *([] if reference is None else [reference])]
     _require_several(names)
+    if protocol.checks.kind == "label" and not bench.benchmark.data.labelled:
+        raise bench.benchmark.needs_labels(
+            f"attention checks of study '{protocol.name}' show them; a protocol of your own with "
+            "[checks] kind = 'blur' needs none"
+        )
     scenes = bench.dataset.test_scenes
     names, found, photographic = _images(bench, names, scenes, run_seed)
     scenes, left_out = _complete(bench, names, scenes, found, intersect)
