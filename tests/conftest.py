@@ -18,7 +18,7 @@ from browsers import browser, browser_page, playwright  # noqa: F401 (fixtures)
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.labels import LabelSpace, shipped_space
 from hdbench.evaluation.recounting import rescored_many
 from hdbench.library import Library, library_root
 from hdbench.networks.perceptual import PerceptualNetwork
@@ -144,7 +144,7 @@ def write_scene(root: Path, split: str, name: str, seed: int, size: tuple[int, i
     for entry in (8, 8, 5, 9, 2, 4, 6, 7, 10, 11):
         left, top = int(random.integers(0, width - 12)), int(random.integers(0, height - 12))
         label[top : top + int(random.integers(4, 12)), left : left + 10] = entry
-    space = LABEL_SPACES["camvid"]
+    space = shipped_space("camvid")
     colours = space.colour_table.numpy()[label].astype(np.int32)
     photograph = np.clip(colours + random.integers(-25, 25, colours.shape), 0, 255)
     for folder, pixels in ((split, photograph.astype(np.uint8)), (f"{split}annot", label)):

@@ -23,9 +23,16 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A library of its own with one method that others may extend."""
-    for folder in ("models", "protocols/benchmarks", "protocols/scoring", "reports"):
+    for folder in (
+        "models",
+        "protocols/benchmarks",
+        "protocols/label-spaces",
+        "protocols/scoring",
+        "reports",
+    ):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "models" / "ours.toml").write_text((ROOT / "models" / "ours.toml").read_text())
+    for path in ("models/ours.toml", "protocols/label-spaces/camvid.toml"):
+        (tmp_path / path).write_text((ROOT / path).read_text())
     return tmp_path
 
 
@@ -99,7 +106,7 @@ def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
     if benchmark.scoring is None:
         assert not benchmark.data.labelled
     else:
-        assert Library().scoring(benchmark.scoring).label_space == benchmark.data.label_space
+        assert Library().scoring(benchmark.scoring).label_space == benchmark.data.label_space.name
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.scene import Scene
 from hdbench.errors import UsageError
 from hdbench.networks.encoder import FeatureEncoder
@@ -28,7 +28,7 @@ from hdbench.styles import (
     style_map,
 )
 
-CITY = LABEL_SPACES["cityscapes"]
+CITY = shipped_space("cityscapes")
 ROAD, CAR = 7, 26
 AREA = 32 * 16
 CPU = torch.device("cpu")

@@ -13,9 +13,9 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
-from hdbench.data.labels import LABEL_SPACES, LabelClass, LabelSpace
+from hdbench.data.labels import LabelClass, LabelSpace, identified_space
 from hdbench.data.scene import Scene
-from hdbench.errors import CheckpointError, UsageError, counted
+from hdbench.errors import CheckpointError, LibraryError, UsageError, counted
 from hdbench.library import GENERATORS, Library
 from hdbench.networks.builder import AS_STATED
 from hdbench.runtime.devices import choose_device
@@ -190,8 +190,8 @@ def _of_run(folder: Path, device: torch.device) -> Generator:
         )
         budget = from_identity(Budget, identity["budget"])
         size = from_identity(Size, identity["size"])
-        space = LABEL_SPACES[identity["data"]["label_space"]]
-    except (KeyError, TypeError, ValidationError) as error:
+        space = identified_space(identity["data"]["label_space"])
+    except (KeyError, TypeError, LibraryError, ValidationError) as error:
         raise CheckpointError(
             f"{folder / GENERATOR_CARD}: of another version of hdbench ({str(error)[:160]})"
         ) from None

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.decoding import photograph_size
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import SceneFiles
-from hdbench.data.loading import photograph_size
 from hdbench.data.matching import match_names
 from hdbench.errors import DataError, UsageError, counted, listing
 from hdbench.evaluation.scores import scores_record
@@ -90,7 +90,7 @@ def score(
     convention = library.scoring(str(scoring))
     folder = segmenter if isinstance(segmenter, Path) else library.segmenter(segmenter)
     network = load_segmenter(folder, choose_device(device))
-    space = LABEL_SPACES[convention.label_space]
+    space = shipped_space(convention.label_space)
     with _scenes(images, labels, instances) as scenes:
         size = _common_size([scene.image for scene in scenes])
         found = count_images(

@@ -19,20 +19,43 @@ from hdbench.errors import LibraryError, UsageError, counted
 @click.command()
 @click.option(
     "--benchmark",
-    default="streets",
     metavar="NAME",
-    help="Benchmark (see 'hdbench list').",
+    help="Benchmark (see 'hdbench list'); default: streets.",
 )
 @path_option("--data-root", "DIR", "The dataset's folder; built-in scenes (Streets) have none.")
+@path_option(
+    "--from-folder",
+    "DIR",
+    "Your own data: a folder with photographs/, inputs/ (label maps), optional instances/.",
+)
+@click.option("--overwrite", is_flag=True, help="With --from-folder: replace files of earlier.")
 @path_option("--workspace", "DIR", "Folder of runs and results.", default=Path("hdbench-runs"))
-def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
+def init(
+    benchmark: str | None,
+    data_root: Path | None,
+    from_folder: Path | None,
+    overwrite: bool,
+    workspace: Path,
+) -> None:
     """Write hdbench.toml here, so that no later command needs a path.
+
+    With --from-folder, inspect a folder and write its benchmark, label space and scoring
+    convention too. The folder itself is only read.
 
     \b
     Examples:
       hdbench init --benchmark streets-large
       hdbench init --benchmark camvid --data-root ~/data/camvid
+      hdbench init --from-folder ~/data/birds
     """
+    if from_folder is not None:
+        if benchmark is not None or data_root is not None:
+            raise UsageError("--from-folder writes a benchmark; leave --benchmark, --data-root out")
+        _init_from_folder(from_folder, workspace, overwrite)
+        return
+    if overwrite:
+        raise UsageError("--overwrite is for --from-folder; else delete hdbench.toml first")
+    benchmark = benchmark or "streets"
     from hdbench.library import Library
     from hdbench.workspace.paths import write_config
 
@@ -48,10 +71,30 @@ def init(benchmark: str, data_root: Path | None, workspace: Path) -> None:
     click.echo(f"wrote {path}\nNext: 'hdbench data check'")
 
 
+def _init_from_folder(folder: Path, workspace: Path, overwrite: bool) -> None:
+    from hdbench.workflows.from_folder import init_from_folder
+
+    found = init_from_folder(folder, Path.cwd(), workspace, overwrite)
+    for line in found.facts:
+        click.echo(line)
+    click.echo(f"wrote {', '.join(path.name for path in found.written)}")
+    click.echo("Next:")
+    if found.unnamed is not None:
+        click.echo(f"  name the classes in {found.unnamed.name}")
+    for command, what in (
+        ("data check", "decodes every file"),
+        ("segmenter train", "trains the network that scores images"),
+        ("perceptual train", "trains the network of the perceptual loss"),
+        ("train ours", "trains the generator"),
+        ("evaluate --method ours", "prints the table"),
+    ):
+        click.echo(f"  {'hdbench ' + command:<31} # {what}")
+
+
 @click.command(name="list")
 @json_option
 def list_library(as_json: bool) -> None:
-    """List the library: methods, benchmarks, scorings, studies, reports, shipped weights."""
+    """List the library: methods, benchmarks, label spaces, scorings, studies, reports, weights."""
     from hdbench.library import KINDS
 
     library = library_here()
@@ -80,7 +123,7 @@ def list_library(as_json: bool) -> None:
     "--resolved", is_flag=True, help="Print it as JSON, merged with the file that it extends."
 )
 def show(name: str, resolved: bool) -> None:
-    """Print the file of a method, benchmark, scoring, study or report, or the card of weights.
+    """Print a library file (method, benchmark, label space, ...), or the card of weights.
 
     \b
     Examples:

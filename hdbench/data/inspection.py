@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from hdbench.data.inputs import read_input, source_cell
-from hdbench.data.labels import LABEL_SPACES, LabelClass, LabelSpace
+from hdbench.data.label_maps import read_label_of
+from hdbench.data.labels import LabelClass, LabelSpace, label_space_of
 from hdbench.data.layouts import SceneFiles, spread, survey_split
 from hdbench.data.loading import (
     photograph_digest,
     read_instance,
-    read_label,
     read_photograph,
     read_scene,
     require_one_size,
@@ -61,7 +61,7 @@ class SplitReport:
 
 def check_split(benchmark: Benchmark, root: Path, split: str) -> SplitReport:
     """Decode every file of a split and collect everything that is wrong."""
-    space = LABEL_SPACES[benchmark.data.label_space]
+    space = label_space_of(benchmark.data.label_space)
     survey = survey_split(benchmark.data.layout, root, split)
     problems = list(survey.problems)
     sizes: dict[str, int] = {}
@@ -97,7 +97,7 @@ def _read_noting_faults(files: SceneFiles, space: LabelSpace, problems: list[str
     image = noted(lambda: read_photograph(files.image))
     instance = noted(lambda: read_instance(files.instance) if files.instance else None)
     if space.classes:
-        label = noted(lambda: read_label(files.label_map, space))
+        label = noted(lambda: read_label_of(files, space))
     else:
         label = None if image is None else torch.zeros(image.shape[-2:], dtype=torch.uint8)
     if label is None or len(problems) > known:
@@ -140,7 +140,7 @@ def preview_sheet(benchmark: Benchmark, files: Sequence[SceneFiles], count: int)
     Raises:
         DataError: a scene cannot be read.
     """
-    space = LABEL_SPACES[benchmark.data.label_space]
+    space = label_space_of(benchmark.data.label_space)
     size = benchmark.size
     scenes = [
         read_scene(entry, space).resized(size.height, size.width) for entry in spread(files, count)

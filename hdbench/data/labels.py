@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from hdbench.library import Library
+from hdbench.schema.label_space import LabelSpaceFile, OwnLabelSpace
 
 #: The train id of everything that is not scored.
 VOID = 255
@@ -17,13 +21,15 @@ VOID = 255
 class LabelClass:
     """One label id of a dataset."""
 
-    #: The value in label maps on disk.
+    #: The channel in the one-hot encoding, and the value in label maps on disk unless ``stored``.
     id: int
     name: str
     #: RGB, 0 to 255, for painted label maps.
     colour: tuple[int, int, int]
     #: Row in the confusion matrix, or None for void.
     train_id: int | None
+    #: The value in label maps on disk, where it is not the id.
+    stored: int | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class LabelSpace:
     channels: int
     #: In the order of their ids.
     classes: tuple[LabelClass, ...]
+    #: The user's own file that states it, or None for a space of the library.
+    path: str | None = None
 
     @cached_property
     def scored(self) -> tuple[LabelClass, ...]:
@@ -60,10 +68,27 @@ class LabelSpace:
 
     @cached_property
     def known(self) -> Tensor:
-        """Bool [256]: which ids label maps may hold."""
+        """Bool [256]: which values label maps on disk may hold."""
         table = torch.zeros(256, dtype=torch.bool)
-        table[[entry.id for entry in self.classes]] = True
+        table[[_on_disk(entry) for entry in self.classes]] = True
         return table
+
+    def from_disk(self, values: Tensor) -> Tensor:
+        """Return uint8 ids for a map of known values on disk."""
+        moved = [entry for entry in self.classes if entry.stored is not None]
+        if not moved:
+            return values
+        table = torch.arange(256, dtype=torch.uint8)
+        for entry in moved:
+            table[_on_disk(entry)] = entry.id
+        return table[values.long()]
+
+    @property
+    def padding_id(self) -> int:
+        """The id of pixels outside a scene, which no loss counts: a void class, or a free id."""
+        void = [entry.id for entry in self.classes if entry.train_id is None]
+        ids = {entry.id for entry in self.classes}
+        return void[0] if void else next(n for n in range(255, -1, -1) if n not in ids)
 
     def legend(self, labels: Iterable[Tensor]) -> list[LabelClass]:
         """Return the classes of a legend for label maps: those in them, and all scored ones."""
@@ -88,72 +113,45 @@ class LabelSpace:
         return table[train_ids.long()].permute(2, 0, 1)
 
 
-# Ids of the 11-class selection (SegNet tutorial); colours of the CamVid palette.
-_CAMVID = LabelSpace(
-    "camvid",
-    12,
-    (
-        LabelClass(0, "sky", (128, 128, 128), 0),
-        LabelClass(1, "building", (128, 0, 0), 1),
-        LabelClass(2, "pole", (192, 192, 128), 2),
-        LabelClass(3, "road", (128, 64, 128), 3),
-        LabelClass(4, "pavement", (60, 40, 222), 4),
-        LabelClass(5, "tree", (128, 128, 0), 5),
-        LabelClass(6, "sign", (192, 128, 128), 6),
-        LabelClass(7, "fence", (64, 64, 128), 7),
-        LabelClass(8, "car", (64, 0, 128), 8),
-        LabelClass(9, "pedestrian", (64, 64, 0), 9),
-        LabelClass(10, "bicyclist", (0, 128, 192), 10),
-        LabelClass(11, "void", (0, 0, 0), None),
-    ),
-)
+def _on_disk(entry: LabelClass) -> int:
+    return entry.id if entry.stored is None else entry.stored
 
-# Ids, names, colours and trainIds of Cordts et al., CVPR 2016. The official pix2pixHD encodes 35
-# channels (label_nc), of which the last is never 1. License plates have the id -1, which no PNG can
-# hold; the official label maps show what is behind them. An id of 255 therefore means a map of
-# trainIds, and reading it is an error like any other unknown id.
-_CITYSCAPES = LabelSpace(
-    "cityscapes",
-    35,
-    (
-        LabelClass(0, "unlabeled", (0, 0, 0), None),
-        LabelClass(1, "ego vehicle", (0, 0, 0), None),
-        LabelClass(2, "rectification border", (0, 0, 0), None),
-        LabelClass(3, "out of roi", (0, 0, 0), None),
-        LabelClass(4, "static", (0, 0, 0), None),
-        LabelClass(5, "dynamic", (111, 74, 0), None),
-        LabelClass(6, "ground", (81, 0, 81), None),
-        LabelClass(7, "road", (128, 64, 128), 0),
-        LabelClass(8, "sidewalk", (244, 35, 232), 1),
-        LabelClass(9, "parking", (250, 170, 160), None),
-        LabelClass(10, "rail track", (230, 150, 140), None),
-        LabelClass(11, "building", (70, 70, 70), 2),
-        LabelClass(12, "wall", (102, 102, 156), 3),
-        LabelClass(13, "fence", (190, 153, 153), 4),
-        LabelClass(14, "guard rail", (180, 165, 180), None),
-        LabelClass(15, "bridge", (150, 100, 100), None),
-        LabelClass(16, "tunnel", (150, 120, 90), None),
-        LabelClass(17, "pole", (153, 153, 153), 5),
-        LabelClass(18, "polegroup", (153, 153, 153), None),
-        LabelClass(19, "traffic light", (250, 170, 30), 6),
-        LabelClass(20, "traffic sign", (220, 220, 0), 7),
-        LabelClass(21, "vegetation", (107, 142, 35), 8),
-        LabelClass(22, "terrain", (152, 251, 152), 9),
-        LabelClass(23, "sky", (70, 130, 180), 10),
-        LabelClass(24, "person", (220, 20, 60), 11),
-        LabelClass(25, "rider", (255, 0, 0), 12),
-        LabelClass(26, "car", (0, 0, 142), 13),
-        LabelClass(27, "truck", (0, 0, 70), 14),
-        LabelClass(28, "bus", (0, 60, 100), 15),
-        LabelClass(29, "caravan", (0, 0, 90), None),
-        LabelClass(30, "trailer", (0, 0, 110), None),
-        LabelClass(31, "train", (0, 80, 100), 16),
-        LabelClass(32, "motorcycle", (0, 0, 230), 17),
-        LabelClass(33, "bicycle", (119, 11, 32), 18),
-    ),
-)
 
-# Of datasets without label maps.
-_NONE = LabelSpace("none", 0, ())
+def label_space_of(file: LabelSpaceFile) -> LabelSpace:
+    """Return the label space that a file states, like ``benchmark.data.label_space``."""
+    train_ids = file.train_ids
+    classes = (
+        LabelClass(
+            entry.id, entry.name, _colour(entry.colour), train_ids.get(entry.id), entry.stored
+        )
+        for entry in file.classes
+    )
+    channels = file.one_hot_channels
+    path = file.path if isinstance(file, OwnLabelSpace) else None
+    return LabelSpace(file.name, channels, tuple(classes), path)
 
-LABEL_SPACES = {space.name: space for space in (_CAMVID, _CITYSCAPES, _NONE)}
+
+@cache
+def shipped_space(name: str) -> LabelSpace:
+    """Return a label space of the library; raises LibraryError if there is none of this name."""
+    return label_space_of(Library().label_space(name))
+
+
+def identified_space(identity: Any) -> LabelSpace:
+    """Return the label space that a run's identity names, or states if it is a user's own.
+
+    One's own has no colours there. Raises KeyError or TypeError if it is neither, and LibraryError
+    if the library has none of this name.
+    """
+    if isinstance(identity, str):
+        return shipped_space(identity)
+    classes = (
+        LabelClass(entry, name, (0, 0, 0), train_id, None if stored == entry else stored)
+        for entry, name, train_id, stored in identity["classes"]
+    )
+    return LabelSpace(identity["name"], identity["channels"], tuple(classes))
+
+
+def _colour(values: list[int]) -> tuple[int, int, int]:
+    red, green, blue = values
+    return red, green, blue

@@ -3,60 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
+from hdbench.data.faces import survey_celebamask, survey_helen
+from hdbench.data.own_folder import survey_folder
+from hdbench.data.survey import (
+    INPUTS,
+    MAPS,
+    PHOTOGRAPHS,
+    FilesOfKind,
+    SceneFiles,
+    Survey,
+    survey_kinds,
+)
 from hdbench.errors import DataError, counted, listing
-from hdbench.schema.image_input import ImageInput
 from hdbench.schema.split import Split
 
 Entry = TypeVar("Entry")
-
-_PHOTOGRAPHS = (".png", ".jpg", ".jpeg")
-_MAPS = (".png",)
-_INPUTS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
-
-
-@dataclass(frozen=True)
-class SceneFiles:
-    """The files of one scene."""
-
-    name: str
-    #: None where the dataset has no label maps.
-    label: Path | None
-    image: Path
-    instance: Path | None
-    #: The image that the scene is made from, where the dataset has one.
-    input: Path | None = None
-    #: What the input is; None where methods are given the labels.
-    input_spec: ImageInput | None = None
-
-    @property
-    def label_map(self) -> Path:
-        """The label map's file; raises DataError where the dataset has none."""
-        if self.label is None:
-            raise DataError(f"{self.image}: no label map; this dataset has none")
-        return self.label
-
-    @property
-    def required_input(self) -> Path:
-        """The input's file; raises DataError where the dataset has none."""
-        if self.input is None:
-            raise DataError(
-                f"{self.image}: no input image; the benchmark has a table [input], so either its "
-                "[data] layout has a file for each scene ('images'), or [input.edges] makes them"
-            )
-        return self.input
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a split's folders hold, and everything that is wrong with them."""
-
-    #: The scenes that have all of their files, in the order of their names.
-    scenes: list[SceneFiles]
-    problems: list[str]
 
 
 def survey_split(layout: str, root: Path, split: str) -> Survey:
@@ -99,111 +63,12 @@ def spread(scenes: Sequence[Entry], count: int) -> list[Entry]:
     return [scenes[n * len(scenes) // count] for n in range(count)]
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """One of the files that each scene of a split has: photograph, label map or instance map."""
-
-    noun: str
-    folder: Path
-    #: Files below the folder; Cityscapes has a folder for each city.
-    pattern: Literal["*", "*/*"]
-    extensions: tuple[str, ...]
-    #: Possible parts of a file name between scene name and extension; the first that fits is
-    #: removed. All kinds of a layout list theirs in the same order.
-    endings: tuple[str, ...]
-
-    def find(self) -> tuple[dict[str, Path], list[str]]:
-        """Return the files by scene name, and a line for each further file of the same scene.
-
-        Hidden files and files with another ending or extension are ignored.
-        """
-        found: dict[str, Path] = {}
-        problems: list[str] = []
-        for path in sorted(self.folder.glob(self.pattern)):
-            place = path.relative_to(self.folder)
-            if any(part.startswith(".") for part in place.parts):
-                continue
-            ending = self._ending(path)
-            if ending is None or path.suffix.lower() not in self.extensions:
-                continue
-            name = path.stem.removesuffix(self.endings[ending])
-            if name in found:
-                known = found[name].relative_to(self.folder)
-                problems.append(f"{path}: {known} is the same scene; keep one")
-            found[name] = path
-        return found, problems
-
-    def lacking(self, name: str, partner: Path, partners: _Kind) -> str:
-        """Return the line that names the missing file of this kind beside its partner."""
-        folder = self.folder / partner.parent.relative_to(partners.folder)
-        ending = self.endings[partners._ending(partner) or 0]
-        extensions = " or ".join(self.extensions[:2])
-        return f"{partner}: no {self.noun} {folder / name}{ending}{extensions}"
-
-    def _ending(self, path: Path) -> int | None:
-        fitting = (n for n, text in enumerate(self.endings) if path.stem.endswith(text))
-        return next(fitting, None)
-
-
-def _survey(
-    root: Path,
-    images: _Kind,
-    labels: _Kind | None,
-    instances: _Kind | None,
-    expected: str,
-    inputs: _Kind | None = None,
-) -> Survey:
-    """Match the files of a split by the name of their scene, never by their position."""
-    parts = {"image": images, "label": labels, "instance": instances, "input": inputs}
-    chosen = {part: kind for part, kind in parts.items() if kind is not None}
-    kinds = list(chosen.values())
-    folders = dict.fromkeys(kind.folder for kind in kinds)  # labels and instances may share one
-    absent = [folder for folder in folders if not folder.is_dir()] if root.is_dir() else [root]
-    if absent:
-        return Survey([], [f"{path}: no such folder; expected {expected}" for path in absent])
-    found: list[dict[str, Path]] = []
-    problems: list[str] = []
-    for kind in kinds:
-        files, doubled = kind.find()
-        found.append(files)
-        problems += doubled
-    names = sorted(set().union(*found))
-    if not names:
-        listed = ", ".join(str(folder) for folder in folders)
-        nouns = " and ".join(f"{kind.noun}s" for kind in kinds)
-        problems.append(f"{listed}: empty; expected {nouns}: {expected}")
-    complete: list[str] = []
-    for name in names:
-        present = [n for n in range(len(kinds)) if name in found[n]]
-        if len(present) == len(kinds):
-            complete.append(name)
-            continue
-        partner, partners = found[present[0]][name], kinds[present[0]]
-        problems += [
-            kind.lacking(name, partner, partners)
-            for n, kind in enumerate(kinds)
-            if n not in present
-        ]
-    files = dict(zip(chosen, found, strict=True))
-    scenes = [
-        SceneFiles(
-            name,
-            label=files["label"][name] if labels else None,
-            image=files["image"][name],
-            instance=files["instance"][name] if instances else None,
-            input=files["input"][name] if inputs else None,
-        )
-        for name in complete
-    ]
-    return Survey(scenes, problems)
-
-
 def _camvid(root: Path, split: str) -> Survey:
     """Survey ``train/`` and ``trainannot/``: same stems; there are no instance maps."""
-    return _survey(
+    return survey_kinds(
         root,
-        _Kind("photograph", root / split, "*", _PHOTOGRAPHS, ("",)),
-        _Kind("label map", root / f"{split}annot", "*", _MAPS, ("",)),
+        FilesOfKind("photograph", root / split, "*", PHOTOGRAPHS, ("",)),
+        FilesOfKind("label map", root / f"{split}annot", "*", MAPS, ("",)),
         None,
         f"{split}/ with photographs and {split}annot/ with label maps in {root}",
     )
@@ -212,11 +77,11 @@ def _camvid(root: Path, split: str) -> Survey:
 def _cityscapes(root: Path, split: str) -> Survey:
     """Survey the official tree: ``leftImg8bit/<split>/<city>/`` and ``gtFine/<split>/<city>/``."""
     images, labels = root / "leftImg8bit" / split, root / "gtFine" / split
-    return _survey(
+    return survey_kinds(
         root,
-        _Kind("photograph", images, "*/*", _PHOTOGRAPHS, ("_leftImg8bit",)),
-        _Kind("label map", labels, "*/*", _MAPS, ("_gtFine_labelIds",)),
-        _Kind("instance map", labels, "*/*", _MAPS, ("_gtFine_instanceIds",)),
+        FilesOfKind("photograph", images, "*/*", PHOTOGRAPHS, ("_leftImg8bit",)),
+        FilesOfKind("label map", labels, "*/*", MAPS, ("_gtFine_labelIds",)),
+        FilesOfKind("instance map", labels, "*/*", MAPS, ("_gtFine_instanceIds",)),
         f"leftImg8bit/{split}/<city>/ and gtFine/{split}/<city>/ in {root}",
     )
 
@@ -228,11 +93,11 @@ def _pix2pixhd(root: Path, split: str) -> Survey:
     loader matches them by their positions in the sorted folders.)
     """
     images, labels, instances = (root / f"{split}_{part}" for part in ("img", "label", "inst"))
-    return _survey(
+    return survey_kinds(
         root,
-        _Kind("photograph", images, "*", _PHOTOGRAPHS, ("_leftImg8bit", "")),
-        _Kind("label map", labels, "*", _MAPS, ("_gtFine_labelIds", "")),
-        _Kind("instance map", instances, "*", _MAPS, ("_gtFine_instanceIds", "")),
+        FilesOfKind("photograph", images, "*", PHOTOGRAPHS, ("_leftImg8bit", "")),
+        FilesOfKind("label map", labels, "*", MAPS, ("_gtFine_labelIds", "")),
+        FilesOfKind("instance map", instances, "*", MAPS, ("_gtFine_instanceIds", "")),
         f"{split}_label/, {split}_inst/ and {split}_img/ in {root}",
     )
 
@@ -243,16 +108,16 @@ def _images(root: Path, split: str) -> Survey:
     maps = {part: folder / part for part in ("labels", "instances")}
     nouns = {"labels": "label map", "instances": "instance map"}
     kinds = {
-        part: _Kind(nouns[part], path, "*", _MAPS, ("",)) if path.is_dir() else None
+        part: FilesOfKind(nouns[part], path, "*", MAPS, ("",)) if path.is_dir() else None
         for part, path in maps.items()
     }
-    return _survey(
+    return survey_kinds(
         root,
-        _Kind("photograph", folder / "photographs", "*", _PHOTOGRAPHS, ("",)),
+        FilesOfKind("photograph", folder / "photographs", "*", PHOTOGRAPHS, ("",)),
         kinds["labels"],
         kinds["instances"],
         f"{split}/inputs/ and {split}/photographs/ in {root}",
-        _Kind("input image", folder / "inputs", "*", _INPUTS, ("",)),
+        FilesOfKind("input image", folder / "inputs", "*", INPUTS, ("",)),
     )
 
 
@@ -267,9 +132,9 @@ def _photographs(root: Path, split: str) -> Survey:
     ``train``: frames of one film or person, which have similar names, are rarely in both.
     """
     own = (root / split).is_dir()
-    survey = _survey(
+    survey = survey_kinds(
         root,
-        _Kind("photograph", root / split if own else root, "*", _PHOTOGRAPHS, ("",)),
+        FilesOfKind("photograph", root / split if own else root, "*", PHOTOGRAPHS, ("",)),
         None,
         None,
         f"{split}/ with photographs in {root}, or photographs in {root} itself",
@@ -285,10 +150,48 @@ def _photographs(root: Path, split: str) -> Survey:
     return Survey(parts[split], [])
 
 
+def _ade20k(root: Path, split: str) -> Survey:
+    """Survey the SceneParsing tree: ``images/training/`` and ``annotations/training/``."""
+    return survey_kinds(
+        root,
+        FilesOfKind("photograph", root / "images" / split, "*", PHOTOGRAPHS, ("",)),
+        FilesOfKind("label map", root / "annotations" / split, "*", MAPS, ("",)),
+        None,
+        f"images/{split}/ and annotations/{split}/ in {root}; its splits: training, validation",
+    )
+
+
+def _coco_stuff(root: Path, split: str) -> Survey:
+    """Survey ``train2017/`` and ``stuffthingmaps/train2017/``, as COCO's archives unpack.
+
+    Or ``images/train2017/`` and ``annotations/train2017/``, as the README of COCO-Stuff has them.
+    There are no instance maps.
+    """
+    labels = root / "stuffthingmaps" / split
+    images = root / split
+    if (root / "images").is_dir() and not images.is_dir():
+        images = root / "images" / split
+    if (root / "annotations" / split).is_dir() and not labels.is_dir():
+        labels = root / "annotations" / split
+    return survey_kinds(
+        root,
+        FilesOfKind("photograph", images, "*", PHOTOGRAPHS, ("",)),
+        FilesOfKind("label map", labels, "*", MAPS, ("",)),
+        None,
+        f"{split}/ and stuffthingmaps/{split}/ (or images/{split}/ and annotations/{split}/) "
+        f"in {root}; its splits: train2017, val2017",
+    )
+
+
 #: A layout surveys one split below a dataset's root; it reads no pixels.
 LAYOUTS: dict[str, Callable[[Path, str], Survey]] = {
+    "ade20k": _ade20k,
+    "coco-stuff": _coco_stuff,
     "camvid": _camvid,
+    "celebamask-hq": survey_celebamask,
     "cityscapes": _cityscapes,
+    "folder": survey_folder,
+    "helen": survey_helen,
     "streets": _cityscapes,  # drawn into the official tree (hdbench/streets/)
     "pix2pixhd": _pix2pixhd,
     "images": _images,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional as photometry
 
+from hdbench.data.decoding import decoded
 from hdbench.data.inputs import read_input
+from hdbench.data.label_maps import read_label_of
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.scene import Batch, Scene, collate, resize_nearest, resize_photograph
@@ -28,6 +28,9 @@ from hdbench.provenance import derived_seed, tensors_digest
 # Those of a fork server (Python 3.14's default) would outlive it.
 _CHILD_PROCESS = "fork" if sys.platform == "linux" else "spawn"
 
+#: Marks the digest of a map whose pixels are colours.
+COLOUR_CODED = "colours:"
+
 #: Draws one training example from a scene; all of its randomness comes from the generator.
 Augmentation = Callable[[Scene, torch.Generator], Scene]
 
@@ -37,33 +40,10 @@ def read_photograph(path: Path, content: bytes | None = None) -> Tensor:
 
     Raises DataError if it is missing, truncated, not an image, or not 8-bit RGB or grey.
     """
-    image = _decoded(path, content)
+    image = decoded(path, content)
     if image.mode not in ("RGB", "L"):
         raise DataError(f"{path}: mode {image.mode}; expected an 8-bit RGB photograph")
     return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
-
-
-def read_label(path: Path, space: LabelSpace) -> Tensor:
-    """Return a label map as uint8 H x W ids of a label space.
-
-    Raises DataError if it is no 8-bit index PNG (grey or palette), or holds an unknown id.
-    """
-    image = _decoded(path)
-    if image.mode not in ("L", "P"):
-        raise DataError(
-            f"{path}: mode {image.mode}; expected an 8-bit PNG whose grey or palette index "
-            "is the label id, not a colour picture of it"
-        )
-    label = torch.from_numpy(np.array(image))
-    counts = torch.bincount(label.flatten(), minlength=256)
-    unknown = torch.nonzero((counts > 0) & ~space.known).flatten().tolist()
-    if unknown:
-        found = ", ".join(f"id {entry} ({counts[entry]} pixels)" for entry in unknown[:5])
-        raise DataError(
-            f"{path}: {found}; label space '{space.name}' knows ids "
-            f"{space.classes[0].id} to {space.classes[-1].id}"
-        )
-    return label
 
 
 def read_instance(path: Path) -> Tensor:
@@ -72,7 +52,7 @@ def read_instance(path: Path) -> Tensor:
     Raises:
         DataError: the file is damaged or not a single-channel map.
     """
-    image = _decoded(path)
+    image = decoded(path)
     if image.mode not in ("L", "P", "I", "I;16"):
         raise DataError(f"{path}: mode {image.mode}; expected a PNG with one 8- or 16-bit channel")
     return torch.from_numpy(np.array(image).astype(np.int32))
@@ -81,9 +61,12 @@ def read_instance(path: Path) -> Tensor:
 def ids_digest(path: Path) -> str:
     """Return the SHA-256 of the ids of a label or instance map: dtype, shape and values.
 
-    PNG compression and palette colours do not change it.
+    PNG compression and palette colours do not change it. Before that of a colour-coded map stands
+    ``COLOUR_CODED``: which ids it holds depends on the label space.
     """
-    return tensors_digest({"ids": torch.from_numpy(np.array(_decoded(path)))})
+    image = decoded(path)
+    found = tensors_digest({"ids": torch.from_numpy(np.array(image))})
+    return COLOUR_CODED + found if image.mode in ("RGB", "RGBA") else found
 
 
 def photograph_digest(path: Path) -> str:
@@ -92,15 +75,6 @@ def photograph_digest(path: Path) -> str:
     Lossless compression does not change it; the pixels of a JPEG depend on this machine's decoder.
     """
     return tensors_digest({"photograph": read_photograph(path)})
-
-
-def photograph_size(path: Path) -> str:
-    """Return the size of a photograph like ``480x360``, width first, without decoding pixels."""
-    try:
-        with Image.open(path) as image:
-            return f"{image.width}x{image.height}"
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: cannot be decoded ({error})") from None
 
 
 def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) -> Scene:
@@ -114,7 +88,7 @@ def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) ->
     if spec is not None:
         given = read_input(files.required_input, spec)
     if space.classes:
-        label = read_label(files.label_map, space)
+        label = read_label_of(files, space)
     else:
         any_map = image if given is None else given
         assert any_map is not None
@@ -130,7 +104,7 @@ def read_resized(files: SceneFiles, space: LabelSpace, height: int, width: int) 
 
     Used for images synthesized at the benchmark's size, whose label maps have the native size.
     """
-    label = resize_nearest(read_label(files.label_map, space), height, width)
+    label = resize_nearest(read_label_of(files, space), height, width)
     image = resize_photograph(read_photograph(files.image), height, width)
     return Scene(name=files.name, label=label, instance=None, image=image)
 
@@ -149,23 +123,6 @@ def require_one_size(files: SceneFiles, scene: Scene) -> None:
                 f"{path}: {pixels.shape[-1]}x{pixels.shape[-2]}, but {first} is "
                 f"{scene.label.shape[1]}x{scene.label.shape[0]}"
             )
-
-
-def _decoded(path: Path, content: bytes | None = None) -> Image.Image:
-    try:
-        with Image.open(path if content is None else io.BytesIO(content)) as image:
-            image.load()
-            return image
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        size = path.stat().st_size if path.is_file() else 0
-        raise DataError(
-            f"{path}: cannot be decoded ({error}); {size} bytes on disk, "
-            "so probably truncated or not an image: copy it again"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: far too many pixels to be one scene ({error})") from None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hdbench.library.kinds import (
     BENCHMARKS,
     FILES,
     KINDS,
+    LABEL_SPACES,
     METHODS,
     PERCEPTUALS,
     REPORTS,
@@ -27,6 +28,7 @@ from hdbench.library.kinds import (
     WeightsKind,
 )
 from hdbench.schema.benchmark import Benchmark
+from hdbench.schema.label_space import LabelSpaceFile, OwnLabelSpace
 from hdbench.schema.method import BEST_SUFFIX, Method
 from hdbench.schema.preference_report import PreferenceReport
 from hdbench.schema.report import Report
@@ -81,6 +83,10 @@ class Library:
     def benchmark(self, name: str) -> Benchmark:
         """Return a benchmark; raises LibraryError like ``load``."""
         return self.load(BENCHMARKS, name)
+
+    def label_space(self, name: str) -> LabelSpaceFile:
+        """Return a label space; raises LibraryError like ``load``."""
+        return self._label_space(name)
 
     def scoring(self, name: str) -> Scoring:
         """Return a scoring convention; raises LibraryError like ``load``."""
@@ -240,32 +246,60 @@ class Library:
     def _content(self, kind: FileKind[Any], name: str) -> tuple[dict[str, Any], str]:
         """Return a file's tables merged over those it extends, and its name for messages."""
         path = self._path(kind, name)
-        content = self._tables(path)
+        content = _from_its_folder(self._tables(path), path, kind)
         if "extends" in content:
             base_name = self._extended(content, path)
             del content["extends"]
-            base = self._tables(self._path(kind, base_name, needed_by=self._where(path)))
+            base_path = self._path(kind, base_name, needed_by=self._where(path))
+            base = _from_its_folder(self._tables(base_path), base_path, kind)
             if "extends" in base:
                 raise LibraryError(
                     f"{self._where(path)}: extends '{base_name}', which extends "
                     f"'{base['extends']}'; one level only, so extend '{base['extends']}' itself"
                 )
             content = _merged(base, content)
-        if content.get("name") != path.stem:
+        own = kind.free_name and not path.is_relative_to(self.root)
+        if content.get("name") != path.stem and not (own and content.get("name")):
             raise LibraryError(
                 f"{self._where(path)}: name = {content.get('name')!r}; "
                 f"expected the file's own name, '{path.stem}'"
             )
-        return content, self._where(path)
+        return self._with_label_space(kind, content, self._where(path)), self._where(path)
+
+    def _with_label_space(
+        self, kind: FileKind[Any], content: dict[str, Any], where: str
+    ) -> dict[str, Any]:
+        """Return tables with the label space in the place of its name: all of it, or its own name.
+
+        A benchmark has all of it, because classes are part of what it is; a convention names it.
+        """
+        tables = content.get("data") if kind is BENCHMARKS else content
+        named = tables.get("label_space") if isinstance(tables, dict) else None
+        if kind not in (BENCHMARKS, SCORINGS) or not isinstance(named, str):
+            return content
+        space = self._label_space(named, needed_by=where)
+        if kind is SCORINGS:
+            return {**content, "label_space": space.name}
+        return {**content, "data": {**content["data"], "label_space": space}}
+
+    def _label_space(self, name: str, needed_by: str = "") -> LabelSpaceFile:
+        path = self._path(LABEL_SPACES, name, needed_by)
+        space = self.load(LABEL_SPACES, name)
+        if path.is_relative_to(self.root):
+            return space
+        content = space.model_dump()
+        return OwnLabelSpace.model_validate({**content, "path": str(path)})
 
     def _path(self, kind: FileKind[Any], name: str, needed_by: str = "") -> Path:
+        prefix = f"{needed_by}: " if needed_by else ""
         if _is_path(name):
             path = Path(name)
             if not path.is_file():
-                raise LibraryError(f"{name}: no such file; expected a {kind.name}'s TOML file")
+                raise LibraryError(
+                    f"{prefix}{name}: no such file; expected a {kind.name}'s TOML file"
+                )
             return path
         if name not in self._entries[kind]:
-            prefix = f"{needed_by}: " if needed_by else ""
             hint = suggestion(name, self._entries[kind])
             raise LibraryError(
                 f"{prefix}no {kind.name} is named '{name}'{hint}; "
@@ -293,6 +327,18 @@ class Library:
 
 def _is_path(name: str) -> bool:
     return "/" in name or name.endswith(".toml")
+
+
+def _from_its_folder(content: dict[str, Any], path: Path, kind: FileKind[Any]) -> dict[str, Any]:
+    """Return a file's tables with the relative paths in them taken from its own folder."""
+    for *tables, key in (*kind.paths_in, ("extends",)):
+        place: Any = content
+        for table in tables:
+            place = place.get(table) if isinstance(place, dict) else None
+        value = place.get(key) if isinstance(place, dict) else None
+        if isinstance(value, str) and _is_path(value):
+            place[key] = str(path.parent / value)
+    return content
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

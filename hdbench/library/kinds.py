@@ -13,6 +13,7 @@ from hdbench.schema import method
 from hdbench.schema.base import LibraryFile, parse
 from hdbench.schema.benchmark import OWN, VGG19_IMAGENET, Benchmark, SegmenterChoice
 from hdbench.schema.generator import GENERATOR_CARD
+from hdbench.schema.label_space import LabelSpaceFile
 from hdbench.schema.method import Method
 from hdbench.schema.perceptual import PERCEPTUAL_CARD
 from hdbench.schema.preference_report import PreferenceReport
@@ -46,6 +47,10 @@ class FileKind(Generic[File]):
     parse: Callable[[dict[str, Any], str], File]
     #: The names of other library files in a file.
     references: Callable[[File], Iterable[Reference]] = _no_references
+    #: Keys whose values are names or paths; relative paths are those from the file's own folder.
+    paths_in: tuple[tuple[str, ...], ...] = ()
+    #: Whether a file outside the library may have another name than its ``name``.
+    free_name: bool = False
 
     def paths(self, root: Path) -> list[Path]:
         """Return all files of this kind."""
@@ -124,9 +129,23 @@ BENCHMARKS = FileKind(
     ("data",),
     partial(parse, Benchmark),
     _references_of_benchmark,
+    (("scoring",), ("beside",), ("data", "label_space")),
+)
+LABEL_SPACES = FileKind(
+    "label space",
+    "label spaces",
+    "protocols/label-spaces",
+    ("classes",),
+    partial(parse, LabelSpaceFile),
+    free_name=True,  # classes.toml in a dataset's folder has the dataset's name
 )
 SCORINGS = FileKind(
-    "scoring", "scorings", "protocols/scoring", ("counting",), partial(parse, Scoring)
+    "scoring",
+    "scorings",
+    "protocols/scoring",
+    ("counting",),
+    partial(parse, Scoring),
+    paths_in=(("label_space",),),
 )
 STUDIES = FileKind(
     "study", "studies", "protocols/studies", ("question",), partial(parse, StudyProtocol)
@@ -153,6 +172,13 @@ GENERATORS = WeightsKind(
     "{method} of benchmark {benchmark}, seed {seed}, {steps} steps",
 )
 
-FILES: tuple[FileKind[Any], ...] = (METHODS, BENCHMARKS, SCORINGS, STUDIES, REPORTS)
+FILES: tuple[FileKind[Any], ...] = (
+    METHODS,
+    BENCHMARKS,
+    LABEL_SPACES,
+    SCORINGS,
+    STUDIES,
+    REPORTS,
+)
 WEIGHTS = (SEGMENTERS, PERCEPTUALS, GENERATORS)
 KINDS: tuple[Kind, ...] = (*FILES, *WEIGHTS)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hdbench.data.labels import LABEL_SPACES, VOID
+from hdbench.data.labels import VOID, label_space_of
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_scene
 from hdbench.data.scene import to_network_range
@@ -40,7 +40,7 @@ def perceptual_trainer(
     benchmark: Benchmark, steps: int, seed: int, device: torch.device
 ) -> SegmentationTrainer:
     """Return the trainer of a perceptual network and its head, with initial weights."""
-    recipe, space = recipe_of(benchmark), LABEL_SPACES[benchmark.data.label_space]
+    recipe, space = recipe_of(benchmark), label_space_of(benchmark.data.label_space)
     torch.manual_seed(derived_seed("perceptual", seed))
     network = PerceptualSegmenter(recipe.channels, recipe.convolutions, len(space.scored))
     optimizer = adamw(network.to(device), recipe)
@@ -129,7 +129,7 @@ def train_perceptual(
             architecture="vgg",
             channels=recipe.channels,
             convolutions=recipe.convolutions,
-            label_space=benchmark.data.label_space,
+            label_space=benchmark.data.label_space.name,
             window=[size.width, size.height],
             trained_on=f"{data.title}, {len(data.files)} scenes",
             scenes_digest=digest(data.digests),

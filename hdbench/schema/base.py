@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,14 +13,16 @@ from hdbench.errors import LibraryError, suggestion
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-#: The meaning of label ids (``hdbench/data/labels.py``); ``none``: there are no label maps.
-LabelSpaceName = Literal["camvid", "cityscapes", "none"]
 
 
 class Table(BaseModel):
     """A table of a TOML file: every key is required unless its comment says otherwise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def as_identity(self) -> Any:
+        """Return what stands for this table in the identity of what depends on it."""
+        return identity_of(self)
 
 
 AnyTable = TypeVar("AnyTable", bound=Table)
@@ -90,7 +92,7 @@ def _completed(model: type[Table], content: dict[str, Any]) -> dict[str, Any]:
 
 def _identity_value(value: Any) -> Any:
     if isinstance(value, Table):
-        return identity_of(value)
+        return value.as_identity()
     if isinstance(value, list | tuple):
         return [_identity_value(entry) for entry in value]
     if isinstance(value, dict):

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
 from hdbench.errors import UsageError
-from hdbench.schema.base import (
-    AddedLater,
-    LabelSpaceName,
-    LibraryFile,
-    Positive,
-    Rate,
-    Table,
-    Weight,
-)
+from hdbench.schema.base import AddedLater, LibraryFile, Positive, Rate, Table, Weight
 from hdbench.schema.image_input import ImageInput
+from hdbench.schema.label_space import LabelSpaceFile
 from hdbench.schema.split import Split
 from hdbench.schema.streets import require_streets_size
 
@@ -34,9 +27,23 @@ class Data(Table):
     """Which scenes, and how their files are laid out."""
 
     #: How the folders are arranged (``hdbench/data/layouts.py``).
-    layout: Literal["camvid", "cityscapes", "images", "photographs", "pix2pixhd", "streets"]
-    #: What the label ids mean (``hdbench/data/labels.py``); ``none`` if there are no label maps.
-    label_space: LabelSpaceName
+    layout: Literal[
+        "ade20k",
+        "camvid",
+        "celebamask-hq",
+        "cityscapes",
+        "coco-stuff",
+        "folder",
+        "helen",
+        "images",
+        "photographs",
+        "pix2pixhd",
+        "streets",
+    ]
+    #: What the label ids mean. The file states a name of ``protocols/label-spaces/``, of which
+    #: ``none`` says that there are no label maps, or the path of one's own file; the library puts
+    #: that file's content here.
+    label_space: SerializeAsAny[LabelSpaceFile]
     #: The split that methods learn from; ``train[:16]`` is its first 16 scenes.
     train: str
     #: The split that is synthesized and scored; never trained on.
@@ -50,7 +57,7 @@ class Data(Table):
     @property
     def labelled(self) -> bool:
         """Whether the scenes have label maps."""
-        return self.label_space != NO_LABELS
+        return bool(self.label_space.classes)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Data:
@@ -60,9 +67,9 @@ class Data(Table):
                 f"train = '{self.train}' and test = '{self.test}' are of one split; "
                 "no method is scored on what it was trained on"
             )
-        if self.built_in and self.label_space != "cityscapes":
+        if self.built_in and self.label_space.name != "cityscapes":
             raise ValueError(
-                f"label_space = '{self.label_space}'; layout '{self.layout}' is drawn with "
+                f"label_space = '{self.label_space.name}'; layout '{self.layout}' is drawn with "
                 "labels of 'cityscapes'"
             )
         return self

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hdbench.schema.base import LabelSpaceName, Positive, Table
+from hdbench.schema.base import Positive, Table
 
 #: The card's file, in the folder of a perceptual network.
 PERCEPTUAL_CARD = "perceptual.json"
@@ -23,7 +23,7 @@ class PerceptualCard(Table):
     #: Convolutions of the five blocks.
     convolutions: Annotated[list[Positive], Field(min_length=5, max_length=5)]
     #: The label space that it was trained to segment.
-    label_space: LabelSpaceName
+    label_space: str
     #: Width and height of its training images, in pixels.
     window: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     #: Dataset, split and number of scenes.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from hdbench.schema.base import LabelSpaceName, LibraryFile, Rate, Table
+from hdbench.schema.base import LibraryFile, Rate, Table
 
 #: How images are resized, in 8 bit. Without antialias, reducing an image skips pixels.
 ImageResize = Literal["bicubic-antialias", "bilinear-antialias", "bicubic", "bilinear"]
@@ -119,8 +119,8 @@ class Reading(Table):
 class Scoring(LibraryFile):
     """One scoring convention; a released one is never edited, a change is a new version."""
 
-    #: The label space whose classes are scored.
-    label_space: LabelSpaceName
+    #: The label space whose classes are scored, by name; a file may state the path of one's own.
+    label_space: str
     #: The size at which photographs enter: that of a generator's images, to which they are resized
     #: (``generator``), or their own (``native``), under which only the oracle can be scored.
     photographs: Literal["generator", "native"]

@@ -17,9 +17,10 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
+from hdbench.data.label_maps import read_label_of
 from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
-from hdbench.data.loading import read_label, read_photograph, read_scene
+from hdbench.data.loading import read_photograph, read_scene
 from hdbench.data.scene import resize_photograph
 from hdbench.errors import DataError, HdbenchError
 from hdbench.evaluation.confusion import Matrix
@@ -241,7 +242,7 @@ def read_truths(
         scene = read_scene(files, space, photograph=False)
         label, regions = scene.label, scene.regions
     else:
-        label = regions = read_label(files.label_map, space)
+        label = regions = read_label_of(files, space)
     train_ids = space.to_train_ids(label)
     truths = [truth_of(train_ids, regions, labels) for labels in conventions]
     height, width = label.shape

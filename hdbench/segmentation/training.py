@@ -10,7 +10,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import label_space_of
 from hdbench.errors import UsageError
 from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, PSPNetWithAuxiliary
@@ -50,7 +50,8 @@ def segmenter_trainer(
     Raises UsageError if smp cannot build the encoder, CheckpointError if its weights are of
     another.
     """
-    recipe, space = benchmark.required_segmenter.training, LABEL_SPACES[benchmark.data.label_space]
+    recipe = benchmark.required_segmenter.training
+    space = label_space_of(benchmark.data.label_space)
     torch.manual_seed(derived_seed("segmenter", seed))
     try:
         network = _network(recipe, len(space.scored))
@@ -219,7 +220,7 @@ def train_segmenter(
             encoder=recipe.encoder,
             depth=recipe.depth,
             enlarge=recipe.enlarge,
-            label_space=benchmark.data.label_space,
+            label_space=benchmark.data.label_space.name,
             classes=[entry.name for entry in trainer.space.scored],
             mean=_MEAN,
             std=_STD,

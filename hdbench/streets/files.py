@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.scene import Scene
 from hdbench.data.sheets import encode_png, png_bytes
 from hdbench.errors import DataError, UsageError, suggestion
@@ -139,5 +139,5 @@ def _contents(scene: Scene) -> list[bytes]:
         png_bytes(scene.image),
         encode_png(Image.fromarray(scene.label.numpy())),
         encode_png(Image.fromarray(scene.instance.numpy().astype(np.uint16))),
-        png_bytes(LABEL_SPACES["cityscapes"].paint(scene.label)),
+        png_bytes(shipped_space("cityscapes").paint(scene.label)),
     ]

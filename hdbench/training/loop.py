@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import label_space_of
 from hdbench.data.loading import ResizeAndFlip
 from hdbench.data.scene import Batch
 from hdbench.runtime.devices import Machine, machine_facts
@@ -63,7 +63,7 @@ def train(
 
     perceptual = None if config.perceptual is None else config.perceptual.load()
     trainer = Pix2PixHDTrainer(method, benchmark, config.seed, perceptual, machine.device)
-    space = LABEL_SPACES[benchmark.data.label_space]
+    space = label_space_of(benchmark.data.label_space)
     per_epoch = data.steps_per_epoch(budget.batch_size)
     stages = planned_stages(method, benchmark, per_epoch)
     steps = stages[-1].stop

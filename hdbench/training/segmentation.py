@@ -18,6 +18,7 @@ from hdbench.provenance import digest
 from hdbench.runtime.devices import Machine, autocast
 from hdbench.runtime.job import Job, claimed
 from hdbench.runtime.weights import require_same_shapes
+from hdbench.schema.base import identity_of
 from hdbench.schema.benchmark import Benchmark, PixelTraining, Size
 from hdbench.training.data import TrainingData
 
@@ -113,7 +114,7 @@ def one_cycle(optimizer: torch.optim.Optimizer, recipe: PixelTraining, steps: in
 def shared_identity(benchmark: Benchmark, seed: int, data: list[list[str]]) -> dict[str, Any]:
     """Return what every network that labels pixels depends on, beside its own recipe."""
     return {
-        "data": benchmark.data.model_dump(include={"layout", "label_space"}),
+        "data": identity_of(benchmark.data, exclude={"train", "test"}),
         "size": benchmark.size.model_dump(),
         "scenes": len(data),
         "scenes_digest": digest(data),
@@ -156,7 +157,7 @@ def trained(
         recipe.scale_min,
         recipe.scale_max,
         recipe.flip,
-        fill=next(entry.id for entry in trainer.space.classes if entry.train_id is None),
+        fill=trainer.space.padding_id,
         jitter=recipe.jitter,
         noise=recipe.noise,
     )

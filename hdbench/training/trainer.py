@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import label_space_of
 from hdbench.data.scene import Batch, from_network_range, to_network_range
 from hdbench.networks.builder import (
     build_discriminator,
@@ -47,7 +47,7 @@ class Pix2PixHDTrainer:
         self.method, self.device = method, device
         self.budget = benchmark.budget
         self.stages = stages_of(method, self.budget)
-        self._space = LABEL_SPACES[benchmark.data.label_space]
+        self._space = label_space_of(benchmark.data.label_space)
         self.condition = conditioning(method, self._space.channels, benchmark.input)
         self.perceptual = None if perceptual is None else perceptual.to(device)
         torch.manual_seed(derived_seed("encoder", seed))

@@ -10,8 +10,8 @@ from typing import Any
 
 import tomlkit
 
+from hdbench.data.decoding import photograph_size
 from hdbench.data.layouts import SceneFiles
-from hdbench.data.loading import photograph_size
 from hdbench.errors import UsageError
 from hdbench.library import Library
 from hdbench.schema.benchmark import Benchmark, Size

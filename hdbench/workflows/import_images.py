@@ -21,8 +21,8 @@ from hdbench.data.agreement import (
     thumbnail,
 )
 from hdbench.data.foreign_images import ForeignImage, read_foreign_image
+from hdbench.data.label_maps import read_label_of
 from hdbench.data.layouts import SceneFiles
-from hdbench.data.loading import read_label
 from hdbench.data.matching import Matching, match_names, unmatched_advice
 from hdbench.data.sheets import png_bytes
 from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
@@ -174,7 +174,7 @@ def _warnings(
     ]
     if not bench.benchmark.data.labelled:
         return found
-    labels = [label_thumbnail(read_label(entry.label_map, bench.space)) for entry in scenes]
+    labels = [label_thumbnail(read_label_of(entry, bench.space)) for entry in scenes]
     names = [entry.name for entry in scenes]
     for cycle in suspected_trades(explained_variance(thumbnails, labels)) if names else []:
         others = [names[n] for n in (*cycle[1:], cycle[0])]

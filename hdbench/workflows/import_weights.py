@@ -10,8 +10,9 @@ from typing import Any
 import tomlkit
 from torch import nn
 
-from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.labels import LabelSpace, shipped_space
 from hdbench.errors import CheckpointError, LibraryError, UsageError, listing
+from hdbench.library import LABEL_SPACES, Library
 from hdbench.networks.builder import AS_STATED, build_encoder, build_generator, conditioning
 from hdbench.networks.official import (
     DiscriminatorFacts,
@@ -215,7 +216,7 @@ def _boundaries(where: str, channels: int, styles: int, space: LabelSpace) -> bo
 def _advice(condition: int) -> str:
     fitting = [
         f"'{other.name}' {'with' if condition > other.channels else 'without'} boundaries"
-        for other in LABEL_SPACES.values()
+        for other in map(shipped_space, Library().entries(LABEL_SPACES))
         if condition in (other.channels, other.channels + 1)
     ]
     if fitting:

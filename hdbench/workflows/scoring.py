@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hdbench.data.label_maps import read_label_of
 from hdbench.data.layouts import SceneFiles
-from hdbench.data.loading import read_label
 from hdbench.errors import DataError, listing
 from hdbench.evaluation.scores import scores_record
 from hdbench.provenance import digest, file_digest, versions
@@ -183,5 +183,5 @@ def images_as_given(bench: Bench, images: Sequence[Path]) -> Iterator[tuple[str,
     policy = bench.scoring.segmenter
     for scene, path in zip(bench.dataset.test_scenes, images, strict=True):
         image = prepared_image(path, bench.benchmark, photograph=path == scene.image)
-        height, width = read_label(scene.label_map, bench.space).shape
+        height, width = read_label_of(scene, bench.space).shape
         yield scene.name, as_seen(image, policy, bench.benchmark, (height, width))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hdbench.data.loading import ids_digest, photograph_digest
+from hdbench.data.loading import photograph_digest
 from hdbench.errors import UsageError
 from hdbench.runtime.devices import Machine
 from hdbench.schema.method import Method
@@ -125,7 +125,7 @@ def images_as_training_data(
         for entry, path in zip(bench.dataset.train_scenes, paths, strict=True)
     ]
     images = bench.file_digests.of(paths, photograph_digest)
-    labels = bench.file_digests.of((entry.label_map for entry in files), ids_digest)
+    labels = bench.dataset.label_digests(files)
     names = [entry.name for entry in files]
     digests = [list(row) for row in zip(names, images, labels, strict=True)]
     split = f"{bench.benchmark.name}/{bench.benchmark.data.train}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from hdbench.data.labels import LABEL_SPACES, LabelSpace
+from hdbench.data.labels import LabelSpace, label_space_of
 from hdbench.errors import UsageError
 from hdbench.library import Library
 from hdbench.provenance import digest
@@ -36,7 +36,7 @@ class Bench:
     @cached_property
     def space(self) -> LabelSpace:
         """The label space of the benchmark's data."""
-        return LABEL_SPACES[self.benchmark.data.label_space]
+        return label_space_of(self.benchmark.data.label_space)
 
     @cached_property
     def scoring(self) -> Scoring:

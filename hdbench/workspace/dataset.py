@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from hdbench.data.decoding import photograph_size
 from hdbench.data.edges import with_edge_maps
 from hdbench.data.inputs import input_digest
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import label_space_of
 from hdbench.data.layouts import SceneFiles, find_scenes
-from hdbench.data.loading import ids_digest, photograph_digest, photograph_size
+from hdbench.data.loading import COLOUR_CODED, ids_digest, photograph_digest
 from hdbench.errors import UsageError
 from hdbench.floors import TrainingSet
 from hdbench.provenance import digest
@@ -120,7 +121,7 @@ class Dataset:
     @cached_property
     def test_label_digests(self) -> list[str]:
         """SHA-256 of each test scene's label ids."""
-        return self.file_digests.of((entry.label_map for entry in self.test_scenes), ids_digest)
+        return self.label_digests(self.test_scenes)
 
     def forget_test_labels(self) -> None:
         """Read the test scenes' label and instance maps again for their digests, each of them."""
@@ -141,6 +142,30 @@ class Dataset:
         photographs = self.file_digests.of((entry.image for entry in scenes), photograph_digest)
         return _rows([names, photographs, *self._maps(scenes)])
 
+    def label_digests(self, scenes: Sequence[SceneFiles], fresh: bool = False) -> list[str]:
+        """Return SHA-256 of the ids of each scene's label map.
+
+        For a map in several files it is that of their ids and contents; for a colour-coded map it
+        depends on what the colours stand for. ``fresh`` reads every file again.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        paths = [path for entry in scenes for path in entry.label_files]
+        found = iter(self.file_digests.of(paths, ids_digest, fresh))
+        return [
+            self._label_digest(entry, [next(found) for _ in entry.label_files]) for entry in scenes
+        ]
+
+    def _label_digest(self, entry: SceneFiles, found: list[str]) -> str:
+        if entry.parts is not None:
+            ids = [its_id for its_id, _ in entry.parts.files]
+            return digest([entry.parts.kind, *zip(ids, found, strict=True)])
+        if found[0].startswith(COLOUR_CODED):
+            classes = self.benchmark.data.label_space.classes
+            return digest([found[0], *([one.id, one.colour] for one in classes)])
+        return found[0]
+
     def map_digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
         """Return SHA-256 of the ids of each scene's label and instance map, if there are any."""
         columns = self._maps(scenes)
@@ -154,7 +179,7 @@ class Dataset:
     def training_set(self) -> TrainingSet:
         """The training split in memory, for the floors."""
         size = self.benchmark.size
-        space = LABEL_SPACES[self.benchmark.data.label_space]
+        space = label_space_of(self.benchmark.data.label_space)
         return TrainingSet(self.train_scenes, space, size.height, size.width)
 
     def root(self, split: str) -> Path:
@@ -186,9 +211,8 @@ class Dataset:
 
     def _maps(self, scenes: Sequence[SceneFiles], fresh: bool = False) -> list[list[str]]:
         columns: list[list[str]] = []
-        labels = [entry.label for entry in scenes if entry.label is not None]
-        if labels and self.benchmark.data.labelled:
-            columns.append(self.file_digests.of(labels, ids_digest, fresh))
+        if self.benchmark.data.labelled:
+            columns.append(self.label_digests(scenes, fresh))
         instances = [entry.instance for entry in scenes if entry.instance is not None]
         if instances:  # a layout has one for every scene, or none at all
             columns.append(self.file_digests.of(instances, ids_digest, fresh))

@@ -11,8 +11,8 @@ import tomlkit
 import torch
 from pydantic import ValidationError
 
-from hdbench.data.labels import LABEL_SPACES
-from hdbench.errors import CheckpointError, UsageError, suggestion
+from hdbench.data.labels import LabelSpace, identified_space
+from hdbench.errors import CheckpointError, LibraryError, UsageError, suggestion
 from hdbench.library import GENERATORS, METHODS
 from hdbench.networks.builder import (
     build_discriminator,
@@ -84,7 +84,7 @@ def fine_tuned(
         weights=card.weights,
         encoder=None if method.encoder is None else card.encoder,
         discriminator=None,
-        label_space=_label_space(folder, card),
+        label_space=_label_space(folder, card).name,
         classes=_renamed(renamed),
     )
     weights = starting_weights(table, last_discriminator(folder, card))
@@ -201,12 +201,7 @@ def starting_weights(
                 "name, starts with fresh ones"
             )
         require_digest(folder / CHECKPOINTS, state_digest(discriminator), table.discriminator)
-    space = LABEL_SPACES.get(table.label_space)
-    if space is None:
-        raise CheckpointError(
-            f"[start] label_space = '{table.label_space}' is not known"
-            f"{suggestion(table.label_space, LABEL_SPACES)}"
-        )
+    space = _label_space(folder, card)
     given = _input(folder, card)
     styles = (card.identity["method"].get("encoder") or {}).get("style_channels", 0)
     channels = channels_of(space, given, styles)
@@ -238,10 +233,10 @@ def _input(folder: Path, card: GeneratorCard) -> Input:
         raise _unknown(folder, "identity.method.input") from None
 
 
-def _label_space(folder: Path, card: GeneratorCard) -> str:
+def _label_space(folder: Path, card: GeneratorCard) -> LabelSpace:
     try:
-        return str(card.identity["data"]["label_space"])
-    except (KeyError, TypeError):
+        return identified_space(card.identity["data"]["label_space"])
+    except (KeyError, TypeError, LibraryError):
         raise _unknown(folder, "identity.data.label_space") from None
 
 

@@ -15,7 +15,7 @@ from conftest import save_pixels, trainable
 from PIL import Image
 
 import hdbench
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import SceneFiles
 from hdbench.errors import CheckpointError, DataError, HdbenchError, UsageError
 from hdbench.library import GENERATORS, Library
@@ -66,7 +66,7 @@ def test_the_shipped_generator_makes_the_images_of_the_command_line(
     streets_generator: hdbench.Generator, drawn_streets: list[SceneFiles], tmp_path: Path
 ) -> None:
     benchmark = Library().benchmark("streets")
-    method, space = require_trained(Library().method("ours")), LABEL_SPACES["cityscapes"]
+    method, space = require_trained(Library().method("ours")), shipped_space("cityscapes")
     weights = SHIPPED / "generator.safetensors"
     paths = write_images(
         lambda: load_generator(method, benchmark.budget, space, weights, CPU),

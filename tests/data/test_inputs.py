@@ -14,7 +14,7 @@ from conftest import write_scene
 from PIL import Image
 
 from hdbench.data.inputs import input_digest, paint_input, read_input, scaled_input, source_cell
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import SceneFiles, find_scenes, survey_split
 from hdbench.data.loading import read_photograph, read_scene
 from hdbench.data.scene import collate, resize_input, resize_photograph
@@ -24,7 +24,7 @@ from hdbench.schema.image_input import ImageInput
 RANDOM = np.random.default_rng(0)
 DEEP = RANDOM.integers(0, 65536, (7, 9, 5)).astype(np.uint16)
 DEEP[0, 0], DEEP[0, 1] = 0, 65535
-NONE = LABEL_SPACES["none"]
+NONE = shipped_space("none")
 
 
 def spec(channels: int, high: float = 255, **keys: Any) -> ImageInput:
@@ -251,7 +251,7 @@ def test_label_maps_beside_the_inputs_are_found(tmp_path: Path) -> None:
         Image.new("L", (16, 12), 3).save(tmp_path / "train/labels" / f"{n}.png")
     [first, _] = find_scenes("images", tmp_path, "train")
     assert first.label == tmp_path / "train/labels/0.png"
-    scene = read_scene(stated(first), LABEL_SPACES["camvid"])
+    scene = read_scene(stated(first), shipped_space("camvid"))
     assert set(scene.label.flatten().tolist()) == {3}
 
 

@@ -1,25 +1,19 @@
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 import torch
 from cityscapesscripts.helpers.labels import labels
 
-from hdbench.data.labels import LABEL_SPACES, VOID
+from hdbench.data.labels import VOID, shipped_space
 from hdbench.data.scene import one_hot
-from hdbench.schema.base import LabelSpaceName
+from hdbench.library import LABEL_SPACES, Library
 
-CITYSCAPES = LABEL_SPACES["cityscapes"]
-
-
-def test_files_may_name_every_label_space() -> None:
-    assert set(get_args(LabelSpaceName)) == set(LABEL_SPACES)
+CITYSCAPES = shipped_space("cityscapes")
 
 
-@pytest.mark.parametrize("name", LABEL_SPACES)
+@pytest.mark.parametrize("name", Library().entries(LABEL_SPACES))
 def test_ids_ascend_below_the_channels_and_train_ids_have_no_gaps(name: str) -> None:
-    space = LABEL_SPACES[name]
+    space = shipped_space(name)
     ids = [entry.id for entry in space.classes]
     assert ids == sorted(set(ids))
     assert all(0 <= entry < space.channels for entry in ids)

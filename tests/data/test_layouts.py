@@ -12,7 +12,7 @@ from conftest import CITYSCAPES_SCENES as SCENES
 from conftest import save_pixels, street
 from PIL import Image
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import LAYOUTS, find_scenes
 from hdbench.data.loading import read_scene
 from hdbench.data.scene import boundary_map
@@ -93,7 +93,7 @@ def test_maps_survive_the_way_through_sixteen_bit_pngs(cityscapes_folder: Path) 
     assert [entry.name for entry in files] == list(SCENES)
     for n, entry in enumerate(files):
         label, instance, photograph = street(n)
-        scene = read_scene(entry, LABEL_SPACES["cityscapes"])
+        scene = read_scene(entry, shipped_space("cityscapes"))
         assert scene.instance is not None
         assert scene.image is not None
         assert np.array_equal(scene.label.numpy(), label)
@@ -107,7 +107,7 @@ def test_maps_survive_the_way_through_sixteen_bit_pngs(cityscapes_folder: Path) 
 def test_both_layouts_of_the_same_files_are_the_same_scenes(
     cityscapes_folder: Path, flat: Path
 ) -> None:
-    space = LABEL_SPACES["cityscapes"]
+    space = shipped_space("cityscapes")
     ours = [
         read_scene(entry, space) for entry in find_scenes("cityscapes", cityscapes_folder, "train")
     ]

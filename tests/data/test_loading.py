@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hdbench.data.labels import LABEL_SPACES, VOID
+from hdbench.data.label_maps import read_label
+from hdbench.data.labels import VOID, shipped_space
 from hdbench.data.layouts import find_scenes
 from hdbench.data.loading import (
     ResizeAndFlip,
@@ -16,7 +17,6 @@ from hdbench.data.loading import (
     ids_digest,
     photograph_digest,
     read_instance,
-    read_label,
     read_photograph,
     read_scene,
     training_batches,
@@ -24,7 +24,7 @@ from hdbench.data.loading import (
 from hdbench.data.scene import Batch, Scene
 from hdbench.errors import DataError
 
-SPACE = LABEL_SPACES["camvid"]
+SPACE = shipped_space("camvid")
 AUGMENT = ResizeAndFlip(48, 64, flip=True)
 
 
@@ -226,7 +226,7 @@ def test_a_map_of_cityscapes_train_ids_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x_gtFine_labelTrainIds.png"
     Image.new("L", (4, 4), 255).save(path)
     with pytest.raises(DataError, match=r"id 255 \(16 pixels\); .*'cityscapes' .* 0 to 33"):
-        read_label(path, LABEL_SPACES["cityscapes"])
+        read_label(path, shipped_space("cityscapes"))
 
 
 def test_a_truncated_png_names_the_file(camvid_folder: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from conftest import constant_segmenter
 from safetensors.torch import load_file, save_file
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.loading import ids_digest
 from hdbench.errors import CheckpointError
 from hdbench.evaluation.explain import NOT_STATED, differences, explain, leaves
@@ -32,7 +32,7 @@ from hdbench.segmentation.segmenter import (
 )
 from hdbench.workspace.fingerprint import choices_of
 
-SPACE = LABEL_SPACES["camvid"]
+SPACE = shipped_space("camvid")
 LIBRARY = Library()
 BENCHMARK = LIBRARY.benchmark("camvid")
 STANDARD = LIBRARY.scoring("camvid-std-v1")
@@ -135,7 +135,7 @@ def test_title_and_source_of_a_convention_do_not_change_it() -> None:
 def test_every_choice_of_every_convention_has_words_of_its_own(name: str) -> None:
     """No field is shown by its path in the record, and no two look the same."""
     scoring = LIBRARY.scoring(name)
-    space = LABEL_SPACES[scoring.label_space]
+    space = shipped_space(scoring.label_space)
     segmenter = constant_segmenter(0, space, 256, 192)
     record = choices_of(BENCHMARK, scoring, space, segmenter.card, LABELS)
     explained = explain(record)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import mean_iou_of
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.evaluation.policies import variants
 from hdbench.evaluation.scores import scores_record
 from hdbench.library import Library
@@ -17,7 +17,7 @@ from hdbench.text import ACCURACY
 
 LIBRARY = Library()
 STANDARD, TABLE1 = LIBRARY.scoring("camvid-std-v1"), LIBRARY.scoring("camvid-table1-v1")
-SPACE = LABEL_SPACES["camvid"]
+SPACE = shipped_space("camvid")
 
 
 def result(method: str, seed: int, scoring=STANDARD) -> Result:

@@ -11,7 +11,7 @@ import torch
 from conftest import constant_segmenter, evaluated, save_pixels
 from PIL import Image
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import SceneFiles
 from hdbench.library import Library
 from hdbench.schema.scoring import Labels, Scoring
@@ -19,7 +19,7 @@ from hdbench.segmentation.passes import count_images
 from hdbench.workspace.bench import open_bench
 from hdbench.workspace.paths import Workspace
 
-SPACE = LABEL_SPACES["cityscapes"]
+SPACE = shipped_space("cityscapes")
 ROAD, CAR = 0, 13  # train ids
 
 

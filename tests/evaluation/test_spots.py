@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import find_scenes
 from hdbench.data.loading import read_scene
 from hdbench.evaluation.spots import Spot, find_spots, spot_metrics
@@ -142,5 +142,5 @@ def test_streets_has_none_and_shows_planted_ones() -> None:
 def test_real_photographs_have_none_and_show_planted_ones(real_data: Path) -> None:
     """CamVid's skies are white, and hide a part of what is planted."""
     files = find_scenes("camvid", real_data / "camvid", "val")[::5]
-    scenes = [read_scene(entry, LABEL_SPACES["camvid"]).resized(192, 256) for entry in files]
+    scenes = [read_scene(entry, shipped_space("camvid")).resized(192, 256) for entry in files]
     require_found_but_not_invented([one.image for one in scenes if one.image is not None], 0.6)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.scene import Batch, boundary_map
 from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator, conditioning
@@ -37,7 +37,7 @@ def test_the_condition_is_the_scaled_image_and_what_both_files_allow(
 ) -> None:
     resolved = require_trained(Library().method(method))
     both = boundaries and method == "ours"
-    condition = conditioning(resolved, LABEL_SPACES["camvid"].channels, spec(boundaries))
+    condition = conditioning(resolved, shipped_space("camvid").channels, spec(boundaries))
     found = condition(batch())
     assert condition.channels == found.shape[1] == 2 + both
     assert found[0, 0].tolist() == [[-1, -0.5, 0], [0.5, 1, -1]]

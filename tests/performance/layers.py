@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.scene import collate
 from hdbench.library import Library
 from hdbench.networks.builder import conditioning
@@ -26,7 +26,7 @@ from hdbench.streets.scene import draw_scene
 SCENES = 24
 method = Library().method("ours-no-vgg")
 assert isinstance(method, Pix2PixHD)
-condition = conditioning(method, LABEL_SPACES["cityscapes"].channels)
+condition = conditioning(method, shipped_space("cityscapes").channels)
 conditions = [condition(collate([draw_scene(1, n, 256, 128)])) for n in range(SCENES)]
 with_images = [torch.cat([one, torch.rand(1, 3, 128, 256)], dim=1) for one in conditions]
 

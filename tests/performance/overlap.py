@@ -19,7 +19,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from conftest import write_scene
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import find_scenes
 from hdbench.data.loading import ResizeAndFlip, training_batches
 from hdbench.data.scene import Batch
@@ -44,7 +44,7 @@ augment = ResizeAndFlip(benchmark.size.height, benchmark.size.width, flip=True)
 
 def batches(workers: int) -> Iterable[Batch]:
     """Return the batches of all steps."""
-    space = LABEL_SPACES["camvid"]
+    space = shipped_space("camvid")
     return training_batches(
         files, space, augment, batch_size=1, seed=0, start=0, stop=STEPS, workers=workers
     )

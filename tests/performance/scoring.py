@@ -26,9 +26,9 @@ import torch
 from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as reference
 from torch import Tensor, nn
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.label_maps import read_label
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import SceneFiles, find_scenes
-from hdbench.data.loading import read_label
 from hdbench.evaluation.confusion import confusion_matrix
 from hdbench.library import Library
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
@@ -37,7 +37,7 @@ from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.streets.files import write_streets
 
 WIDTH, HEIGHT, PAIRS = 2048, 1024, 20
-SPACE = LABEL_SPACES["cityscapes"]
+SPACE = shipped_space("cityscapes")
 
 
 class Timed(nn.Module):

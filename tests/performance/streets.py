@@ -7,7 +7,7 @@ import time
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from hdbench.data.labels import LABEL_SPACES, VOID
+from hdbench.data.labels import VOID, shipped_space
 from hdbench.streets.scene import draw_scene
 
 draw_scene(1, 0, 256, 128)
@@ -20,7 +20,7 @@ for width, count in ((256, 200), (512, 60), (1024, 15), (2048, 5)):
     first = first or rate
     print(f"{width}x{width // 2}: {rate:6.1f} scenes a second, {rate / first:.2f}x")
 
-table = LABEL_SPACES["cityscapes"].train_id_table.numpy()
+table = shipped_space("cityscapes").train_id_table.numpy()
 random = np.random.default_rng(0)
 
 

@@ -13,7 +13,7 @@ from click.testing import Result
 from PIL import Image
 from playwright.sync_api import Page
 
-from hdbench.data.labels import LABEL_SPACES, VOID
+from hdbench.data.labels import VOID, shipped_space
 from hdbench.evaluation.confusion import scores_of
 from hdbench.reporting import gallery as drawing
 from hdbench.reporting.gallery import RIGHT, UNCOUNTED, WRONG, Drawing, Entry, write_gallery
@@ -21,7 +21,7 @@ from hdbench.workspace.bench import Bench
 from hdbench.workspace.results import load_result, result_path
 
 Cli = Callable[..., Result]
-SPACE = LABEL_SPACES["camvid"]
+SPACE = shipped_space("camvid")
 HTML = "<img src=x onerror=alert(1)>"
 
 

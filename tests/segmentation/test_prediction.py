@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.scene import resize_photograph
 from hdbench.errors import HdbenchError, UsageError
 from hdbench.library import Library
@@ -22,7 +22,7 @@ from hdbench.schema.scoring import SegmenterInput
 from hdbench.segmentation.prediction import predict, require_fitting, window_sizes, window_starts
 from hdbench.segmentation.segmenter import Segmenter
 
-SPACE = LABEL_SPACES["camvid"]
+SPACE = shipped_space("camvid")
 STANDARD = Library().scoring("camvid-std-v1")
 CLASSES = 11
 

@@ -11,7 +11,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch.nn import functional as F
 
-from hdbench.data.labels import LABEL_SPACES, VOID
+from hdbench.data.labels import VOID, shipped_space
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
 from hdbench.provenance import file_digest, tensors_digest
@@ -108,7 +108,7 @@ def test_sides_must_divide_by_eight(folder: Path) -> None:
 def test_other_classes_or_another_size_are_refused(
     folder: Path, change: dict[str, Any], message: str
 ) -> None:
-    space = LABEL_SPACES["camvid"]
+    space = shipped_space("camvid")
     fitting = replace(
         load_segmenter(folder, CPU).card, classes=[entry.name for entry in space.scored]
     )

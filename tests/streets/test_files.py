@@ -11,7 +11,7 @@ import torch
 from cityscapesscripts.helpers.csHelpers import getCsFileInfo
 from PIL import Image
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import find_scenes
 from hdbench.data.loading import read_scene
 from hdbench.errors import DataError, HdbenchError, UsageError
@@ -32,7 +32,7 @@ def test_what_is_read_back_is_what_was_drawn(tmp_path: Path) -> None:
     assert write_streets(tmp_path, "val", 2, *SIZE) == 2
     for index, entry in enumerate(find_scenes("cityscapes", tmp_path, "val")):
         drawn = draw_scene(SPLITS["val"].seed, index, *SIZE)
-        read = read_scene(entry, LABEL_SPACES["cityscapes"])
+        read = read_scene(entry, shipped_space("cityscapes"))
         for ours, theirs in (
             (read.label, drawn.label),
             (read.instance, drawn.instance),
@@ -69,7 +69,7 @@ def test_colours_are_those_of_the_labels(tmp_path: Path) -> None:
         np.array(Image.open(folder / f"streets_000002_000000_gtFine_{kind}.png"))
         for kind in ("labelIds", "color")
     )
-    for entry in LABEL_SPACES["cityscapes"].classes:
+    for entry in shipped_space("cityscapes").classes:
         assert np.all(colour[label == entry.id] == entry.colour)
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from hdbench.data.labels import LABEL_SPACES, VOID
+from hdbench.data.labels import VOID, shipped_space
 from hdbench.data.scene import Scene, boundary_map, resize_nearest
 from hdbench.streets.lens import exposed
 from hdbench.streets.scene import VERSION, draw_scene
 
-SPACE = LABEL_SPACES["cityscapes"]
+SPACE = shipped_space("cityscapes")
 #: SHA-256 over label ids, instance ids and photograph of version 1, never to change.
 FROZEN = {
     (1, 0, 256): "bdd218b29fcb6f9432a84a072027a5e84516e11d8fe225d430ad0e6854bbee56",

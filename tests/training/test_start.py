@@ -11,7 +11,7 @@ from conftest import trainable
 from test_loop import MACHINE
 from torch import Tensor, nn
 
-from hdbench.data.labels import LABEL_SPACES, LabelClass, LabelSpace
+from hdbench.data.labels import LabelClass, LabelSpace, shipped_space
 from hdbench.data.loading import ResizeAndFlip
 from hdbench.data.scene import Batch
 from hdbench.errors import CheckpointError, UsageError
@@ -196,7 +196,7 @@ def test_spellings_of_a_name_are_one_name() -> None:
 def test_labels_of_cityscapes_for_camvid(trained: Bench) -> None:
     """The real label spaces: partners by name, and one that is named."""
     given = trainable(trained).input
-    here, there = (channels_of(LABEL_SPACES[n], given, 0) for n in ("camvid", "cityscapes"))
+    here, there = (channels_of(shipped_space(n), given, 0) for n in ("camvid", "cityscapes"))
     found = matching(here, there, {"pavement": "sidewalk"})
     assert found.matched == ["sky", "building", "pole", "road", "pavement", "fence", "car"]
     assert [found.partners[n] for n in (0, 3, 4, 12)] == [23, 7, 8, 35]

@@ -18,13 +18,13 @@ from conftest import constant_segmenter, mean_iou_of
 from PIL import Image
 from torch import nn
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.evaluation.confusion import confusion_matrix, scores_of
 from hdbench.segmentation.segmenter import Segmenter, read_card
 from hdbench.workflows.check_segmenter import as_record, inspect_segmenter
 from hdbench.workspace.bench import Bench
 
-SPACE = LABEL_SPACES["camvid"]
+SPACE = shipped_space("camvid")
 Cli = Callable[..., Result]
 
 

@@ -492,12 +492,13 @@ def test_swaps_are_found_among_real_photographs_and_none_where_there_is_none(
         suspected_trades,
         thumbnail,
     )
-    from hdbench.data.labels import LABEL_SPACES
+    from hdbench.data.label_maps import read_label
+    from hdbench.data.labels import shipped_space
     from hdbench.data.layouts import find_scenes
-    from hdbench.data.loading import read_label, read_photograph
+    from hdbench.data.loading import read_photograph
 
     scenes = find_scenes("camvid", real_data / "camvid", "val")
-    space = LABEL_SPACES["camvid"]
+    space = shipped_space("camvid")
     images = [thumbnail(read_photograph(entry.image)) for entry in scenes]
     labels = [label_thumbnail(read_label(entry.label_map, space)) for entry in scenes]
     explained = explained_variance(images, labels)

@@ -15,7 +15,7 @@ from click.testing import Result
 from conftest import constant_segmenter, evaluated
 from torch import nn
 
-from hdbench.data.loading import read_label
+from hdbench.data.label_maps import read_label
 from hdbench.errors import DataError, HdbenchError, UsageError
 from hdbench.evaluation.boundaries import edge_counts, f_scores
 from hdbench.reporting.metric_tables import metric_tables

@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from test_scoring_passes import Killed, killed_at
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.errors import DataError
 from hdbench.library import SCORINGS, Library
 from hdbench.schema.method import Method
@@ -35,7 +35,7 @@ from hdbench.workspace.paths import Workspace
 from hdbench.workspace.results import current_native_oracle, load_result, result_path
 from hdbench.workspace.segmenters import foreign_segmenter
 
-SPACE = LABEL_SPACES["camvid"]
+SPACE = shipped_space("camvid")
 CPU = torch.device("cpu")
 Cli = Callable[..., Result]
 

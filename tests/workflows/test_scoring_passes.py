@@ -19,7 +19,7 @@ from conftest import constant_segmenter, mean_iou_of
 from PIL import Image
 from torch import Tensor
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.errors import HdbenchError
 from hdbench.runtime.ranks import ALONE, Ranks, joined_ranks
 from hdbench.schema.result import Result
@@ -33,7 +33,7 @@ from hdbench.workspace.parts import Parts
 from hdbench.workspace.paths import Workspace
 from hdbench.workspace.results import load_result, matrices_path, result_path
 
-SPACE = LABEL_SPACES["cityscapes"]
+SPACE = shipped_space("cityscapes")
 CPU = torch.device("cpu")
 CONVENTIONS = ("cityscapes-std-v1", "streets-edges-v1", "p2phd-table1-v1")
 

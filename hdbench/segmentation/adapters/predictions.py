@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hdbench.data.label_maps import read_label
 from hdbench.data.labels import VOID
-from hdbench.data.loading import read_label
 from hdbench.data.sheets import encode_png
 from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
 from hdbench.provenance import digest, tensors_digest

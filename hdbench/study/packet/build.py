@@ -154,7 +154,7 @@ def _inputs(
     controls = [
         path
         for entry in material.controls
-        for path in (entry.image, entry.label, entry.instance)
+        for path in (entry.image, *entry.label_files, entry.instance)
         if path is not None
     ]
     size = bench.benchmark.size

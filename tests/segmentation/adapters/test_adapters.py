@@ -21,13 +21,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hdbench.cli.segmenter import KINDS as CLI_KINDS
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.errors import CheckpointError, DataError, UsageError
 from hdbench.segmentation.adoption import KINDS, ImportOptions, adopt
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, read_card, write_card
 
 CPU = torch.device("cpu")
-SPACE = LABEL_SPACES["camvid"]
+SPACE = shipped_space("camvid")
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
 OPTIONS = ImportOptions(SPACE, (96, 64))
 STATED = replace(OPTIONS, mean=MEAN, std=STD)
@@ -169,7 +169,7 @@ def test_a_configuration_that_does_not_fit_is_refused(
 
 
 def test_another_number_of_classes_is_noticed(unet: Path, tmp_path: Path) -> None:
-    options = replace(STATED, space=LABEL_SPACES["cityscapes"])
+    options = replace(STATED, space=shipped_space("cityscapes"))
     with pytest.raises(CheckpointError, match=r"\[1, 11, .* 1 x 19 x .*'cityscapes'"):
         adopt("smp", str(unet), tmp_path / "ours", options)
 
@@ -430,7 +430,7 @@ def test_predictions_are_found_again_by_their_images(predicted: Path, tmp_path: 
 
 
 def test_label_ids_and_train_ids_are_told_apart(tmp_path: Path) -> None:
-    space = LABEL_SPACES["cityscapes"]
+    space = shipped_space("cityscapes")
     image = noise(3, 4, 4)
     (tmp_path / "p" / "oracle").mkdir(parents=True)
     path = tmp_path / "p" / "oracle" / "a.png"

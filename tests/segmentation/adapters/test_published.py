@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hdbench.data.labels import LABEL_SPACES
+from hdbench.data.labels import shipped_space
 from hdbench.errors import CheckpointError
 from hdbench.networks.pspnet import AuxiliaryHead, PublishedPSPNet
 from hdbench.segmentation.adapters.published import PUBLICATIONS, Publication, translated
@@ -23,7 +23,7 @@ from hdbench.segmentation.adoption import ImportOptions, adopt
 from hdbench.segmentation.segmenter import load_segmenter
 
 CPU = torch.device("cpu")
-SPACE = LABEL_SPACES["cityscapes"]
+SPACE = shipped_space("cityscapes")
 OPTIONS = ImportOptions(SPACE, (64, 32))
 Shapes = dict[str, tuple[int, ...]]
 
