@@ -103,13 +103,16 @@ class Instance:
 
 def instances_of(scene: Scene) -> list[Instance]:
     """Return the instances of a scene by their ids."""
-    regions, width = scene.regions.numpy(), scene.size[1]
-    ids, first, place = np.unique(regions, return_index=True, return_inverse=True)
-    labels = place.reshape(-1) * 256 + scene.label.numpy().reshape(-1)
+    regions, width = scene.regions.numpy().reshape(-1), scene.size[1]
+    # Only runs of one id are sorted: there are far fewer of them than pixels.
+    starts = np.concatenate([[0], np.flatnonzero(regions[1:] != regions[:-1]) + 1])
+    ids, first, place = np.unique(regions[starts], return_index=True, return_inverse=True)
+    lengths = np.diff(starts, append=len(regions))
+    labels = np.repeat(place.reshape(-1) * 256, lengths) + scene.label.numpy().reshape(-1)
     counts = np.bincount(labels, minlength=256 * len(ids)).reshape(-1, 256)
     return [
-        Instance(int(region), int(row.argmax()), int(row.sum()), divmod(int(at), width))
-        for region, at, row in zip(ids, first, counts, strict=True)
+        Instance(int(region), int(row.argmax()), int(row.sum()), divmod(int(starts[run]), width))
+        for region, run, row in zip(ids, first, counts, strict=True)
     ]
 
 

@@ -107,6 +107,17 @@ def test_an_instance_over_several_labels_has_the_label_of_most_of_its_pixels() -
     assert [(entry.region, entry.label, entry.pixels) for entry in found] == [(0, 9, 3), (1, 5, 5)]
 
 
+def test_instances_are_those_of_a_loop_over_ids() -> None:
+    random = np.random.default_rng(3)
+    label = torch.from_numpy(random.integers(0, 34, (24, 40)).astype(np.uint8))
+    instance = torch.from_numpy(random.integers(0, 9, (24, 40)).astype(np.int32)) - 2
+    for entry in instances_of(Scene("random", label, instance, None)):
+        mask = instance == entry.region
+        assert entry.pixels == mask.sum()
+        assert entry.label == torch.bincount(label[mask]).argmax()
+        assert entry.first == tuple(torch.nonzero(mask)[0].tolist())
+
+
 def test_of_two_labels_with_as_many_pixels_the_lower_one_counts() -> None:
     label = torch.tensor([[9, 9, 5, 5]], dtype=torch.uint8)
     found = instances_of(Scene("even", label, torch.zeros(1, 4, dtype=torch.int32), None))

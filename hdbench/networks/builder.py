@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,16 +105,16 @@ def style_channels(method: GeneratorMethod) -> int:
 
 def side_divisor(method: GeneratorMethod, budget: Budget) -> int:
     """Return what both sides of an image must divide by to pass generator and encoder."""
-    budget = _limits(method, budget)
-    divisor = _architecture(method).divisor(method, budget)
-    if method.encoder is None:
-        return divisor
-    return max(divisor, 2 ** _encoder_downsamplings(method.encoder, budget))  # both powers of 2
+    limits = _limits(method, budget)
+    divisor = _architecture(method).divisor(method, limits)
+    return math.lcm(divisor, _encoder_divisor(method, limits))
 
 
 def smallest_side(method: GeneratorMethod, budget: Budget) -> int:
-    """Return the shortest side of an image that the method's generator takes."""
-    return _architecture(method).smallest(method, _limits(method, budget))
+    """Return the shortest side of an image that generator and encoder take."""
+    limits = _limits(method, budget)
+    smallest = _architecture(method).smallest(method, limits)
+    return max(smallest, 2 * _encoder_divisor(method, limits))
 
 
 def generator_words(method: GeneratorMethod, budget: Budget) -> str:
@@ -123,6 +124,12 @@ def generator_words(method: GeneratorMethod, budget: Budget) -> str:
 
 def _architecture(method: GeneratorMethod) -> Architecture:
     return ARCHITECTURES[method.generator.network]
+
+
+def _encoder_divisor(method: GeneratorMethod, budget: Budget) -> int:
+    if method.encoder is None:
+        return 1
+    return 2 ** _encoder_downsamplings(method.encoder, budget)
 
 
 def _encoder_downsamplings(spec: Encoder, budget: Budget) -> int:

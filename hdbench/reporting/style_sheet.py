@@ -11,7 +11,7 @@ from torch import Tensor
 from hdbench.data.scene import boundary_map, resize_photograph
 from hdbench.data.sheets import Cell, contact_sheet
 
-_COLUMNS = 4
+_COLUMNS = 5  # ten styles fill two rows
 _OUTLINE = (255, 230, 0)
 _MARGIN = 0.25  # of a crop, on each side, in sides of the instance
 
