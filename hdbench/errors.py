@@ -38,6 +38,10 @@ class DivergedError(HdbenchError):
     """Training produced a loss or gradient that is not finite."""
 
 
+class MemoryShortage(HdbenchError):
+    """The memory of a GPU, or of the machine, does not suffice."""
+
+
 class Interrupted(HdbenchError):
     """The user stopped a long job; what was done is saved (exit status 130)."""
 

@@ -20,6 +20,7 @@ from hdbench.data.sheets import png_bytes
 from hdbench.floors import FLOORS, TrainingSet
 from hdbench.networks.builder import Conditioning, build_generator, conditioning, side_divisor
 from hdbench.runtime.progress import progress
+from hdbench.runtime.shortage import lower, shortage_explained
 from hdbench.runtime.weights import load_weights
 from hdbench.schema.benchmark import Benchmark, Budget
 from hdbench.schema.image_input import ImageInput
@@ -42,6 +43,7 @@ class MadeImage(Record):
     sha256: str
 
 
+_LOWER = lower("end other programs that hold memory", "--device cpu", "[size] of the benchmark")
 #: From a scene without photograph, at the benchmark's size, to a uint8 3 x H x W image.
 Synthesizer = Callable[[Scene], Tensor]
 
@@ -134,7 +136,9 @@ def write_images(
         for entry, path, source in progress(missing, desc=title, unit="image"):
             scene = read_scene(entry, space, photographs)
             scene = scene.resized(benchmark.size.height, benchmark.size.width)
-            content = png_bytes(synthesize(scene))
+            size = f"{benchmark.size.width}x{benchmark.size.height}"
+            with shortage_explained(f"{title} at {size}", _LOWER):
+                content = png_bytes(synthesize(scene))
             write_atomically(path, content)
             made = MadeImage(
                 image=path.name, source=source, sha256=hashlib.sha256(content).hexdigest()

@@ -12,11 +12,11 @@ from hdbench.cli.options import (
     device_option,
     machine_options,
     path_option,
-    print_json,
     restart_option,
     seed_option,
     vgg_option,
 )
+from hdbench.cli.plan import plan_options
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     metavar="NEW=OLD",
     help="With --from: a class whose partner in the source's label space has another name.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the resolved run as JSON; train nothing.")
+@plan_options
 def train(
     method: str,
     bench: Bench,
@@ -73,7 +73,6 @@ def train(
     source: str | None,
     name: str | None,
     renamed: tuple[str, ...],
-    dry_run: bool,
 ) -> None:
     """Train METHOD (default: ours); the same command resumes it.
 
@@ -86,14 +85,10 @@ def train(
       hdbench train ours --vgg-weights vgg19-dcbb9e9d.pth
       hdbench train ./my-method.toml --seed 1
       hdbench train ours --from streets/ours/seed0 --as ours-tuned --class pavement=sidewalk
+      hdbench train ours-full --benchmark cityscapes --plan --size 2048x1024
     """
-    from hdbench.data.loading import steps_per_epoch
-    from hdbench.networks.builder import generator_words
     from hdbench.schema.method import require_trained
-    from hdbench.training.config import RunConfig, run_identity
-    from hdbench.training.stages import planned_stages
     from hdbench.workflows.train import train_method
-    from hdbench.workspace.perceptual import perceptual_of
 
     resolved = require_trained(bench.library.method(method))
     if resolved.is_best:
@@ -108,26 +103,9 @@ def train(
         tuned = fine_tuned(bench, resolved, source, name, renamed)
         click.echo("\n".join(tuned.notes), err=True)
         resolved, method = tuned.method, tuned.method.name
-        if not dry_run:
-            click.echo(f"method: {write_fine_tuned(bench, resolved)}", err=True)
+        click.echo(f"method: {write_fine_tuned(bench, resolved)}", err=True)
     elif name is not None or renamed:
         raise UsageError("--as and --class go with --from, which says what to start from")
-    if dry_run:
-        perceptual = perceptual_of(bench, resolved, vgg_weights)
-        config = RunConfig(resolved, bench.benchmark, seed, perceptual)
-        identity = run_identity(config, bench.dataset.train_digests)
-        scenes, budget = len(bench.dataset.train_scenes), bench.benchmark.budget
-        per_epoch = steps_per_epoch(scenes, budget.batch_size)
-        stages = planned_stages(resolved, bench.benchmark, per_epoch)
-        plan = {
-            "stages": [stage.words for stage in stages],
-            "steps": stages[-1].stop,
-            "generator": generator_words(resolved, bench.benchmark.budget),
-            "generator_peak_rate": resolved.optimizer.learning_rate
-            * bench.benchmark.budget.generator_rate,
-        }
-        print_json({**identity, **plan})
-        return
     output = train_method(
         bench, resolved, seed, machine, vgg_weights, restart, validate_every, tensorboard
     )

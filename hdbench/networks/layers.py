@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hdbench.networks.placement import on_cpu
+
 
 class InstanceNorm2d(nn.Module):
     """Instance normalisation without affine parameters, with right gradients in any memory format.
@@ -22,7 +24,7 @@ class InstanceNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise each channel of each image, ``B x C x H x W``."""
-        if x.device.type != "cpu":
+        if not on_cpu(x):
             return F.instance_norm(x, eps=self.eps)
         channels = x.contiguous().view(1, -1, *x.shape[2:])
         normalised = F.batch_norm(channels, None, None, training=True, eps=self.eps)
@@ -77,7 +79,7 @@ class NarrowConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of ``B x C x H x W``."""
-        if x.device.type != "cpu" or self.in_channels < self.MANY:
+        if not on_cpu(x) or self.in_channels < self.MANY:
             return super().forward(x)
         rows = self.kernel_size[0]
         height = x.shape[2] - rows + 1
@@ -102,7 +104,7 @@ class DeepConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of ``B x C x H x W``."""
-        reduced = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        reduced = on_cpu(x) and torch.is_autocast_enabled("cpu")
         if not reduced or self.in_channels < self.MANY:
             return super().forward(x)
         rows, columns = self.kernel_size
@@ -136,7 +138,7 @@ def without_empty_channels(x: Tensor) -> tuple[Tensor, Tensor | None]:
     Where none is left out the indices are None; on a GPU, which would have to wait for the
     answer, none ever is.
     """
-    if x.device.type != "cpu":
+    if not on_cpu(x):
         return x, None
     least, most = x.detach().amin(dim=(0, 2, 3)), x.detach().amax(dim=(0, 2, 3))
     used = torch.nonzero((least != 0) | (most != 0)).flatten()

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.vgg import make_layers
 
+from hdbench.networks.placement import on_cpu
+
 #: VGG-19's blocks up to relu5_1: channels, and the number of their convolutions.
 VGG19_CHANNELS = (64, 128, 256, 512, 512)
 VGG19_CONVOLUTIONS = (2, 2, 4, 4, 1)
@@ -34,7 +36,7 @@ class PerceptualNetwork(nn.Module):
         Images are in [-1, 1], as they leave the generator, without ImageNet's normalisation
         (official implementation).
         """
-        if images.device.type == "cpu" and self._wide:  # VGG-19's layers are quicker so
+        if on_cpu(images) and self._wide:  # VGG-19's layers are quicker so
             images = images.contiguous(memory_format=torch.channels_last)
         maps: list[Tensor] = []
         begins_block = True

@@ -23,6 +23,7 @@ from hdbench.storage import write_atomically
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 #: The prefix that data-parallel training adds to every name.
 _PREFIX = "module."
+_ENHANCER = re.compile(r"enhancers\.(\d+)\.")
 _LISTED = 6  # differences that a message shows
 
 
@@ -215,12 +216,24 @@ def _shape(tensor: Tensor) -> str:
 def require_same_shapes(where: str, state: Mapping[str, Tensor], network: nn.Module) -> None:
     """Check that stored tensors fit a network; CheckpointError lists the first few differences."""
     lines = differences(state, network.state_dict())
+    has, needs = _enhancers(state), _enhancers(network.state_dict())
+    if has != needs:
+        raise CheckpointError(
+            f"{where}: weights of a generator with {counted(has, 'enhancer')}; this method's has "
+            f"{needs}\nNext: use the method that it was trained with, or train again; stages of "
+            "one training add enhancers ([[stage]] of the method)."
+        )
     if lines:
         raise CheckpointError(
             f"{where}: weights of another architecture or width than this method has on this "
             f"benchmark ({counted(len(lines), 'difference')})\n{listing(lines, _LISTED)}\n"
             "Next: use the method and benchmark that it was trained with, or train again."
         )
+
+
+def _enhancers(state: Mapping[str, Tensor]) -> int:
+    """Return how many local enhancers the names of a generator's tensors speak of."""
+    return len({found[1] for name in state if (found := _ENHANCER.match(name))})
 
 
 def fitted(

@@ -185,7 +185,9 @@ class Pix2PixHDTrainer:
         Raises:
             CheckpointError: its networks have another architecture or width.
         """
-        self.enter(state.get("stage", 0))  # checkpoints from before there were stages have none
+        stage = state.get("stage", 0)  # checkpoints from before there were stages have none
+        if stage < len(self.stages):
+            self.enter(stage)
         require_same_shapes("checkpoint: generator", state["generator"], self.generator)
         require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
         if self.encoder is not None:

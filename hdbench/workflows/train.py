@@ -9,13 +9,16 @@ from hdbench.perceptual.training import recipe_of, train_perceptual
 from hdbench.reporting.tensorboard import TensorBoardView, require_tensorboard
 from hdbench.reporting.training_page import TrainingPage
 from hdbench.runtime.devices import Machine
+from hdbench.runtime.shortage import lower, shortage_explained
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import TrainedMethod
 from hdbench.training.config import RunConfig, require_fitting_size
 from hdbench.training.data import TrainingData
+from hdbench.training.levers import Variant, advice, run_words
 from hdbench.training.loop import train
 from hdbench.training.stages import planned_stages
 from hdbench.training.watching import View, Watch
+from hdbench.workflows.plan import perceptual_blocks
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.perceptual import perceptual_of
 from hdbench.workspace.start import has_checkpoints, starting_weights
@@ -48,14 +51,17 @@ def train_method(
     config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method, vgg_weights))
     title = f"{bench.benchmark.name}/{bench.benchmark.data.train}"
     data = TrainingData(bench.dataset.train_scenes, bench.dataset.train_digests, title)
-    folder = bench.run_folder(method.name, seed)
+    folder, device = bench.run_folder(method.name, seed), machine.device
     require_fitting_size(method, bench.benchmark)
     watch = start = None
     if restart or not (folder / GENERATOR_WEIGHTS).is_file():
         if method.start is not None and (restart or not has_checkpoints(folder)):
             start = starting_weights(method.start)
         watch = _watch(bench, config, data, folder, machine, validate_every, tensorboard)
-    return train(config, data, folder, machine, restart, watch, start)
+    asked = Variant("as it is", method, bench.benchmark, perceptual_blocks(bench, method))
+    what = f"training {run_words(asked)} on {device}"
+    with shortage_explained(what, lambda: advice(asked, device.type != "cpu"), folder):
+        return train(config, data, folder, machine, restart, watch, start)
 
 
 def _watch(
@@ -90,4 +96,7 @@ def train_own_perceptual(bench: Bench, machine: Machine, restart: bool = False) 
     title = f"{bench.benchmark.data.layout}/{split}"
     data = TrainingData(scenes, bench.dataset.digests(scenes), title)
     tested, folder = bench.dataset.test_scenes, bench.perceptual_folder()
-    return train_perceptual(bench.benchmark, data, tested, folder, machine, restart)
+    what = f"training the perceptual network of {bench.benchmark.name} on {machine.device}"
+    steps = lower("[perceptual.training] batch_size", "[size] width and height")
+    with shortage_explained(what, steps, folder):
+        return train_perceptual(bench.benchmark, data, tested, folder, machine, restart)

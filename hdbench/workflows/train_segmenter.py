@@ -13,6 +13,7 @@ from pathlib import Path
 from hdbench.data.loading import photograph_digest
 from hdbench.errors import UsageError
 from hdbench.runtime.devices import Machine
+from hdbench.runtime.shortage import lower, shortage_explained
 from hdbench.schema.method import Method
 from hdbench.schema.result import ORACLE, OVERALL, Result
 from hdbench.segmentation.segmenter import Segmenter, load_segmenter, write_card
@@ -46,7 +47,10 @@ def train_own_segmenter(
     bench.require_scoring()  # what is wrong is found before minutes are spent
     require_images(bench.dataset.photographs, ORACLE)
     data, folder = training_data(learner), bench.segmenter_folder(second)
-    train_segmenter(learner.benchmark, 0, data, folder, machine, restart, encoder_weights)
+    what = f"training the segmenter of {bench.benchmark.name} on {machine.device}"
+    steps = lower("[segmenter.training] batch_size", 'precision = "bf16"', "enlarge", "[size]")
+    with shortage_explained(what, steps, folder):
+        train_segmenter(learner.benchmark, 0, data, folder, machine, restart, encoder_weights)
     segmenter = load_segmenter(folder, machine.device)
     if segmenter.card.oracle is None:
         declare_oracle(folder, segmenter, score_photographs(bench, segmenter))

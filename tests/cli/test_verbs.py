@@ -15,6 +15,7 @@ from conftest import hdbench_process, write_small_streets
 from PIL import Image
 
 from hdbench.cli.main import cli as command
+from hdbench.errors import HdbenchError
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.results import load_result, result_path
 
@@ -291,18 +292,57 @@ def test_export_refuses_what_cannot_be_drawn_before_anything_is_written(
 # -- train, evaluate, report ----------------------------------------------------------------------
 
 
-def test_train_dry_run_says_everything_and_does_nothing(cli: Cli, bench: Bench) -> None:
+def test_a_plan_says_everything_and_trains_nothing(
+    cli: Cli, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also what only method and budget together say: downsamplings and the generator's rate."""
+    monkeypatch.setattr("hdbench.training.plan.peak_bytes", lambda *_, **__: 10**10)
     tiny = Path(bench.workspace.benchmark)
     budget = "downsamplings = 3\ngenerator_rate = 2.5"
     tiny.write_text(tiny.read_text().replace("downsamplings = 4", budget))
-    planned = json.loads(cli("train", "ours-no-vgg", "--dry-run").stdout)
-    assert planned["steps"] == 16
-    assert planned["method"]["loss"]["perceptual"] == 0
-    assert planned["method"]["generator"]["downsamplings"] == 4
-    assert planned["generator"] == "3 downsamplings"
-    assert planned["generator_peak_rate"] == pytest.approx(5e-4)
+    planned = json.loads(cli("train", "ours-no-vgg", "--plan", "--json").stdout)
+    assert [stage["steps"] for stage in planned["stages"]] == [16]
+    assert planned["timing"]["seconds"]
+    run = planned["run"]
+    assert run["identity"]["method"]["loss"]["perceptual"] == 0
+    assert run["identity"]["method"]["generator"]["downsamplings"] == 4
+    assert run["generator"] == "3 downsamplings"
+    assert run["generator_peak_rate"] == pytest.approx(5e-4)
     assert not bench.run_folder("ours-no-vgg", 0).exists()
+
+
+def test_a_plan_needs_no_data_and_takes_another_size(
+    bare_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hdbench.training.plan.peak_bytes", lambda *_, **__: 10**10)
+    monkeypatch.setattr("hdbench.training.plan._timed", lambda *_: refuse_to_time())
+    result = bare_cli(
+        *("train", "ours-full", "--benchmark", "cityscapes", "--plan"),
+        *("--size", "128x64", "--batch", "2"),
+    )
+    assert result.exit_code == 0
+    for words in (
+        "128x64",
+        "64x32",
+        "batch 2",
+        "G 182.9",
+        "16 GB",
+        'precision = "bf16"',
+        "no time",
+    ):
+        assert words in result.stdout
+    wrong = bare_cli(
+        "train", "ours-4k", "--benchmark", "cityscapes", "--plan", "--size", "1000x512"
+    )
+    assert wrong.exit_code == 2
+    assert "960 or 1024" in wrong.stderr
+    alone = bare_cli("train", "ours-full", "--size", "128x64")
+    assert alone.exit_code == 2
+    assert "--plan" in alone.stderr
+
+
+def refuse_to_time() -> None:
+    raise HdbenchError("no time")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from conftest import trainable
 from test_loop import crash, elsewhere, train, weights
 from torch import nn
 
-from hdbench.errors import LibraryError
+from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
@@ -18,7 +20,8 @@ from hdbench.networks.growth import grow_discriminator, grow_generator, newest_e
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Pix2PixHD, Stage
-from hdbench.training.config import RunConfig, run_identity
+from hdbench.training.config import RunConfig, require_fitting_size, run_identity
+from hdbench.training.plan import sized
 from hdbench.training.stages import at_stage, planned_stages, stages_of
 from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workspace.bench import Bench
@@ -178,6 +181,106 @@ def test_a_crash_in_any_stage_does_not_change_the_weights(
     assert [int(name.partition("-")[2]) for name in reached] == sorted(saves)
     assert weights(train(bench, method)) == expected
     assert [row["step"] for row in read_metrics(metrics)] == list(range(1, 17))
+
+
+def two_enhancers(bench: Bench) -> tuple[Bench, Pix2PixHD]:
+    """The stages of ours-4k, at 64x48 from networks of few channels, in 16 steps together."""
+    budget = bench.benchmark.budget.model_copy(update={"downsamplings": 2})
+    small = Bench(
+        bench.library, bench.workspace, bench.benchmark.model_copy(update={"budget": budget})
+    )
+    shipped = coarse_to_fine("ours-4k")
+    loss = shipped.loss.model_copy(update={"perceptual": 0.0})
+    epochs = [(1, 1), (1, 0), (1, 1), (1, 0), (1, 1)]
+    stages = [
+        stage.model_copy(update={"epochs": flat, "decay_epochs": decay})
+        for stage, (flat, decay) in zip(shipped.stage, epochs, strict=True)
+    ]
+    return small, shipped.model_copy(update={"loss": loss, "stage": stages})
+
+
+def kill_after(bench: Bench, method: Pix2PixHD, steps: int) -> None:
+    """Train in a process of its own that saves every step and kills itself with SIGKILL."""
+    child = os.fork()
+    if child == 0:
+        real, left = Pix2PixHDTrainer.step, iter(range(steps))
+
+        def step(self: Pix2PixHDTrainer, batch, rate: float):
+            if next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(self, batch, rate)
+
+        try:
+            Pix2PixHDTrainer.step = step  # the child's alone
+            train(bench, method)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_two_enhancers_survive_kill_9_in_a_stage_and_between_stages(bench: Bench) -> None:
+    """Stages begin at steps 0, 4, 6, 10 and 12; checkpoints are after 2, 6, 11 and 12 steps."""
+    small, method = two_enhancers(bench)
+    plans = planned_stages(method, small.benchmark, 8)
+    assert [plan.start for plan in plans] == [0, 4, 6, 10, 12]
+    assert [(plan.size.width, plan.size.height) for plan in plans] == [
+        (16, 12),
+        *[(32, 24)] * 2,
+        *[(64, 48)] * 2,
+    ]
+    whole = train(elsewhere(small, "uninterrupted"), method)
+    folder = small.run_folder(method.name, 0)
+    for steps, reached in ((2, 2), (4, 6), (5, 11), (1, 12)):
+        kill_after(small, method, steps)
+        newest = max(path.stem for path in (folder / "checkpoints").glob("*.pt"))
+        assert newest == f"step-{reached:08d}"
+    assert weights(train(small, method)) == weights(whole)
+
+
+def test_a_checkpoint_with_another_number_of_enhancers_is_refused_by_that_number(
+    staged: tuple[Bench, Pix2PixHD],
+) -> None:
+    bench, method = staged
+    other = method.generator.model_copy(update={"enhancers": 2})
+    twice = [*STAGES, Stage(enhancers=2, trains="all", epochs=1, decay_epochs=0, rate=1.0)]
+    more = method.model_copy(update={"generator": other, "stage": twice})
+    trainers = {
+        name: Pix2PixHDTrainer(one, bench.benchmark, 0, None, torch.device("cpu"))
+        for name, one in (("one", method), ("two", more))
+    }
+    for name, stage in (("one", 2), ("two", 3)):
+        trainers[name].enter(stage)
+    for name, asked, has in (("one", "two", 2), ("two", "one", 1)):
+        into = Pix2PixHDTrainer(
+            method if name == "one" else more, bench.benchmark, 0, None, torch.device("cpu")
+        )
+        state = {**trainers[asked].state(), "stage": trainers[asked].stage if name == "one" else 3}
+        with pytest.raises(CheckpointError, match=f"{has} enhancer"):
+            into.load_state(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "key", "near"),
+    [
+        ("ours", (1000, 512), "width", "992 or 1008"),
+        ("ours-full", (2048, 1000), "height", "992 or 1024"),
+        ("ours-4k", (2048, 1023), "height", "960 or 1024"),
+        ("ours-4k", (4097, 2048), "width", "4096 or 4160"),
+        ("ours-4k", (64, 2048), "width", "128"),
+    ],
+)
+def test_sides_that_do_not_divide_get_the_nearest_that_do(
+    name: str, size: tuple[int, int], key: str, near: str
+) -> None:
+    asked = sized(benchmark(), size, None)
+    with pytest.raises(UsageError) as caught:
+        require_fitting_size(coarse_to_fine(name), asked)
+    assert f"{key} = {size[key == 'height']}" in str(caught.value)
+    assert near in str(caught.value)
+    for side in map(int, near.split(" or ")):
+        fits = (side, size[1]) if key == "width" else (size[0], side)
+        require_fitting_size(coarse_to_fine(name), sized(benchmark(), fits, None))
 
 
 def test_the_identity_covers_all_stages(staged: tuple[Bench, Pix2PixHD]) -> None:
