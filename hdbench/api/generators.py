@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,32 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
+from hdbench.api.styling import StyleChoice, StyleSource
 from hdbench.data.labels import LabelClass, LabelSpace, identified_space
 from hdbench.data.scene import Scene
 from hdbench.errors import CheckpointError, LibraryError, UsageError, counted
 from hdbench.library import GENERATORS, Library
-from hdbench.networks.builder import AS_STATED
+from hdbench.networks.builder import AS_STATED, build_encoder
+from hdbench.networks.encoder import FeatureEncoder
 from hdbench.runtime.devices import choose_device
-from hdbench.runtime.weights import require_weights
+from hdbench.runtime.weights import load_weights, require_weights
 from hdbench.schema.base import from_identity
 from hdbench.schema.benchmark import Budget, Size
-from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
+from hdbench.schema.generator import ENCODER_WEIGHTS, GENERATOR_CARD, GENERATOR_WEIGHTS
 from hdbench.schema.hub import HUB_CONFIG, HUB_WEIGHTS
-from hdbench.schema.method import KINDS, require_generator
+from hdbench.schema.image_input import ImageInput
+from hdbench.schema.method import KINDS, GeneratorMethod, require_generator
+from hdbench.schema.styles import STYLES_FILE
+from hdbench.styles import DEFAULT_STYLE
 from hdbench.synthesis import LoadedGenerator
 from hdbench.synthesis import load_generator as load_weights_of
+from hdbench.workflows.styles import require_styles
 from hdbench.workspace.bench import open_bench
 from hdbench.workspace.hub_folder import read_hub_folder
 from hdbench.workspace.paths import open_workspace
 from hdbench.workspace.runs import generator_file, read_generator_card
+from hdbench.workspace.stale import Stale
+from hdbench.workspace.styles import read_styles, trained_encoder
 
 #: A map of ids, H x W: an array or tensor of integers, or an image whose values are the ids.
 IdMap = NDArray[Any] | Tensor | Image.Image
@@ -39,8 +48,10 @@ IdMap = NDArray[Any] | Tensor | Image.Image
 class Generator:
     """A generator that is ready to synthesize; ``load_generator`` returns it."""
 
-    def __init__(self, loaded: LoadedGenerator, size: Size) -> None:
-        self._loaded = loaded
+    def __init__(
+        self, loaded: LoadedGenerator, size: Size, styles: StyleSource | None = None
+    ) -> None:
+        self._loaded, self._styles = loaded, styles
         #: The name of its method.
         self.name = loaded.method.name
         #: Width and height of the images that it was made for, in pixels; others are possible.
@@ -50,11 +61,13 @@ class Generator:
 
     def synthesize(
         self,
-        label: IdMap | Sequence[IdMap],
+        label: IdMap | Sequence[IdMap] | None = None,
         instance: IdMap | Sequence[IdMap] | None = None,
-        style: Any = None,
+        style: StyleChoice | None = None,
+        name: str = "scene",
+        image: NDArray[Any] | Tensor | None = None,
     ) -> NDArray[np.uint8]:
-        """Return the image of a label map, or the images of several.
+        """Return the image of a label map, or the images of several; or that of an input image.
 
         The image has the size of the label map, and is equal, byte for byte, to what ``hdbench
         synthesize`` writes for a scene of this size.
@@ -64,7 +77,14 @@ class Generator:
                 grey values or palette indices. B x H x W, or a sequence of maps, is a batch.
             instance: ids of instances in the same form, below 2^31; their borders are the boundary
                 map. None: the borders of label regions, as for datasets without instance maps.
-            style: the styles of the image, for methods with a feature encoder.
+            style: the styles of the image, for methods with a feature encoder. ``random`` (also
+                None), ``random:7`` with another seed, or ``center:3`` of each class; a mapping from
+                ids of instances to numbers of centres, the others random; a photograph, uint8
+                H x W x 3, whose styles are encoded; or a style for each pixel, float S x H x W.
+            name: the scene's name, on which random styles depend.
+            image: the input, H x W x C or H x W, for methods that were trained on images instead of
+                label maps (``[input]`` of a benchmark), in the range that the benchmark states. The
+                label map may then be left out.
 
         Returns:
             uint8 H x W x 3 RGB; B x H x W x 3 for a batch.
@@ -73,7 +93,16 @@ class Generator:
             UsageError: not integers, an unknown id, maps of different sizes, sides that do not suit
                 the network, or a style that the method cannot use.
         """
+        given = self._given(image)
+        if label is None:
+            if given is None:
+                raise UsageError(f"label is missing; '{self.name}' makes images of label maps")
+            label = torch.zeros(given.shape[1:], dtype=torch.int64)
         labels, batched = _maps(label, "label")
+        if given is not None and (batched or labels[0].shape != given.shape[1:]):
+            raise UsageError(
+                f"image: {given.shape[2]}x{given.shape[1]}; expected one label map of this size"
+            )
         instances = [None] * len(labels)
         if instance is not None:
             found, also = _maps(instance, "instance")
@@ -85,16 +114,55 @@ class Generator:
             instances = found
         images = []
         for n, (one, other) in enumerate(zip(labels, instances, strict=True)):
-            scene = self._scene(f"label map {n}" if batched else "label", one, other)
-            images.append(self._loaded(scene, style).permute(1, 2, 0).contiguous().numpy())
+            what = f"label map {n}" if batched else "label"
+            scene = replace(self._scene(what, one, other), name=name, input=given)
+            styles = self._styles_of(scene, style)
+            images.append(self._loaded(scene, styles).permute(1, 2, 0).contiguous().numpy())
         return np.stack(images) if batched else images[0]
+
+    def _given(self, image: NDArray[Any] | Tensor | None) -> Tensor | None:
+        """Return the input image as float32 C x H x W; None where scenes are made from labels."""
+        spec = self._loaded.condition.image
+        if spec is None:
+            if image is not None:
+                raise UsageError(f"image: '{self.name}' makes images of label maps; leave it out")
+            return None
+        if image is None:
+            raise UsageError(
+                f"image is missing; '{self.name}' makes images of input images, H x W x "
+                f"{spec.channels}, with values from {spec.range[0]:g} to {spec.range[1]:g}"
+            )
+        pixels = torch.from_numpy(np.asarray(image, dtype=np.float32))
+        pixels = pixels.unsqueeze(-1) if pixels.dim() == 2 else pixels
+        low, high = spec.range
+        if (
+            pixels.dim() != 3
+            or pixels.shape[2] != spec.channels
+            or not (low <= pixels.min() and pixels.max() <= high)
+        ):
+            raise UsageError(
+                f"image: of shape {list(pixels.shape)}, values {pixels.min():g} to "
+                f"{pixels.max():g}; '{self.name}' needs H x W x {spec.channels}, from {low:g} "
+                f"to {high:g}"
+            )
+        return pixels.permute(2, 0, 1).contiguous()
+
+    def _styles_of(self, scene: Scene, style: StyleChoice | None) -> Tensor | None:
+        if self._styles is not None:
+            return self._styles.of(scene, style)
+        if style is not None:
+            raise UsageError(
+                f"'{self.name}' has no feature encoder, so its images have no styles; leave the "
+                "style out, or use a method with an [encoder], such as 'ours-styles'"
+            )
+        return None
 
     def _scene(self, name: str, label: Tensor, instance: Tensor | None) -> Scene:
         height, width = label.shape
         ids = label.unique()
         known = self._loaded.space.known
         bad = [int(one) for one in ids if not 0 <= int(one) < 256 or not known[int(one)]]
-        if bad:
+        if bad and self.classes:
             raise UsageError(
                 f"{name}: holds the ids {', '.join(map(str, bad[:5]))}; '{self.name}' knows "
                 f"{min(self.classes)} to {max(self.classes)} of '{self._loaded.space.name}'"
@@ -159,8 +227,15 @@ def load_generator(
     bench = open_bench(open_workspace(Path.cwd(), benchmark, data, root))
     method = require_generator(bench.library.method(source))
     weights = generator_file(bench, method, seed)
-    loaded = load_weights_of(method, bench.benchmark.budget, bench.space, weights, chosen)
-    return Generator(loaded, bench.benchmark.size)
+    given = bench.benchmark.input
+    loaded = load_weights_of(method, bench.benchmark.budget, bench.space, weights, chosen, given)
+    styles = None
+    if method.encoder is not None:
+        path, digest = trained_encoder(bench, method, seed)
+        encoder = _encoder(method, bench.benchmark.budget, path, digest)
+        centres = require_styles(bench, method, seed, chosen, DEFAULT_STYLE)
+        styles = StyleSource(encoder, centres, str(path.parent), chosen)
+    return Generator(loaded, bench.benchmark.size, styles)
 
 
 def _of_folder(folder: Path, device: torch.device) -> Generator:
@@ -171,7 +246,9 @@ def _of_folder(folder: Path, device: torch.device) -> Generator:
         space = _listed_space(config.method.label_space, config.label_channels, config.classes)
         weights = folder / HUB_WEIGHTS
         loaded = load_weights_of(config.method, AS_STATED, space, weights, device)
-        return Generator(loaded, Size(width=config.size[0], height=config.size[1]))
+        size = Size(width=config.size[0], height=config.size[1])
+        digest = config.method.digests.encoder
+        return Generator(loaded, size, _styles(folder, config.method, AS_STATED, digest, device))
     shipped = ", ".join(str(path) for path in Library().entries(GENERATORS).values())
     raise UsageError(
         f"{folder}: no generator here; expected a run's folder or a shipped one, with "
@@ -184,22 +261,56 @@ def _of_run(folder: Path, device: torch.device) -> Generator:
     card = read_generator_card(folder)
     identity = card.identity
     try:
-        stated = identity["method"]
-        method = from_identity(
-            KINDS[stated["kind"]], stated, title=card.method, source=card.command
-        )
+        stated = {key: value for key, value in identity["method"].items() if key != "start"}
+        found = from_identity(KINDS[stated["kind"]], stated, title=card.method, source=card.command)
+        method = require_generator(found)
         budget = from_identity(Budget, identity["budget"])
         size = from_identity(Size, identity["size"])
         space = identified_space(identity["data"]["label_space"])
+        given = identity.get("input")
+        image = None if given is None else from_identity(ImageInput, given)
     except (KeyError, TypeError, LibraryError, ValidationError) as error:
         raise CheckpointError(
             f"{folder / GENERATOR_CARD}: of another version of hdbench ({str(error)[:160]})"
         ) from None
     require_weights(folder / GENERATOR_WEIGHTS, card.weights)
-    loaded = load_weights_of(
-        require_generator(method), budget, space, folder / GENERATOR_WEIGHTS, device
-    )
-    return Generator(loaded, size)
+    weights = folder / GENERATOR_WEIGHTS
+    loaded = load_weights_of(method, budget, space, weights, device, image)
+    return Generator(loaded, size, _styles(folder, method, budget, card.encoder, device))
+
+
+def _styles(
+    folder: Path,
+    method: GeneratorMethod,
+    budget: Budget,
+    digest: str | None,
+    device: torch.device,
+) -> StyleSource | None:
+    """Return what a folder holds of styles: the encoder, and the centres if they are its own."""
+    if method.encoder is None:
+        return None
+    encoder = _encoder(method, budget, folder / ENCODER_WEIGHTS, digest)
+    centres = read_styles(folder / STYLES_FILE)
+    if isinstance(centres, Stale):
+        if not centres.missing:
+            raise centres.error("hdbench styles METHOD")
+        return StyleSource(encoder, None, str(folder), device)
+    if centres.encoder != digest:
+        raise CheckpointError(
+            f"{folder / STYLES_FILE}: centres of another encoder ({centres.encoder[:12]}) than "
+            f"the one beside it ({(digest or 'none')[:12]}).\n"
+            "Next: 'hdbench styles METHOD' makes them again"
+        )
+    return StyleSource(encoder, centres, str(folder), device)
+
+
+def _encoder(
+    method: GeneratorMethod, budget: Budget, path: Path, digest: str | None
+) -> FeatureEncoder:
+    encoder = build_encoder(method, budget)
+    assert encoder is not None
+    load_weights(path, encoder, digest)
+    return encoder
 
 
 def _listed_space(name: str, channels: int, classes: dict[str, str]) -> LabelSpace:

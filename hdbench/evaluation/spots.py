@@ -68,10 +68,11 @@ def find_spots(image: Tensor, photograph: Tensor) -> list[Spot]:
     least, most = (math.pi / 4 * diameter**2 for diameter in (smallest, LARGEST * side))
     aside = round(smallest)
 
-    labels, _ = ndimage.label(white & (above >= CONTRAST))
+    labels = np.zeros(white.shape, np.int32)
+    ndimage.label(white & (above >= CONTRAST), output=labels)
     spots = []
     for n, box in enumerate(ndimage.find_objects(labels), start=1):
-        here = ndimage.binary_fill_holes(labels[box] == n)
+        here = np.asarray(ndimage.binary_fill_holes(labels[box] == n))
         area = int(here.sum())
         if not least <= area <= most or not _is_round(here):
             continue

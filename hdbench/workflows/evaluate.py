@@ -96,7 +96,7 @@ def score_methods(
     bench = scenes_of(bench, chosen)
     scorings = [bench.scoring] if scorings is None else scorings
     for method in chosen:  # before minutes are spent on the others
-        if method.images_from in ("generator", "weights"):
+        if method.images_from == "generator" or method.images_from == "weights":
             generator_file(bench, method, seed)
             if method.encoder is not None:
                 refuse_foreign_styles(bench, method, seed)

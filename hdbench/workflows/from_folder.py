@@ -171,12 +171,12 @@ def _values(scenes: list[SceneFiles]) -> _Found:
     pixels: Counter[int] = Counter()
     palette: dict[int, list[int]] = {}
     for entry in progress(scenes, desc="reading label maps", unit="map", delay=2):
-        image = decoded(entry.label)
+        image = decoded(entry.label_map)
         if image.mode in ("RGB", "RGBA"):
             rgb = np.array(image.convert("RGB")).astype(np.int64)
-            values, coloured = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2], entry.label
+            values, coloured = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2], entry.label_map
         elif image.mode in ("L", "P"):
-            values, indexed = np.array(image), entry.label
+            values, indexed = np.array(image), entry.label_map
         else:
             raise DataError(f"{entry.label}: mode {image.mode}; expected 8-bit ids or colours")
         if coloured and indexed:

@@ -80,15 +80,8 @@ def save_styles(path: Path, styles: Styles) -> None:
     write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
-def load_styles(
-    bench: Bench, method: GeneratorMethod, seed: int, source: str | None = None
-) -> Styles | Stale:
-    """Return the centres of a run if they are of its encoder as it is now.
-
-    Raises:
-        CheckpointError: the method is not trained to its end.
-    """
-    path = styles_path(bench, method, seed, source)
+def read_styles(path: Path) -> Styles | Stale:
+    """Return what a file of styles holds, if it is what ``hdbench styles`` wrote."""
     if not path.is_file():
         return Stale(path)
     try:
@@ -101,6 +94,21 @@ def load_styles(
         return Stale(path, (f"not a readable file of styles: {error}",))
     if schema != _SCHEMA or stored != digest(styles.model_dump(mode="json")):
         return Stale(path, ("it is not what was written; a centre or a fact was edited",))
+    return styles
+
+
+def load_styles(
+    bench: Bench, method: GeneratorMethod, seed: int, source: str | None = None
+) -> Styles | Stale:
+    """Return the centres of a run if they are of its encoder as it is now.
+
+    Raises:
+        CheckpointError: the method is not trained to its end.
+    """
+    path = styles_path(bench, method, seed, source)
+    styles = read_styles(path)
+    if isinstance(styles, Stale):
+        return styles
     _, encoder = trained_encoder(bench, method, seed)
     its = f"'{styles.method}' on '{styles.benchmark}', seed {styles.seed}"
     now = f"'{method.name}' on '{bench.benchmark.name}', seed {seed}"

@@ -33,7 +33,7 @@ def open_validation(
     which = None if bench.benchmark.second_segmenter is None else SECOND
     try:
         segmenter = open_segmenter(bench, which, machine.device)
-        files = spread(bench.dataset.scenes(spec.split), spec.scenes)
+        files = spread(bench.dataset.with_inputs(spec.split), spec.scenes)
     except HdbenchError as error:  # a training needs neither
         return str(error).splitlines()[0]
     return SegmenterValidation(

@@ -82,7 +82,9 @@ def test_the_shipped_generator_makes_the_images_of_the_command_line(
     assert streets_generator.classes[26] == "car"
     for files, path in zip(drawn_streets, paths, strict=True):
         assert files.instance is not None
-        found = streets_generator.synthesize(Image.open(files.label), Image.open(files.instance))
+        found = streets_generator.synthesize(
+            Image.open(files.label_map), Image.open(files.instance)
+        )
         assert found.dtype == np.uint8
         assert found.shape == (128, 256, 3)
         assert np.array_equal(found, pixels_of(path))
@@ -91,7 +93,7 @@ def test_the_shipped_generator_makes_the_images_of_the_command_line(
 def test_arrays_tensors_pictures_and_batches_give_the_same(
     streets_generator: hdbench.Generator, drawn_streets: list[SceneFiles]
 ) -> None:
-    labels = [pixels_of(files.label) for files in drawn_streets]
+    labels = [pixels_of(files.label_map) for files in drawn_streets]
     instances = [pixels_of(files.instance) for files in drawn_streets if files.instance]
     expected = streets_generator.synthesize(labels[0], instances[0])
     tensor = streets_generator.synthesize(
@@ -121,7 +123,7 @@ def test_a_method_a_run_and_a_hub_folder_are_one_generator(
     ):
         assert generator.size == (64, 48)
         for files, path in zip(trained.dataset.test_scenes, paths, strict=True):
-            label = Image.open(files.label).resize((64, 48), Image.Resampling.NEAREST)
+            label = Image.open(files.label_map).resize((64, 48), Image.Resampling.NEAREST)
             assert np.array_equal(generator.synthesize(label), pixels_of(path))
 
 
@@ -215,7 +217,7 @@ def test_scores_are_those_of_the_command_line(trained: Bench, cli: Cli, scored: 
     method = bench.library.method("pictures")
     [expected] = score_methods(bench, [method], 0, segmenter, CPU)[0].results
     scenes = bench.dataset.test_scenes
-    labels = scenes[0].label.parent
+    labels = scenes[0].label_map.parent
     convention = bench.scoring.name
     found = hdbench.score(scored, labels, trained.segmenter_folder(), convention)
     assert np.array_equal(found.matrices, expected.matrices)
@@ -225,7 +227,7 @@ def test_scores_are_those_of_the_command_line(trained: Bench, cli: Cli, scored: 
     assert found.names == expected.scenes
     assert found.classes == expected.classes
     pictures = [pixels_of(scored / f"{files.name}.png") for files in scenes]
-    maps = [pixels_of(files.label) for files in scenes]
+    maps = [pixels_of(files.label_map) for files in scenes]
     again = hdbench.score(
         pictures, maps, trained.segmenter_folder(), convention, instances=maps, workers=0
     )
@@ -257,6 +259,6 @@ def test_what_cannot_be_scored_is_named(trained: Bench, images, labels, said: st
 
 def test_an_image_that_is_missing_is_named(trained: Bench, scored: Path) -> None:
     (scored / "val_01.png").unlink()
-    labels = trained.dataset.test_scenes[0].label.parent
+    labels = trained.dataset.test_scenes[0].label_map.parent
     with pytest.raises(DataError, match="val_01"):
         hdbench.score(scored, labels, trained.segmenter_folder(), "camvid-std-v1")

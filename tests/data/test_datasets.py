@@ -201,7 +201,7 @@ def test_instances_are_optional_and_labels_go_before_inputs(tmp_path: Path) -> N
     assert files.instance is None
     save_pixels(tmp_path / "train/instances/a.png", np.full((427, 561), 300, np.uint16))
     (tmp_path / "train/labels").mkdir()
-    Image.open(files.label).save(tmp_path / "train/labels/a.png")
+    Image.open(files.label_map).save(tmp_path / "train/labels/a.png")
     [files] = find_scenes("folder", tmp_path, "train")
     assert files.label == tmp_path / "train/labels/a.png"
     scene = read_scene(files, shipped_space("nyu40"))

@@ -191,7 +191,12 @@ def paired(root: Path, size: tuple[int, int] = (16, 12)) -> list[SceneFiles]:
 
 def stated(files: SceneFiles, resize: str = "bicubic-antialias") -> SceneFiles:
     return SceneFiles(
-        files.name, files.label, files.image, None, files.input, spec(1, 65535, resize=resize)
+        files.name,
+        files.label,
+        files.image,
+        None,
+        input=files.input,
+        input_spec=spec(1, 65535, resize=resize),
     )
 
 

@@ -38,7 +38,8 @@ def scene(tmp_path: Path) -> SceneFiles:
     paths = [tmp_path / f"{name}.png" for name in ("label", "image", "instance")]
     for path, pixels in zip(paths, (label, np.zeros((8, 8, 3), np.uint8), instance), strict=True):
         save_pixels(path, pixels)
-    return SceneFiles("one", *paths)
+    label_map, image, instance_map = paths
+    return SceneFiles("one", label_map, image, instance_map)
 
 
 def matrix(files: SceneFiles, edge_band: int) -> np.ndarray:

@@ -86,7 +86,7 @@ def counting(scenes: list[SceneFiles]) -> None:
     ours: list[float] = []
     theirs: list[float] = []
     for n in range(PAIRS):
-        label = read_label(scenes[n % len(scenes)].label, SPACE)
+        label = read_label(scenes[n % len(scenes)].label_map, SPACE)
         guess = label.numpy().copy()
         wrong = random.random(guess.shape) < 0.1
         guess[wrong] = 7 + 4 * random.integers(0, 2, int(wrong.sum()))

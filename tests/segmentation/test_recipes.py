@@ -58,7 +58,7 @@ def resnet18(tmp_path: Path) -> Path:
 
 def test_the_identity_of_what_was_trained_before_there_was_a_choice_is_the_same() -> None:
     """What a workspace holds from then must still be the benchmark's own."""
-    spec = Library().benchmark("camvid").segmenter.training
+    spec = Library().benchmark("camvid").required_segmenter.training
     identity = segmenter_identity(Library().benchmark("camvid"), 0, [["a", "b"]])
     assert identity["version"] == 4
     assert identity.keys() == {

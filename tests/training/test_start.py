@@ -17,6 +17,7 @@ from hdbench.data.scene import Batch
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.library import Library
 from hdbench.networks.builder import build_discriminator, build_generator, conditioning
+from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
 from hdbench.runtime.checkpoint import Checkpoints
 from hdbench.runtime.weights import load_weights, save_weights
@@ -168,8 +169,10 @@ def test_scenes_whose_classes_match_look_the_same(bench: Bench, name: str) -> No
     judge = build_discriminator(method, conditions[1].shape[1] + 3, bench.benchmark.budget)
     assert start.discriminator is not None
     judge.load_state_dict(dict(start.discriminator))
+    fresh = networks[2]
+    assert isinstance(fresh, MultiscaleDiscriminator)
     for mine, theirs in zip(
-        networks[2](networks[2].read(conditions[0]), expected),
+        fresh(fresh.read(conditions[0]), expected),
         judge(judge.read(conditions[1]), expected),
         strict=True,
     ):

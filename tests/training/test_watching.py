@@ -27,7 +27,7 @@ from hdbench.schema.generator import BEST, GENERATOR_CARD, GENERATOR_WEIGHTS, Va
 from hdbench.schema.method import require_trained
 from hdbench.segmentation.prediction import predict
 from hdbench.segmentation.validation import SegmenterValidation
-from hdbench.synthesis import generator_synthesizer
+from hdbench.synthesis import load_generator
 from hdbench.training.keeping import BestGenerator, Networks, read_generator_card
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workflows.train import train_method
@@ -57,14 +57,15 @@ def independent_mean_iou(bench: Bench, run: Path) -> float:
     assert spec is not None
     segmenter = open_segmenter(bench, None, CPU)
     weights = run / GENERATOR_WEIGHTS
-    synthesize = generator_synthesizer(trainable(bench), bench.benchmark, bench.space, weights, CPU)
+    synthesize = load_generator(trainable(bench), bench.benchmark.budget, bench.space, weights, CPU)
     size, count = bench.benchmark.size, len(bench.space.scored)
     hits, union = np.zeros(count), np.zeros(count)
     for files in spread(bench.dataset.scenes(spec.split), spec.scenes):
         scene = read_scene(files, bench.space, photograph=False)
         image = synthesize(scene.resized(size.height, size.width))
-        truth = np.array(Image.open(files.label))
-        found = predict(segmenter, image, *truth.shape, bench.scoring.segmenter).numpy()
+        truth = np.array(Image.open(files.label_map))
+        height, width = truth.shape
+        found = predict(segmenter, image, height, width, bench.scoring.segmenter).numpy()
         found[truth == 11] = 255  # void
         for n in range(count):
             hits[n] += ((truth == n) & (found == n)).sum()

@@ -284,7 +284,7 @@ def test_edges_of_a_labelled_benchmark_keep_its_labels(cli: Run, tmp_path: Path)
     made = cli("data", "edges", "--output", "lines.toml", "--high", "0.3")
     assert made.exit_code == 0, made.output
     benchmark = Library().benchmark("./lines.toml")
-    assert benchmark.data.label_space == "camvid"
+    assert benchmark.data.label_space.name == "camvid"
     assert benchmark.scoring == "camvid-std-v1"
     assert benchmark.input is not None
     assert not benchmark.input.boundaries

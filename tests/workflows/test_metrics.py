@@ -145,7 +145,7 @@ def test_boundaries_of_scored_methods_beside_oracle_and_floors(bench: Bench) -> 
     assert found[0].fingerprint != results[0].fingerprint
     # A segmenter that sees one class everywhere sees no edge at all.
     truths = [
-        bench.space.to_train_ids(read_label(e.label, bench.space))
+        bench.space.to_train_ids(read_label(e.label_map, bench.space))
         for e in bench.dataset.test_scenes
     ]
     expected = [edge_counts(one, torch.full_like(one, 3), 11, 1) for one in truths]

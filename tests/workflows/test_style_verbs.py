@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
 from conftest import MACHINE, constant_segmenter, evaluated, hdbench_process, write_small_streets
 from PIL import Image
 
+import hdbench
 from hdbench.cli.main import cli as command
 from hdbench.data.loading import read_photograph
 from hdbench.data.scene import resize_photograph
@@ -360,3 +362,42 @@ def test_the_verbs(run: Callable[..., Result], bench: Bench) -> None:
         done = run(*words)
         assert done.exit_code == 2, done.output
         assert expected in done.stderr
+
+
+@pytest.mark.parametrize("style", ["random", "random:7", "center:1", "encode"])
+def test_python_makes_the_same_images_in_every_style(
+    bench: Bench, method: TrainedMethod, style: str
+) -> None:
+    made(bench, method)
+    paths = synthesize_method(bench, method, 0, CPU, style=Style.parse(style))
+    generator = hdbench.load_generator(bench.run_folder(method.name, 0))
+    scene = bench.dataset.test_scenes[0]
+    photograph = np.array(Image.open(scene.image))
+    image = generator.synthesize(
+        Image.open(scene.label_map),
+        None if scene.instance is None else Image.open(scene.instance),
+        photograph if style == "encode" else style,
+        name=scene.name,
+    )
+    assert np.array_equal(image, np.array(Image.open(paths[0])))
+
+
+def test_python_refuses_styles_that_there_are_not(bench: Bench, method: TrainedMethod) -> None:
+    (bench.run_folder(method.name, 0) / STYLES_FILE).unlink(missing_ok=True)
+    label = np.full((32, 64), 7, np.uint8)
+    bare = hdbench.load_generator(bench.run_folder(method.name, 0))
+    for style, said in (
+        (None, STYLES_FILE),
+        ({7: 0}, STYLES_FILE),
+        (np.zeros((32, 60, 3), np.uint8), "32, 64, 3"),
+        (np.zeros((2, 32, 64), np.float32), "3, 32, 64"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            bare.synthesize(label, style=style)
+    made(bench, method)
+    full = hdbench.load_generator(bench.run_folder(method.name, 0))
+    for style, said in (("encode", "photograph"), ({8: 0}, "8"), ("centre:1", "center")):
+        with pytest.raises(UsageError, match=said):
+            full.synthesize(label, style=style)
+    flat = full.synthesize(label, style=np.zeros((3, 32, 64), np.float32))
+    assert flat.shape == (32, 64, 3)

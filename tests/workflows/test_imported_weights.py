@@ -327,7 +327,7 @@ def test_the_card_says_what_it_was_trained_on_and_what_to_fill_in(
         (
             "config.json",
             lambda text: text.replace(b'"enhancers": 0', b'"enhancers": 1'),
-            "global_body",
+            "enhancers",
         ),
         ("config.json", lambda text: text[:-30], "not JSON"),
         ("model.safetensors", lambda content: content[:-1], "safetensors"),
