@@ -24,6 +24,7 @@ from hdbench.workspace.results import load_result
 
 TIMES = sorted(MEASURED.glob("*/quickstart.*json"))
 COVERAGE = sorted(MEASURED.glob("coverage/*.json"))
+STYLES = sorted(MEASURED.glob("styles/*.json"))
 #: What is no measurement of hdbench's: each phrase stands in the document.
 STATED = {
     "README.md": (
@@ -42,6 +43,8 @@ STATED = {
     "reports/README.md": ("Brackets hold 95 %", "a 95 % interval"),
     "reports/measured/streets/README.md": (
         "24 of the 100",
+        "with seed 0",
+        "of 255",
         "24 synthesized validation scenes",
         "2048x1024",
         "19 scored classes",
@@ -83,6 +86,8 @@ def stored() -> set[str]:
     for path in COVERAGE:
         record = json.loads(path.read_text())
         found |= set(texts([record["runs"], record["rows"]]))
+    for path in STYLES:
+        found |= set(texts(json.loads(path.read_text())))
     for path in TIMES:
         times = QuickstartTimes.model_validate_json(path.read_text())
         found |= {duration(seconds) for seconds in (times.total, times.first_page)}
@@ -135,3 +140,4 @@ def test_a_number_that_nothing_measured_is_found(stored: set[str]) -> None:
 def test_the_records_are_there() -> None:
     assert TIMES
     assert COVERAGE
+    assert STYLES

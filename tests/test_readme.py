@@ -30,7 +30,7 @@ RECORDS = sorted(
     path
     for pattern in ("*/*.json", "*/second/*.json")
     for path in MEASURED.glob(pattern)
-    if path.parent.name != "coverage" and not path.name.startswith("quickstart.")
+    if path.parent.name not in ("coverage", "styles") and not path.name.startswith("quickstart.")
 )
 #: Every file that is checked here, by its path in the repository.
 DOCUMENTS = {
@@ -94,6 +94,7 @@ def table_of(name: str, report: Report, scoring: str | None) -> str:
     """What ``hdbench report`` prints of the committed results, here with every seed."""
     benchmark = LIBRARY.benchmark(name)
     scoring = scoring or benchmark.scoring
+    assert scoring is not None
     results = committed(name, scoring)
     if ORACLE not in {result.method for result in results}:
         return NOT_MEASURED
