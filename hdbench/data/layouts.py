@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hdbench.data.faces import survey_celebamask, survey_helen
-from hdbench.data.own_folder import survey_folder
+from hdbench.data.own_folder import survey_folder, survey_photographs
 from hdbench.data.survey import (
     INPUTS,
     MAPS,
@@ -121,35 +121,6 @@ def _images(root: Path, split: str) -> Survey:
     )
 
 
-#: The share of a folder of photographs that is its split ``test``.
-_TEST_SHARE = 10
-
-
-def _photographs(root: Path, split: str) -> Survey:
-    """Survey photographs alone: ``<split>/`` if there is such a folder, else the folder itself.
-
-    The last tenth of one folder, in the order of names, is the split ``test``, the others are
-    ``train``: frames of one film or person, which have similar names, are rarely in both.
-    """
-    own = (root / split).is_dir()
-    survey = survey_kinds(
-        root,
-        FilesOfKind("photograph", root / split if own else root, "*", PHOTOGRAPHS, ("",)),
-        None,
-        None,
-        f"{split}/ with photographs in {root}, or photographs in {root} itself",
-    )
-    if own or survey.problems:
-        return survey
-    tested = -(-len(survey.scenes) // _TEST_SHARE)
-    parts = {"train": survey.scenes[:-tested], "test": survey.scenes[-tested:]}
-    if split not in parts:
-        return Survey([], [f"{root}: no folder {split}/; one folder has splits train and test"])
-    if not parts[split]:
-        return Survey([], [f"{root}: one photograph; expected at least two, to train and to test"])
-    return Survey(parts[split], [])
-
-
 def _ade20k(root: Path, split: str) -> Survey:
     """Survey the SceneParsing tree: ``images/training/`` and ``annotations/training/``."""
     return survey_kinds(
@@ -195,5 +166,5 @@ LAYOUTS: dict[str, Callable[[Path, str], Survey]] = {
     "streets": _cityscapes,  # drawn into the official tree (hdbench/streets/)
     "pix2pixhd": _pix2pixhd,
     "images": _images,
-    "photographs": _photographs,
+    "photographs": survey_photographs,
 }

@@ -1,7 +1,8 @@
 """The layout of one's own data: ``photographs/``, ``inputs/`` and, optionally, ``instances/``.
 
 These folders stand in a folder for each split (``train/inputs/``), or in the dataset's folder
-itself, which is then divided by the names of the scenes, without moving a file.
+itself, which is then divided by the names of the scenes, without moving a file. So are photographs
+alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,29 @@ def survey_folder(root: Path, split: str) -> Survey:
     if split not in ("train", "val") or _has_split_folders(root):
         there = f"{root}: no folder '{split}'"
         return Survey([], [f"{there}; a folder that is not divided has the splits train and val"])
-    survey = _survey(root)
+    return _divided(root, split, _survey(root))
+
+
+def survey_photographs(root: Path, split: str) -> Survey:
+    """Survey photographs alone: those in ``<split>/``, or a split of those in the folder itself."""
+    own = root / split
+    survey = survey_kinds(
+        root,
+        FilesOfKind("photograph", own if own.is_dir() else root, "*", PHOTOGRAPHS, ("",)),
+        None,
+        None,
+        f"{split}/ with photographs in {root}, or photographs in {root} itself",
+    )
+    if own.is_dir() or survey.problems:
+        return survey
+    if split not in ("train", "val"):
+        there = f"{root}: no folder '{split}'"
+        return Survey([], [f"{there}; a folder that is not divided has the splits train and val"])
+    return _divided(root, split, survey)
+
+
+def _divided(root: Path, split: str, survey: Survey) -> Survey:
+    """Return the scenes of one split of a folder that is not divided."""
     chosen, problems = _validation(root, [entry.name for entry in survey.scenes])
     scenes = [entry for entry in survey.scenes if (entry.name in chosen) == (split == "val")]
     if survey.scenes and not scenes:

@@ -49,6 +49,7 @@ _WORDS = {
     "validation_mean_iou": "mean IoU",
     "validation_pixel_accuracy": "pixel accuracy",
     "spots": "light spots per image",
+    "spot_area": "fraction of pixels in light spots",
 }
 #: Measured in epochs, and shown in other ways than in a chart of its own.
 _SHOWN = ("validation_mean_iou", "validation_pixel_accuracy", "peak_bytes")
@@ -211,7 +212,7 @@ def _curves(log: TrainingLog, which: str) -> str:
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.minorticks_off()
         width = next(iter(curves.values())).width if curves else 1
-        axes.set_ylabel("loss, unweighted" + (f" (mean of {width} steps)" if width > 1 else ""))
+        axes.set_ylabel("loss" + (f" (mean of {width} steps)" if width > 1 else ""))
         if curves:
             _legend(axes)
     else:

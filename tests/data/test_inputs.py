@@ -17,6 +17,7 @@ from hdbench.data.inputs import input_digest, paint_input, read_input, scaled_in
 from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import SceneFiles, find_scenes, survey_split
 from hdbench.data.loading import read_photograph, read_scene
+from hdbench.data.own_folder import tenth
 from hdbench.data.scene import collate, resize_input, resize_photograph
 from hdbench.errors import DataError
 from hdbench.schema.image_input import ImageInput
@@ -260,14 +261,20 @@ def test_label_maps_beside_the_inputs_are_found(tmp_path: Path) -> None:
     assert set(scene.label.flatten().tolist()) == {3}
 
 
-def test_one_folder_of_photographs_is_split_by_name(tmp_path: Path) -> None:
+def test_one_folder_of_photographs_is_divided_as_any_of_ones_own(tmp_path: Path) -> None:
     for n in range(25):
         Image.new("RGB", (4, 4)).save(tmp_path / f"{n:02}.jpg")
-    train, test = (find_scenes("photographs", tmp_path, part) for part in ("train", "test"))
-    assert [entry.name for entry in test] == ["22", "23", "24"]
-    assert [entry.name for entry in train] == [f"{n:02}" for n in range(22)]
-    with pytest.raises(DataError, match="splits train and test"):
-        find_scenes("photographs", tmp_path, "val")
-    (tmp_path / "val").mkdir()
-    (tmp_path / "24.jpg").rename(tmp_path / "val" / "24.jpg")
-    assert [entry.name for entry in find_scenes("photographs", tmp_path, "val")] == ["24"]
+    names = [f"{n:02}" for n in range(25)]
+    train, val = (
+        [entry.name for entry in find_scenes("photographs", tmp_path, part)]
+        for part in ("train", "val")
+    )
+    assert val == sorted(tenth(names))
+    assert sorted(train + val) == names
+    with pytest.raises(DataError, match="splits train and val"):
+        find_scenes("photographs", tmp_path, "test")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "24.jpg").rename(tmp_path / "test" / "24.jpg")
+    assert [entry.name for entry in find_scenes("photographs", tmp_path, "test")] == ["24"]
+    (tmp_path / "val.txt").write_text("03\n07\n")
+    assert [entry.name for entry in find_scenes("photographs", tmp_path, "val")] == ["03", "07"]
