@@ -122,6 +122,7 @@ def test_adding_up_leaves_random_numbers_and_networks_as_they_are() -> None:
     assert placement.on_cpu(torch.zeros(1))
 
 
+@pytest.mark.slow
 def test_each_change_lowers_memory_and_does_so_once() -> None:
     start = Variant(
         "as it is", shallow("ours-full"), narrow(batch_size=2, ema=0.9), ((4,) * 5, (1,) * 5)
@@ -147,6 +148,7 @@ def test_each_change_lowers_memory_and_does_so_once() -> None:
     assert [stage.trains for stage in last.method.stage] == ["all", "newest-enhancer"]
 
 
+@pytest.mark.slow
 def test_a_plan_covers_all_stages_and_says_what_it_did_not_measure() -> None:
     start = Variant("as it is", shallow("ours-4k"), narrow(precision="bf16"), None)
     plan = plan_training(start, None, CPU, timed=False)

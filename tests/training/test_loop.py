@@ -317,6 +317,7 @@ def test_the_resolved_method_is_stored_and_the_run_summarised(
     assert capsys.readouterr().err == ""  # nothing is trained
 
 
+@pytest.mark.slow
 def test_a_redirected_training_writes_whole_lines(bench: Bench, tmp_path: Path) -> None:
     words = ["train", "ours-no-vgg", "--workers", "0", "--device", "cpu", "--workspace", "ws"]
     words += ["--benchmark", bench.workspace.benchmark]

@@ -249,6 +249,7 @@ def photographs(folder: Path, count: int = 11) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_of_photographs_trains_at_once(
     bare_cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
