@@ -508,3 +508,8 @@ def packet_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def packet(packet_once: Path, tmp_path: Path) -> Path:
     """A packet of the methods alpha, beta and the oracle, to break."""
     return Path(shutil.copytree(packet_once, tmp_path / "packet"))
+
+
+def reopened(bench: Bench) -> Bench:
+    """The bench of a later command."""
+    return open_bench(bench.workspace)

@@ -19,7 +19,7 @@ from hdbench.networks.encoder import FeatureEncoder
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
 from hdbench.schema.benchmark import Budget
 from hdbench.schema.image_input import ImageInput
-from hdbench.schema.method import Encoder, GeneratorMethod, Pix2PixHD
+from hdbench.schema.method import Encoder, GeneratorMethod, Input, Pix2PixHD
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,12 @@ def conditioning(
     method: GeneratorMethod, label_channels: int, image: ImageInput | None = None
 ) -> Conditioning:
     """Return the conditioning that a method file asks for, given what a benchmark's inputs are."""
-    boundaries = method.input.boundaries == "instances-or-labels"
-    if image is not None:
-        boundaries = boundaries and image.boundaries
-    return Conditioning(label_channels, boundaries, image)
+    return Conditioning(label_channels, has_boundaries(method.input, image), image)
+
+
+def has_boundaries(given: Input, image: ImageInput | None) -> bool:
+    """Return whether a boundary map is part of the condition: method and input must allow it."""
+    return given.boundaries == "instances-or-labels" and (image is None or image.boundaries)
 
 
 @dataclass(frozen=True)

@@ -325,6 +325,21 @@ class Benchmark(LibraryFile):
             f"{reason}.\nNext: 'hdbench synthesize --method NAME --sheet FILE' shows images"
         )
 
+    def require_label_input(self, what: str) -> None:
+        """Check that scenes are made from label maps.
+
+        Args:
+            what: what reads nothing else, to begin the message.
+
+        Raises:
+            UsageError: they are made from input images.
+        """
+        if self.input is not None:
+            raise UsageError(
+                f"{what} reads label maps, and benchmark '{self.name}' makes scenes from images "
+                "([input]); choose a benchmark without [input]"
+            )
+
     def _require_what_labels_allow(self) -> None:
         named = {
             "segmenter": self.segmenter,

@@ -143,7 +143,7 @@ class LiveMemory(TorchDispatchMode):
 def _assumed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Return a result whose shape or value depends on values that fake tensors lack, else None."""
     x = args[0] if args else None
-    if not isinstance(x, Tensor) or not _is_fake(x):
+    if not isinstance(x, FakeTensor):
         return None
     name = func.overloadpacket._qualified_op_name
     if name == "aten::nonzero":
@@ -157,10 +157,6 @@ def _assumed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         counts = x.new_empty(values.shape, dtype=torch.int64)
         return values, x.new_empty(x.shape, dtype=torch.int64), counts
     return None
-
-
-def _is_fake(x: Tensor) -> bool:
-    return isinstance(x, FakeTensor)
 
 
 class _Values(FakeTensorMode):

@@ -38,10 +38,7 @@ def run_words(start: Variant) -> str:
 
 
 def changed(variant: Variant) -> Iterator[Variant]:
-    """Return a run after each change that lowers its memory, the gentlest first.
-
-    Each change but those of the objective and of the size leaves the results' meaning as it is.
-    """
+    """Return a run after each change that lowers its memory, the gentlest first."""
     method, benchmark, blocks = variant.method, variant.benchmark, variant.blocks
     budget, size = benchmark.budget, benchmark.size
 

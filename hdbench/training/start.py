@@ -11,12 +11,18 @@ from torch import Tensor, nn
 
 from hdbench.data.labels import LabelSpace
 from hdbench.errors import CheckpointError, UsageError, counted, suggestion
-from hdbench.networks.builder import build_discriminator, build_generator, style_channels
+from hdbench.networks.builder import (
+    build_discriminator,
+    build_generator,
+    has_boundaries,
+    style_channels,
+)
 from hdbench.networks.encoder import FeatureEncoder
 from hdbench.networks.growth import grow_discriminator, grow_generator
 from hdbench.networks.layers import ConditionConv2d
 from hdbench.runtime.weights import differences, require_same_shapes
 from hdbench.schema.benchmark import Budget
+from hdbench.schema.image_input import ImageInput
 from hdbench.schema.method import Input, Pix2PixHD
 from hdbench.training.stages import at_stage, stages_of
 
@@ -44,13 +50,19 @@ class Channels:
         return Channels([*names, *_IMAGE], self.scored)
 
 
-def channels_of(space: LabelSpace, given: Input, styles: int) -> Channels:
-    """Return the channels of a method's input: labels, the boundary map, styles."""
-    names = [f"{_UNNAMED}{n} of {space.name}" for n in range(space.channels)]
-    for entry in space.classes:
-        names[entry.id] = _LABEL + plain(entry.name)
-    scored = [entry.id for entry in space.scored]
-    if given.boundaries != "none":
+def channels_of(
+    space: LabelSpace, given: Input, styles: int, image: ImageInput | None = None
+) -> Channels:
+    """Return the channels of a method's input: labels or an input image, boundary map, styles."""
+    scored: list[int] = []
+    if image is not None:
+        names = [f"input {n}" for n in range(image.channels)]
+    else:
+        names = [f"{_UNNAMED}{n} of {space.name}" for n in range(space.channels)]
+        for entry in space.classes:
+            names[entry.id] = _LABEL + plain(entry.name)
+        scored = [entry.id for entry in space.scored]
+    if has_boundaries(given, image):
         names.append("boundary")
     return Channels([*names, *(f"style {n}" for n in range(styles))], scored)
 
@@ -157,8 +169,11 @@ class StartingWeights:
         generator: nn.Module,
         encoder: FeatureEncoder | None,
         discriminator: nn.Module,
+        image: ImageInput | None = None,
     ) -> Matching:
         """Copy the weights into the networks with which a method's training begins.
+
+        ``image`` says what the input images here are; None: there are label maps.
 
         Raises:
             CheckpointError: a network has another architecture or width, or the generator fewer
@@ -166,7 +181,7 @@ class StartingWeights:
             UsageError: a class does not exist.
         """
         first = at_stage(method, stages_of(method, budget)[0])
-        here = channels_of(space, method.input, style_channels(method))
+        here = channels_of(space, method.input, style_channels(method), image)
         matched = matching(here, self.channels, self.classes)
         with torch.random.fork_rng(devices=[]):
             self._into_generator(first, budget, matched, generator)
@@ -210,13 +225,17 @@ class StartingWeights:
         grow_discriminator(fewer, discriminator)  # pyright: ignore[reportArgumentType]
 
     def discriminator_fits(
-        self, method: Pix2PixHD, budget: Budget, space: LabelSpace
+        self,
+        method: Pix2PixHD,
+        budget: Budget,
+        space: LabelSpace,
+        image: ImageInput | None = None,
     ) -> str | None:
         """Return why the discriminators cannot be taken over, or None if they can."""
         if self.discriminator is None:
             return "no checkpoint of its last step is beside it"
         first = at_stage(method, stages_of(method, budget)[0])
-        here = channels_of(space, method.input, style_channels(method))
+        here = channels_of(space, method.input, style_channels(method), image)
         matched = matching(here, self.channels, self.classes)
         with torch.random.fork_rng(devices=[]):
             fits = _with_scales(self.discriminator, first, budget, matched) is not None

@@ -66,7 +66,7 @@ class Pix2PixHDTrainer:
             CheckpointError: they are of another architecture or width.
         """
         networks = self.generator, self.encoder, self.discriminator
-        start.into(self.method, self.budget, self._space, *networks)
+        start.into(self.method, self.budget, self._space, *networks, self.condition.image)
         self.average = MovingAverage(self.generator, self.budget.ema)
         if self.encoder is not None:
             self.encoder_average = MovingAverage(self.encoder, self.budget.ema)

@@ -18,6 +18,7 @@ from hdbench.networks.builder import (
     build_generator,
     conditioning,
     downsamplings,
+    has_boundaries,
     scaled,
 )
 from hdbench.networks.discriminator import MultiscaleDiscriminator
@@ -114,9 +115,10 @@ def export_hub(bench: Bench, method: Method, seed: int, out: Path) -> Exported:
     """Write a method's networks, configuration and card for the model hub, into a new folder.
 
     The weights are those of the run, byte for byte. Errors are those of ``export_official``, but
-    any generator can be written.
+    any generator that reads label maps can be written.
     """
     _require_new(out)
+    bench.benchmark.require_label_input("a generator in a folder for the hub")
     found = method_networks(bench, method, seed)
     discriminators = found.discriminator
     digests = Digests(
@@ -286,8 +288,11 @@ def _official_options(bench: Bench, found: Networks) -> str:
     channels, strided = spec.base_channels, spec.downsamplings
     if method.images_from == "generator":
         channels, strided = scaled(channels, budget.width), downsamplings(method, budget)
+    image = bench.benchmark.input
     words = [
-        f"--label_nc {bench.space.channels}",
+        f"--label_nc {bench.space.channels}"
+        if image is None
+        else f"--label_nc 0 --input_nc {image.channels}",
         f"--netG {'local' if spec.enhancers else 'global'}",
         f"--ngf {channels // 2**spec.enhancers}",
         f"--n_downsample_global {strided}",
@@ -296,7 +301,7 @@ def _official_options(bench: Bench, found: Networks) -> str:
     if spec.enhancers:
         words += [f"--n_local_enhancers {spec.enhancers}"]
         words += [f"--n_blocks_local {spec.enhancer_blocks}"]
-    if method.input.boundaries == "none":
+    if not has_boundaries(method.input, image):
         words.append("--no_instance")
     if method.encoder is not None:
         words.append("--instance_feat")

@@ -64,11 +64,13 @@ def import_official(
     weights again are a success that changes nothing; ``restart`` moves other ones aside.
 
     Raises:
-        UsageError: the name is taken, or the channels do not fit the benchmark's labels.
+        UsageError: the name is taken, or the channels do not fit the benchmark's labels, or it has
+            input images instead.
         CheckpointError: a file is missing or damaged, holds more than tensors or other networks
             than stated, or other weights were imported under this name.
     """
     require_name(bench, name)
+    bench.benchmark.require_label_input("an imported generator")
     facts, state = _read(files.generator, "generator")
     assert isinstance(facts, GeneratorFacts)
     networks: dict[str, tuple[Facts, dict[str, Any]]] = {GENERATOR_WEIGHTS: (facts, state)}
@@ -146,6 +148,7 @@ def import_hub(
         CheckpointError: a file is missing, damaged, or of another architecture than stated.
     """
     require_name(bench, name)
+    bench.benchmark.require_label_input("an imported generator")
     folder = repository_folder(source, HUB_FILES, download)
     config = read_hub_folder(folder)
     require_same_labels(source, config, bench.space)

@@ -23,12 +23,14 @@ from hdbench.networks.builder import (
 from hdbench.provenance import digest
 from hdbench.runtime.checkpoint import Checkpoints
 from hdbench.runtime.weights import read_weights, require_digest, state_digest
+from hdbench.schema.base import from_identity
 from hdbench.schema.generator import (
     ENCODER_WEIGHTS,
     GENERATOR_CARD,
     GENERATOR_WEIGHTS,
     GeneratorCard,
 )
+from hdbench.schema.image_input import ImageInput
 from hdbench.schema.method import Input, Start, TrainedMethod
 from hdbench.storage import write_atomically
 from hdbench.text import first_of, joined
@@ -89,7 +91,7 @@ def fine_tuned(
     )
     weights = starting_weights(table, last_discriminator(folder, card))
     space, budget = bench.space, bench.benchmark.budget
-    unfit = weights.discriminator_fits(method, budget, space)
+    unfit = weights.discriminator_fits(method, budget, space, bench.benchmark.input)
     if unfit is None:
         assert weights.discriminator is not None
         found = state_digest(weights.discriminator)
@@ -104,7 +106,7 @@ def fine_tuned(
             build_encoder(method, budget),
             build_discriminator(first, channels + 3, budget),
         )
-        matched = weights.into(method, budget, space, *networks)
+        matched = weights.into(method, budget, space, *networks, bench.benchmark.input)
     update = {
         "name": name,
         "title": f"{method.title}, from {card.method}",
@@ -204,7 +206,7 @@ def starting_weights(
     space = _label_space(folder, card)
     given = _input(folder, card)
     styles = (card.identity["method"].get("encoder") or {}).get("style_channels", 0)
-    channels = channels_of(space, given, styles)
+    channels = channels_of(space, given, styles, _image_input(folder, card))
     return StartingWeights(
         str(folder), generator, encoder, discriminator, channels, dict(table.classes)
     )
@@ -231,6 +233,14 @@ def _input(folder: Path, card: GeneratorCard) -> Input:
         return Input.model_validate(card.identity["method"]["input"])
     except (KeyError, TypeError, ValidationError):
         raise _unknown(folder, "identity.method.input") from None
+
+
+def _image_input(folder: Path, card: GeneratorCard) -> ImageInput | None:
+    stated = card.identity.get("input")
+    try:
+        return None if stated is None else from_identity(ImageInput, stated)
+    except ValidationError:
+        raise _unknown(folder, "identity.input") from None
 
 
 def _label_space(folder: Path, card: GeneratorCard) -> LabelSpace:

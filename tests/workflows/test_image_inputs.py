@@ -21,6 +21,8 @@ from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Floor
 from hdbench.training.config import RunConfig, run_identity
 from hdbench.training.trainer import Pix2PixHDTrainer
+from hdbench.workflows.export_weights import export_hub, export_official
+from hdbench.workflows.import_weights import import_hub
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workflows.train import train_method
 from hdbench.workflows.train_segmenter import train_own_segmenter
@@ -29,6 +31,7 @@ from hdbench.workspace.fingerprint import choices_under
 from hdbench.workspace.paths import Workspace
 from hdbench.workspace.perceptual import perceptual_of
 from hdbench.workspace.segmenters import open_segmenter
+from hdbench.workspace.start import fine_tuned, starting_weights
 
 CPU = torch.device("cpu")
 Run = Callable[..., Result]
@@ -198,6 +201,27 @@ def test_what_needs_labels_says_so(pairs: Bench) -> None:
     for call in needs:
         with pytest.raises(UsageError, match=r"'couples' has no label maps .*label_space = 'none'"):
             call()
+
+
+def test_weights_for_input_images_are_not_taken_for_those_of_labels(
+    edged: Bench, tmp_path: Path
+) -> None:
+    train(edged)
+    method = trainable(edged)
+    tuned = fine_tuned(edged, method, method.name, "tuned", ()).method
+    assert tuned.start is not None
+    assert starting_weights(tuned.start).channels.names == ["input 0"]
+    with pytest.raises(UsageError, match="edged"):
+        export_hub(edged, method, 0, tmp_path / "hub")
+    with pytest.raises(UsageError, match="edged"):
+        import_hub(edged, "theirs", str(tmp_path))
+    [said] = [
+        note
+        for note in export_official(edged, method, 0, tmp_path / "official").notes
+        if "--label_nc" in note
+    ]
+    assert "--label_nc 0 --input_nc 1 " in said
+    assert "--no_instance" in said
 
 
 def test_any_network_of_the_library_may_give_the_perceptual_loss(pairs: Bench) -> None:

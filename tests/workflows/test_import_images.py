@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_segmenter, evaluated
+from conftest import constant_segmenter, evaluated, reopened
 from PIL import Image
 
 from hdbench.data.loading import photograph_digest
@@ -23,7 +23,7 @@ from hdbench.provenance import file_digest
 from hdbench.schema.method import Images
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.workflows.import_images import import_images
-from hdbench.workspace.bench import Bench, open_bench
+from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import MANIFEST_FILE, imported_paths, load_import
 from hdbench.workspace.results import current_results, load_result, result_path
 
@@ -40,11 +40,6 @@ def theirs(bench: Bench, tmp_path: Path) -> Path:
     for path in bench.dataset.photographs:
         Image.open(path).convert("RGB").resize((64, 48)).save(folder / path.name)
     return folder
-
-
-def reopened(bench: Bench) -> Bench:
-    """The bench of a later command."""
-    return open_bench(bench.workspace)
 
 
 def method(bench: Bench, name: str = "spade") -> Images:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import Result
-from conftest import constant_segmenter, evaluated, trainable
+from conftest import constant_segmenter, evaluated, reopened, trainable
 
 from hdbench.errors import CheckpointError, HdbenchError, UsageError
 from hdbench.networks.official import (
@@ -59,11 +59,6 @@ def theirs(tmp_path: Path) -> OfficialFiles:
     return OfficialFiles(
         generator_at(folder), write_official(folder, discriminators, "latest_net_D.pth")
     )
-
-
-def reopened(bench: Bench) -> Bench:
-    """The bench of a later command."""
-    return open_bench(bench.workspace)
 
 
 def imported(bench: Bench, name: str = "theirs") -> Weights:
