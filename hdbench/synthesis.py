@@ -18,11 +18,19 @@ from hdbench.data.loading import read_scene
 from hdbench.data.scene import Scene, collate, from_network_range
 from hdbench.data.sheets import png_bytes
 from hdbench.floors import FLOORS, TrainingSet
-from hdbench.networks.builder import Conditioning, build_generator, conditioning, side_divisor
+from hdbench.networks.builder import (
+    Conditioning,
+    Limits,
+    build_generator,
+    conditioning,
+    side_divisor,
+)
+from hdbench.networks.cascaded_refinement import images_of
+from hdbench.networks.noise import noise_of
 from hdbench.runtime.progress import progress
 from hdbench.runtime.shortage import lower, shortage_explained
 from hdbench.runtime.weights import load_weights
-from hdbench.schema.benchmark import Benchmark, Budget
+from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.image_input import ImageInput
 from hdbench.schema.method import Floor, GeneratorMethod
 from hdbench.schema.record import Record
@@ -66,18 +74,23 @@ class LoadedGenerator:
     def __call__(self, scene: Scene, styles: Tensor | None = None) -> Tensor:
         """Return the uint8 3 x H x W image of a scene, whose photograph is not needed.
 
+        Noise, where the method has any, is that of the scene's name. Of several images that the
+        generator makes, this is the first.
+
         ``styles`` are float S x H x W (``hdbench.styles``); None where the method has none.
         """
         assert (styles is None) == (self.method.encoder is None)
         maps = [self.condition(collate([scene]).to(self.device))]
         if styles is not None:
             maps.append(styles[None].to(self.device))
-        return from_network_range(self.network(torch.cat(maps, dim=1)))[0].cpu()
+        with noise_of(scene.name):
+            images = images_of(self.network(torch.cat(maps, dim=1)))
+        return from_network_range(images[0, 0]).cpu()
 
 
 def load_generator(
     method: GeneratorMethod,
-    budget: Budget,
+    limits: Limits,
     space: LabelSpace,
     weights: Path,
     device: torch.device,
@@ -91,9 +104,9 @@ def load_generator(
         CheckpointError: the file is missing, damaged, or of another architecture or width.
     """
     condition = conditioning(method, space.channels, image)
-    network = build_generator(method, condition.channels, budget)
+    network = build_generator(method, condition.channels, limits)
     load_weights(weights, network)
-    divisor = side_divisor(method, budget)
+    divisor = side_divisor(method, limits)
     return LoadedGenerator(method, space, condition, divisor, network.to(device).eval(), device)
 
 

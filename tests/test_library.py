@@ -49,8 +49,13 @@ def test_ours_and_its_variant_say_what_the_paper_says() -> None:
     ours, without = Library().method("ours"), Library().method("ours-no-vgg")
     assert ours.kind == "pix2pixhd"
     assert without.kind == "pix2pixhd"
-    weights = ours.loss.model_dump()
-    assert weights == {"gan": "lsgan", "feature_matching": 10.0, "perceptual": 10.0}
+    assert ours.loss.model_dump() == {
+        "gan": "lsgan",
+        "feature_matching": 10.0,
+        "perceptual": 10.0,
+        "perceptual_form": "pix2pixhd",
+        "l1": 0.0,
+    }
     assert without.loss.perceptual == 0
     assert without.generator == ours.generator
     assert without.discriminator == ours.discriminator
@@ -135,8 +140,8 @@ def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
             r"\[discriminator\] layers = 2\.5: .*integer",
         ),
         (
-            'extends = "ours"\n[generator]\nnetwork = "unet"',
-            r"\[generator\] network = 'unet' .*coarse-to-fine",
+            'extends = "ours"\n[generator]\nnetwork = "resnet"',
+            r"\[generator\] network = 'resnet' .*coarse-to-fine",
         ),
         (
             'extends = "ours"\n[generator]\noutput_padding = "zero"',
@@ -149,7 +154,7 @@ def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
         ('extends = "our"', ".*'our' .*'ours'"),
         ('kind = "pix2pixhdd"', "kind = 'pix2pixhdd' .*'pix2pixhd'"),
         ("kind = ", ".*TOML"),
-        ("kind = []", r"kind = \[\] .*floor, images, oracle, pix2pixhd"),
+        ("kind = []", r"kind = \[\] .*floor, images, oracle, pix2pix, pix2pixhd"),
         ("extends = 3", "extends = 3"),
         (
             'extends = "ours"\n[optimizer]\nlearning_rate = inf',

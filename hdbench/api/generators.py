@@ -19,7 +19,7 @@ from hdbench.data.labels import LabelClass, LabelSpace, identified_space
 from hdbench.data.scene import Scene
 from hdbench.errors import CheckpointError, LibraryError, UsageError, counted
 from hdbench.library import GENERATORS, Library
-from hdbench.networks.builder import AS_STATED, build_encoder
+from hdbench.networks.builder import AS_STATED, Limits, build_encoder, limits_of
 from hdbench.networks.encoder import FeatureEncoder
 from hdbench.runtime.devices import choose_device
 from hdbench.runtime.weights import load_weights, require_weights
@@ -228,11 +228,12 @@ def load_generator(
     method = require_generator(bench.library.method(source))
     weights = generator_file(bench, method, seed)
     given = bench.benchmark.input
-    loaded = load_weights_of(method, bench.benchmark.budget, bench.space, weights, chosen, given)
+    limits = limits_of(bench.benchmark)
+    loaded = load_weights_of(method, limits, bench.space, weights, chosen, given)
     styles = None
     if method.encoder is not None:
         path, digest = trained_encoder(bench, method, seed)
-        encoder = _encoder(method, bench.benchmark.budget, path, digest)
+        encoder = _encoder(method, limits, path, digest)
         centres = require_styles(bench, method, seed, chosen, DEFAULT_STYLE)
         styles = StyleSource(encoder, centres, str(path.parent), chosen)
     return Generator(loaded, bench.benchmark.size, styles)
@@ -275,21 +276,22 @@ def _of_run(folder: Path, device: torch.device) -> Generator:
         ) from None
     require_weights(folder / GENERATOR_WEIGHTS, card.weights)
     weights = folder / GENERATOR_WEIGHTS
-    loaded = load_weights_of(method, budget, space, weights, device, image)
-    return Generator(loaded, size, _styles(folder, method, budget, card.encoder, device))
+    limits = Limits(budget.width, budget.downsamplings, size)
+    loaded = load_weights_of(method, limits, space, weights, device, image)
+    return Generator(loaded, size, _styles(folder, method, limits, card.encoder, device))
 
 
 def _styles(
     folder: Path,
     method: GeneratorMethod,
-    budget: Budget,
+    limits: Limits,
     digest: str | None,
     device: torch.device,
 ) -> StyleSource | None:
     """Return what a folder holds of styles: the encoder, and the centres if they are its own."""
     if method.encoder is None:
         return None
-    encoder = _encoder(method, budget, folder / ENCODER_WEIGHTS, digest)
+    encoder = _encoder(method, limits, folder / ENCODER_WEIGHTS, digest)
     centres = read_styles(folder / STYLES_FILE)
     if isinstance(centres, Stale):
         if not centres.missing:
@@ -305,9 +307,9 @@ def _styles(
 
 
 def _encoder(
-    method: GeneratorMethod, budget: Budget, path: Path, digest: str | None
+    method: GeneratorMethod, limits: Limits, path: Path, digest: str | None
 ) -> FeatureEncoder:
-    encoder = build_encoder(method, budget)
+    encoder = build_encoder(method, limits)
     assert encoder is not None
     load_weights(path, encoder, digest)
     return encoder

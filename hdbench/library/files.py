@@ -342,11 +342,20 @@ def _from_its_folder(content: dict[str, Any], path: Path, kind: FileKind[Any]) -
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with the keys of ``over`` replaced or added, table by table."""
+    """Return ``base`` with the keys of ``over`` replaced or added, table by table.
+
+    A table that names another ``network`` replaces the whole table, since its other keys are those
+    of the network.
+    """
     result = dict(base)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(result.get(key), dict):
-            result[key] = _merged(result[key], value)
+        other = result.get(key)
+        if isinstance(value, dict) and isinstance(other, dict) and _one_network(other, value):
+            result[key] = _merged(other, value)
         else:
             result[key] = value
     return result
+
+
+def _one_network(base: dict[str, Any], over: dict[str, Any]) -> bool:
+    return over.get("network", base.get("network")) == base.get("network")

@@ -1,4 +1,4 @@
-"""From a method file and a benchmark's budget to networks."""
+"""From a method file, and what a benchmark allows, to networks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,45 @@ from torch import Tensor, nn
 
 from hdbench.data.inputs import scaled_input
 from hdbench.data.scene import Batch, boundary_map, one_hot
-from hdbench.errors import UsageError
+from hdbench.errors import UsageError, counted
+from hdbench.networks.cascaded_refinement import CascadedRefinementNetwork, modules_within
 from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.encoder import FeatureEncoder
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
-from hdbench.schema.benchmark import Budget
+from hdbench.networks.unet_generator import UNetGenerator, halvings
+from hdbench.schema.benchmark import Benchmark, Size
 from hdbench.schema.image_input import ImageInput
-from hdbench.schema.method import Encoder, GeneratorMethod, Input, Pix2PixHD
+from hdbench.schema.method import (
+    UNET_LEAST,
+    CascadedRefinement,
+    CoarseToFine,
+    Encoder,
+    GeneratorMethod,
+    Input,
+    UNet,
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What limits the size of the networks that a method file states."""
+
+    #: Multiplies their channels.
+    width: float
+    #: The most downsamplings before residual blocks.
+    downsamplings: int
+    #: Of the images, which a deep network halves again and again; None: as deep as it is stated.
+    size: Size | None
+
+
+#: Networks have the channels and the depth that their method states, as imported weights do.
+AS_STATED = Limits(1.0, sys.maxsize, None)
+
+
+def limits_of(benchmark: Benchmark) -> Limits:
+    """Return what a benchmark allows the networks that are trained on it."""
+    budget = benchmark.budget
+    return Limits(budget.width, budget.downsamplings, benchmark.size)
 
 
 @dataclass(frozen=True)
@@ -70,34 +102,67 @@ def has_boundaries(given: Input, image: ImageInput | None) -> bool:
 class Architecture:
     """How one generator network is built; a new one is a row of ``ARCHITECTURES``."""
 
-    #: From the method, the channels of the condition and the budget to fresh weights. The network
-    #: makes ``B x 3 x H x W`` in [-1, 1] of a condition ``B x C x H x W``.
-    generator: Callable[[Any, int, Budget], nn.Module]
-    #: From the method and the budget to what both sides of an image must divide by.
-    divisor: Callable[[Any, Budget], int]
-    #: From the method and the budget to the shortest side of an image that passes.
-    smallest: Callable[[Any, Budget], int]
-    #: From the method and the budget to what a training's summary says of the network.
-    words: Callable[[Any, Budget], str]
+    #: From its table, the channels of the condition and the limits to fresh weights. The network
+    #: makes ``B x 3N x H x W``, N images that are in [-1, 1], of a condition ``B x C x H x W``.
+    generator: Callable[[Any, int, Limits], nn.Module]
+    #: From its table and the limits to what both sides of an image must divide by.
+    divisor: Callable[[Any, Limits], int]
+    #: From its table and the limits to the shortest side of an image that passes.
+    smallest: Callable[[Any, Limits], int]
+    #: From its table and the limits to what a training's summary says of the network.
+    words: Callable[[Any, Limits], str]
+    #: From its table and the limits to the table of the network that is built.
+    stated: Callable[[Any, Limits], Any]
 
 
-def build_generator(method: GeneratorMethod, condition_channels: int, budget: Budget) -> nn.Module:
+def build_generator(method: GeneratorMethod, condition_channels: int, limits: Limits) -> nn.Module:
     """Return the generator of a method with fresh weights.
 
     Its input is a condition of ``condition_channels``, and styles where the method has an encoder.
+
+    Raises:
+        UsageError: so many enhancers leave no channels.
     """
     channels = condition_channels + style_channels(method)
-    return _architecture(method).generator(method, channels, _limits(method, budget))
+    return _architecture(method).generator(method.generator, channels, _for(method, limits))
 
 
-def build_encoder(method: GeneratorMethod, budget: Budget) -> FeatureEncoder | None:
+def build_encoder(method: GeneratorMethod, limits: Limits) -> FeatureEncoder | None:
     """Return the feature encoder of a method with fresh weights; None if it has no styles."""
-    spec = method.encoder
-    if spec is None:
+    if method.encoder is None:
         return None
-    budget = _limits(method, budget)
-    base, strided = scaled(spec.base_channels, budget.width), _encoder_downsamplings(spec, budget)
-    return FeatureEncoder(base, strided, spec.style_channels, method.generator.upsample)
+    spec = stated_encoder(method.encoder, _for(method, limits))
+    widths = spec.base_channels, spec.downsamplings, spec.style_channels
+    return FeatureEncoder(*widths, method.generator.upsample)
+
+
+def build_discriminator(
+    method: GeneratorMethod, in_channels: int, limits: Limits
+) -> MultiscaleDiscriminator:
+    """Return fresh discriminators of a method that has some, for ``in_channels``.
+
+    These are the channels of condition and image together.
+    """
+    spec = method.discriminator
+    assert spec is not None
+    base = scaled(spec.base_channels, _for(method, limits).width)
+    return MultiscaleDiscriminator(
+        in_channels, base, spec.layers, spec.scales, spec.padding, spec.norm
+    )
+
+
+def stated_generator(method: GeneratorMethod, limits: Limits) -> Any:
+    """Return the table of the network that ``build_generator`` builds."""
+    return _architecture(method).stated(method.generator, _for(method, limits))
+
+
+def stated_encoder(spec: Encoder, limits: Limits) -> Encoder:
+    """Return the table of the encoder that ``build_encoder`` builds."""
+    update = {
+        "base_channels": scaled(spec.base_channels, limits.width),
+        "downsamplings": min(spec.downsamplings, limits.downsamplings),
+    }
+    return spec.model_copy(update=update)
 
 
 def style_channels(method: GeneratorMethod) -> int:
@@ -105,56 +170,56 @@ def style_channels(method: GeneratorMethod) -> int:
     return 0 if method.encoder is None else method.encoder.style_channels
 
 
-def side_divisor(method: GeneratorMethod, budget: Budget) -> int:
+def side_divisor(method: GeneratorMethod, limits: Limits) -> int:
     """Return what both sides of an image must divide by to pass generator and encoder."""
-    limits = _limits(method, budget)
-    divisor = _architecture(method).divisor(method, limits)
+    limits = _for(method, limits)
+    divisor = _architecture(method).divisor(method.generator, limits)
     return math.lcm(divisor, _encoder_divisor(method, limits))
 
 
-def smallest_side(method: GeneratorMethod, budget: Budget) -> int:
+def smallest_side(method: GeneratorMethod, limits: Limits) -> int:
     """Return the shortest side of an image that generator and encoder take."""
-    limits = _limits(method, budget)
-    smallest = _architecture(method).smallest(method, limits)
+    limits = _for(method, limits)
+    smallest = _architecture(method).smallest(method.generator, limits)
     return max(smallest, 2 * _encoder_divisor(method, limits))
 
 
-def generator_words(method: GeneratorMethod, budget: Budget) -> str:
+def generator_words(method: GeneratorMethod, limits: Limits) -> str:
     """Return the method's generator in words."""
-    return _architecture(method).words(method, _limits(method, budget))
+    return _architecture(method).words(method.generator, _for(method, limits))
 
 
 def _architecture(method: GeneratorMethod) -> Architecture:
     return ARCHITECTURES[method.generator.network]
 
 
-def _encoder_divisor(method: GeneratorMethod, budget: Budget) -> int:
+def _for(method: GeneratorMethod, limits: Limits) -> Limits:
+    """Return what limits a method's networks: nothing limits those of imported weights."""
+    return AS_STATED if method.images_from == "weights" else limits
+
+
+def _encoder_divisor(method: GeneratorMethod, limits: Limits) -> int:
     if method.encoder is None:
         return 1
-    return 2 ** _encoder_downsamplings(method.encoder, budget)
+    return 2 ** stated_encoder(method.encoder, limits).downsamplings
 
 
-def _encoder_downsamplings(spec: Encoder, budget: Budget) -> int:
-    return min(spec.downsamplings, budget.downsamplings)
-
-
-def downsamplings(method: Pix2PixHD, budget: Budget) -> int:
-    """Return how often the global generator halves its input before its residual blocks."""
-    return min(method.generator.downsamplings, budget.downsamplings)
+def _downsamplings(spec: CoarseToFine, limits: Limits) -> int:
+    return min(spec.downsamplings, limits.downsamplings)
 
 
 def _coarse_to_fine(
-    method: Pix2PixHD, in_channels: int, budget: Budget
+    spec: CoarseToFine, in_channels: int, limits: Limits
 ) -> GlobalGenerator | LocalEnhancer:
-    spec, strided = method.generator, downsamplings(method, budget)
+    strided = _downsamplings(spec, limits)
     # G1 is as wide with enhancers as without, so that it can be trained before them.
-    widest = scaled(spec.base_channels, budget.width)
+    widest = scaled(spec.base_channels, limits.width)
     base = widest // 2**spec.enhancers
     if base == 0:
         raise UsageError(
-            f"method '{method.name}': [generator] enhancers = {spec.enhancers}; each halves the "
+            f"[generator] enhancers = {spec.enhancers}; each halves the "
             f"{widest} channels that base_channels = {spec.base_channels} and the benchmark's "
-            f"[budget] width = {budget.width:g} leave, so at most {widest.bit_length() - 1} fit"
+            f"[budget] width = {limits.width:g} leave, so at most {widest.bit_length() - 1} fit"
         )
     ways = (spec.upsample, spec.output_padding, spec.resampling_padding)
     if spec.enhancers == 0:
@@ -170,16 +235,66 @@ def _coarse_to_fine(
     )
 
 
-def _coarse_to_fine_divisor(method: Pix2PixHD, budget: Budget) -> int:
-    return 2 ** (downsamplings(method, budget) + method.generator.enhancers)
+def _coarse_to_fine_divisor(spec: CoarseToFine, limits: Limits) -> int:
+    return 2 ** (_downsamplings(spec, limits) + spec.enhancers)
 
 
-def _coarse_to_fine_smallest(method: Pix2PixHD, budget: Budget) -> int:
-    return 2 * _coarse_to_fine_divisor(method, budget)  # a map of one pixel cannot be mirrored
+def _coarse_to_fine_smallest(spec: CoarseToFine, limits: Limits) -> int:
+    return 2 * _coarse_to_fine_divisor(spec, limits)  # a map of one pixel cannot be mirrored
 
 
-def _coarse_to_fine_words(method: Pix2PixHD, budget: Budget) -> str:
-    return f"{downsamplings(method, budget)} downsamplings"
+def _coarse_to_fine_words(spec: CoarseToFine, limits: Limits) -> str:
+    enhancers = [counted(spec.enhancers, "enhancer")] if spec.enhancers else []
+    parts = [
+        f"{scaled(spec.base_channels, limits.width)} channels",
+        f"{_downsamplings(spec, limits)} downsamplings",
+        counted(spec.residual_blocks, "residual block"),
+        *enhancers,
+    ]
+    return ", ".join(parts)
+
+
+def _coarse_to_fine_stated(spec: CoarseToFine, limits: Limits) -> CoarseToFine:
+    update = {
+        "base_channels": scaled(spec.base_channels, limits.width),
+        "downsamplings": _downsamplings(spec, limits),
+    }
+    return spec.model_copy(update=update)
+
+
+def _levels(spec: UNet, limits: Limits) -> int:
+    if limits.size is None:
+        return spec.downsamplings
+    possible = halvings(limits.size.width, limits.size.height)
+    return max(UNET_LEAST, min(spec.downsamplings, possible))
+
+
+def _unet(spec: UNet, in_channels: int, limits: Limits) -> UNetGenerator:
+    base = scaled(spec.base_channels, limits.width)
+    return UNetGenerator(in_channels, base, _levels(spec, limits), spec.dropout)
+
+
+def _unet_stated(spec: UNet, limits: Limits) -> UNet:
+    base, levels = scaled(spec.base_channels, limits.width), _levels(spec, limits)
+    return spec.model_copy(update={"base_channels": base, "downsamplings": levels})
+
+
+def _modules(spec: CascadedRefinement, limits: Limits) -> int:
+    if limits.size is None:
+        return len(spec.channels)
+    return min(len(spec.channels), modules_within(limits.size.width, limits.size.height))
+
+
+def _cascaded_refinement_stated(spec: CascadedRefinement, limits: Limits) -> CascadedRefinement:
+    channels = spec.channels[: _modules(spec, limits)]
+    return spec.model_copy(update={"channels": [scaled(one, limits.width) for one in channels]})
+
+
+def _cascaded_refinement(
+    spec: CascadedRefinement, in_channels: int, limits: Limits
+) -> CascadedRefinementNetwork:
+    channels = _cascaded_refinement_stated(spec, limits).channels
+    return CascadedRefinementNetwork(in_channels, channels, spec.images)
 
 
 #: The generator networks by their name in method files (``[generator] network``).
@@ -189,26 +304,23 @@ ARCHITECTURES = {
         _coarse_to_fine_divisor,
         _coarse_to_fine_smallest,
         _coarse_to_fine_words,
-    )
+        _coarse_to_fine_stated,
+    ),
+    "unet": Architecture(
+        _unet,
+        lambda spec, limits: 2 ** _levels(spec, limits),
+        lambda spec, limits: 2 ** _levels(spec, limits),
+        lambda spec, limits: f"U-Net of {_levels(spec, limits)} downsamplings",
+        _unet_stated,
+    ),
+    "cascaded-refinement": Architecture(
+        _cascaded_refinement,
+        lambda spec, limits: 2 ** (_modules(spec, limits) - 1),
+        lambda spec, limits: 2 ** (_modules(spec, limits) - 1),
+        lambda spec, limits: f"{_modules(spec, limits)} refinement modules",
+        _cascaded_refinement_stated,
+    ),
 }
-
-#: In place of a benchmark's budget: networks have the channels and the downsamplings that their
-#: method states, as those of imported weights do.
-AS_STATED = Budget.model_construct(width=1.0, downsamplings=sys.maxsize)
-
-
-def _limits(method: GeneratorMethod, budget: Budget) -> Budget:
-    """Return the budget that limits a method's networks: none limits those of imported weights."""
-    return AS_STATED if method.images_from == "weights" else budget
-
-
-def build_discriminator(
-    method: Pix2PixHD, in_channels: int, budget: Budget
-) -> MultiscaleDiscriminator:
-    """Return fresh discriminators of a method, for condition and image of ``in_channels``."""
-    spec = method.discriminator
-    base = scaled(spec.base_channels, budget.width)
-    return MultiscaleDiscriminator(in_channels, base, spec.layers, spec.scales)
 
 
 def scaled(channels: float, width: float) -> int:

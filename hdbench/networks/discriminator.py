@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hdbench.networks.layers import (
+    BatchNorm2d,
     ConditionConv2d,
     InstanceNorm2d,
     halved,
@@ -28,17 +29,27 @@ class PatchDiscriminator(nn.Module):
     """One discriminator: overlapping patches of condition and image to a map of logits.
 
     ``in_channels`` are those of condition and image together; the paper has 64 ``base_channels`` in
-    the first layer and 3 strided ``layers``.
+    the first layer and 3 strided ``layers``. ``padding`` and ``norm`` are as a method file states
+    them (``Discriminator``); by default they are the paper's.
     """
 
-    def __init__(self, in_channels: int, base_channels: int, layers: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        base_channels: int,
+        layers: int,
+        padding: int = 2,
+        norm: str = "instance",
+    ) -> None:
         super().__init__()
         widths = [base_channels * 2 ** min(n, 3) for n in range(layers + 1)]
-        stages = [_layer(in_channels, widths[0], stride=2, norm=False)]
+        # The first reads the labels, and is not normalised.
+        first = ConditionConv2d(in_channels, widths[0], kernel_size=4, stride=2, padding=padding)
+        stages = [nn.Sequential(first, nn.LeakyReLU(_SLOPE))]
         for n in range(1, layers + 1):
             stride = 2 if n < layers else 1
-            stages.append(_layer(widths[n - 1], widths[n], stride=stride, norm=True))
-        stages.append(nn.Sequential(nn.Conv2d(widths[-1], 1, kernel_size=4, padding=2)))
+            stages.append(_layer(widths[n - 1], widths[n], stride, padding, norm))
+        stages.append(nn.Sequential(nn.Conv2d(widths[-1], 1, kernel_size=4, padding=padding)))
         self.stages = nn.ModuleList(stages)
         initialise(self)
 
@@ -65,10 +76,19 @@ class PatchDiscriminator(nn.Module):
 class MultiscaleDiscriminator(nn.Module):
     """The same discriminator at scales 1, 1/2, 1/4, ... (Eq. 3), 3 of them in the paper."""
 
-    def __init__(self, in_channels: int, base_channels: int, layers: int, scales: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        base_channels: int,
+        layers: int,
+        scales: int,
+        padding: int = 2,
+        norm: str = "instance",
+    ) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            PatchDiscriminator(in_channels, base_channels, layers) for _ in range(scales)
+            PatchDiscriminator(in_channels, base_channels, layers, padding, norm)
+            for _ in range(scales)
         )
 
     def forward(self, readings: Sequence[Tensor], images: Tensor) -> list[list[Tensor]]:
@@ -92,17 +112,22 @@ class MultiscaleDiscriminator(nn.Module):
         return readings
 
 
-def smallest_side(layers: int, scales: int) -> int:
+def smallest_side(layers: int, scales: int, padding: int) -> int:
     """Return the shortest side of an image that ``scales`` discriminators of ``layers`` can judge.
 
-    At the coarsest scale every strided layer then has two pixels to halve; in smaller images the
-    last layers would read their padding, and normalise maps of a single element.
+    At the coarsest scale every strided layer then has two pixels to halve, and the last ones have
+    more than one to normalise; in smaller images they would read their padding alone.
     """
-    return 2 ** (layers + scales - 1)
+    return 2 ** (layers + scales - 1) * (1 if padding == 2 else 3)
 
 
-def _layer(channels_in: int, channels_out: int, stride: int, norm: bool) -> nn.Sequential:
-    """Ck: 4x4 convolution with padding 2, instance norm (not on the first), LeakyReLU 0.2."""
-    kind = nn.Conv2d if norm else ConditionConv2d  # the first reads the labels
-    convolution = kind(channels_in, channels_out, kernel_size=4, stride=stride, padding=2)
-    return nn.Sequential(convolution, *([InstanceNorm2d()] if norm else []), nn.LeakyReLU(_SLOPE))
+def _layer(
+    channels_in: int, channels_out: int, stride: int, padding: int, norm: str
+) -> nn.Sequential:
+    """Ck: 4x4 convolution, norm, LeakyReLU 0.2."""
+    batch = norm == "batch"  # which has a shift of its own in place of the bias
+    convolution = nn.Conv2d(
+        channels_in, channels_out, 4, stride=stride, padding=padding, bias=not batch
+    )
+    normalised = BatchNorm2d(channels_out) if batch else InstanceNorm2d()
+    return nn.Sequential(convolution, normalised, nn.LeakyReLU(_SLOPE))

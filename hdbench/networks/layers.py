@@ -33,6 +33,17 @@ class InstanceNorm2d(nn.Module):
         return normalised.view(x.shape)
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of the images at hand, in synthesis as in training.
+
+    So pix2pix does. Its scales start at N(1, 0.02), as the convolutions start at N(0, 0.02).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, track_running_stats=False)
+        nn.init.normal_(self.weight, 1.0, 0.02)
+
+
 class ConditionConv2d(nn.Conv2d):
     """A convolution over one-hot labels: channels that are zero everywhere are left out.
 

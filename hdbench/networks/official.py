@@ -283,6 +283,12 @@ def _require_official(network: nn.Module) -> None:
             "Next: 'hdbench export-weights --hub' writes any generator"
         )
     if isinstance(network, MultiscaleDiscriminator):
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d) or getattr(layer, "padding", (2, 2)) != (2, 2):
+                raise UsageError(
+                    f"{type(network).__name__}: the official implementation's discriminators have "
+                    "padding = 2 and norm = 'instance'; these have not"
+                )
         return
     output = network.to_style if isinstance(network, FeatureEncoder) else network.to_image
     usual = isinstance(output[0], nn.ReflectionPad2d)

@@ -13,9 +13,9 @@ from torchvision.models.vgg import make_layers
 
 from hdbench.networks.placement import on_cpu
 
-#: VGG-19's blocks up to relu5_1: channels, and the number of their convolutions.
+#: VGG-19's blocks up to relu5_2: channels, and the number of their convolutions.
 VGG19_CHANNELS = (64, 128, 256, 512, 512)
-VGG19_CONVOLUTIONS = (2, 2, 4, 4, 1)
+VGG19_CONVOLUTIONS = (2, 2, 4, 4, 2)
 
 
 class PerceptualNetwork(nn.Module):
@@ -28,6 +28,7 @@ class PerceptualNetwork(nn.Module):
         super().__init__()
         self.features = make_layers(_configuration(channels, convolutions))
         self.requires_grad_(False)
+        self._convolutions = tuple(convolutions)
         self._wide = min(channels) >= VGG19_CHANNELS[0]
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -36,17 +37,36 @@ class PerceptualNetwork(nn.Module):
         Images are in [-1, 1], as they leave the generator, without ImageNet's normalisation
         (official implementation).
         """
+        return self._maps(images, 1, F.max_pool2d)
+
+    def second_maps(self, images: Tensor) -> list[Tensor]:
+        """Return relu1_2, 2_2, 3_2, 4_2, 5_2, or a block's only map, with average pooling.
+
+        The perceptual loss of the cascaded refinement network compares them (Chen and Koltun, ICCV
+        2017, Sec. 3.3). Images are in [-1, 1].
+        """
+        return self._maps(images, 2, F.avg_pool2d)
+
+    def _maps(
+        self, images: Tensor, wanted: int, pool: Callable[[Tensor, int], Tensor]
+    ) -> list[Tensor]:
+        """Return the map of each block after so many convolutions, or after its last."""
         if on_cpu(images) and self._wide:  # VGG-19's layers are quicker so
             images = images.contiguous(memory_format=torch.channels_last)
         maps: list[Tensor] = []
-        begins_block = True
+        done = 0  # convolutions of the block
         for layer in self.features:
-            images = layer(images)
             if isinstance(layer, nn.MaxPool2d):
-                begins_block = True
-            elif isinstance(layer, nn.ReLU) and begins_block:
+                images, done = pool(images, 2), 0
+                continue
+            images = layer(images)
+            if not isinstance(layer, nn.ReLU):
+                continue
+            done += 1
+            if done == min(wanted, self._convolutions[len(maps)]):
                 maps.append(images)
-                begins_block = False
+                if len(maps) == len(self._convolutions):
+                    break
         return maps
 
 
@@ -110,7 +130,7 @@ class PerceptualChoice:
 
 
 def vgg19() -> PerceptualNetwork:
-    """Return VGG-19 up to relu5_1 with untrained weights."""
+    """Return VGG-19 up to relu5_2 with untrained weights."""
     return PerceptualNetwork(VGG19_CHANNELS, VGG19_CONVOLUTIONS)
 
 

@@ -44,6 +44,7 @@ _WORDS = {
     "g_gan": "generator: adversarial",
     "g_features": "generator: feature matching",
     "g_perceptual": "generator: perceptual",
+    "g_l1": "generator: L1 of pixels",
     "d_real": "discriminators: real",
     "d_fake": "discriminators: synthesized",
     "validation_mean_iou": "mean IoU",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from hdbench.errors import LibraryError, suggestion
 
@@ -70,24 +72,35 @@ def _completed(model: type[Table], content: dict[str, Any]) -> dict[str, Any]:
     """Return an identity with the keys that were added later, nested tables included."""
     whole = dict(content)
     for name, field in model.model_fields.items():
-        inner = next(
-            (
-                part
-                for part in (field.annotation, *get_args(field.annotation))
-                if isinstance(part, type) and issubclass(part, Table)
-            ),
-            None,
-        )
         value = whole.get(name)
         if name not in whole:
             for mark in field.metadata:
                 if isinstance(mark, AddedLater):
                     whole[name] = mark.before
-        elif inner is not None and isinstance(value, dict):
+        elif isinstance(value, dict) and (inner := _table_in(field, value)):
             whole[name] = _completed(inner, value)
-        elif inner is not None and isinstance(value, list):
+        elif isinstance(value, list) and (inner := _table_in(field, {})):
             whole[name] = [_completed(inner, entry) for entry in value]
     return whole
+
+
+def _tables_in(field: FieldInfo) -> list[type[Table]]:
+    """Return the tables that a key may hold; several where one of their keys says which it is."""
+    candidates = (field.annotation, *get_args(field.annotation))
+    return [part for part in candidates if isinstance(part, type) and issubclass(part, Table)]
+
+
+def _table_in(field: FieldInfo, content: dict[str, Any]) -> type[Table] | None:
+    """Return the table that a key holds; of several the one of this content."""
+    tables = _tables_in(field)
+    tag = field.discriminator
+    if isinstance(tag, str) and tag in content:
+        return next((one for one in tables if content[tag] in _choices(one, tag)), None)
+    return tables[0] if tables else None
+
+
+def _choices(table: type[Table], key: str) -> tuple[Any, ...]:
+    return get_args(table.model_fields[key].annotation)
 
 
 def _identity_value(value: Any) -> Any:
@@ -128,7 +141,9 @@ def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
 
 
 def _line(model: type[BaseModel], problem: Any, where: str) -> str:
-    location, text = list(problem["loc"]), problem["msg"]
+    location, text = _without_tags(model, problem["loc"]), problem["msg"]
+    if problem["type"].startswith("union_tag"):
+        return f"{where}: {_place(location)}{_tag_problem(problem)}"
     if problem["type"] == "value_error":  # a rule about a whole table
         return f"{where}: {_place(location)}{text.removeprefix('Value error, ')}"
     *tables, key = location
@@ -148,6 +163,33 @@ def _line(model: type[BaseModel], problem: Any, where: str) -> str:
             return f"{place}{key} = {problem['input']!r} is not known{hint}"
         case _:
             return f"{place}{key} = {problem['input']!r}: {_lower(text)}"
+
+
+def _without_tags(model: type[BaseModel], location: Sequence[Any]) -> list[Any]:
+    """Return where a problem is in the file: pydantic also names which of several tables it is."""
+    place: list[Any] = []
+    inside: type[BaseModel] | None = model
+    rest = list(location)
+    while rest:
+        place.append(rest.pop(0))
+        field = inside.model_fields.get(place[-1]) if inside and place[-1] != "[key]" else None
+        if field is None:
+            continue
+        tables = _tables_in(field)
+        if isinstance(field.discriminator, str) and rest:
+            tag = rest.pop(0)
+            tables = [one for one in tables if tag in _choices(one, field.discriminator)]
+        inside = tables[0] if tables else None
+    return place
+
+
+def _tag_problem(problem: Any) -> str:
+    key = problem["ctx"]["discriminator"].strip("'")
+    if problem["type"] == "union_tag_not_found":
+        return f"key '{key}' is missing; files have no hidden defaults, so state it"
+    known = [choice.strip(" '") for choice in problem["ctx"]["expected_tags"].split(",")]
+    tag = problem["ctx"]["tag"]
+    return f"{key} = '{tag}' is not known{suggestion(tag, known)}"
 
 
 def _place(location: list[Any]) -> str:

@@ -87,7 +87,7 @@ class Budget(Table):
 
     #: Multiplies ``base_channels`` of generator and discriminators; 1.0 is the paper's.
     width: Annotated[float, Field(gt=0, le=4)]
-    #: The most downsamplings before a generator's residual blocks; a method may have fewer. The
+    #: The most downsamplings before residual blocks; a method may have fewer. The
     #: paper's 4 reduce 1024x512 to 64x32, and so do 2 for 256x128. Channels double at each
     #: downsampling, so one less also halves the channels of the residual blocks.
     downsamplings: Positive
@@ -215,7 +215,7 @@ class PerceptualTraining(PixelTraining):
 
     #: Channels of the five blocks; 64, 128, 256, 512, 512 in VGG-19.
     channels: Annotated[list[Positive], Field(min_length=5, max_length=5)]
-    #: 3x3 convolutions of the blocks; 2, 2, 4, 4, 1 in VGG-19 up to relu5_1.
+    #: 3x3 convolutions of the blocks; 2, 2, 4, 4, 2 in VGG-19 up to relu5_2.
     convolutions: Annotated[list[Positive], Field(min_length=5, max_length=5)]
 
 

@@ -11,6 +11,8 @@ from hdbench.schema.base import AddedLater, LibraryFile, NotCompared, Positive, 
 
 #: Follows a method's name where the best generator of its run is meant.
 BEST_SUFFIX = "@best"
+#: The fewest downsamplings of a U-Net: three decoder layers drop values, and one more does not.
+UNET_LEAST = 4
 
 
 class Input(Table):
@@ -21,8 +23,8 @@ class Input(Table):
     boundaries: Literal["instances-or-labels", "none"]
 
 
-class Generator(Table):
-    """The coarse-to-fine generator."""
+class CoarseToFine(Table):
+    """The coarse-to-fine generator of pix2pixHD (Sec. 3.2)."""
 
     #: Which network (``ARCHITECTURES`` in ``hdbench/networks/builder.py``); the other keys are its.
     network: Annotated[Literal["coarse-to-fine"], AddedLater("coarse-to-fine")]
@@ -49,6 +51,43 @@ class Generator(Table):
     resampling_padding: Annotated[Literal["zeros", "reflection"], AddedLater("zeros")]
 
 
+class UNet(Table):
+    """The U-Net of pix2pix (Isola et al., CVPR 2017, Sec. 3.2.1)."""
+
+    network: Literal["unet"]
+    #: Channels after the first downsampling, multiplied by the benchmark's ``budget.width``; they
+    #: double at each downsampling up to eight times as many.
+    base_channels: Positive
+    #: At most as often as both sides of the benchmark's images can be halved.
+    downsamplings: Annotated[int, Field(ge=UNET_LEAST)]
+    #: Probability with which the three innermost decoder layers drop a value, in training and in
+    #: synthesis: the noise of pix2pix.
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    enhancers: ClassVar[int] = 0
+    upsample: ClassVar[Literal["transposed"]] = "transposed"
+
+
+class CascadedRefinement(Table):
+    """The cascaded refinement network (Chen and Koltun, ICCV 2017, Sec. 3.2)."""
+
+    network: Literal["cascaded-refinement"]
+    #: Channels of each module, from the finest to the coarsest, multiplied by the benchmark's
+    #: ``budget.width``. The coarsest modules are left out while the shorter side of their map
+    #: would be less than 4.
+    channels: Annotated[list[Positive], Field(min_length=2)]
+    #: Images of one label map; with more than one, the loss takes the nearest for each class
+    #: (Sec. 3.4 there), and the first is the one that is shown and scored.
+    images: Positive
+
+    enhancers: ClassVar[int] = 0
+    upsample: ClassVar[Literal["transposed"]] = "transposed"
+
+
+#: A generator's table is that of the ``network`` that it names.
+Generator = CoarseToFine | UNet | CascadedRefinement
+
+
 class Encoder(Table):
     """The feature encoder, which gives each instance a style (Sec. 3.4 of the paper)."""
 
@@ -70,18 +109,29 @@ class Discriminator(Table):
     base_channels: Positive
     #: Strided layers.
     layers: Positive
+    #: Zeros around the maps that each convolution reads: 2 is pix2pixHD's, 1 pix2pix's.
+    padding: Annotated[Literal[1, 2], AddedLater(2)]
+    #: ``instance``: without learnt scale and shift (pix2pixHD's); ``batch``: with both (pix2pix's).
+    norm: Annotated[Literal["instance", "batch"], AddedLater("instance")]
 
 
 class Loss(Table):
     """The weights of the objective."""
 
-    #: ``lsgan``: least squares, targets 1 and 0; ``log``: the log loss of Eq. 2.
-    gan: Literal["lsgan", "log"]
+    #: ``lsgan``: least squares, targets 1 and 0; ``log``: the log loss of Eq. 2; ``none``: there is
+    #: no discriminator.
+    gan: Literal["lsgan", "log", "none"]
     #: Weight of the discriminator feature matching (Eq. 4); 0 leaves it out.
     feature_matching: Weight
     #: Weight of the perceptual loss, which compares features of the benchmark's perceptual network
     #: (VGG-19 in the paper); 0 leaves it out.
     perceptual: Weight
+    #: What the perceptual loss compares. ``pix2pixhd``: the first map of each block, weighted 1/32
+    #: to 1. ``crn``: pixels and the second map of each block, each divided by its running mean, so
+    #: that all contribute alike (Chen and Koltun, ICCV 2017, Sec. 3.3).
+    perceptual_form: Annotated[Literal["pix2pixhd", "crn"], AddedLater("pix2pixhd")]
+    #: Weight of the L1 distance of the pixels, in [-1, 1] (pix2pix); 0 leaves it out.
+    l1: Annotated[Weight, AddedLater(0.0)]
 
 
 class Optimizer(Table):
@@ -162,16 +212,21 @@ class MethodFile(LibraryFile):
 
 
 class Pix2PixHD(MethodFile):
-    """A method of the pix2pixHD family."""
+    """A method that hdbench trains: pix2pixHD, a variant of it, or one of its baselines.
+
+    One loop trains them all. The tables say everything that differs between them.
+    """
 
     images_from: ClassVar[Literal["generator"]] = "generator"
-    kind: Literal["pix2pixhd"]
+    #: The method that it is, or is a variant of; nothing depends on it.
+    kind: Literal["pix2pixhd", "pix2pix", "crn"]
     input: Input
-    generator: Generator
+    generator: Annotated[Generator, Field(discriminator="network")]
     #: Trained together with the generator, which gets the styles as further channels of its input;
     #: None: images have no styles.
     encoder: Annotated[Encoder | None, AddedLater(None)] = None
-    discriminator: Discriminator
+    #: None where ``gan`` is ``none``.
+    discriminator: Discriminator | None = None
     loss: Loss
     optimizer: Optimizer
     #: ``[[stage]]`` tables; without any, the whole generator is trained at once for the benchmark's
@@ -194,6 +249,41 @@ class Pix2PixHD(MethodFile):
     def at_last(self) -> Self:
         """Return the method whose runs these are."""
         return self.model_copy(update={"name": self.name.removesuffix(BEST_SUFFIX)})
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether images also depend on noise, which is drawn from seeds."""
+        return isinstance(self.generator, UNet) and self.generator.dropout > 0
+
+    @property
+    def images_per_scene(self) -> int:
+        """Images that the generator makes of one scene."""
+        spec = self.generator
+        return spec.images if isinstance(spec, CascadedRefinement) else 1
+
+    @model_validator(mode="after")
+    def _has_what_its_losses_need(self) -> Self:
+        loss = self.loss
+        if (self.discriminator is None) != (loss.gan == "none"):
+            has = "no" if self.discriminator is None else "a"
+            raise ValueError(
+                f"[loss] gan = '{loss.gan}' with {has} [discriminator]; expected gan = 'none' "
+                "without that table, and another one with it"
+            )
+        if self.discriminator is None and loss.feature_matching > 0:
+            raise ValueError(
+                f"[loss] feature_matching = {loss.feature_matching:g} without [discriminator], "
+                "whose features it compares; expected 0"
+            )
+        if self.discriminator is None and loss.perceptual == loss.l1 == 0:
+            raise ValueError("[loss] has no loss: gan = 'none', perceptual = 0 and l1 = 0")
+        alone = self.discriminator is None and loss.l1 == 0 and loss.perceptual_form == "crn"
+        if self.images_per_scene > 1 and not alone:
+            raise ValueError(
+                f"[generator] images = {self.images_per_scene}; several images of a scene are "
+                "trained by [loss] perceptual_form = 'crn' alone, with gan = 'none' and l1 = 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stages_grow(self) -> Self:
@@ -262,7 +352,7 @@ class Weights(MethodFile):
     #: The label space whose ids the generator reads.
     label_space: str
     input: Input
-    generator: Generator
+    generator: Annotated[Generator, Field(discriminator="network")]
     #: None where no discriminator was imported.
     discriminator: Discriminator | None = None
     #: None: the generator reads no styles.
@@ -270,9 +360,8 @@ class Weights(MethodFile):
     digests: Digests
 
 
-#: The methods that ``hdbench train`` trains. Another generator for the same objective is a table
-#: beside ``Generator`` with its own ``network``, a row of ``ARCHITECTURES`` in
-#: ``hdbench/networks/builder.py``, and a network.
+#: The methods that ``hdbench train`` trains. Another generator is a table of ``Generator`` with its
+#: own ``network``, a row of ``ARCHITECTURES`` in ``hdbench/networks/builder.py``, and a network.
 TrainedMethod = Pix2PixHD
 #: The methods whose images a generator makes.
 GeneratorMethod = TrainedMethod | Weights
@@ -280,7 +369,9 @@ Method = TrainedMethod | Weights | Floor | Oracle | Images
 
 #: The model of each ``kind``.
 KINDS: dict[str, type[Method]] = {
-    get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(Method)
+    kind: model
+    for model in get_args(Method)
+    for kind in get_args(model.model_fields["kind"].annotation)
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import tomlkit
 
 from hdbench.errors import UsageError
-from hdbench.networks.builder import generator_words, side_divisor, smallest_side
+from hdbench.networks.builder import generator_words, limits_of, side_divisor, smallest_side
 from hdbench.networks.discriminator import smallest_side as smallest_judged_side
 from hdbench.networks.perceptual import PerceptualChoice
 from hdbench.provenance import canonical_json, digest
@@ -69,8 +69,8 @@ def run_identity(config: RunConfig, digests: list[list[str]]) -> dict[str, Any]:
 
 def require_fitting_size(method: GeneratorMethod, benchmark: Benchmark) -> None:
     """Raise UsageError, with sizes that fit, unless the sides suit the method's networks."""
-    divisor, size = side_divisor(method, benchmark.budget), benchmark.size
-    smallest = smallest_side(method, benchmark.budget)
+    limits, size = limits_of(benchmark), benchmark.size
+    divisor, smallest = side_divisor(method, limits), smallest_side(method, limits)
     for name, side in (("width", size.width), ("height", size.height)):
         if side < smallest:
             raise UsageError(
@@ -84,9 +84,10 @@ def require_fitting_size(method: GeneratorMethod, benchmark: Benchmark) -> None:
                 f"{divisor}, as the generator of '{method.name}' needs; "
                 f"use {below} or {below + divisor}"
             )
-    if method.images_from == "weights":
+    spec = method.discriminator
+    if method.images_from == "weights" or spec is None:
         return
-    judged, spec = _smallest_judged(method, benchmark.budget), method.discriminator
+    judged = _smallest_judged(method, benchmark.budget)
     for name, side in (("width", size.width), ("height", size.height)):
         if side < judged:
             raise UsageError(
@@ -101,8 +102,9 @@ def _smallest_judged(method: TrainedMethod, budget: Budget) -> int:
     sides = []
     for stage in stages_of(method, budget):
         spec = at_stage(method, stage).discriminator
+        assert spec is not None
         shrink = 2 ** (method.generator.enhancers - stage.enhancers)
-        sides.append(shrink * smallest_judged_side(spec.layers, spec.scales))
+        sides.append(shrink * smallest_judged_side(spec.layers, spec.scales, spec.padding))
     return max(sides)
 
 
@@ -122,10 +124,10 @@ def summary(config: RunConfig, data: TrainingData, machine: Machine) -> str:
                 for n, one in enumerate(stages, start=1)
             ),
             f"  rate: the generator's is multiplied by {budget.generator_rate:g}",
-            f"  networks: {budget.width:g} of the method's channels, "
-            f"{generator_words(method, budget)}",
+            f"  networks: {budget.width:g} of the method's channels; generator: "
+            f"{generator_words(method, limits_of(config.benchmark))}",
             f"  losses: {loss.gan}, feature matching x {loss.feature_matching:g}, "
-            f"perceptual x {loss.perceptual:g} (network: {network})",
+            f"perceptual x {loss.perceptual:g} (network: {network}), L1 x {loss.l1:g}",
         )
     )
 

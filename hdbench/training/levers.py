@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hdbench.networks.builder import side_divisor
+from hdbench.networks.builder import limits_of, side_divisor
 from hdbench.schema.benchmark import Benchmark, Size
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.cost import Blocks, stage_cost
@@ -61,13 +61,13 @@ def changed(variant: Variant) -> Iterator[Variant]:
     if method.loss.perceptual > 0:
         update = {"loss": method.loss.model_copy(update={"perceptual": 0.0})}
         yield Variant("[loss] perceptual = 0", method.model_copy(update=update), benchmark, None)
-    if method.discriminator.scales > 2:
+    if method.discriminator is not None and method.discriminator.scales > 2:
         scales = method.discriminator.model_copy(update={"scales": 2})
         update = {"discriminator": scales}
         yield Variant(
             "[discriminator] scales = 2", method.model_copy(update=update), benchmark, blocks
         )
-    divisor = side_divisor(method, budget)
+    divisor = side_divisor(method, limits_of(benchmark))
     half = Size(
         width=max(2, size.width // 2 // divisor) * divisor,
         height=max(2, size.height // 2 // divisor) * divisor,

@@ -1,4 +1,4 @@
-"""The objective of pix2pixHD (Sec. 3.2, Eq. 2 to 5).
+"""The objective of pix2pixHD (Sec. 3.2, Eq. 2 to 5), and the losses of its baselines.
 
 A discriminator's output is, for each scale, its feature maps and last its logits.
 """
@@ -6,6 +6,7 @@ A discriminator's output is, for each scale, its feature maps and last its logit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from hdbench.data.labels import VOID
 
 #: Weights of relu1_1 to relu5_1 in the perceptual loss (official implementation).
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+_NEAREST = 0.999  # the share of the nearest image (the authors' GTA_Diversity_256p.py)
+_REMEMBERED = 1000  # steps
+_LEAST_DISTANCE = 1e-8
 
 
 def gan_loss(outputs: Sequence[Sequence[Tensor]], real: bool, kind: str) -> Tensor:
@@ -56,6 +60,77 @@ def perceptual_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     for weight, fake_map, real_map in zip(PERCEPTUAL_WEIGHTS, fake, real, strict=True):
         total = total + weight * F.l1_loss(fake_map.float(), real_map.detach().float())
     return total
+
+
+def class_distances(
+    fake: Sequence[Tensor], real: Sequence[Tensor], classes: Tensor | None
+) -> list[Tensor]:
+    """Return the L1 distance of each map, by image and class (Chen and Koltun 2017, Eq. 3 and 4).
+
+    Args:
+        fake: maps of N images of each of B scenes, ``BN x C x h x w``, a scene's images in a row.
+        real: maps of the photographs, ``B x C x h x w``; they get no gradient.
+        classes: one-hot labels ``B x P x H x W``, averaged to the size of each map; None: all
+            pixels are of one class.
+
+    Returns:
+        For each map ``B x N x P``: the mean over channels and pixels, those of other classes as 0.
+    """
+    distances = []
+    for fake_map, real_map in zip(fake, real, strict=True):
+        images = fake_map.float().unflatten(0, (len(real_map), -1))
+        by_pixel = (images - real_map.detach().float()[:, None]).abs().mean(dim=2)
+        if classes is None:
+            distances.append(by_pixel.mean(dim=(2, 3))[..., None])
+        else:
+            height, width = by_pixel.shape[-2:]
+            share = F.adaptive_avg_pool2d(classes, (height, width))
+            weighted = torch.einsum("bnhw,bphw->bnp", by_pixel, share)
+            distances.append(weighted / (height * width))
+    return distances
+
+
+def nearest_image_loss(distances: Sequence[Tensor], divisors: Tensor) -> Tensor:
+    """Return the perceptual loss of the cascaded refinement network, the mean over scenes.
+
+    Each map's distance ``B x N x P`` is divided by one of ``divisors``. For each class the nearest
+    of the N images counts, and all of them with a weight of 0.001 (the authors' program; Eq. 4 has
+    the nearest alone), so that none stays without a gradient.
+    """
+    total = torch.stack([d / divisor for d, divisor in zip(distances, divisors, strict=True)])
+    by_image = total.sum(dim=0)
+    nearest, mean = by_image.amin(dim=1), by_image.mean(dim=1)
+    return (_NEAREST * nearest + (1 - _NEAREST) * mean).sum(dim=1).mean()
+
+
+class Balance:
+    """Divisors by which the maps of a perceptual loss contribute alike: their running means.
+
+    Chen and Koltun rescale the terms once, by hand, to equal contributions (Sec. 3.3); the numbers
+    that they found belong to their network. Here the mean is that of the steps so far, and of about
+    the last 1,000 later on.
+    """
+
+    def __init__(self) -> None:
+        self._means: Tensor | None = None
+        self._steps = 0
+
+    def of(self, distances: Sequence[Tensor]) -> Tensor:
+        """Return the divisors after a step with these distances, ``B x N x P`` each."""
+        found = torch.stack([one.detach().sum(dim=2).mean() for one in distances])
+        self._steps = min(self._steps + 1, _REMEMBERED)
+        known = found if self._means is None else self._means.to(found.device)
+        means = known + (found - known) / self._steps
+        self._means = means
+        return means.clamp(min=_LEAST_DISTANCE)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what ``load_state_dict`` goes on from."""
+        return {"means": self._means, "steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._means, self._steps = state["means"], state["steps"]
 
 
 def pixel_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from hdbench.data.labels import LabelSpace, label_space_of
 from hdbench.data.loading import steps_per_epoch
 from hdbench.data.scene import Batch
 from hdbench.errors import HdbenchError
-from hdbench.networks.builder import side_divisor
+from hdbench.networks.builder import limits_of, side_divisor
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark, Size
@@ -168,7 +168,7 @@ def _timed(start: Variant, size: Size, cost: Cost, device: torch.device) -> Timi
     trainer = Pix2PixHDTrainer(method, benchmark, 0, perceptual, device)
     trainer.enter(len(trainer.stages) - 1)
     space = label_space_of(benchmark.data.label_space)
-    divisor = side_divisor(method, benchmark.budget)
+    divisor = side_divisor(method, limits_of(benchmark))
     shrink = max(1.0, math.sqrt(cost.step_flops / _TIMED[device.type]))
     sizes, seconds = [], []
     for factor in (2 * shrink, shrink):

@@ -24,17 +24,14 @@ def stages_of(method: Pix2PixHD, budget: Budget) -> list[Stage]:
 def at_stage(method: Pix2PixHD, stage: Stage) -> Pix2PixHD:
     """Return the method whose networks are those of a stage."""
     missing = method.generator.enhancers - stage.enhancers
-    scales = max(1, method.discriminator.scales - missing)
-    generator = method.generator
+    generator, discriminator = method.generator, method.discriminator
     if missing:
         generator = generator.model_copy(update={"enhancers": stage.enhancers})
-    return method.model_copy(
-        update={
-            "generator": generator,
-            "discriminator": method.discriminator.model_copy(update={"scales": scales}),
-            "stage": [],
-        }
-    )
+    if missing and discriminator is not None:
+        scales = max(1, discriminator.scales - missing)
+        discriminator = discriminator.model_copy(update={"scales": scales})
+    update = {"generator": generator, "discriminator": discriminator, "stage": []}
+    return method.model_copy(update=update)
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,15 @@ from hdbench.networks.builder import (
     build_discriminator,
     build_generator,
     has_boundaries,
+    limits_of,
     style_channels,
 )
+from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.encoder import FeatureEncoder
 from hdbench.networks.growth import grow_discriminator, grow_generator
 from hdbench.networks.layers import ConditionConv2d
 from hdbench.runtime.weights import differences, require_same_shapes
-from hdbench.schema.benchmark import Budget
+from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.image_input import ImageInput
 from hdbench.schema.method import Input, Pix2PixHD
 from hdbench.training.stages import at_stage, stages_of
@@ -164,36 +166,34 @@ class StartingWeights:
     def into(
         self,
         method: Pix2PixHD,
-        budget: Budget,
+        benchmark: Benchmark,
         space: LabelSpace,
         generator: nn.Module,
         encoder: FeatureEncoder | None,
-        discriminator: nn.Module,
-        image: ImageInput | None = None,
+        discriminator: MultiscaleDiscriminator | None,
     ) -> Matching:
         """Copy the weights into the networks with which a method's training begins.
-
-        ``image`` says what the input images here are; None: there are label maps.
 
         Raises:
             CheckpointError: a network has another architecture or width, or the generator fewer
                 enhancers than its source; tensors that differ are listed.
             UsageError: a class does not exist.
         """
-        first = at_stage(method, stages_of(method, budget)[0])
-        here = channels_of(space, method.input, style_channels(method), image)
-        matched = matching(here, self.channels, self.classes)
+        first, matched = self._first(method, benchmark, space)
         with torch.random.fork_rng(devices=[]):
-            self._into_generator(first, budget, matched, generator)
+            self._into_generator(first, benchmark, matched, generator)
             if self.discriminator is not None:
-                self._into_discriminator(self.discriminator, first, budget, matched, discriminator)
+                fewer = _with_scales(self.discriminator, first, benchmark, matched)
+                assert fewer is not None
+                assert discriminator is not None
+                grow_discriminator(fewer, discriminator)
         if self.encoder is not None and encoder is not None:
             require_same_shapes(f"{self.where}: encoder", self.encoder, encoder)
             encoder.load_state_dict(dict(self.encoder))
         return matched
 
     def _into_generator(
-        self, first: Pix2PixHD, budget: Budget, matched: Matching, generator: nn.Module
+        self, first: Pix2PixHD, benchmark: Benchmark, matched: Matching, generator: nn.Module
     ) -> None:
         count, most = enhancers_of(self.generator), first.generator.enhancers
         if count > most:
@@ -203,8 +203,11 @@ class StartingWeights:
                 "them, not fewer"
             )
         labels = len(matched.here.names) - style_channels(first)
-        spec = first.generator.model_copy(update={"enhancers": count})
-        smaller = build_generator(first.model_copy(update={"generator": spec}), labels, budget)
+        smaller_method = first
+        if count < most:
+            spec = first.generator.model_copy(update={"enhancers": count})
+            smaller_method = first.model_copy(update={"generator": spec})
+        smaller = build_generator(smaller_method, labels, limits_of(benchmark))
         state = _remapped(f"{self.where}: generator", self.generator, smaller, matched)
         smaller.load_state_dict(state)
         if count == most:
@@ -212,34 +215,26 @@ class StartingWeights:
         else:
             grow_generator(smaller, generator)
 
-    def _into_discriminator(
-        self,
-        weights: Mapping[str, Tensor],
-        first: Pix2PixHD,
-        budget: Budget,
-        matched: Matching,
-        discriminator: nn.Module,
-    ) -> None:
-        fewer = _with_scales(weights, first, budget, matched)
-        assert fewer is not None
-        grow_discriminator(fewer, discriminator)  # pyright: ignore[reportArgumentType]
-
     def discriminator_fits(
-        self,
-        method: Pix2PixHD,
-        budget: Budget,
-        space: LabelSpace,
-        image: ImageInput | None = None,
+        self, method: Pix2PixHD, benchmark: Benchmark, space: LabelSpace
     ) -> str | None:
         """Return why the discriminators cannot be taken over, or None if they can."""
+        if method.discriminator is None:
+            return "the method has none"
         if self.discriminator is None:
             return "no checkpoint of its last step is beside it"
-        first = at_stage(method, stages_of(method, budget)[0])
-        here = channels_of(space, method.input, style_channels(method), image)
-        matched = matching(here, self.channels, self.classes)
+        first, matched = self._first(method, benchmark, space)
         with torch.random.fork_rng(devices=[]):
-            fits = _with_scales(self.discriminator, first, budget, matched) is not None
+            fits = _with_scales(self.discriminator, first, benchmark, matched) is not None
         return None if fits else "the source's have more scales, other layers or another width"
+
+    def _first(
+        self, method: Pix2PixHD, benchmark: Benchmark, space: LabelSpace
+    ) -> tuple[Pix2PixHD, Matching]:
+        """Return the method of the first stage, and how its channels match these weights'."""
+        first = at_stage(method, stages_of(method, benchmark.budget)[0])
+        here = channels_of(space, method.input, style_channels(method), benchmark.input)
+        return first, matching(here, self.channels, self.classes)
 
 
 def enhancers_of(state: Mapping[str, Tensor]) -> int:
@@ -248,17 +243,16 @@ def enhancers_of(state: Mapping[str, Tensor]) -> int:
 
 
 def _with_scales(
-    weights: Mapping[str, Tensor], first: Pix2PixHD, budget: Budget, matched: Matching
-) -> nn.Module | None:
+    weights: Mapping[str, Tensor], first: Pix2PixHD, benchmark: Benchmark, matched: Matching
+) -> MultiscaleDiscriminator | None:
     """Return discriminators with these weights, or None if the method's are of another kind."""
     scales = len({name.split(".")[1] for name in weights if name.startswith("scales.")})
-    if not 0 < scales <= first.discriminator.scales:
+    if first.discriminator is None or not 0 < scales <= first.discriminator.scales:
         return None
     spec = first.discriminator.model_copy(update={"scales": scales})
     pair = matched.for_discriminators()
-    network = build_discriminator(
-        first.model_copy(update={"discriminator": spec}), len(pair.here.names), budget
-    )
+    judged = first.model_copy(update={"discriminator": spec})
+    network = build_discriminator(judged, len(pair.here.names), limits_of(benchmark))
     try:
         state = _remapped("discriminators", weights, network, pair)
     except CheckpointError:

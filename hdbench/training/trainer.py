@@ -1,4 +1,4 @@
-"""One step of pix2pixHD's training: generator, discriminators, their losses and optimisers."""
+"""One step of a training: generator, discriminators, their losses and optimisers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hdbench.data.labels import label_space_of
-from hdbench.data.scene import Batch, from_network_range, to_network_range
+from hdbench.data.scene import Batch, from_network_range, one_hot, to_network_range
 from hdbench.networks.builder import (
     build_discriminator,
     build_encoder,
     build_generator,
     conditioning,
+    limits_of,
 )
+from hdbench.networks.cascaded_refinement import images_of
 from hdbench.networks.growth import grow_discriminator, grow_generator, newest_enhancer
+from hdbench.networks.noise import NoiseSource, noise_of
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.provenance import derived_seed
 from hdbench.runtime.devices import autocast
@@ -25,7 +29,14 @@ from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.average import MovingAverage
 from hdbench.training.keeping import Networks
-from hdbench.training.objective import feature_matching_loss, gan_loss, perceptual_loss
+from hdbench.training.objective import (
+    Balance,
+    class_distances,
+    feature_matching_loss,
+    gan_loss,
+    nearest_image_loss,
+    perceptual_loss,
+)
 from hdbench.training.stages import at_stage, stages_of
 from hdbench.training.start import StartingWeights
 
@@ -45,13 +56,15 @@ class Pix2PixHDTrainer:
         device: torch.device,
     ) -> None:
         self.method, self.device = method, device
-        self.budget = benchmark.budget
+        self.budget, self._benchmark = benchmark.budget, benchmark
+        self._limits = limits_of(benchmark)
         self.stages = stages_of(method, self.budget)
         self._space = label_space_of(benchmark.data.label_space)
         self.condition = conditioning(method, self._space.channels, benchmark.input)
         self.perceptual = None if perceptual is None else perceptual.to(device)
+        self.balance, self.noise = Balance(), NoiseSource(seed)
         torch.manual_seed(derived_seed("encoder", seed))
-        encoder = build_encoder(method, self.budget)
+        encoder = build_encoder(method, self._limits)
         self.encoder = None if encoder is None else encoder.to(device)
         self.encoder_average = (
             None if self.encoder is None else MovingAverage(self.encoder, self.budget.ema)
@@ -66,7 +79,7 @@ class Pix2PixHDTrainer:
             CheckpointError: they are of another architecture or width.
         """
         networks = self.generator, self.encoder, self.discriminator
-        start.into(self.method, self.budget, self._space, *networks, self.condition.image)
+        start.into(self.method, self._benchmark, self._space, *networks)
         self.average = MovingAverage(self.generator, self.budget.ema)
         if self.encoder is not None:
             self.encoder_average = MovingAverage(self.encoder, self.budget.ema)
@@ -82,14 +95,10 @@ class Pix2PixHDTrainer:
         method = at_stage(self.method, stage)
         torch.manual_seed(derived_seed("weights", self._seed, *([n] if n else [])))
         channels = self.condition.channels
-        generator = build_generator(method, channels, self.budget).to(self.device)
-        discriminator = build_discriminator(method, channels + 3, self.budget).to(self.device)
+        generator = build_generator(method, channels, self._limits).to(self.device)
         if n > 0:
             grow_generator(self.generator, generator)
-            grow_discriminator(self.discriminator, discriminator)
-        if n == 0 or len(discriminator.scales) > len(self.discriminator.scales):
-            self.discriminator = discriminator
-            self.discriminator_optimizer = self._adam(discriminator.parameters())
+        self._begin_discriminator(n, method)
         learning = list(generator.parameters())
         if stage.trains == "newest-enhancer":
             generator.requires_grad_(False)
@@ -103,6 +112,22 @@ class Pix2PixHDTrainer:
         self.average = MovingAverage(generator, self.budget.ema)
         self.stage = n
 
+    def _begin_discriminator(self, n: int, method: Pix2PixHD) -> None:
+        """Build the discriminators of a stage, where the method has any and they are more."""
+        known = None if n == 0 else self.discriminator
+        if method.discriminator is None:
+            self.discriminator = None
+            self.discriminator_optimizer = None
+            return
+        channels = self.condition.channels + 3
+        discriminator = build_discriminator(method, channels, self._limits)
+        discriminator = discriminator.to(self.device)
+        if known is not None:
+            grow_discriminator(known, discriminator)
+        if known is None or len(discriminator.scales) > len(known.scales):
+            self.discriminator = discriminator
+            self.discriminator_optimizer = self._adam(discriminator.parameters())
+
     def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
         spec = self.method.optimizer
         betas = (spec.beta1, spec.beta2)
@@ -115,42 +140,81 @@ class Pix2PixHDTrainer:
         """
         batch = batch.to(self.device)
         assert batch.image is not None
-        weight, kind = self.method.loss, self.method.loss.gan
         with autocast(self.device, self.budget.precision):
             condition = self.condition(batch)
             real = to_network_range(batch.image)
             styles = [] if self.encoder is None else [self.encoder(real, batch.regions)]
-            fake = self.generator(torch.cat([condition, *styles], dim=1))
-
-            readings = self.discriminator.read(condition)
-            on_real = self.discriminator(readings, real)
-            on_fake = self.discriminator(readings, fake)
-
-            losses = {"g_gan": gan_loss(on_fake, real=True, kind=kind)}
-            generator_loss = losses["g_gan"]
-            if weight.feature_matching > 0:
-                losses["g_features"] = feature_matching_loss(on_fake, on_real)
-                generator_loss = generator_loss + weight.feature_matching * losses["g_features"]
-            losses["d_real"] = gan_loss(on_real, real=True, kind=kind)
-            losses["d_fake"] = gan_loss(on_fake, real=False, kind=kind)
-            if self.perceptual is not None:
-                with torch.no_grad():
-                    real_maps = self.perceptual(real)
-                losses["g_perceptual"] = perceptual_loss(self.perceptual(fake), real_maps)
-                generator_loss = generator_loss + weight.perceptual * losses["g_perceptual"]
-            discriminator_loss = (losses["d_real"] + losses["d_fake"]) / 2
+            with self.noise.drawn():
+                fake = self.generator(torch.cat([condition, *styles], dim=1))
+            losses, terms = self._adversarial(condition, fake, real)
+            compared, more = self._regression(batch, fake, real)
+            losses |= compared
+            first, *others = terms + more
+            generator_loss = sum(others, start=first)
 
         # Each network's gradients come from its own loss alone, though both share one pass of D.
-        _backward(generator_loss, self.generator_optimizer, keep_graph=True)
-        _backward(discriminator_loss, self.discriminator_optimizer, keep_graph=False)
+        learns = self.discriminator_optimizer
+        _backward(generator_loss, self.generator_optimizer, keep_graph=learns is not None)
         _set_rate(self.generator_optimizer, rate * self.budget.generator_rate)
-        _set_rate(self.discriminator_optimizer, rate)
+        if learns is not None:
+            _backward((losses["d_real"] + losses["d_fake"]) / 2, learns, keep_graph=False)
+            _set_rate(learns, rate)
         self.generator_optimizer.step()
-        self.discriminator_optimizer.step()
+        if learns is not None:
+            learns.step()
         self.average.update()
         if self.encoder_average is not None:
             self.encoder_average.update()
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def _adversarial(
+        self, condition: Tensor, fake: Tensor, real: Tensor
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Return the losses that discriminators give, and the generator's weighted terms."""
+        if self.discriminator is None:
+            return {}, []
+        weight, kind = self.method.loss, self.method.loss.gan
+        readings = self.discriminator.read(condition)
+        on_real = self.discriminator(readings, real)
+        on_fake = self.discriminator(readings, fake)
+
+        losses = {"g_gan": gan_loss(on_fake, real=True, kind=kind)}
+        terms = [losses["g_gan"]]
+        if weight.feature_matching > 0:
+            losses["g_features"] = feature_matching_loss(on_fake, on_real)
+            terms.append(weight.feature_matching * losses["g_features"])
+        losses["d_real"] = gan_loss(on_real, real=True, kind=kind)
+        losses["d_fake"] = gan_loss(on_fake, real=False, kind=kind)
+        return losses, terms
+
+    def _regression(
+        self, batch: Batch, fake: Tensor, real: Tensor
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Return the losses that compare image and photograph, and their weighted terms."""
+        losses: dict[str, Tensor] = {}
+        terms: list[Tensor] = []
+        weight = self.method.loss
+        if self.perceptual is not None and weight.perceptual_form == "pix2pixhd":
+            with torch.no_grad():
+                real_maps = self.perceptual(real)
+            losses["g_perceptual"] = perceptual_loss(self.perceptual(fake), real_maps)
+            terms.append(weight.perceptual * losses["g_perceptual"])
+        elif self.perceptual is not None:
+            images = images_of(fake).flatten(0, 1)
+            with torch.no_grad():
+                real_maps = [real, *self.perceptual.second_maps(real)]
+            maps = [images, *self.perceptual.second_maps(images)]
+            classes = (
+                one_hot(batch.label, self._space.channels) if len(images) > len(real) else None
+            )
+            distances = class_distances(maps, real_maps, classes)
+            losses["g_perceptual"] = torch.stack(distances).sum(dim=3).mean()
+            nearest = nearest_image_loss(distances, self.balance.of(distances))
+            terms.append(weight.perceptual * nearest)
+        if weight.l1 > 0:
+            losses["g_l1"] = F.l1_loss(fake.float(), real)
+            terms.append(weight.l1 * losses["g_l1"])
+        return losses, terms
 
     @property
     def averaged(self) -> Networks:
@@ -172,7 +236,9 @@ class Pix2PixHDTrainer:
             assert batch.image is not None
             styles = networks.encoder(to_network_range(batch.image), batch.regions)
             condition = torch.cat([condition, styles], dim=1)
-        return from_network_range(networks.generator(condition)).cpu()
+        with noise_of(*batch.names):
+            images = images_of(networks.generator(condition))[:, 0]
+        return from_network_range(images).cpu()
 
     def state(self) -> dict[str, Any]:
         """Return the state of networks and optimisers."""
@@ -189,7 +255,9 @@ class Pix2PixHDTrainer:
         if stage < len(self.stages):
             self.enter(stage)
         require_same_shapes("checkpoint: generator", state["generator"], self.generator)
-        require_same_shapes("checkpoint: discriminator", state["discriminator"], self.discriminator)
+        if self.discriminator is not None:
+            found = state["discriminator"]
+            require_same_shapes("checkpoint: discriminator", found, self.discriminator)
         if self.encoder is not None:
             require_same_shapes("checkpoint: encoder", state["encoder"], self.encoder)
         for name, part in self._parts().items():
@@ -204,6 +272,8 @@ class Pix2PixHDTrainer:
             "discriminator": self.discriminator,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
+            "noise": self.noise if self.method.is_noisy else None,
+            "balance": self.balance if self.method.loss.perceptual_form == "crn" else None,
         }
         return {name: part for name, part in parts.items() if part is not None}
 

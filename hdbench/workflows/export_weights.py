@@ -17,9 +17,11 @@ from hdbench.networks.builder import (
     build_encoder,
     build_generator,
     conditioning,
-    downsamplings,
     has_boundaries,
+    limits_of,
     scaled,
+    stated_encoder,
+    stated_generator,
 )
 from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.official import (
@@ -43,7 +45,6 @@ from hdbench.schema.generator import DISCRIMINATOR_WEIGHTS, ENCODER_WEIGHTS
 from hdbench.schema.hub import HUB_CARD, HUB_CONFIG, HUB_WEIGHTS, HubConfig
 from hdbench.schema.method import (
     Digests,
-    Discriminator,
     GeneratorMethod,
     Method,
     Weights,
@@ -163,28 +164,28 @@ def method_networks(bench: Bench, of: Method, seed: int) -> Networks:
     """
     method = require_generator(of)
     path = generator_file(bench, method, seed)
-    budget, channels = bench.benchmark.budget, bench.space.channels
+    limits, channels = limits_of(bench.benchmark), bench.space.channels
     condition = conditioning(method, channels, bench.benchmark.input).channels
-    generator = build_generator(method, condition, budget)
+    generator = build_generator(method, condition, limits)
     load_weights(path, generator)
+    spec, discriminator, note = method.discriminator, None, ""
     if method.images_from == "weights":
         stored = imported_networks(bench, method)
-        encoder_path, discriminator, note = stored.encoder, None, ""
-        spec = method.discriminator
+        encoder_path = stored.encoder
         if stored.discriminator is not None and spec is not None:
-            discriminator = MultiscaleDiscriminator(
-                condition + 3, spec.base_channels, spec.layers, spec.scales
-            )
+            discriminator = build_discriminator(method, condition + 3, limits)
             load_weights(stored.discriminator, discriminator)
     else:
         encoder_path = _trained_encoder(path)
-        discriminator = build_discriminator(method, condition + 3, budget)
-        if path.parent == bench.run_folder(method.name, seed):
+        if spec is None:
+            note = "no discriminators: the method has none"
+        elif path.parent == bench.run_folder(method.name, seed):
+            discriminator = build_discriminator(method, condition + 3, limits)
             note = _load_from_checkpoint(bench, method, seed, discriminator)
         else:
             note = f"no discriminators: the generator is that of {path.parent}, which has none"
         discriminator = None if note else discriminator
-    encoder = build_encoder(method, budget) if encoder_path is not None else None
+    encoder = build_encoder(method, limits) if encoder_path is not None else None
     if encoder is not None and encoder_path is not None:
         load_weights(encoder_path, encoder)
     return Networks(method, generator, discriminator, encoder, path, encoder_path, note)
@@ -221,20 +222,14 @@ def _load_from_checkpoint(
 
 def _as_stated(bench: Bench, found: Networks, seed: int, digests: Digests) -> Weights:
     """Return the method as one of imported weights: its channels as they are in the files."""
-    method, budget = found.method, bench.benchmark.budget
+    method, limits = found.method, limits_of(bench.benchmark)
     if method.images_from == "weights":
         return method.model_copy(update={"digests": digests})
-    width, spec, encoder = budget.width, method.generator, method.encoder
+    encoder, discriminator = method.encoder, None
     if encoder is not None:
-        encoder = encoder.model_copy(
-            update={
-                "base_channels": scaled(encoder.base_channels, width),
-                "downsamplings": min(encoder.downsamplings, budget.downsamplings),
-            }
-        )
-    discriminator: Discriminator | None = None
-    if digests.discriminator is not None:
-        base = scaled(method.discriminator.base_channels, width)
+        encoder = stated_encoder(encoder, limits)
+    if digests.discriminator is not None and method.discriminator is not None:
+        base = scaled(method.discriminator.base_channels, limits.width)
         discriminator = method.discriminator.model_copy(update={"base_channels": base})
     return Weights(
         name=method.name,
@@ -243,12 +238,7 @@ def _as_stated(bench: Bench, found: Networks, seed: int, digests: Digests) -> We
         source=f"'hdbench train {method.name} --benchmark {bench.benchmark.name} --seed {seed}'",
         label_space=bench.space.name,
         input=method.input,
-        generator=spec.model_copy(
-            update={
-                "base_channels": scaled(spec.base_channels, width),
-                "downsamplings": downsamplings(method, budget),
-            }
-        ),
+        generator=stated_generator(method, limits),
         discriminator=discriminator,
         encoder=encoder,
         digests=digests,
@@ -283,19 +273,15 @@ def _result(bench: Bench, method: GeneratorMethod, seed: int) -> Result | None:
 
 def _official_options(bench: Bench, found: Networks) -> str:
     """Return the options with which the official implementation reads the files."""
-    method, budget = found.method, bench.benchmark.budget
-    spec = method.generator
-    channels, strided = spec.base_channels, spec.downsamplings
-    if method.images_from == "generator":
-        channels, strided = scaled(channels, budget.width), downsamplings(method, budget)
+    method, spec = found.method, stated_generator(found.method, limits_of(bench.benchmark))
     image = bench.benchmark.input
     words = [
         f"--label_nc {bench.space.channels}"
         if image is None
         else f"--label_nc 0 --input_nc {image.channels}",
         f"--netG {'local' if spec.enhancers else 'global'}",
-        f"--ngf {channels // 2**spec.enhancers}",
-        f"--n_downsample_global {strided}",
+        f"--ngf {spec.base_channels // 2**spec.enhancers}",
+        f"--n_downsample_global {spec.downsamplings}",
         f"--n_blocks_global {spec.residual_blocks}",
     ]
     if spec.enhancers:

@@ -13,7 +13,13 @@ from torch import nn
 from hdbench.data.labels import LabelSpace, shipped_space
 from hdbench.errors import CheckpointError, LibraryError, UsageError, listing
 from hdbench.library import LABEL_SPACES, Library
-from hdbench.networks.builder import AS_STATED, build_encoder, build_generator, conditioning
+from hdbench.networks.builder import (
+    AS_STATED,
+    build_encoder,
+    build_generator,
+    conditioning,
+    generator_words,
+)
 from hdbench.networks.official import (
     DiscriminatorFacts,
     EncoderFacts,
@@ -28,7 +34,7 @@ from hdbench.runtime.weights import read_weights, require_same_shapes, save_weig
 from hdbench.schema.base import identity_of
 from hdbench.schema.generator import DISCRIMINATOR_WEIGHTS, ENCODER_WEIGHTS, GENERATOR_WEIGHTS
 from hdbench.schema.hub import HUB_WEIGHTS
-from hdbench.schema.method import Digests, Discriminator, Encoder, Generator, Pix2PixHD, Weights
+from hdbench.schema.method import CoarseToFine, Digests, Discriminator, Encoder, Pix2PixHD, Weights
 from hdbench.storage import cannot_write, folder_atomically, write_atomically
 from hdbench.training.config import require_fitting_size
 from hdbench.workflows.import_images import require_name
@@ -92,11 +98,16 @@ def import_official(
         _require_its_condition(files.discriminator, found, facts.in_channels - styles)
         networks[DISCRIMINATOR_WEIGHTS] = found, state
         discriminator = Discriminator(
-            scales=found.scales, base_channels=found.base_channels, layers=found.layers
+            scales=found.scales,
+            base_channels=found.base_channels,
+            layers=found.layers,
+            padding=2,
+            norm="instance",
         )
     digests = {file: state_digest(state) for file, (_, state) in networks.items()}
     usual = bench.library.method(_OFFICIAL_METHOD)
     assert isinstance(usual, Pix2PixHD)
+    assert isinstance(usual.generator, CoarseToFine)
     method = Weights(
         name=name,
         title=title or name,
@@ -183,7 +194,7 @@ def _read(path: Path, part: str) -> tuple[Facts, dict[str, Any]]:
     return read_official(str(path), part, read_weights(path))
 
 
-def _generator_table(usual: Generator, facts: GeneratorFacts) -> Generator:
+def _generator_table(usual: CoarseToFine, facts: GeneratorFacts) -> CoarseToFine:
     """Return the ``[generator]`` table of official weights."""
     return usual.model_copy(
         update={
@@ -301,11 +312,9 @@ def _text(method: Weights) -> str:
 
 def imported_words(method: Weights) -> Iterable[str]:
     """Yield lines that say what was imported, for people."""
-    spec = method.generator
     reads = "labels and boundaries" if method.input.boundaries != "none" else "labels"
     yield (
-        f"  generator: {spec.base_channels} channels, {spec.downsamplings} downsamplings, "
-        f"{spec.residual_blocks} residual blocks, {spec.enhancers} enhancers; reads {reads} of "
+        f"  generator: {generator_words(method, AS_STATED)}; reads {reads} of "
         f"'{method.label_space}'" + ("" if method.encoder is None else " and styles")
     )
     for file, digest in stored_files(method).items():

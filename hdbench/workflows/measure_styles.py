@@ -10,6 +10,7 @@ from torch import Tensor
 from hdbench.data.loading import read_photograph, read_scene
 from hdbench.data.scene import resize_photograph
 from hdbench.evaluation.styles import Encoded, Mean, Repainted
+from hdbench.networks.builder import limits_of
 from hdbench.provenance import derived_seed
 from hdbench.runtime.progress import progress
 from hdbench.schema.method import GeneratorMethod
@@ -45,7 +46,7 @@ def measure_repainting(
     weights = generator_file(bench, method, seed)
     benchmark = bench.benchmark
     synthesize = load_generator(
-        method, benchmark.budget, bench.space, weights, device, benchmark.input
+        method, limits_of(benchmark), bench.space, weights, device, benchmark.input
     )
     size = bench.benchmark.size
     changes: dict[str, list[tuple[float, float]]] = {entry.name: [] for entry in wanted}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from hdbench.errors import HdbenchError
-from hdbench.networks.builder import generator_words
+from hdbench.networks.builder import generator_words, limits_of
 from hdbench.networks.perceptual import VGG19_CHANNELS, VGG19_CONVOLUTIONS
 from hdbench.perceptual.files import read_perceptual_card
 from hdbench.perceptual.training import recipe_of
@@ -45,7 +45,7 @@ def resolved_run(bench: Bench, method: TrainedMethod, seed: int) -> dict[str, An
     """Return all that a run would depend on, as JSON values; why not, where data are missing."""
     budget = bench.benchmark.budget
     facts: dict[str, Any] = {
-        "generator": generator_words(method, budget),
+        "generator": generator_words(method, limits_of(bench.benchmark)),
         "generator_peak_rate": method.optimizer.learning_rate * budget.generator_rate,
     }
     try:

@@ -12,6 +12,7 @@ from hdbench.data.loading import read_scene
 from hdbench.data.scene import Scene
 from hdbench.data.sheets import Cell, write_sheet
 from hdbench.errors import UsageError, suggestion
+from hdbench.networks.builder import limits_of
 from hdbench.reporting.style_sheet import cropped, outlined, style_sheet
 from hdbench.runtime.progress import progress
 from hdbench.schema.method import GeneratorMethod
@@ -51,7 +52,7 @@ def draw_styles(
     weights = generator_file(bench, method, seed)
     benchmark = bench.benchmark
     synthesize = load_generator(
-        method, benchmark.budget, bench.space, weights, device, benchmark.input
+        method, limits_of(benchmark), bench.space, weights, device, benchmark.input
     )
     count = styles.most
     mask = None

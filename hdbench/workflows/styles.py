@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_scene
-from hdbench.networks.builder import build_encoder
+from hdbench.networks.builder import build_encoder, limits_of
 from hdbench.provenance import digest, versions
 from hdbench.runtime.job import held
 from hdbench.runtime.progress import progress
@@ -167,7 +167,7 @@ def style_words(bench: Bench, method: GeneratorMethod, seed: int) -> str | None:
 def _encoder_styling(
     bench: Bench, method: GeneratorMethod, weights: Path, device: torch.device
 ) -> Styling:
-    encoder = build_encoder(method, bench.benchmark.budget)
+    encoder = build_encoder(method, limits_of(bench.benchmark))
     assert encoder is not None
     load_weights(weights, encoder)
     return encoder_styling(encoder, device)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from hdbench.data.layouts import SceneFiles
+from hdbench.networks.builder import limits_of
 from hdbench.provenance import digest
 from hdbench.schema.method import Floor, GeneratorMethod, Method
 from hdbench.styles import DEFAULT_STYLE, Style, Styling
@@ -131,6 +132,6 @@ def _synthesizer(
     weights = generator_file(bench, method, seed)
     benchmark = bench.benchmark
     generator = load_generator(
-        method, benchmark.budget, bench.space, weights, device, benchmark.input
+        method, limits_of(benchmark), bench.space, weights, device, benchmark.input
     )
     return generator if styling is None else lambda scene: generator(scene, styling(scene))

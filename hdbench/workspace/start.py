@@ -19,6 +19,7 @@ from hdbench.networks.builder import (
     build_encoder,
     build_generator,
     conditioning,
+    limits_of,
 )
 from hdbench.provenance import digest
 from hdbench.runtime.checkpoint import Checkpoints
@@ -90,23 +91,23 @@ def fine_tuned(
         classes=_renamed(renamed),
     )
     weights = starting_weights(table, last_discriminator(folder, card))
-    space, budget = bench.space, bench.benchmark.budget
-    unfit = weights.discriminator_fits(method, budget, space, bench.benchmark.input)
+    unfit = weights.discriminator_fits(method, bench.benchmark, bench.space)
     if unfit is None:
         assert weights.discriminator is not None
         found = state_digest(weights.discriminator)
         table = table.model_copy(update={"discriminator": found})
     else:
         weights = StartingWeights(**{**vars(weights), "discriminator": None})
-    first = at_stage(method, stages_of(method, budget)[0])
-    channels = conditioning(method, space.channels, bench.benchmark.input).channels
+    limits = limits_of(bench.benchmark)
+    first = at_stage(method, stages_of(method, bench.benchmark.budget)[0])
+    channels = conditioning(method, bench.space.channels, bench.benchmark.input).channels
     with torch.random.fork_rng(devices=[]):
         networks = (
-            build_generator(first, channels, budget),
-            build_encoder(method, budget),
-            build_discriminator(first, channels + 3, budget),
+            build_generator(first, channels, limits),
+            build_encoder(method, limits),
+            build_discriminator(first, channels + 3, limits) if first.discriminator else None,
         )
-        matched = weights.into(method, budget, space, *networks, bench.benchmark.input)
+        matched = weights.into(method, bench.benchmark, bench.space, *networks)
     update = {
         "name": name,
         "title": f"{method.title}, from {card.method}",

@@ -19,7 +19,7 @@ from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import SceneFiles
 from hdbench.errors import CheckpointError, DataError, HdbenchError, UsageError
 from hdbench.library import GENERATORS, Library
-from hdbench.networks.builder import AS_STATED
+from hdbench.networks.builder import AS_STATED, limits_of
 from hdbench.schema.base import from_identity, identity_of
 from hdbench.schema.benchmark import Budget
 from hdbench.schema.method import Pix2PixHD, require_trained
@@ -69,7 +69,7 @@ def test_the_shipped_generator_makes_the_images_of_the_command_line(
     method, space = require_trained(Library().method("ours")), shipped_space("cityscapes")
     weights = SHIPPED / "generator.safetensors"
     paths = write_images(
-        lambda: load_generator(method, benchmark.budget, space, weights, CPU),
+        lambda: load_generator(method, limits_of(benchmark), space, weights, CPU),
         drawn_streets,
         space,
         benchmark,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hdbench.library import Library
-from hdbench.networks.builder import build_encoder, build_generator, side_divisor
+from hdbench.networks.builder import build_encoder, build_generator, limits_of, side_divisor
 from hdbench.networks.encoder import FeatureEncoder, instance_average
 from hdbench.schema.method import Pix2PixHD
 
@@ -30,15 +30,15 @@ def looped(features: Tensor, regions: Tensor) -> Tensor:
 
 
 def test_the_encoder_has_the_papers_parameters() -> None:
-    budget = Library().benchmark("cityscapes").budget
-    encoder = build_encoder(styled(), budget)
+    limits = limits_of(Library().benchmark("cityscapes"))
+    encoder = build_encoder(styled(), limits)
     assert encoder is not None
     assert sum(part.numel() for part in encoder.parameters()) == 788_803
 
 
 def test_the_generator_gets_the_styles_as_further_channels() -> None:
-    budget = Library().benchmark("streets").budget
-    generator = build_generator(styled(), 36, budget)
+    limits = limits_of(Library().benchmark("streets"))
+    generator = build_generator(styled(), 36, limits)
     first = next(generator.parameters())
     assert first.shape[1] == 36 + 3
 
@@ -105,6 +105,6 @@ def test_sides_that_the_encoder_cannot_halve_are_named() -> None:
 
 
 def test_sides_must_suit_the_encoder_too() -> None:
-    method, budget = styled(), Library().benchmark("cityscapes").budget
+    method, limits = styled(), limits_of(Library().benchmark("cityscapes"))
     shallow = method.generator.model_copy(update={"downsamplings": 2})
-    assert side_divisor(method.model_copy(update={"generator": shallow}), budget) == 16
+    assert side_divisor(method.model_copy(update={"generator": shallow}), limits) == 16

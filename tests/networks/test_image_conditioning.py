@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,12 @@ from torch import nn
 from hdbench.data.labels import shipped_space
 from hdbench.data.scene import Batch, boundary_map
 from hdbench.library import Library
-from hdbench.networks.builder import build_discriminator, build_generator, conditioning
+from hdbench.networks.builder import (
+    build_discriminator,
+    build_generator,
+    conditioning,
+    limits_of,
+)
 from hdbench.networks.layers import ConditionConv2d
 from hdbench.schema.image_input import ImageInput
 from hdbench.schema.method import require_trained
@@ -69,12 +76,12 @@ def test_a_channel_that_is_grey_all_over_changes_no_output_and_no_gradient(zero:
 
 
 def test_the_networks_take_an_image_of_one_channel() -> None:
-    budget = Library().benchmark("camvid-edges").budget.model_copy(update={"width": 1 / 16})
+    limits = replace(limits_of(Library().benchmark("camvid-edges")), width=1 / 16)
     method = require_trained(Library().method("ours"))
     image = spec(False).model_copy(update={"channels": 1})
     condition = conditioning(method, 12, image)
-    generator = build_generator(method, condition.channels, budget)
-    discriminator = build_discriminator(method, condition.channels + 3, budget)
+    generator = build_generator(method, condition.channels, limits)
+    discriminator = build_discriminator(method, condition.channels + 3, limits)
     given = condition(Batch([""], torch.zeros(1, 32, 32), None, None, torch.rand(1, 1, 32, 32)))
     made = generator(given)
     assert made.shape == (1, 3, 32, 32)

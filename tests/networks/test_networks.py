@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hdbench.library import Library
-from hdbench.networks.builder import build_discriminator, build_generator, scaled
+from hdbench.networks.builder import (
+    Limits,
+    build_discriminator,
+    build_generator,
+    limits_of,
+    scaled,
+)
 from hdbench.networks.discriminator import MultiscaleDiscriminator, PatchDiscriminator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer, ResidualBlock
 from hdbench.networks.layers import (
@@ -19,7 +26,6 @@ from hdbench.networks.layers import (
     halved,
 )
 from hdbench.runtime.devices import autocast
-from hdbench.schema.benchmark import Budget
 from hdbench.schema.method import Pix2PixHD
 
 MEMORY_FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -36,10 +42,11 @@ def ours() -> Pix2PixHD:
     return method
 
 
-def budget(downsamplings: int = 4) -> Budget:
+def limits(downsamplings: int = 4, width: float = 1.0) -> Limits:
     """The paper's width, as the Cityscapes benchmark states it."""
-    stated = Library().benchmark("cityscapes").budget
-    return stated.model_copy(update={"downsamplings": downsamplings})
+    stated = limits_of(Library().benchmark("cityscapes"))
+    assert (stated.width, stated.downsamplings) == (1.0, 4)
+    return replace(stated, downsamplings=downsamplings, width=width)
 
 
 def with_enhancers(count: int) -> Pix2PixHD:
@@ -54,12 +61,12 @@ def with_enhancers(count: int) -> Pix2PixHD:
 
 def test_the_global_generator_has_the_papers_parameters() -> None:
     with torch.device("meta"):
-        assert parameters(build_generator(ours(), LABELS_AND_BOUNDARY, budget())) == 182_546_755
+        assert parameters(build_generator(ours(), LABELS_AND_BOUNDARY, limits())) == 182_546_755
 
 
 def test_the_local_enhancer_has_the_papers_parameters() -> None:
     with torch.device("meta"):
-        network = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, budget())
+        network = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, limits())
         assert isinstance(network, LocalEnhancer)
         # G1 keeps its 64 channels; the enhancer's are half of them.
         network = LocalEnhancer(LABELS_AND_BOUNDARY, 32, 4, 9, 1, 3)
@@ -76,9 +83,9 @@ def test_the_discriminators_have_the_papers_parameters(scales: int, count: int) 
 def test_method_files_build_the_papers_networks() -> None:
     with torch.device("meta"):
         assert (
-            parameters(build_discriminator(ours(), LABELS_AND_BOUNDARY + 3, budget())) == 8_404_803
+            parameters(build_discriminator(ours(), LABELS_AND_BOUNDARY + 3, limits())) == 8_404_803
         )
-        generator = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, budget())
+        generator = build_generator(with_enhancers(1), LABELS_AND_BOUNDARY, limits())
     assert parameters(generator) == 182_857_059
 
 
@@ -86,7 +93,7 @@ def test_method_files_build_the_papers_networks() -> None:
 def test_a_small_image_keeps_a_grid_of_its_own(allowed: int, height: int, width: int) -> None:
     """A budget takes downsamplings away, never adds any to the method's four."""
     with torch.device("meta"):
-        network = build_generator(ours(), 5, budget(allowed))
+        network = build_generator(ours(), 5, limits(allowed))
         assert isinstance(network, GlobalGenerator)
         trunk = next(layer for layer in network.body if isinstance(layer, ResidualBlock))
         shapes: list[torch.Size] = []
@@ -321,7 +328,7 @@ def test_enlarging_by_the_nearest_pixel_is_the_plain_forward_pass() -> None:
 def test_enlarging_by_the_nearest_pixel_transposes_no_convolution(enhancers: int) -> None:
     spec = nearest().generator.model_copy(update={"enhancers": enhancers, "residual_blocks": 1})
     method = nearest().model_copy(update={"generator": spec})
-    narrow = budget(2).model_copy(update={"width": 0.0625})
+    narrow = limits(2, 0.0625)
     network = build_generator(method, 5, narrow)
     layers = list(network.modules())
     assert not any(isinstance(layer, nn.ConvTranspose2d) for layer in layers)
@@ -338,7 +345,7 @@ def test_ours_nearest_differs_from_ours_in_the_enlargement_alone() -> None:
     assert ours().generator.upsample == "transposed"
     assert nearest().generator == expected
     with torch.device("meta"):  # 3x3 kernels either way
-        count = parameters(build_generator(nearest(), LABELS_AND_BOUNDARY, budget()))
+        count = parameters(build_generator(nearest(), LABELS_AND_BOUNDARY, limits()))
     assert count == 182_546_755
 
 

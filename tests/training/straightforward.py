@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hdbench.data.scene import Batch, to_network_range
-from hdbench.networks.builder import downsamplings, scaled
+from hdbench.networks.builder import Limits, scaled, stated_generator
 from hdbench.runtime.devices import autocast
-from hdbench.schema.method import Generator
+from hdbench.schema.method import CoarseToFine
 from hdbench.training.trainer import Pix2PixHDTrainer
 
 
@@ -44,7 +44,7 @@ class _Mirrored(nn.ConvTranspose2d):
         return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect"))[..., 2:-2, 2:-2]
 
 
-def _generator(inputs: int, base: int, strided: int, spec: Generator) -> nn.Sequential:
+def _generator(inputs: int, base: int, strided: int, spec: CoarseToFine) -> nn.Sequential:
     mirrored = spec.resampling_padding == "reflection"
 
     def down(width: int) -> nn.Module:
@@ -126,13 +126,15 @@ class StraightforwardTrainer:
         method, width = trainer.method, trainer.budget.width
         self.condition, self.dtype, self.precision = trainer.condition, dtype, precision
         inputs = trainer.condition.channels
+        spec = stated_generator(method, Limits(width, trainer.budget.downsamplings, None))
         self.generator = _generator(
             inputs,
-            scaled(method.generator.base_channels, width),
-            downsamplings(method, trainer.budget),
-            method.generator,
+            spec.base_channels,
+            spec.downsamplings,
+            spec,
         )
         self.loss, spec = method.loss, method.discriminator
+        assert spec is not None
         base = scaled(spec.base_channels, width)
         self.discriminator = _Discriminators(inputs + 3, base, spec.layers, spec.scales)
         for mine, theirs in (

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from hdbench.errors import UsageError
 from hdbench.networks import builder
-from hdbench.networks.builder import Architecture
+from hdbench.networks.builder import Architecture, Limits
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.base import Positive, Table
-from hdbench.schema.benchmark import Budget
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.config import RunConfig, require_fitting_size, run_identity
 from hdbench.workflows.synthesize import synthesize_method
@@ -50,15 +49,16 @@ class FlatGenerator(nn.Module):
         return self.layers(condition)
 
 
-def flat(method: Pix2PixHD, channels: int, budget: Budget) -> nn.Module:
-    assert isinstance(method.generator, Flat)
-    return FlatGenerator(channels, method.generator.features)
+def flat(spec: Flat, channels: int, limits: Limits) -> nn.Module:
+    return FlatGenerator(channels, spec.features)
 
 
 @pytest.fixture
 def method(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Pix2PixHD:
     """``ours-no-vgg`` with the flat generator."""
-    row = Architecture(flat, lambda *given: 8, lambda *given: 24, lambda *given: "two layers")
+    row = Architecture(
+        flat, lambda *_: 8, lambda *_: 24, lambda *_: "two layers", lambda spec, _: spec
+    )
     monkeypatch.setitem(builder.ARCHITECTURES, "flat", row)
     generator = Flat(network="flat", features=4)
     changed = {"generator": generator, "name": "ours-flat"}

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hdbench.networks.builder import build_generator
+from hdbench.networks.builder import build_generator, limits_of
 from hdbench.provenance import digest, tensors_digest
 from hdbench.runtime.job import Job
 from hdbench.runtime.weights import load_weights
@@ -136,7 +136,7 @@ def test_the_generators_file_holds_the_average_and_its_card_says_what_it_is(
         {name: value.float() for name, value in stored.items()}
     )
     # Images are computed with the rounded weights, in fp32.
-    loaded = build_generator(trainable(half), 13, half.benchmark.budget)
+    loaded = build_generator(trainable(half), 13, limits_of(half.benchmark))
     load_weights(rounded, loaded)
     for name, value in loaded.state_dict().items():
         assert value.dtype == torch.float32

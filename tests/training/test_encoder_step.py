@@ -10,7 +10,7 @@ from test_step import batch
 
 from hdbench.data.scene import from_network_range, to_network_range
 from hdbench.library import Library
-from hdbench.networks.builder import build_encoder
+from hdbench.networks.builder import build_encoder, limits_of
 from hdbench.runtime.weights import load_weights, stored_digest
 from hdbench.schema.generator import ENCODER_WEIGHTS, GENERATOR_WEIGHTS
 from hdbench.schema.method import Encoder, Pix2PixHD
@@ -82,7 +82,7 @@ def test_the_encoder_is_stored_and_named_on_the_card(styled: tuple[Bench, Pix2Pi
     card = read_generator_card(folder)
     assert card.encoder == stored_digest(folder / ENCODER_WEIGHTS)
     assert card.identity["method"]["encoder"] == ENCODER.model_dump()
-    encoder = build_encoder(method, bench.benchmark.budget)
+    encoder = build_encoder(method, limits_of(bench.benchmark))
     assert encoder is not None
     load_weights(folder / ENCODER_WEIGHTS, encoder, card.encoder)
 

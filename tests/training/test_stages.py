@@ -14,7 +14,7 @@ from torch import nn
 
 from hdbench.errors import CheckpointError, LibraryError, UsageError
 from hdbench.library import Library
-from hdbench.networks.builder import build_discriminator, build_generator
+from hdbench.networks.builder import build_discriminator, build_generator, limits_of
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
 from hdbench.networks.growth import grow_discriminator, grow_generator, newest_enhancer
 from hdbench.runtime.metrics import read_metrics
@@ -123,9 +123,9 @@ def test_a_grown_generator_makes_the_same_coarse_features() -> None:
 
 def test_the_coarser_discriminators_are_kept() -> None:
     method = coarse_to_fine()
-    budget = benchmark(width=0.0625).budget
+    limits = limits_of(benchmark(width=0.0625))
     few, more = (
-        build_discriminator(at_stage(method, stage), 8, budget) for stage in method.stage[:2]
+        build_discriminator(at_stage(method, stage), 8, limits) for stage in method.stage[:2]
     )
     fresh = more.scales[0].state_dict()
     grow_discriminator(few, more)
@@ -154,7 +154,7 @@ def test_only_the_newest_enhancer_learns_while_the_rest_is_fixed(
     assert {size for stage, size, *_ in seen if stage == 0} == {(24, 32)}
     assert {size for stage, size, *_ in seen if stage > 0} == {(48, 64)}
     assert [rate for _, _, rate, _ in seen[8:]] == [1e-4] * 4 + [2e-4] * 4
-    generator = build_generator(method, 13, bench.benchmark.budget)
+    generator = build_generator(method, 13, limits_of(bench.benchmark))
     newest = {id(p) for p in newest_enhancer(generator)}
     names = {name for name, p in generator.named_parameters() if id(p) in newest}
     assert names

@@ -16,7 +16,7 @@ from hdbench.data.loading import ResizeAndFlip
 from hdbench.data.scene import Batch
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.library import Library
-from hdbench.networks.builder import build_discriminator, build_generator, conditioning
+from hdbench.networks.builder import build_discriminator, build_generator, conditioning, limits_of
 from hdbench.networks.discriminator import MultiscaleDiscriminator
 from hdbench.networks.generator import GlobalGenerator, LocalEnhancer
 from hdbench.runtime.checkpoint import Checkpoints
@@ -120,8 +120,8 @@ def weights_of(bench: Bench, method: Pix2PixHD, there: LabelSpace) -> StartingWe
     """Random networks that know another label space."""
     torch.manual_seed(0)
     count = conditioning(method, there.channels).channels
-    generator = build_generator(method, count, bench.benchmark.budget)
-    discriminator = build_discriminator(method, count + 3, bench.benchmark.budget)
+    generator = build_generator(method, count, limits_of(bench.benchmark))
+    discriminator = build_discriminator(method, count + 3, limits_of(bench.benchmark))
     return StartingWeights(
         "there",
         generator.state_dict(),
@@ -135,9 +135,9 @@ def weights_of(bench: Bench, method: Pix2PixHD, there: LabelSpace) -> StartingWe
 def networks_here(bench: Bench, method: Pix2PixHD) -> tuple[nn.Module, None, nn.Module]:
     count = conditioning(method, HERE.channels).channels
     return (
-        build_generator(method, count, bench.benchmark.budget),
+        build_generator(method, count, limits_of(bench.benchmark)),
         None,
-        build_discriminator(method, count + 3, bench.benchmark.budget),
+        build_discriminator(method, count + 3, limits_of(bench.benchmark)),
     )
 
 
@@ -152,7 +152,7 @@ def test_scenes_whose_classes_match_look_the_same(bench: Bench, name: str) -> No
     method = trainable(bench, name)
     start = weights_of(bench, method, THERE)
     networks = networks_here(bench, method)
-    matched = start.into(method, bench.benchmark.budget, HERE, *networks)
+    matched = start.into(method, bench.benchmark, HERE, *networks)
     assert matched.matched == ["car", "vegetation", "road surface", "sky"]
     assert matched.unmatched == ["bench"]
     here = Batch(["a"], street(0, 1, 2, 4), None, None)
@@ -161,12 +161,12 @@ def test_scenes_whose_classes_match_look_the_same(bench: Bench, name: str) -> No
         conditioning(method, space.channels)(batch)
         for space, batch in ((HERE, here), (THERE, there))
     ]
-    old = build_generator(method, conditions[1].shape[1], bench.benchmark.budget)
+    old = build_generator(method, conditions[1].shape[1], limits_of(bench.benchmark))
     old.load_state_dict(dict(start.generator))
     found, expected = networks[0](conditions[0]), old(conditions[1])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
-    judge = build_discriminator(method, conditions[1].shape[1] + 3, bench.benchmark.budget)
+    judge = build_discriminator(method, conditions[1].shape[1] + 3, limits_of(bench.benchmark))
     assert start.discriminator is not None
     judge.load_state_dict(dict(start.discriminator))
     fresh = networks[2]
@@ -219,10 +219,10 @@ def test_a_generator_may_get_enhancers(trained: Bench) -> None:
     method = trainable(small)
     start = weights_of(small, method, THERE)
     networks = networks_here(small, with_enhancers(method, 1))
-    start.into(with_enhancers(method, 1), budget, HERE, *networks)
+    start.into(with_enhancers(method, 1), small.benchmark, HERE, *networks)
     grown = networks[0]
     assert isinstance(grown, LocalEnhancer)
-    smaller = build_generator(method, 6, budget)
+    smaller = build_generator(method, 6, limits_of(small.benchmark))
     assert isinstance(smaller, GlobalGenerator)
     same = {**smaller.body.state_dict()}
     found = grown.global_body.state_dict()
@@ -235,7 +235,7 @@ def test_a_generator_never_loses_enhancers(bench: Bench) -> None:
     method = trainable(bench)
     start = weights_of(bench, with_enhancers(method, 2), THERE)
     with pytest.raises(CheckpointError, match=r"there: .*2 enhancers.*begins with 0"):
-        start.into(method, bench.benchmark.budget, HERE, *networks_here(bench, method))
+        start.into(method, bench.benchmark, HERE, *networks_here(bench, method))
 
 
 def test_another_width_is_refused_with_the_tensors_that_differ(trained: Bench) -> None:
@@ -286,7 +286,7 @@ def test_weights_that_were_replaced_are_named(trained: Bench) -> None:
     method = tuned(trained)
     path = trained.run_folder(SOURCE, 0) / GENERATOR_WEIGHTS
     count = conditioning(method, trained.space.channels).channels
-    save_weights(path, build_generator(method, count, trained.benchmark.budget), {})
+    save_weights(path, build_generator(method, count, limits_of(trained.benchmark)), {})
     with pytest.raises(CheckpointError) as caught:
         train_method(trained, method, 0, MACHINE)
     assert str(caught.value).startswith(f"{path}: ")

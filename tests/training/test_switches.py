@@ -12,7 +12,7 @@ from test_step import features
 from hdbench.data.scene import Batch
 from hdbench.errors import UsageError
 from hdbench.library import Library
-from hdbench.networks.builder import build_generator
+from hdbench.networks.builder import build_generator, limits_of
 from hdbench.schema.benchmark import Benchmark, Size
 from hdbench.schema.method import Pix2PixHD, Stage
 from hdbench.training.config import require_fitting_size
@@ -139,7 +139,7 @@ def test_the_smaller_images_of_a_first_stage_count_too() -> None:
 
 def test_more_enhancers_than_halve_the_channels_are_refused() -> None:
     """A sixteenth of 64 channels is 4, which two enhancers halve to 1."""
-    budget = benchmark().budget
-    build_generator(variant({"generator": {"enhancers": 2}}), 5, budget)
+    limits = limits_of(benchmark())
+    build_generator(variant({"generator": {"enhancers": 2}}), 5, limits)
     with pytest.raises(UsageError, match=r"'ours': \[generator\] enhancers = 3; .* at most 2"):
-        build_generator(variant({"generator": {"enhancers": 3}}), 5, budget)
+        build_generator(variant({"generator": {"enhancers": 3}}), 5, limits)

@@ -17,7 +17,7 @@ from torch import nn
 from hdbench.data.layouts import spread
 from hdbench.data.loading import read_scene
 from hdbench.errors import CheckpointError, LibraryError
-from hdbench.networks.builder import build_generator
+from hdbench.networks.builder import build_generator, limits_of
 from hdbench.provenance import digest
 from hdbench.reporting.training_page import TRAINING_PAGE
 from hdbench.runtime.job import Job
@@ -57,7 +57,9 @@ def independent_mean_iou(bench: Bench, run: Path) -> float:
     assert spec is not None
     segmenter = open_segmenter(bench, None, CPU)
     weights = run / GENERATOR_WEIGHTS
-    synthesize = load_generator(trainable(bench), bench.benchmark.budget, bench.space, weights, CPU)
+    synthesize = load_generator(
+        trainable(bench), limits_of(bench.benchmark), bench.space, weights, CPU
+    )
     size, count = bench.benchmark.size, len(bench.space.scored)
     hits, union = np.zeros(count), np.zeros(count)
     for files in spread(bench.dataset.scenes(spec.split), spec.scenes):
@@ -199,7 +201,7 @@ def test_images_of_the_best_never_pass_for_those_of_the_last(trained: Bench) -> 
         trained_generator(trained, best, 0)
     card = read_generator_card(run)
     torch.manual_seed(1)
-    generator = build_generator(last, 13, trained.benchmark.budget)
+    generator = build_generator(last, 13, limits_of(trained.benchmark))
     found = ValidationScore(mean_iou=0.5, pixel_accuracy=None, setup=SETUP)
     kept = {key: getattr(card, key) for key in ("method", "benchmark", "seed", "command")}
     kept |= {"steps": 8, "seconds": 1.0, "machine": {}}

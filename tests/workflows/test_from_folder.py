@@ -9,7 +9,7 @@ from conftest import save_pixels
 from hdbench.data.inspection import check_split
 from hdbench.data.label_maps import read_label
 from hdbench.errors import DataError, LibraryError, UsageError
-from hdbench.networks.builder import side_divisor
+from hdbench.networks.builder import limits_of, side_divisor
 from hdbench.schema.method import require_trained
 from hdbench.workflows.from_folder import distinct_colour, init_from_folder
 from hdbench.workspace.bench import open_bench
@@ -66,7 +66,7 @@ def test_what_is_written_is_all_that_later_commands_need(here: Path, coloured: b
         assert bench.space.channels == 6
     assert bench.space.name == "own-data"
     method = require_trained(bench.library.method("ours"))
-    divisor = side_divisor(method, bench.benchmark.budget)
+    divisor = side_divisor(method, limits_of(bench.benchmark))
     size = bench.benchmark.size
     assert (size.width % divisor, size.height % divisor) == (0, 0)
 
