@@ -109,7 +109,7 @@ def _rescored(
         total = sum(len(images) for part in parts for _, _, images in part.runs)
         with progress(total=total, desc="scoring again", unit="image") as bar:
             for segmenter, entry, result, images in _runs(parts):
-                place, problems = f"{entry.name} by {segmenter.card.architecture}", []
+                place, problems = _place(bundle, entry, segmenter), []
                 for scene, problem in _differences(bench, segmenter, result, images, tolerance):
                     bar.update()
                     if problem is not None:
@@ -123,6 +123,10 @@ def _rescored(
     claim = "images that are scored again here have the matrices of their results"
     measured = f"{compared} matrices"
     return Check(claim=claim, measured=measured, wrong=wrong, unchecked=unchecked), equal
+
+
+def _place(bundle: Bundle, entry: BundleEntry, segmenter: Segmenter) -> str:
+    return f"{bundle.name}.zip: {entry.method}, seed {entry.seed}, by {segmenter.card.architecture}"
 
 
 def _runs(parts: Sequence[_Again]) -> Iterator[tuple[Segmenter, BundleEntry, Result, _Images]]:

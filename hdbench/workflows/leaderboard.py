@@ -73,7 +73,7 @@ def leaderboard_page(
     ]
     boards.sort(key=lambda board: (-len(board.rows), board.title))
     ranked = sum(row.first.role == "method" for board in boards for row in board.rows)
-    refused = [f"{inert(one.path.name)}: {one.wrong[0]}" for one in found if one.bundle is None]
+    refused = [one.wrong[0] for one in found if one.bundle is None]
     html = render_leaderboard(title, boards, [_listed(one) for one in found])
     return LeaderboardPage(html, ranked, len(found), len(boards), refused)
 
