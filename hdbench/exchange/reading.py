@@ -354,7 +354,7 @@ def _unlike(results: list[tuple[str, Result]]) -> Iterator[str]:
     for place, result in results[1:]:
         first_place, first = results[0]
         for one in explain.differences(first.choices, result.choices):
-            yield inert(f"{place}: choices: {one.sentence(first_place, 'it')}", 300)
+            yield inert(f"{place}: choices.{one.field}: {one.sentence(first_place, 'it')}", 300)
         if result.scenes != first.scenes:
             yield f"{place}: scenes are not those of {first_place}"
         elif not same_labels(first, result):
