@@ -21,8 +21,8 @@ from hdbench.runtime.archives import DAMAGED, Archive, Limits
 from hdbench.schema.record import parse_json
 from hdbench.schema.result import OVERALL, SCHEMA, Result, ScoreRecord
 
-#: The name of the array in a file of matrices.
-_ARRAY = "matrices"
+#: The member of a file of matrices: NumPy's name for the array ``matrices``.
+_MEMBER = "matrices.npy"
 #: The most bytes of an array's header (NumPy's own limit, and its first bytes).
 _HEADER = 10_000 + 16
 #: Bytes of all matrices of a result: more than COCO-Stuff's 5,000 images have.
@@ -34,7 +34,7 @@ _MOST_PIXELS = 2.0**53
 def written(result: Result) -> tuple[bytes, bytes]:
     """Return the contents of a result's two files: its record, and its matrices."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{_ARRAY: result.matrices})
+    np.savez_compressed(buffer, matrices=result.matrices)
     record = {
         "schema": SCHEMA,
         "fingerprint": result.fingerprint,
@@ -90,12 +90,11 @@ def _matrices(stored: bytes, shape: tuple[int, int, int], most: int) -> Matrix:
     size = 8 * shape[0] * shape[1] * shape[2]
     if size > most:
         raise ValueError(f"matrices of {size:,} bytes; at most {most:,} are read")
-    member = f"{_ARRAY}.npy"
     limits = Limits(members=1, member=size + _HEADER, total=size + _HEADER, ratio=None)
     archive = Archive.of_bytes(stored, "matrices", limits)
-    if archive.names != [member]:
-        raise ValueError(f"matrices: expected the one member '{member}'")
-    file = io.BytesIO(archive.read(member))
+    if archive.names != [_MEMBER]:
+        raise ValueError(f"matrices: expected the one member '{_MEMBER}'")
+    file = io.BytesIO(archive.read(_MEMBER))
     try:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError("matrices: an array of another version of NumPy's format")

@@ -22,6 +22,7 @@ from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.bundle import BundledRun, Manifest
 from hdbench.schema.generator import GeneratorCard
 from hdbench.schema.imported import Import
+from hdbench.schema.label_space import OwnLabelSpace
 from hdbench.schema.method import Method
 from hdbench.schema.record import first_problem, parse_json
 from hdbench.schema.result import Result
@@ -61,8 +62,12 @@ def read_common(manifest: Manifest, contents: Contents) -> Common:
     Raises:
         HdbenchError: one of them cannot be read, or has another name than in the manifest.
     """
-    benchmark = parse(Benchmark, _table(contents, manifest.benchmark_file), manifest.benchmark_file)
-    scoring = parse(Scoring, _table(contents, manifest.scoring_file), manifest.scoring_file)
+    benchmark = benchmark_of(contents[manifest.benchmark_file], manifest.benchmark_file)
+    scoring = parse(
+        Scoring,
+        _table(contents[manifest.scoring_file], manifest.scoring_file),
+        manifest.scoring_file,
+    )
     for name, file, place in (
         (manifest.benchmark, benchmark, manifest.benchmark_file),
         (manifest.scoring, scoring, manifest.scoring_file),
@@ -77,9 +82,20 @@ def read_common(manifest: Manifest, contents: Contents) -> Common:
     return Common(benchmark, scoring, cards[0], cards[1])
 
 
+def benchmark_of(content: bytes, member: str) -> Benchmark:
+    """Return the benchmark of a member (``resolved_bytes``); raises LibraryError if it is none."""
+    table = _table(content, member)
+    data = table.get("data")
+    space = data.get("label_space") if isinstance(data, dict) else None
+    if isinstance(data, dict) and isinstance(space, dict) and "path" in space:
+        own = parse(OwnLabelSpace, space, f"{member}: [data] label_space")
+        table = {**table, "data": {**data, "label_space": own}}
+    return parse(Benchmark, table, member)
+
+
 def method_of(run: BundledRun, contents: Contents) -> Method:
     """Return the method of a run; raises LibraryError or DataError if its file is wrong."""
-    method = METHODS.parse(_table(contents, run.method_file), run.method_file)
+    method = METHODS.parse(_table(contents[run.method_file], run.method_file), run.method_file)
     if method.name != run.method:
         raise DataError(f"{run.method_file}: name = {method.name!r}; expected {run.method!r}")
     return method
@@ -142,9 +158,15 @@ def card_problems(
     if isinstance(card, GeneratorCard) and method.images_from == "generator":
         training = facts.training
         its_method = identity_of(method.at_last(), exclude={"title", "source"})
+        benchmark = common.benchmark
+        tables = {"data": benchmark.data, "size": benchmark.size, "budget": benchmark.budget}
         expected = {
             "identity": (digest(card.identity), result.run),
             "identity.method": (card.identity.get("method"), its_method),
+            **{
+                f"identity.{key}": (card.identity.get(key), identity_of(table))
+                for key, table in tables.items()
+            },
             "method": (card.method, method.at_last().name),
             "seed": (card.seed, result.seed),
             "weights": (card.weights, training and training.weights),
@@ -169,7 +191,7 @@ def card_problems(
         expected = {"run": (result.run, None)}
     for key, (found, other) in expected.items():
         if found != other:
-            yield f"{place}: {key} is not that of {run.result.record} and {run.method_file}"
+            yield f"{place}: {key} is not that of {run.result.record}, method and benchmark"
 
 
 def image_problems(
@@ -227,9 +249,9 @@ def _png_problem(
     return None
 
 
-def _table(contents: Contents, member: str) -> dict[str, Any]:
+def _table(content: bytes, member: str) -> dict[str, Any]:
     try:
-        value = parse_json(contents[member])
+        value = parse_json(content)
     except ValueError as error:
         raise LibraryError(f"{member}: not JSON ({error})") from None
     if not isinstance(value, dict):

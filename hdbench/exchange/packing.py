@@ -6,11 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hdbench.schema.base import LibraryFile
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.bundle import MANIFEST, Manifest, Member
+from hdbench.schema.label_space import OwnLabelSpace
 
 BENCHMARK_MEMBER = "benchmark.json"
 SCORING_MEMBER = "scoring.json"
@@ -26,10 +28,13 @@ def method_folder(number: int, method: str) -> str:
 
 
 def resolved_bytes(file: LibraryFile) -> bytes:
-    """Return a library file with all of its keys as JSON; paths of label spaces are left out."""
+    """Return a library file with all of its keys as JSON.
+
+    Of the path of one's own label space, its last part is left.
+    """
     content = file.model_dump(mode="json")
-    if isinstance(file, Benchmark):
-        content["data"]["label_space"].pop("path", None)
+    if isinstance(file, Benchmark) and isinstance(file.data.label_space, OwnLabelSpace):
+        content["data"]["label_space"]["path"] = Path(file.data.label_space.path).name
     return _json_bytes(content)
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,15 @@ from hdbench.errors import DataError, HdbenchError, UsageError
 from hdbench.evaluation import stored
 from hdbench.evaluation.comparing import require_one_fingerprint
 from hdbench.evaluation.scores import recomputed
+from hdbench.exchange.belonging import benchmark_of
+from hdbench.exchange.beside import entries_beside
+from hdbench.exchange.packing import resolved_bytes
 from hdbench.exchange.reading import LIMITS, examine, open_bundle
 from hdbench.exchange.sample import sampled_scenes
+from hdbench.library import Library
+from hdbench.provenance import digest
 from hdbench.runtime.archives import Archive, archive_bytes
+from hdbench.schema.base import identity_of
 from hdbench.schema.bundle import MANIFEST
 from hdbench.workflows.check_bundle import Here, Verified, verify
 from hdbench.workspace.bench import open_bench
@@ -295,6 +302,7 @@ def test_a_run_that_stands_twice_is_refused(files: Files, tmp_path: Path) -> Non
         ("segmenters/first.json", "choices.segmenter", lambda c: c.update(mean=[0.0, 0.0, 0.0])),
         ("segmenters/first.json", "architecture", lambda c: c.update(architecture="oracle")),
         ("benchmark.json", "choices.image_size", lambda c: c["size"].update(width=128)),
+        ("benchmark.json", "identity.budget", lambda c: c["budget"].update(epochs=9)),
         ("benchmark.json", "name", lambda c: c.update(name="camvid")),
         ("scoring.json", "flip", lambda c: c["segmenter"].update(flip=True)),
         (f"{OURS[:-6]}/method.json", "identity.method", lambda c: c["loss"].update(gan="log")),
@@ -306,7 +314,7 @@ def test_cards_and_files_of_something_else_are_refused(
     member: str, key: str, change: Callable[[Any], object], files: Files, tmp_path: Path
 ) -> None:
     message = refused(renewed(edited(files, member, change)), tmp_path, key)
-    assert member in message or f"{OURS}/result.json" in message
+    assert member in message or f"{OURS}/" in message
 
 
 def test_images_of_other_scenes_or_methods_are_refused(files: Files, tmp_path: Path) -> None:
@@ -382,12 +390,85 @@ def test_a_benchmark_with_the_name_of_a_file_is_not_opened(
     assert "--benchmark" in str(error.value)
 
 
-def test_results_of_other_choices_are_not_ranked_together(lab: Path) -> None:
-    ours = open_bundle(lab).results[0].named()[0]
-    choices = {**ours.choices, "split": "test"}
-    with pytest.raises(HdbenchError) as error:
-        require_one_fingerprint([ours, ours.model_copy(update={"choices": choices})])
-    assert "split" in str(error.value)
+def test_methods_are_ranked_beside_results_of_the_same_choices_alone(
+    lab: Path, tmp_path: Path
+) -> None:
+    own = open_bundle(lab).results[0].result
+    other = tmp_path / "other.zip"
+    other.write_bytes(lab.read_bytes())
+    names = [entry.name for entry in entries_beside([lab, other], own)]
+    assert names == ["ours-no-vgg (lab)", "noise (lab)", "ours-no-vgg (other)", "noise (other)"]
+    with pytest.raises(UsageError, match="'lab'"):
+        entries_beside([lab, lab], own)
+    foreign = own.model_copy(update={"choices": {**own.choices, "split": "test"}})
+    with pytest.raises(HdbenchError, match=r"split.*ours-no-vgg \(lab\)"):
+        entries_beside([lab], foreign)
+
+
+def test_a_label_space_of_ones_own_travels_without_its_folder(tmp_path: Path) -> None:
+    space = json.loads(Library().label_space("camvid").model_dump_json())
+    classes = "".join(
+        f'[[classes]]\nid = {one["id"]}\nname = "{one["name"]}"\ncolour = {one["colour"]}\n'
+        for one in space["classes"]
+    )
+    (tmp_path / "classes.toml").write_text(
+        f'name = "mine"\ntitle = "Mine"\nsource = "here"\n{classes}'
+    )
+    scoring = 'extends = "camvid-std-v1"\nname = "s"\nlabel_space = "./classes.toml"\n'
+    (tmp_path / "s.toml").write_text(scoring)
+    (tmp_path / "own.toml").write_text(
+        'extends = "camvid"\nname = "own"\nscoring = "./s.toml"\n'
+        '[data]\nlabel_space = "./classes.toml"\n'
+    )
+    benchmark = Library().benchmark(str(tmp_path / "own.toml"))
+    content = resolved_bytes(benchmark)
+    assert str(tmp_path) not in json.dumps(json.loads(content)["data"])
+    again = benchmark_of(content, "benchmark.json")
+    assert identity_of(again.data) == identity_of(benchmark.data)
+
+
+WEIRD = [None, [], {}, "x", -1, 1.5, True, [[]], {"a": {}}, 10**30, "\x1b[31m", ["a", "a"], ""]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    if isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else enumerate(value[:4])
+        for key, one in inner:
+            yield from places(one, (*path, key))
+
+
+def test_whatever_stands_in_a_file_the_message_is_one_of_ours(files: Files, tmp_path: Path) -> None:
+    """Values of every kind in every place of every file, as a forger would pack them."""
+    random = Random(1)
+    records = [name for name in files if name.endswith(".json") and name != MANIFEST]
+    for _ in range(120):
+        member = random.choice(records)
+        content = json.loads(files[member])
+        *above, last = random.choice(list(places(content)))
+        table = content
+        for key in above:
+            table = table[key]
+        table[last] = random.choice(WEIRD)
+        if "choices" in content:
+            content["fingerprint"] = digest(content["choices"])
+        forged = {**files, member: json.dumps(content).encode()}
+        _, checks = examine(sent(renewed(forged), tmp_path))
+        assert all(line.isprintable() for check in checks for line in check.wrong)
+
+
+def test_whatever_byte_is_changed_the_message_is_one_of_ours(lab: Path, tmp_path: Path) -> None:
+    random, content = Random(2), lab.read_bytes()
+    for _ in range(100):
+        other = bytearray(content)
+        for _ in range(random.choice((1, 3, 10))):
+            # Half of them in the directory at the end.
+            place = random.choice((random.randrange(len(other)), -random.randrange(1, 5000)))
+            other[place] = random.randrange(256)
+        (tmp_path / "sent.zip").write_bytes(other)
+        _, checks = examine(tmp_path / "sent.zip")
+        assert all(line.isprintable() for check in checks for line in check.wrong)
 
 
 def test_files_that_are_not_bundles_are_named(tmp_path: Path) -> None:
