@@ -88,7 +88,7 @@ def _class_tables(ours: list[Any], theirs: list[Any]) -> tuple[str, str]:
     """Say which ids mean different things, or how large the tables are if many do."""
     try:
         return _known_class_tables(ours, theirs)
-    except (AttributeError, IndexError, TypeError, ValueError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         return json.dumps(ours), json.dumps(theirs)  # another version's record
 
 

@@ -56,6 +56,11 @@ class _Identity(_Part):
     method: _Method
 
 
+def only_the_lab_knows(method: Method) -> bool:
+    """Return whether a method was made elsewhere, so that no card says what it was trained on."""
+    return method.images_from in ("import", "weights")
+
+
 def trained_on(method: Method, card: GeneratorCard | None, statement: str | None) -> TrainedOn:
     """Return what a method was trained on.
 

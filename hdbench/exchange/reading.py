@@ -22,7 +22,7 @@ from hdbench.exchange.belonging import (
     read_common,
     result_problems,
 )
-from hdbench.exchange.learning import trained_on
+from hdbench.exchange.learning import only_the_lab_knows, trained_on
 from hdbench.exchange.packing import manifest_bytes
 from hdbench.exchange.sample import sampled_scenes
 from hdbench.runtime.archives import Archive, Limits
@@ -289,6 +289,8 @@ def _cards(runs: list[_Run], common: Common, found: _Found) -> list[Card]:
             for result in (run.result, run.second):
                 if result is not None:
                     lines += card_problems(run.listed, run.method, card, result, common)
+            if run.listed.trained_on is not None and not only_the_lab_knows(run.method):
+                lines.append(f"{MANIFEST}: runs: trained_on of '{run.method.name}' is on its card")
             _trained_on(run, card)
         except DataError as error:
             lines.append(f"{run.listed.card}: {error}")

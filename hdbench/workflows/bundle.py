@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from hdbench import __version__
 from hdbench.errors import DataError, HdbenchError, UsageError
+from hdbench.exchange.learning import only_the_lab_knows
 from hdbench.exchange.packing import (
     BENCHMARK_MEMBER,
     SCORING_MEMBER,
@@ -134,7 +135,7 @@ def pack(
 def _require_needed(chosen: Mapping[str, Method], statements: Mapping[str, str]) -> None:
     for name in statements:
         method = chosen.get(name)
-        if method is None or method.images_from not in ("import", "weights"):
+        if method is None or not only_the_lab_knows(method):
             raise UsageError(
                 f"--trained-on {name}: expected a --method whose images or weights were imported; "
                 "what hdbench trained has a card that says it"

@@ -341,6 +341,13 @@ def test_photographs_of_a_dataset_are_refused(
     refused(renewed({**files, **more}, added), tmp_path, MANIFEST, "withheld of 'oracle'")
 
 
+def test_words_do_not_stand_in_for_a_card(files: Files, tmp_path: Path) -> None:
+    def said(manifest: dict[str, Any]) -> None:
+        manifest["runs"][0]["trained_on"] = "next to nothing"
+
+    refused(renewed(files, said), tmp_path, MANIFEST, "trained_on of 'ours-no-vgg'")
+
+
 def test_a_bundle_does_not_choose_its_scenes(files: Files, tmp_path: Path) -> None:
     scenes = json.loads(files[MANIFEST])["sample"]
     pairs = [[a, b] for a, b in combinations(scenes, 2)]
