@@ -186,7 +186,7 @@ def verify(
 def _table(checks: list[Check]) -> str:
     width = max(len(check.claim) for check in checks)
     lines = (
-        f"{'NO ' if check.wrong else 'yes'}  {check.claim:<{width}}  {inert(check.measured)}"
+        f"{'NO ' if check.wrong else 'yes' if check.checked else '-  '}  {check.claim:<{width}}  {inert(check.measured)}"
         for check in checks
     )
     return "\n".join(line.rstrip() for line in lines)

@@ -174,3 +174,5 @@ class Check(Record):
     wrong: list[str] = Field(default_factory=list)
     #: What could not be looked at, and why.
     unchecked: list[str] = Field(default_factory=list)
+    #: Whether anything was looked at.
+    checked: bool = True

@@ -119,10 +119,16 @@ def _rescored(
                 compared += len(images)
                 wrong += problems
     except HdbenchError as error:
-        unchecked.append(f"images were not scored again: {inert(str(error), 400)}")
+        unchecked.append(f"images were not scored again: {_line(error)}")
     claim = "images that are scored again here have the matrices of their results"
-    measured = f"{compared} matrices"
-    return Check(claim=claim, measured=measured, wrong=wrong, unchecked=unchecked), equal
+    check = Check(
+        claim=claim,
+        measured=f"{compared} matrices",
+        wrong=wrong,
+        unchecked=unchecked,
+        checked=compared > 0,
+    )
+    return check, equal
 
 
 def _place(bundle: Bundle, entry: BundleEntry, segmenter: Segmenter) -> str:
@@ -131,6 +137,10 @@ def _place(bundle: Bundle, entry: BundleEntry, segmenter: Segmenter) -> str:
 
 def _runs(parts: Sequence[_Again]) -> Iterator[tuple[Segmenter, BundleEntry, Result, _Images]]:
     return ((part.segmenter, *run) for part in parts for run in part.runs)
+
+
+def _line(error: HdbenchError) -> str:
+    return inert(" ".join(str(error).splitlines()), 400)
 
 
 def _bench_here(bundle: Bundle, here: Here, scratch: Path) -> Bench:
@@ -176,7 +186,7 @@ def _again(
             segmenter = _opened(bench, slot, device)
             _require_same_choices(bench, segmenter, results[0][1])
         except HdbenchError as error:
-            unchecked.append(f"by the {slot}, nothing was scored again: {inert(str(error), 400)}")
+            unchecked.append(f"by the {slot}, nothing was scored again: {_line(error)}")
             continue
         runs = []
         for entry, result in results:

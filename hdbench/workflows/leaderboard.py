@@ -164,6 +164,6 @@ def _listed(verified: Verified) -> Listed:
         more = len(verified.wrong) - _SHOWN
         rest = [f"... and {more} more"] if more > 0 else []
         return Listed(name, "", "", [*verified.wrong[:_SHOWN], *rest], False)
-    lines = [f"{check.claim}: {check.measured}" for check in verified.checks]
+    lines = [f"{check.claim}: {check.measured}" for check in verified.checks if check.checked]
     lines += [f"not checked: {line}" for check in verified.checks for line in check.unchecked]
     return Listed(name, bundle.contact, bundle.sha256, lines, True)

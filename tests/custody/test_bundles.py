@@ -147,6 +147,7 @@ def test_it_holds_elsewhere_too_and_says_what_could_not_be_checked(
     assert record["holds"] is True
     assert record["rescored"] == {}
     assert "'tiny'" in record["checks"][-1]["unchecked"][0]
+    assert [check["checked"] for check in record["checks"]] == [True] * 8 + [False]
     assert list(tmp_path.iterdir()) == []
 
 
