@@ -183,11 +183,16 @@ def verify(
         raise HdbenchError("\n".join([f"{inert(str(path))}: {problems}", *found.wrong]))
 
 
+def _answer(check: Check) -> str:
+    if check.wrong:
+        return "NO "
+    return "yes" if check.checked else "-  "
+
+
 def _table(checks: list[Check]) -> str:
     width = max(len(check.claim) for check in checks)
     lines = (
-        f"{'NO ' if check.wrong else 'yes' if check.checked else '-  '}  {check.claim:<{width}}  {inert(check.measured)}"
-        for check in checks
+        f"{_answer(check)}  {check.claim:<{width}}  {inert(check.measured)}" for check in checks
     )
     return "\n".join(line.rstrip() for line in lines)
 

@@ -147,6 +147,7 @@ def bundles(packed_once: Workspace, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_page_ranks_bundles_that_hold_and_lists_the_others(run: Run, bundles: Path) -> None:
     made = run("leaderboard", bundles, "--out", "page.html")
     assert made.exit_code == 0, made.stderr
