@@ -117,6 +117,16 @@ def markdown(name: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]|#~" else c for c in html.escape(name, quote=False))
 
 
+def inert(text: str, most: int = 120) -> str:
+    """Return a text that others chose for a terminal: on one line, without control characters.
+
+    Characters that are not printable, among them those that reverse the direction of a line, are
+    replaced. A longer text is cut.
+    """
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
 def csv_cell(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula: an apostrophe goes before it."""
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

@@ -33,11 +33,14 @@ from hdbench.schema.result import Result as Scored
 from hdbench.segmentation.segmenter import Segmenter, SegmenterCard
 from hdbench.study.packet.build import Flags, build
 from hdbench.study.packet.gathering import gather
+from hdbench.workflows.bundle import pack
 from hdbench.workflows.evaluate import evaluate
+from hdbench.workflows.import_images import import_images
 from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
+from hdbench.workspace.segmenters import open_segmenter
 
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=60)
 
@@ -502,6 +505,31 @@ def packet_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     material = gather(bench, protocol, ["alpha", "beta"], "oracle", 0, False, None)
     flags = Flags(seed=0, run_seed=0, intersect=False, most_scenes=None)
     return build(bench, protocol, material, "oracle", flags, folder / "packet").folder
+
+
+#: A title that hurts where it is not escaped.
+HOSTILE_TITLE = "<img src=x onerror=alert(1)>{{ 7 * 7 }}\\input{x}|`x`"
+
+
+@pytest.fixture(scope="session")
+def packed_once(
+    trained_once: Path, drawn_once: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Workspace:
+    """A workspace with ``lab.zip`` beside it: ``ours-no-vgg``, and ``noise``, which is imported."""
+    folder = tmp_path_factory.mktemp("packed")
+    workspace = Workspace(folder / "ws", drawn_once, str(write_tiny(folder)))
+    shutil.copytree(trained_once, workspace.root)
+    bench = open_bench(workspace)
+    for n, entry in enumerate(bench.dataset.test_scenes):
+        pixels = np.random.default_rng(n).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        save_pixels(folder / "noise" / f"{entry.name}.png", pixels)
+    import_images(bench, "noise", folder / "noise", title=HOSTILE_TITLE)
+    bench, methods = open_bench(workspace), ["ours-no-vgg", "noise"]
+    device = torch.device("cpu")
+    evaluated(bench, methods, 0, open_segmenter(bench, None, device), device)
+    said = {"noise": "<b>nothing</b>"}
+    pack(open_bench(workspace), methods, [0], folder / "lab.zip", 8, "A. Lab <a@b>", said)
+    return workspace
 
 
 @pytest.fixture

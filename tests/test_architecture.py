@@ -29,6 +29,7 @@ ROOMS = (
     "segmentation",
     "perceptual",
     "workspace",
+    "exchange",
     "study",
     "reporting",
     "workflows",

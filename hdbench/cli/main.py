@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from hdbench import __version__
+from hdbench.cli.bundle import bundle
 from hdbench.cli.compare import compare
 from hdbench.cli.data import data
 from hdbench.cli.evaluate import evaluate
@@ -91,5 +92,6 @@ for command in (
     gallery,
     study,
     report,
+    bundle,
 ):
     cli.add_command(command)

@@ -86,6 +86,13 @@ def leaves(choices: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
 
 def _class_tables(ours: list[Any], theirs: list[Any]) -> tuple[str, str]:
     """Say which ids mean different things, or how large the tables are if many do."""
+    try:
+        return _known_class_tables(ours, theirs)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return json.dumps(ours), json.dumps(theirs)  # another version's record
+
+
+def _known_class_tables(ours: list[Any], theirs: list[Any]) -> tuple[str, str]:
     left, right = ({entry[0]: entry for entry in table} for table in (ours, theirs))
     ids = [n for n in sorted({*left, *right}) if left.get(n) != right.get(n)]
     if not ids or len(ids) > _NAMED_IDS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +21,44 @@ class Interval:
 
     low: float
     high: float
+
+
+#: Tables and lists in each other, of any record.
+_DEEPEST = 40
+
+
+def parse_json(content: bytes) -> Any:
+    """Return the value of a JSON file that somebody else may have written.
+
+    Raises:
+        ValueError: it is not JSON, or is JSON that no record has: nested deeper than any, with a
+            key twice in a table, with numbers that are not finite.
+    """
+
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key stands twice in one table")
+        return found
+
+    def refused(number: str) -> Any:
+        raise ValueError(f"{number} is no number of JSON")
+
+    try:
+        value = json.loads(content.decode(), object_pairs_hook=table, parse_constant=refused)
+    except RecursionError:
+        raise ValueError(f"nested deeper than {_DEEPEST} levels") from None
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return value
+    raise ValueError(f"nested deeper than {_DEEPEST} levels")
 
 
 def first_problem(error: ValidationError) -> str:

@@ -19,6 +19,7 @@ from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, enlarged
 from hdbench.provenance import digest, file_digest
 from hdbench.runtime.weights import require_digest
+from hdbench.schema.record import parse_json
 from hdbench.storage import cannot_write, write_atomically
 
 WEIGHTS_FILE = "model.safetensors"
@@ -254,11 +255,16 @@ def read_card(folder: Path) -> SegmenterCard:
             f"{path}: no segmenter here; expected a folder with {CARD_FILE} and "
             f"{WEIGHTS_FILE}; 'hdbench segmenter import' makes one from foreign weights"
         )
+    return card_of(path.read_bytes(), str(path))
+
+
+def card_of(content: bytes, where: str) -> SegmenterCard:
+    """Return the card that a file's content is; raises CheckpointError if it is none."""
     try:
-        card = SegmenterCard(**json.loads(path.read_text(encoding="utf-8")))
+        card = SegmenterCard(**parse_json(content))
         problem = card.problem()
     except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a segmenter's card ({error})") from None
+        raise CheckpointError(f"{where}: not a segmenter's card ({error})") from None
     if problem is not None:
-        raise CheckpointError(f"{path}: {problem}")
+        raise CheckpointError(f"{where}: {problem}")
     return card

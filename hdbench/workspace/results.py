@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from pydantic import ValidationError
-
 from hdbench.errors import HdbenchError, counted
-from hdbench.evaluation.scores import recomputed
+from hdbench.evaluation import stored
 from hdbench.provenance import differing_fields
 from hdbench.schema.method import Method
-from hdbench.schema.result import NATIVE_ORACLE, OVERALL, SCHEMA, Result, ScoreRecord
+from hdbench.schema.result import NATIVE_ORACLE, Result
 from hdbench.schema.scoring import Scoring
 from hdbench.segmentation.segmenter import SegmenterCard
 from hdbench.storage import write_atomically
@@ -155,16 +147,9 @@ def matrices_path(path: Path) -> Path:
 
 def save_result(path: Path, result: Result) -> None:
     """Write a result and, before it, its matrices; each whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, matrices=result.matrices)
-    write_atomically(matrices_path(path), buffer.getvalue())
-    record = {
-        "schema": SCHEMA,
-        "fingerprint": result.fingerprint,
-        "matrices": hashlib.sha256(buffer.getvalue()).hexdigest(),
-        **result.model_dump(),
-    }
-    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    record, matrices = stored.written(result)
+    write_atomically(matrices_path(path), matrices)
+    write_atomically(path, record)
 
 
 def load_result(path: Path) -> Result:
@@ -173,43 +158,11 @@ def load_result(path: Path) -> Result:
     Raises:
         HdbenchError: a file is missing or damaged, or was edited by hand.
     """
+    again = "delete it and run 'hdbench evaluate' again"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        stored = matrices_path(path).read_bytes()
-        with np.load(io.BytesIO(stored)) as arrays:
-            matrices = arrays["matrices"]
-        schema, fingerprint = record.pop("schema"), record.pop("fingerprint")
-        belongs = record.pop("matrices") == hashlib.sha256(stored).hexdigest()
-        result = Result(**record, matrices=matrices)
+        record, matrices = path.read_bytes(), matrices_path(path).read_bytes()
     except FileNotFoundError as error:
         raise HdbenchError(f"{error.filename}: no such result; run 'hdbench evaluate'") from None
-    except (
-        ValidationError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise HdbenchError(
-            f"{path}: not a readable result ({error}); delete it and run 'hdbench evaluate' again"
-        ) from None
-    if schema != SCHEMA or fingerprint != result.fingerprint or not belongs:
-        raise HdbenchError(
-            f"{path}: its choices or matrices are not those that it was written with; "
-            "delete it and run 'hdbench evaluate' again"
-        )
-    expected = recomputed(result)
-    if result.scores != expected:
-        raise HdbenchError(
-            f"{path}: scores = {_overall(result.scores)}, but its matrices give "
-            f"{_overall(expected)}; delete it and run 'hdbench evaluate' again"
-        )
-    return result
-
-
-def _overall(scores: ScoreRecord) -> str:
-    return ", ".join(f"{name} {scores.overall(name)}" for name in OVERALL)
+    except OSError as error:
+        raise HdbenchError(f"{path}: not a readable result ({error}); {again}") from None
+    return stored.read(record, matrices, str(path), again)

@@ -192,19 +192,31 @@ def training_facts(bench: Bench, method: str, seed: int, run: str | None) -> Tra
     Raises:
         CheckpointError: a card is damaged.
     """
+    folder = folder_of_run(bench, method, seed, run)
+    if folder is None:
+        return None
+    card = read_generator_card(folder)
+    perceptual = card.identity["perceptual"]
+    here = generator_folder(bench, method, seed)
+    return TrainingFacts(
+        steps=card.steps,
+        perceptual=None if perceptual is None else PerceptualFacts(**perceptual),
+        weights=card.weights,
+        ships=None if folder == here else folder.name,
+    )
+
+
+def folder_of_run(bench: Bench, method: str, seed: int, run: str | None) -> Path | None:
+    """Return where the generator of ``run``, an identity's digest, and its card lie, or None.
+
+    Raises:
+        CheckpointError: a card is damaged.
+    """
     here = generator_folder(bench, method, seed)
     for folder in (here, *bench.library.entries(GENERATORS).values()):
-        if not (folder / GENERATOR_WEIGHTS).is_file():
-            continue
-        card = read_generator_card(folder)
-        if digest(card.identity) == run:
-            perceptual = card.identity["perceptual"]
-            return TrainingFacts(
-                steps=card.steps,
-                perceptual=None if perceptual is None else PerceptualFacts(**perceptual),
-                weights=card.weights,
-                ships=None if folder == here else folder.name,
-            )
+        whole = (folder / GENERATOR_WEIGHTS).is_file()
+        if whole and digest(read_generator_card(folder).identity) == run:
+            return folder
     return None
 
 
@@ -215,7 +227,7 @@ def images_identity(
     if method.images_from == "import":
         return load_import(bench, method).identity
     if method.images_from == "weights":
-        return weights_identity(bench, method)
+        return weights_identity(bench.benchmark.size, method)
     if method.images_from == "generator":
         run = method.at_last()
         config = RunConfig(run, bench.benchmark, seed, perceptual_of(bench, run))

@@ -73,6 +73,20 @@ def segmenter_card(bench: Bench) -> SegmenterCard:
     return read_card(segmenter_folder(bench))
 
 
+def second_segmenter_card(bench: Bench) -> SegmenterCard | None:
+    """Return the card of a benchmark's second segmenter; None if it has none that is trained.
+
+    Raises:
+        CheckpointError: it was trained by another recipe, or is damaged.
+        LibraryError: it should ship and does not.
+    """
+    if not _has_second(bench):
+        return None
+    if segmenter_name(bench, second=True) == OWN:
+        _require_trained(bench, second=True)
+    return read_card(segmenter_folder(bench, second=True))
+
+
 def is_trained_here(bench: Bench, card: SegmenterCard) -> bool:
     """Return whether a segmenter is the one that this workspace trains for the benchmark."""
     return bench.benchmark.required_segmenter.name == OWN and foreign_segmenter(bench, card) is None
@@ -129,12 +143,15 @@ def open_segmenter(
 
 def open_second(bench: Bench, device: torch.device) -> Segmenter | None:
     """Return a benchmark's second segmenter, or None if it has none that is trained."""
+    return open_segmenter(bench, SECOND, device) if _has_second(bench) else None
+
+
+def _has_second(bench: Bench) -> bool:
+    """Return whether a benchmark has a second segmenter that ships or is trained."""
     second = bench.benchmark.second_segmenter
     if second is None:
-        return None
-    if second.name == OWN and not (bench.segmenter_folder(second=True) / CARD_FILE).is_file():
-        return None
-    return open_segmenter(bench, SECOND, device)
+        return False
+    return second.name != OWN or (bench.segmenter_folder(second=True) / CARD_FILE).is_file()
 
 
 def _require_trained(bench: Bench, second: bool) -> None:

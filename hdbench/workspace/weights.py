@@ -9,6 +9,7 @@ from typing import Any
 from hdbench.errors import CheckpointError, UsageError
 from hdbench.runtime.weights import require_digest, stored_digest
 from hdbench.schema.base import identity_of
+from hdbench.schema.benchmark import Size
 from hdbench.schema.generator import DISCRIMINATOR_WEIGHTS, ENCODER_WEIGHTS, GENERATOR_WEIGHTS
 from hdbench.schema.method import Method, Weights
 from hdbench.schema.result import WeightsFacts
@@ -68,8 +69,8 @@ def stored_files(method: Weights) -> dict[str, str]:
     return {name: digest for name, digest in digests.items() if digest is not None}
 
 
-def weights_identity(bench: Bench, method: Weights) -> dict[str, Any]:
-    """Return everything that the images of imported weights depend on but labels."""
+def weights_identity(size: Size, method: Weights) -> dict[str, Any]:
+    """Return everything that images of a size by imported weights depend on but labels."""
     return {
         "kind": "weights",
         "version": 1,
@@ -78,7 +79,7 @@ def weights_identity(bench: Bench, method: Weights) -> dict[str, Any]:
         "encoder": None if method.encoder is None else identity_of(method.encoder),
         "weights": method.digests.generator,
         "encoder_weights": method.digests.encoder,
-        "size": identity_of(bench.benchmark.size),
+        "size": identity_of(size),
     }
 
 

@@ -1,0 +1,1 @@
+"""Bundles: measured results that labs exchange; what is in one, and whether it holds together."""
