@@ -140,8 +140,8 @@ def test_a_benchmark_and_its_scoring_share_a_label_space(name: str) -> None:
             r"\[discriminator\] layers = 2\.5: .*integer",
         ),
         (
-            'extends = "ours"\n[generator]\nnetwork = "resnet"',
-            r"\[generator\] network = 'resnet' .*coarse-to-fine",
+            'extends = "ours"\n[generator]\nnetwork = "coarse-to-fin"',
+            r"\[generator\] network = 'coarse-to-fin' .*coarse-to-fine",
         ),
         (
             'extends = "ours"\n[generator]\noutput_padding = "zero"',

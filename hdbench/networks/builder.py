@@ -124,7 +124,10 @@ def build_generator(method: GeneratorMethod, condition_channels: int, limits: Li
         UsageError: so many enhancers leave no channels.
     """
     channels = condition_channels + style_channels(method)
-    return _architecture(method).generator(method.generator, channels, _for(method, limits))
+    try:
+        return _architecture(method).generator(method.generator, channels, _for(method, limits))
+    except UsageError as error:
+        raise UsageError(f"method '{method.name}': {error}") from None
 
 
 def build_encoder(method: GeneratorMethod, limits: Limits) -> FeatureEncoder | None:
