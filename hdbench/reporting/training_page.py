@@ -17,7 +17,7 @@ from PIL import Image
 from hdbench.data.layouts import spread
 from hdbench.data.sheets import encode_jpeg
 from hdbench.errors import CheckpointError
-from hdbench.reporting.figures import INK, svg_of
+from hdbench.reporting.style import COLOURS, DASHES, INK, in_style, svg_of
 from hdbench.reporting.training_log import TrainingLog
 from hdbench.schema.generator import BEST
 from hdbench.storage import write_atomically
@@ -31,15 +31,7 @@ _REFRESH = 20  # seconds after which the page loads itself again
 _SHEETS = 12  # sample sheets in the page; the others are linked
 _WIDEST = 900  # pixels of a sheet in the page
 _REST = 50  # the page rests for this many times the time that it took to draw: 2 % at most
-#: Okabe and Ito's colours, which people with any colour vision tell apart, and a dash for each.
-_LINES = (
-    ("#0072b2", "-"),
-    ("#d55e00", "--"),
-    ("#009e73", "-."),
-    ("#cc79a7", ":"),
-    ("#56b4e9", "-"),
-    ("#e69f00", "--"),
-)
+_LINES = tuple(zip(COLOURS, DASHES, strict=True))
 _WORDS = {
     "g_gan": "generator: adversarial",
     "g_features": "generator: feature matching",
@@ -270,7 +262,8 @@ def _axes() -> Axes:
     """Return empty axes with fixed margins; fitting them would double the time of a drawing."""
     figure = Figure(figsize=(5.2, 2.9))
     figure.subplots_adjust(left=0.13, right=0.97, bottom=0.16, top=0.8)
-    return figure.add_subplot()
+    with in_style():
+        return figure.add_subplot()
 
 
 def _legend(axes: Axes) -> None:
