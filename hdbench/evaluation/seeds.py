@@ -96,7 +96,7 @@ def estimates_of(measured: Mapping[str, Sequence[Result]]) -> dict[str, Estimate
     All results share a fingerprint, so all are resampled alike. Ratios are to the method ``oracle``
     and undefined without it.
     """
-    drawn = {name: _drawn(results) for name, results in measured.items()}
+    drawn = {name: resamples_of_runs(results) for name, results in measured.items()}
     [oracle] = measured.get(ORACLE, [None])
     return {
         name: _estimates(
@@ -106,8 +106,11 @@ def estimates_of(measured: Mapping[str, Sequence[Result]]) -> dict[str, Estimate
     }
 
 
-def _drawn(results: Sequence[Result]) -> Resamples | None:
-    """Return the resampled scores of a method, of the mean over its runs if there are several."""
+def resamples_of_runs(results: Sequence[Result]) -> Resamples | None:
+    """Return a method's scores on resampled images, the means over its runs if there are several.
+
+    None where a run has no interval.
+    """
     found = [own for result in results if (own := resamples_of(result)) is not None]
     if len(found) < len(results):
         return None

@@ -22,7 +22,9 @@ from hdbench.reporting.score_sections import facts_of
 from hdbench.schema.report import Comparison, Report
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.study.analysis.prose import SIMULATED_MARK
+from hdbench.workflows.report_pictures import picture_section
 from hdbench.workflows.report_scores import scored_sections
+from hdbench.workflows.report_segmenters import segmenter_sections
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import scenes_of
 from hdbench.workspace.results import benchmark_words
@@ -87,6 +89,8 @@ def document_on(
     sections: list[Section] = []
     facts: dict[str, str] = {}
     subtitle, title, stem = [f"{report.source}."], report.title, report.name
+    if report.shows_scores:
+        title, stem = f"{title}: {bench.benchmark.title}", f"{stem}.{bench.benchmark.name}"
     if report.rows:
         assert segmenter is not None
         bench = scenes_of(bench, [bench.library.method(name) for name in shown.methods])
@@ -105,7 +109,16 @@ def document_on(
             first = next(iter(measured.values())).results[0]
             subtitle.append(f"{len(first.scenes)} scenes, scoring {first.scoring}.")
         sections += found
-        title, stem = f"{title}: {bench.benchmark.title}", f"{stem}.{bench.benchmark.name}"
+    if report.segmenters is not None:
+        assert segmenter is not None
+        found, own = segmenter_sections(bench, report, shown.seeds, segmenter, second)
+        sections += found
+        facts |= own
+    files: dict[str, bytes] = {}
+    if report.pictures is not None:
+        assert segmenter is not None
+        pictures, files = picture_section(bench, report, shown.seeds, segmenter)
+        sections += [pictures] if pictures else []
     if report.comparisons:
         studies = bench.workspace.study("any").parent
         folders = shown.packets or tallied_packets(studies, simulated=shown.simulated)
@@ -123,6 +136,7 @@ def document_on(
         sections,
         facts,
         SIMULATED_MARK if simulated else "",
+        files,
     )
 
 

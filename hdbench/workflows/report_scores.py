@@ -95,7 +95,11 @@ def scored_sections(
         bench.benchmark,
         measured,
         Beside(
-            {name: reproduce_command(bench, report, name) for name in shown.methods},
+            {
+                name: reproduce_command(bench, report, name)
+                for name in shown.methods
+                if name not in measured
+            },
             current_native_oracle(bench, segmenter.card),
             current_metrics(bench, own, segmenter.card),
             _curves(entries | beside),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hdbench.evaluation.agreement import UnderSegmenter, agreements, ranks
 from hdbench.schema.result import ScoreRecord
 
-MATRICES = np.ones((2, 3, 2), dtype=np.int64)
+#: A single image has no interval, so nothing is resampled here.
+MATRICES = np.ones((1, 3, 2), dtype=np.int64)
 
 
 def scored(name: str, scores: dict[str, float | None]) -> UnderSegmenter:

@@ -347,7 +347,9 @@ def test_several_segmenters_in_print() -> None:
     assert [line[1] for line in table.values.tolist()] == ["1", "2", NOTHING]
     assert [line[5] for line in table.values.tolist()] == ["2", "1", NOTHING]
     agreed = agreement_table(agreements(judgments))
-    assert agreed.iloc[0].tolist() == ["pixel acc. %", "-1.00", "2", "x and y"]
+    assert agreed.iloc[0].tolist() == [
+        "pixel acc. %", "-1.00 [-1.00, -1.00]", "2", "x and y"
+    ]  # fmt: skip
 
 
 def test_intervals_of_results_fit_the_tables() -> None:
