@@ -99,6 +99,8 @@ def report(
     paths = report_on(bench, chosen, segmenter, second, shown)
     if form in paths:
         click.echo(paths[form].read_text(encoding="utf-8").rstrip())
+    elif form != "text":
+        raise UsageError(f"--format {form}: report '{name}' has no single table")
     for path in paths.values():
         click.echo(f"wrote {path}", err=True)
 
@@ -107,7 +109,8 @@ def _segmenters(
     bench: Bench, report: Report, device: str
 ) -> tuple[Segmenter | None, Segmenter | None]:
     """Return what scores the benchmark, and its second segmenter, if the report needs them."""
-    if not report.shows_scores:
+    results = bench.workspace.root / "results" / bench.benchmark.name
+    if not report.shows_scores and not (report.reports and results.is_dir()):
         return None, None
     from hdbench.runtime.devices import choose_device
     from hdbench.workspace.segmenters import open_second, open_segmenter

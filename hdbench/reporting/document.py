@@ -90,6 +90,8 @@ class Document:
     mark: str = ""
     #: Further files by name, such as a sheet of pictures.
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    #: Whether it shows more than the oracle and the floors.
+    measured: bool = True
 
 
 def write_document(folder: Path, document: Document, page: str) -> dict[str, Path]:
@@ -127,13 +129,33 @@ def write_document(folder: Path, document: Document, page: str) -> dict[str, Pat
     return paths
 
 
+def write_summary(
+    folder: Path, stem: str, title: str, documents: Sequence[Document], page: str
+) -> dict[str, Path]:
+    """Write several reports as text, Markdown and one page, and return the paths by format."""
+    paths: dict[str, Path] = {}
+    for form in ("text", "markdown"):
+        parts = [title if form == "text" else f"# {markdown(title)}"]
+        for document in documents:
+            tables = [section for section in document.sections if section.name]
+            if tables:
+                head = document.title
+                parts.append(head if form == "text" else f"## {markdown(head)}")
+                parts += _written(document, tables, form)
+        paths[form] = folder / f"{stem}.{SUFFIXES[form]}"
+        write_atomically(paths[form], ("\n\n".join(parts) + "\n").encode())
+    paths["page"] = folder / f"{stem}.html"
+    write_atomically(paths["page"], page.encode())
+    return paths
+
+
 def _written(document: Document, tables: Sequence[Section], form: Format) -> list[str]:
     """Return the paragraphs of a report as text or Markdown."""
     parts = [document.mark] if document.mark else []
     for n, section in enumerate(tables):
         assert section.table is not None
         if n:
-            parts.append(section.title if form == "text" else f"## {markdown(section.title)}")
+            parts.append(section.title if form == "text" else f"### {markdown(section.title)}")
         parts.append(render(section.table, form, section.best))
         below = [*section.notes, *_missing_line(section, form)]
         if below:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -16,13 +16,13 @@ from hdbench.reporting.style import (
     DASHES,
     INK,
     MARKS,
-    REFERENCE,
+    REFERENCES,
     new_figure,
     plain,
     styled,
 )
-from hdbench.reporting.training_log import loss_names
-from hdbench.schema.result import ORACLE, OVERALL, Result
+from hdbench.reporting.training_log import WORDS, loss_names
+from hdbench.schema.result import OVERALL, Result
 
 _WIDTH = 7.2
 _LABELLED = 40  # with more classes, the cells of a confusion matrix have no numbers
@@ -41,7 +41,7 @@ def loss_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     steps = np.array([row["step"] for row in rows])
     names = loss_names(rows[-1])
     window = max(1, len(rows) // 60)
-    figure = new_figure(_WIDTH, 2.8)
+    figure = new_figure(_WIDTH, 3.2)
     axes = figure.add_subplot()
     for colour, dashes, name in zip(cycle(COLOURS), cycle(DASHES), names, strict=False):
         values = np.array([row[name] for row in rows])
@@ -49,7 +49,12 @@ def loss_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
         stride = max(1, len(steps) // 600)
         axes.plot(steps[::stride], values[::stride], color=colour, alpha=0.15, linewidth=0.5)
         axes.plot(
-            steps[window - 1 :], smooth, color=colour, linestyle=dashes, linewidth=1.6, label=name
+            steps[window - 1 :],
+            smooth,
+            color=colour,
+            linestyle=dashes,
+            linewidth=1.6,
+            label=WORDS.get(name, name),
         )
     axes.set_xlabel("training step")
     axes.set_ylabel("loss, unweighted")
@@ -57,30 +62,37 @@ def loss_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     top = np.percentile([row[name] for row in rows for name in names], 99.5)
     axes.set_ylim(0, float(top) * 1.1 or 1.0)
     axes.set_xlim(0, steps[-1])
-    axes.legend(ncols=len(names), loc="upper right")
+    figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
 @styled
-def class_bars(estimates: Mapping[str, Estimates]) -> Figure:
-    """Return the IoU of each class and method as horizontal bars, with what is known of them."""
+def class_bars(estimates: Mapping[str, Estimates], references: Sequence[str] = ()) -> Figure:
+    """Return the IoU of each class and method as horizontal bars, with what is known of them.
+
+    ``references``, such as the oracle, are grey, and stand below the methods.
+    """
+    shown = [*(name for name in estimates if name not in references), *references]
     classes = list(next(iter(estimates.values())).class_iou)
-    count = len(estimates)
-    height = 0.8 / count
-    figure = new_figure(_WIDTH, len(classes) * (0.16 + 0.085 * count) + 0.4 + 0.16 * count / 3)
+    height = 0.84 / len(shown)
+    inches = len(classes) * (0.14 + 0.075 * len(shown)) + 0.5 + 0.18 * -(-len(shown) // 3)
+    figure = new_figure(_WIDTH, inches)
     axes = figure.add_subplot()
     places = np.arange(len(classes))
-    for n, (name, colour) in enumerate(colours_of(estimates).items()):
+    for n, (name, (colour, hatch)) in enumerate(_fills(shown, references).items()):
         found = [estimates[name].class_iou[entry] for entry in classes]
         axes.barh(
             places + n * height,
             [_or_nan(estimate.mean) for estimate in found],
             height=0.86 * height,
-            color=colour,
+            facecolor=colour,
+            edgecolor="white",
+            linewidth=0,
+            hatch=hatch,
             label=plain(name),
         )
         _whiskers(axes, places + n * height, found, width=0.7)
-    axes.set_yticks(places + 0.4 - height / 2, [plain(name) for name in classes])
+    axes.set_yticks(places + 0.42 - height / 2, [plain(name) for name in classes])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(classes) - 0.1, -height)
     axes.set_xlim(0, 1)
@@ -108,7 +120,7 @@ def score_whiskers(estimates: Mapping[str, Estimates]) -> Figure:
 @styled
 def ratio_points(estimates: Mapping[str, Estimates]) -> Figure:
     """Return each method's mean IoU over the oracle's, as points with bars; 1 is the oracle."""
-    ratios = {name: found.oracle_ratio for name, found in estimates.items() if name != ORACLE}
+    ratios = {name: found.oracle_ratio for name, found in estimates.items()}
     figure = new_figure(_WIDTH, 0.27 * len(ratios) + 0.8)
     axes = figure.add_subplot()
     axes.axvline(1.0, color=INK, linewidth=0.9, linestyle="--")
@@ -178,10 +190,16 @@ def confusion_picture(name: str, results: Sequence[Result]) -> Figure:
     return figure
 
 
-def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each method; the oracle's is that of references."""
-    colours = cycle(COLOURS)
-    return {name: REFERENCE if name == ORACLE else next(colours) for name in names}
+def _fills(names: Sequence[str], references: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return colour and hatching for each method; more methods than colours have hatched ones."""
+    own = [name for name in names if name not in references]
+    fills = {
+        name: (COLOURS[n % len(COLOURS)], ("", "////", "....")[n // len(COLOURS) % 3])
+        for n, name in enumerate(own)
+    }
+    return fills | {
+        name: (REFERENCES[n % len(REFERENCES)], "") for n, name in enumerate(references)
+    }
 
 
 def _points(axes: Axes, found: Mapping[str, Estimate]) -> None:

@@ -50,9 +50,9 @@ def footnotes(methods: Mapping[str, Sequence[Result]]) -> list[str]:
     weights, imported JPEGs, scenes without an image, and classes in too few images for an interval
     that can be relied on. Results are by method, one for each seed.
     """
-    notes: list[str] = []
+    notes = _of_training(methods)
     for name, results in methods.items():
-        found = _of_few_images(results[0]) + _of_training(name, results)
+        found = _of_few_images(results[0])
         for result in results:
             found += _of_weights(name, result) + _of_imports(name, result)
         notes += [note for note in dict.fromkeys(found) if note not in notes]
@@ -118,22 +118,26 @@ def _of_few_images(result: Result) -> list[str]:
     return [f"{' and '.join(reasons)}: intervals may hold the truth more or less often than 95 %."]
 
 
-def _of_training(name: str, results: Sequence[Result]) -> list[str]:
-    """Return a sentence for all seeds that were trained alike, with what differs between them."""
+def _of_training(methods: Mapping[str, Sequence[Result]]) -> list[str]:
+    """Return a sentence for all methods that were trained alike, and one for each that ships."""
     alike: dict[str, list[str]] = {}
-    for result in results:
-        facts = result.provenance.training
-        if facts is None:
-            continue
-        learnt = "no perceptual loss"
-        if facts.perceptual is not None:
-            learnt = f"perceptual network {facts.perceptual.name} ({facts.perceptual.weights[:8]})"
-        styles = f"; styles: {facts.styles}" if facts.styles else ""
-        own = alike.setdefault(f"{name}: {facts.steps:,} steps, {learnt}{styles}", [])
-        if facts.ships:
-            whose = f" of seed {result.seed}" if len(results) > 1 else ""
-            own.append(f"; the generator{whose} ships as {facts.ships}")
-    return [f"{words}{''.join(ships)}." for words, ships in alike.items()]
+    ships: list[str] = []
+    for name, results in methods.items():
+        for result in results:
+            facts = result.provenance.training
+            if facts is None:
+                continue
+            words = f"{facts.steps:,} steps, no perceptual loss"
+            if facts.perceptual is not None:
+                network = f"{facts.perceptual.name} ({facts.perceptual.weights[:8]})"
+                words = f"{facts.steps:,} steps, perceptual network {network}"
+            words += f"; styles: {facts.styles}" if facts.styles else ""
+            whose = alike.setdefault(words, [])
+            whose += [name] if name not in whose else []
+            if facts.ships:
+                seed = f", seed {result.seed}" if len(results) > 1 else ""
+                ships.append(f"The generator of {name}{seed} ships as {facts.ships}.")
+    return [f"{', '.join(names)}: {words}." for words, names in alike.items()] + ships
 
 
 def _of_weights(name: str, result: Result) -> list[str]:

@@ -13,7 +13,7 @@ from hdbench.schema.report import Box
 from hdbench.styles import instances_of
 
 #: Of the image's sides: the smallest and the largest part that is enlarged.
-SMALLEST, LARGEST = 0.25, 0.6
+SMALLEST, LARGEST = 0.2, 0.4
 _AROUND = 1.3  # sides of the part, in sides of what it surrounds
 _OUTLINE = (230, 159, 0)  # Okabe and Ito's orange
 

@@ -25,6 +25,7 @@ def render_page(
     of each report what ``Section.in_summary`` says; ``remarks`` are sentences about all of them.
     """
     several = len(documents) > 1
+    said: set[str] = set()
     return template(__file__, "report.html").render(
         title=title,
         subtitle=subtitle,
@@ -38,7 +39,7 @@ def render_page(
                 "mark": document.mark,
                 "facts": document.facts,
                 "sections": [
-                    _section(section)
+                    _section(section, said)
                     for section in document.sections
                     if section.in_summary or not several
                 ],
@@ -48,14 +49,17 @@ def render_page(
     )
 
 
-def _section(section: Section) -> dict[str, Any]:
+def _section(section: Section, said: set[str]) -> dict[str, Any]:
+    """Return a section for the template; remarks that were ``said`` above are left out."""
+    remarks = [remark for remark in section.remarks if remark not in said]
+    said.update(remarks)
     return {
         "title": section.title,
         "table": None
         if section.table is None
         else _table(section.table, section.best, section.missing),
         "notes": section.notes,
-        "remarks": section.remarks,
+        "remarks": remarks,
         "charts": [_chart(chart) for chart in section.charts],
         "folded": [_chart(chart) for chart in section.folded],
         "strips": [

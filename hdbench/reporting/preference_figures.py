@@ -83,7 +83,7 @@ def duration_chart(rows: Sequence[tuple[str, TimedRate]], mark: bool) -> Figure:
     ticks = sorted({row.planned_ms / 1000 for _, row in rows})
     axes.set_xticks(ticks, [f"{time:g}" for time in ticks])
     axes.minorticks_off()
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, 102)
     axes.set_xlabel("time on screen, measured, s")
     axes.set_ylabel("preferred, % of judgments")
     axes.grid(axis="y")

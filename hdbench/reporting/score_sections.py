@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hdbench.evaluation.seeds import Estimates
 from hdbench.reporting.document import Chart, Section
 from hdbench.reporting.figures import (
     BARS,
@@ -92,7 +93,7 @@ def score_sections(
                 *([_PUBLISHED] if _has_published(report) else []),
                 _FLOORS,
             ],
-            _charts(table),
+            _charts(report, table),
         )
     ]
     if beside.pictures is not None:
@@ -100,7 +101,7 @@ def score_sections(
     sections += [
         Section(
             "Intersection over union of each class",
-            charts=[Chart("class-iou", BARS, class_bars(table.estimates))],
+            charts=[_class_chart(report, table, shown)],
             in_summary=False,
         ),
         Section(
@@ -149,12 +150,33 @@ def facts_of(measured: Mapping[str, Measured]) -> dict[str, str]:
     }
 
 
-def _charts(table: ScoreTable) -> list[Chart]:
-    charts = [Chart("scores", BARS, score_whiskers(table.estimates))]
-    ratios = [one for name, one in table.estimates.items() if name != ORACLE]
-    if any(one.oracle_ratio.mean is not None for one in ratios):
-        charts.append(Chart("oracle-ratio", "", ratio_points(table.estimates)))
+def _charts(report: Report, table: ScoreTable) -> list[Chart]:
+    everything = _titled(report, table, list(table.estimates))
+    charts = [Chart("scores", BARS, score_whiskers(everything))]
+    ratios = _titled(report, table, [name for name in table.estimates if name != ORACLE])
+    if any(one.oracle_ratio.mean is not None for one in ratios.values()):
+        charts.append(Chart("oracle-ratio", "", ratio_points(ratios)))
     return charts
+
+
+def _class_chart(report: Report, table: ScoreTable, shown: Mapping[str, Measured]) -> Chart:
+    """Return the IoU of each class: of the methods, the oracle and the first floor."""
+    ranked = [name for name, one in shown.items() if one.ranked]
+    oracle = [ORACLE] if ORACLE in shown else []
+    floors = [name for name in shown if name not in (*ranked, ORACLE)][:1]
+    references = list(_titled(report, table, [*oracle, *floors]))
+    estimates = _titled(report, table, [*ranked, *oracle, *floors])
+    return Chart("class-iou", BARS, class_bars(estimates, references))
+
+
+def _titled(report: Report, table: ScoreTable, names: Sequence[str]) -> dict[str, Estimates]:
+    """Return estimates of methods by the titles of their rows."""
+    rows = {row.method: row.title for row in report.rows}
+    titles = [rows.get(name, name) for name in names]
+    return {
+        title if titles.count(title) == 1 else f"{title} ({name})": table.estimates[name]
+        for title, name in zip(titles, names, strict=True)
+    }
 
 
 def _missing(

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 
 INK = "#1f2530"
 GRID = "#dfe3e8"
-#: Okabe and Ito's colours, which people with any colour vision tell apart; those of the lightest
-#: two, too faint for lines on white, come last. Marks and dashes tell lines apart without colours.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#5b6573", "#e69f00", "#56b4e9")
+#: Okabe and Ito's colours, which people with any colour vision tell apart. The lightest ones come
+#: late; marks and dashes tell lines apart without colours.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
-#: What is no method under comparison: the oracle and the floors.
-REFERENCE = "#8a93a0"
+#: Of what is no method under comparison: the oracle and the floors.
+REFERENCES = ("#8a93a0", "#c3c9d1")
 
 _STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],

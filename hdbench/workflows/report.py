@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from hdbench.errors import HdbenchError
-from hdbench.reporting.document import Document, Section, write_document
+from hdbench.reporting.document import Document, Section, write_document, write_summary
 from hdbench.reporting.measured import Elsewhere
 from hdbench.reporting.page import render_page
 from hdbench.reporting.preference_report import (
@@ -28,6 +28,11 @@ from hdbench.workflows.report_segmenters import segmenter_sections
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import scenes_of
 from hdbench.workspace.results import benchmark_words
+
+_SUMMARY = (
+    "Reports in which nothing but the oracle and the floors is measured are left out. Below each "
+    "table stand the runs behind its numbers, the hardware, and the commands that repeat them."
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ def report_on(
         UsageError: two packets measured the same comparison, or a packet is none.
     """
     shown = shown or Shown()
+    if report.reports:
+        return _write_summary(bench, report, segmenter, second, shown)
     document = document_on(bench, report, segmenter, second, shown)
     if document is None:
         raise _nothing_measured(bench, report)
@@ -86,13 +93,51 @@ def document_on(
         HdbenchError: as in ``report_on``.
         UsageError: as in ``report_on``.
     """
-    sections: list[Section] = []
-    facts: dict[str, str] = {}
-    subtitle, title, stem = [f"{report.source}."], report.title, report.name
+    parts: list[_Part] = []
+    title, stem = report.title, report.name
     if report.shows_scores:
+        if segmenter is None:
+            return None
         title, stem = f"{title}: {bench.benchmark.title}", f"{stem}.{bench.benchmark.name}"
+        parts += _scored_parts(bench, report, segmenter, second, shown)
+    if report.comparisons:
+        parts.append(_preferences(bench, report, shown, beside=any(one.sections for one in parts)))
+    sections = [section for part in parts for section in part.sections]
+    if not sections:
+        return None
+    simulated = bool(report.comparisons) and shown.simulated
+    return Document(
+        stem + (".simulated" if simulated else ""),
+        title,
+        " ".join([f"{report.source}.", *(part.about for part in parts if part.about)]),
+        sections,
+        {name: value for part in parts for name, value in part.facts.items()},
+        SIMULATED_MARK if simulated else "",
+        {name: content for part in parts for name, content in part.files.items()},
+        any(part.measured for part in parts),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the parts that a report can have; without sections if none of it is measured."""
+
+    sections: list[Section]
+    facts: dict[str, str] = field(default_factory=dict[str, str])
+    about: str = ""
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    #: Whether it shows more than the oracle and the floors.
+    measured: bool = True
+
+
+def _scored_parts(
+    bench: Bench,
+    report: Report,
+    segmenter: Segmenter,
+    second: Segmenter | None,
+    shown: Shown,
+) -> Iterator[_Part]:
     if report.rows:
-        assert segmenter is not None
         bench = scenes_of(bench, [bench.library.method(name) for name in shown.methods])
         found, measured = scored_sections(
             bench,
@@ -104,40 +149,55 @@ def document_on(
             shown.extra,
             shown.scenes,
         )
-        if measured:
-            facts |= facts_of(measured)
-            first = next(iter(measured.values())).results[0]
-            subtitle.append(f"{len(first.scenes)} scenes, scoring {first.scoring}.")
-        sections += found
+        first = next((one.results[0] for one in measured.values()), None)
+        about = f"{len(first.scenes)} scenes, scoring {first.scoring}." if first else ""
+        facts = facts_of(measured) if measured else {}
+        ranked = any(one.ranked for one in measured.values())
+        yield _Part(found, facts, about, measured=ranked)
     if report.segmenters is not None:
-        assert segmenter is not None
-        found, own = segmenter_sections(bench, report, shown.seeds, segmenter, second)
-        sections += found
-        facts |= own
-    files: dict[str, bytes] = {}
+        yield _Part(*segmenter_sections(bench, report, shown.seeds, segmenter, second))
     if report.pictures is not None:
-        assert segmenter is not None
         pictures, files = picture_section(bench, report, shown.seeds, segmenter)
-        sections += [pictures] if pictures else []
-    if report.comparisons:
-        studies = bench.workspace.study("any").parent
-        folders = shown.packets or tallied_packets(studies, simulated=shown.simulated)
-        summaries = summaries_in(folders, simulated=shown.simulated)
-        command_of = partial(_study_command, bench)
-        sections += preference_sections(report, summaries, command_of, always=bool(sections))
-        facts |= preference_facts(report, summaries)
-    if not sections:
-        return None
-    simulated = bool(report.comparisons) and shown.simulated
-    return Document(
-        stem + (".simulated" if simulated else ""),
-        title,
-        " ".join(subtitle),
+        yield _Part([pictures] if pictures else [], files=files)
+
+
+def _preferences(bench: Bench, report: Report, shown: Shown, *, beside: bool) -> _Part:
+    studies = bench.workspace.study("any").parent
+    folders = shown.packets or tallied_packets(studies, simulated=shown.simulated)
+    summaries = summaries_in(folders, simulated=shown.simulated)
+    sections = preference_sections(report, summaries, partial(_study_command, bench), always=beside)
+    return _Part(
         sections,
-        facts,
-        SIMULATED_MARK if simulated else "",
-        files,
+        preference_facts(report, summaries),
+        measured=any(section.charts for section in sections),
     )
+
+
+def _write_summary(
+    bench: Bench,
+    report: Report,
+    segmenter: Segmenter | None,
+    second: Segmenter | None,
+    shown: Shown,
+) -> dict[str, Path]:
+    """Write the page of all those reports in which anything but oracle and floors is measured."""
+    documents: list[Document] = []
+    for name in report.reports:
+        one = bench.library.report(name)
+        extra = [
+            entry
+            for entry in shown.extra
+            if one.every_method or entry.results[0].method in one.methods
+        ]
+        document = document_on(bench, one, segmenter, second, replace(shown, extra=extra, scenes=0))
+        if document is not None and document.measured:
+            documents.append(document)
+    if not documents:
+        raise _nothing_measured(bench, report)
+    title = f"{report.title}: {bench.benchmark.title}"
+    page = render_page(title, f"{report.source}.", documents, [_SUMMARY])
+    stem = f"{report.name}.{bench.benchmark.name}" + (".simulated" if shown.simulated else "")
+    return write_summary(bench.workspace.reports(), stem, title, documents, page)
 
 
 def _study_command(bench: Bench, entry: Comparison) -> str | None:
@@ -149,7 +209,7 @@ def _study_command(bench: Bench, entry: Comparison) -> str | None:
 
 
 def _nothing_measured(bench: Bench, report: Report) -> HdbenchError:
-    if not report.shows_scores:
+    if not report.shows_scores and not report.reports:
         return HdbenchError(
             f"report '{report.name}': none of its comparisons is measured yet.\n"
             "Next: 'hdbench study build --help', then 'hdbench study tally PACKET'"

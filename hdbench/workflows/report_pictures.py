@@ -43,14 +43,12 @@ def picture_section(
     seeds_shown = ", ".join(
         f"{name} {next(iter(entry.runs))}" for name, entry in entries.items() if entry.is_made
     )
+    commands = {name: reproduce_command(bench, report, name) for name in missing}
     section = Section(
         "",
         notes=[
             *([f"Seeds shown: {seeds_shown}."] if seeds_shown else []),
-            *(
-                f"{name}: not measured yet; '{reproduce_command(bench, report, name)}'"
-                for name in missing
-            ),
+            *(f"{name}: not measured yet; '{commands[name]}'" for name in missing),
         ],
         remarks=[_about(bench, pictures, len(strips))],
         strips=strips,
