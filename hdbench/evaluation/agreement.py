@@ -8,7 +8,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau, rankdata
 
 from hdbench.evaluation.resampling import Floats
 from hdbench.evaluation.seeds import Estimate, resamples_of_runs
@@ -73,6 +72,8 @@ def ranks(scores: Mapping[str, float | None]) -> dict[str, int | None]:
 
     The oracle is what the others are measured by and has none, nor has a score that is undefined.
     """
+    from scipy.stats import rankdata
+
     ranked = [name for name, value in scores.items() if value is not None and name != ORACLE]
     places = rankdata([-(scores[name] or 0.0) for name in ranked], method="min")
     by_name = {name: int(place) for name, place in zip(ranked, places, strict=True)}
@@ -127,5 +128,7 @@ def _interval(left: Floats | None, right: Floats | None) -> Interval | None:
 def _tau(left: Sequence[float], right: Sequence[float]) -> float | None:
     if len(set(left)) < 2 or len(set(right)) < 2:  # an order of one says nothing
         return None
+    from scipy.stats import kendalltau
+
     found: Any = kendalltau(left, right)  # its type is private to scipy
     return float(found.statistic)

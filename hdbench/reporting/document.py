@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,11 @@ class Chart:
     name: str
     caption: str
     figure: Figure
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG text, for the page and for a file of its own."""
+        return svg_of(self.figure)
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ def write_document(folder: Path, document: Document, page: str) -> dict[str, Pat
             write(key, f"{name}.{SUFFIXES[form]}", f"{text}\n".encode())
     for section in document.sections:
         for chart in section.charts:
-            write(f"{chart.name} svg", f".{chart.name}.svg", svg_of(chart.figure).encode())
+            write(f"{chart.name} svg", f".{chart.name}.svg", chart.svg.encode())
             write(f"{chart.name} png", f".{chart.name}.png", png_of(chart.figure))
     for name, content in document.files.items():
         write(name, f".{name}", content)

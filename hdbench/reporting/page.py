@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from hdbench.data.sheets import encode_jpeg, encode_png, to_pil
 from hdbench.reporting.document import Chart, Document, Picture, Section
-from hdbench.reporting.style import svg_of
 from hdbench.reporting.tables import Best
 from hdbench.text import template
 
@@ -78,7 +77,7 @@ def _section(section: Section, said: set[str]) -> dict[str, Any]:
 
 
 def _chart(chart: Chart) -> dict[str, Any]:
-    return {"caption": chart.caption, "svg": Markup(svg_of(chart.figure))}
+    return {"caption": chart.caption, "svg": Markup(chart.svg)}
 
 
 def _table(table: pd.DataFrame, best: Best, missing: Mapping[int, str]) -> dict[str, Any]:
