@@ -17,7 +17,8 @@ import torch
 from conftest import MACHINE, constant_segmenter, evaluated, trainable, write_perceptual, write_tiny
 from PIL import Image
 
-from hdbench.errors import HdbenchError, LibraryError
+from hdbench.errors import HdbenchError, LibraryError, UsageError
+from hdbench.reporting.measured import Elsewhere
 from hdbench.reporting.score_table import OTHER_BUDGET
 from hdbench.schema.benchmark import SegmenterChoice
 from hdbench.segmentation.segmenter import Segmenter
@@ -275,3 +276,122 @@ def test_a_second_segmenter_is_opened_where_there_is_one(bench: Bench) -> None:
     assert open_second(with_second(bench, "own"), CPU) is None
     with pytest.raises(LibraryError, match="'streets-pspnet-v1'"):
         open_second(with_second(bench, "streets-pspnet-v0"), CPU)
+
+
+# -- other reports --------------------------------------------------------------------------------
+
+
+def test_ranks_under_two_segmenters(pair: Bench) -> None:
+    first, second = segmenter_of(pair), segmenter_of(pair, SKY)
+    report = pair.library.report("segmenters")
+    with pytest.raises(HdbenchError, match="'segmenters'"):
+        report_on(pair, report, first, second)
+    score_methods(pair, [trainable(pair, METHOD)], 0, second, CPU)
+    paths = report_on(pair, report, first, second)
+    table = table_of(paths)
+    title = trainable(pair, METHOD).title
+    assert table[title]["second (constant) | mean IoU"]
+    assert table[title]["second (constant) | rank"] == "1"
+    assert table["Floor: patchwork"]["second (constant) | rank"] == ""
+    page = paths["page"].read_text()
+    for card in (first.card, second.card):
+        result = current_results(pair, [METHOD], 0, card)[METHOD]
+        assert result.fingerprint in page
+
+
+def test_pictures_of_scored_methods_with_parts_enlarged(pair: Bench, tmp_path: Path) -> None:
+    text = (
+        'name = "mine"\ntitle = "Mine"\nsource = "here"\n[pictures]\ninset = "largest-instance"\n'
+        f'methods = ["ours", "{METHOD}"]\nscenes = ["val_02", "val_00"]\n'
+    )
+    (tmp_path / "mine.toml").write_text(text)
+    paths = report_on(pair, pair.library.report(str(tmp_path / "mine.toml")), segmenter_of(pair))
+    page = paths["page"].read_text()
+    assert re.findall(r"<h3>([^<]*)</h3>", page) == ["val_02", "val_00"]
+    title = trainable(pair, METHOD).title
+    captions = [unescape(text) for text in re.findall(r"<figcaption>([^<]*)<", page)]
+    assert captions[:3] == ["labels", title, "photograph"]
+    assert [caption.split(", ")[0] for caption in captions[3:6]] == captions[:3]
+    assert "hdbench evaluate --method ours" in page  # of which nothing is measured
+    with Image.open(paths["pictures.png"]) as sheet:
+        assert sheet.width > 3 * 64
+        assert sheet.height > 4 * 48
+    wrong = text.replace("val_02", "val_2")
+    (tmp_path / "mine.toml").write_text(wrong)
+    with pytest.raises(UsageError, match=r"'val_2'.*'val_"):
+        report_on(pair, pair.library.report(str(tmp_path / "mine.toml")), segmenter_of(pair))
+
+
+@pytest.mark.slow
+def test_scores_and_preferences_in_one_report_name_what_fills_them(pair: Bench) -> None:
+    paths = report_on(pair, pair.library.report("loss-ablation"), segmenter_of(pair))
+    text, page = paths["text"].read_text(), unescape(paths["page"].read_text())
+    for command in (
+        "hdbench reproduce loss-ablation --method ours-gan-only",
+        f"hdbench study build --study unlimited --methods ours,{METHOD}",
+    ):
+        assert command in text
+        assert f"<code>{command}</code>" in page
+    assert "68.55" in paths["preferences csv"].read_text()
+    table = table_of(paths)
+    assert table["GAN and feature matching"]["measured: Tiny | mean IoU mean"]
+    assert "Floor: patchwork" in table
+    assert not [title for title in table if "long" in title]  # these rows and no others
+
+
+@pytest.mark.slow
+def test_results_from_elsewhere_get_a_row_and_say_where_they_come_from(pair: Bench) -> None:
+    card = segmenter_of(pair).card
+    result = current_results(pair, [METHOD], 0, card)[METHOD]
+    there = Elsewhere("of lab B", "lab-b.zip, SHA-256 0123", (result,))
+    report = pair.library.report("table1")
+    paths = report_on(pair, report, segmenter_of(pair), None, Shown(scenes=2, extra=[there]))
+    table = table_of(paths)
+    assert table["of lab B"] == {**table[row_title(pair, METHOD)], "method": "of lab B"}
+    assert f"{METHOD} (of lab B): lab-b.zip, SHA-256 0123." in paths["text"].read_text()
+    other = result.model_copy(update={"choices": {**result.choices, "split": "test"}})
+    strange = replace(there, results=(other,))
+    with pytest.raises(HdbenchError, match="of lab B"):
+        report_on(pair, report, segmenter_of(pair), None, Shown(extra=[strange]))
+
+
+@pytest.mark.slow
+def test_the_summary_has_the_reports_of_which_something_is_measured(pair: Bench) -> None:
+    paths = report_on(pair, pair.library.report("summary"), segmenter_of(pair))
+    page = paths["page"].read_text()
+    anchors = re.findall(r'<article id="([^"]*)"', page)
+    assert {"table1.tiny", "loss-ablation.tiny"} <= set(anchors)
+    assert not {"nyu-preference", "figure7", "segmenters.tiny"} & set(anchors)
+    result = current_results(pair, [METHOD], 0, segmenter_of(pair).card)[METHOD]
+    assert result.fingerprint in page
+    assert f"hdbench evaluate --method {METHOD}" in page
+    shutil.rmtree(pair.workspace.root / "results")
+    with pytest.raises(HdbenchError, match="'summary'"):
+        report_on(pair, pair.library.report("summary"), segmenter_of(pair))
+
+
+@pytest.mark.slow
+def test_every_seed_that_is_measured_is_in_the_row(pair: Bench) -> None:
+    method = trainable(pair, METHOD)
+    train_method(pair, method, 1, MACHINE)
+    score_methods(pair, [method], 1, segmenter_of(pair), CPU)
+    runs = [current_results(pair, [METHOD], n, segmenter_of(pair).card)[METHOD] for n in (0, 1)]
+    report, key = pair.library.report("table1"), "measured: Tiny | mean IoU"
+    rows = {
+        seeds: table_of(
+            report_on(pair, report, segmenter_of(pair), None, Shown(seeds=seeds, scenes=1))
+        )[row_title(pair, METHOD)]
+        for seeds in (None, (0,), (1,))
+    }
+    scores = [by_hand(run.matrices.sum(axis=0))[1] for run in runs]
+    assert rows[None]["measured: Tiny | seeds"] == "2"
+    assert float(rows[None][f"{key} mean"]) == pytest.approx(sum(scores) / 2, abs=1e-4)
+    assert float(rows[None][f"{key} spread"]) == pytest.approx(abs(np.subtract(*scores)), abs=1e-4)
+    for seed in (0, 1):
+        assert float(rows[(seed,)][f"{key} mean"]) == pytest.approx(scores[seed], abs=1e-4)
+        assert rows[(seed,)][f"{key} spread"] == ""
+    image = next(pair.image_folder(METHOD, 1).glob("*.png"))
+    Image.new("RGB", (64, 48)).save(image)
+    bench = open_bench(pair.workspace)
+    with pytest.raises(HdbenchError, match="--seed 1"):  # stale, and not left out in silence
+        report_on(bench, report, segmenter_of(bench))
