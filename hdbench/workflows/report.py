@@ -214,6 +214,12 @@ def _nothing_measured(bench: Bench, report: Report) -> HdbenchError:
             f"report '{report.name}': none of its comparisons is measured yet.\n"
             "Next: 'hdbench study build --help', then 'hdbench study tally PACKET'"
         )
+    if report.segmenters is not None:
+        return HdbenchError(
+            f"report '{report.name}': fewer than two segmenters have scored on "
+            f"'{bench.benchmark.name}'.\n"
+            "Next: 'hdbench evaluate --method NAME --segmenter own --segmenter second'"
+        )
     return HdbenchError(
         f"report '{report.name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
         "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
