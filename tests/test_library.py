@@ -228,8 +228,8 @@ def wrong_benchmark(folder: Path, base: str, text: str) -> str:
         ),
         ('title     = "CRN"', 'titel     = "CRN"', r"\[rows\] entry 2 .*'titel'"),
         (
-            'title     = "CRN"\npublished = { pixel_accuracy = 70.55, mean_iou = 0.3483 }',
-            'title     = "CRN"',
+            'method    = "crn"\npublished = { pixel_accuracy = 70.55, mean_iou = 0.3483 }\n',
+            "",
             r"\[rows\] entry 2 .*method.*published",
         ),
     ],
