@@ -132,6 +132,22 @@ def csv_cell(cell: str) -> str:
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
+def latex(name: str) -> str:
+    """Return a name that others chose as inert LaTeX, and the signs of tables in its own words."""
+    return "".join(_LATEX.get(character, character) for character in name)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "†": r"$\dagger$",
+    NOTHING: "--",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
 def template(module: str, name: str) -> jinja2.Template:
     """Return a template of the folder ``pages`` beside a module's file.
 

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
-from conftest import changed
 
 from hdbench.cli.main import cli
 from hdbench.evaluation.confusion import scores_of
 from hdbench.library import METHODS, Library
-from hdbench.reporting.build import build_table
-from hdbench.reporting.tables import render, row_beside, with_rows
+from hdbench.reporting.measured import Measured, row_beside
+from hdbench.reporting.score_table import score_table, with_rows
+from hdbench.reporting.tables import render
 from hdbench.schema.report import Report, Row
 from hdbench.schema.result import NATIVE_ORACLE, ORACLE, Result
+from hdbench.workflows.report_scores import always_shown
 from hdbench.workspace.results import load_result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,49 +72,56 @@ def committed(folder: str, scoring: str) -> list[Result]:
     ]
 
 
-def name_in_table(result: Result) -> str:
-    return f"{result.method}, seed {result.seed}" if result.seed else result.method
-
-
-def rows_of(report: Report, results: list[Result]) -> list[Row]:
-    """A report's rows, then those of other methods; other seeds stand below a method's seed 0."""
+def measured_in(folder: str, scoring: str) -> dict[str, Measured]:
+    """What is committed of a benchmark, by method, with all of its seeds."""
+    own, second = committed(folder, scoring), committed(f"{folder}/second", scoring)
     order = list(LIBRARY.entries(METHODS))
-    methods = sorted({result.method for result in results}, key=order.index)
-    more = [Row(title=LIBRARY.method(name).title, method=name) for name in methods]
-    rows: list[Row] = []
-    for row in with_rows(report, more).rows:
-        seeds = sorted(one.seed for one in results if one.method == row.method and one.seed)
-        rows.append(row)
-        rows += [
-            Row(title=f"{row.title}, seed {seed}", method=f"{row.method}, seed {seed}")
-            for seed in seeds
-        ]
-    return rows
+    return {
+        name: Measured(
+            by_seed(own, name),
+            by_seed(second, name),
+            LIBRARY.method(name).is_trained,
+            images_seen(folder, by_seed(own, name)[0]),
+        )
+        for name in sorted({result.method for result in own}, key=order.index)
+    }
+
+
+def by_seed(results: list[Result], method: str) -> tuple[Result, ...]:
+    own = [result for result in results if result.method == method]
+    return tuple(sorted(own, key=lambda result: result.seed))
+
+
+def images_seen(benchmark: str, result: Result) -> int | None:
+    facts = result.provenance.training
+    return facts and facts.steps * LIBRARY.benchmark(benchmark).budget.batch_size
 
 
 def table_of(name: str, report: Report, scoring: str | None) -> str:
-    """What ``hdbench report`` prints of the committed results, here with every seed."""
+    """What ``hdbench report`` prints of the committed results."""
     benchmark = LIBRARY.benchmark(name)
     scoring = scoring or benchmark.scoring
     assert scoring is not None
-    results = committed(name, scoring)
-    if ORACLE not in {result.method for result in results}:
+    measured = measured_in(name, scoring)
+    if ORACLE not in measured:
         return NOT_MEASURED
-    report = report.model_copy(update={"rows": rows_of(report, results)})
-    tables: list[dict[str, Result]] = []
-    for part in ("", "/second"):
-        own = committed(f"{name}{part}", scoring)
-        tables.append({name_in_table(one): changed(one, method=name_in_table(one)) for one in own})
-        if benchmark.beside is None:
-            continue
-        for one in committed(f"{benchmark.beside}{part}", scoring):
-            method, training = LIBRARY.method(one.method), one.provenance.training
-            if training is not None and training.ships:  # a fresh workspace has no other
-                row = row_beside(method, benchmark.beside)
-                assert row.method is not None
-                tables[-1][row.method] = changed(one, method=row.method)
-                report = with_rows(report, [row])
-    return render(build_table(report, benchmark, tables[0], second=tables[1]), "markdown")
+    rows = [Row(title=LIBRARY.method(one).title, method=one) for one in measured]
+    for method, one in measured_in(benchmark.beside, scoring).items() if benchmark.beside else ():
+        # A fresh workspace has of the other benchmark what ships.
+        ships = tuple(one for one in one.results if of_shipped(one))
+        if ships:
+            assert benchmark.beside is not None
+            row = row_beside(LIBRARY.method(method), benchmark.beside)
+            seeds = {result.seed for result in ships}
+            second = tuple(result for result in one.second if result.seed in seeds)
+            measured[row.method or ""] = replace(one, results=ships, second=second)
+            rows.append(row)
+    table = score_table(with_rows(report, always_shown(LIBRARY), rows), measured, benchmark.title)
+    return render(table.shown, "markdown", table.best)
+
+
+def of_shipped(result: Result) -> bool:
+    return result.provenance.training is not None and result.provenance.training.ships is not None
 
 
 def with_tables(text: str) -> str:

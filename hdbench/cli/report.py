@@ -1,4 +1,4 @@
-"""``report``: tables of measured scores beside the published ones."""
+"""``report``: what was measured beside what was published."""
 
 from __future__ import annotations
 
@@ -7,20 +7,36 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, methods_option, seed_option
+from hdbench.cli.options import bench_options, device_option, methods_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from hdbench.schema.preference_report import PreferenceReport
+    from hdbench.schema.report import Report
+    from hdbench.segmentation.segmenter import Segmenter
     from hdbench.workspace.bench import Bench
+
+
+def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
+    """Return the seeds of an option such as ``0,1,2``."""
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise click.BadParameter(f"'{text}'; expected numbers with commas between them, as 0,1,2")
+    return list(dict.fromkeys(map(int, words)))
 
 
 @click.command()
 @click.argument("name", default="table1")
 @bench_options
-@seed_option
+@click.option(
+    "--seeds",
+    callback=_seeds,
+    metavar="N,...",
+    help="Training seeds to show; default: all that are measured.",
+)
 @device_option
-@methods_option("A measured method to show first; may be repeated. The library's are always shown.")
+@methods_option("A measured method to show in any case; may be repeated.")
 @click.option(
     "--format",
     "form",
@@ -35,17 +51,17 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="For reports of preferences: a tallied packet; default: all studies of the workspace.",
+    help="For preferences: a tallied packet; default: all studies of the workspace.",
 )
 @click.option(
     "--simulated",
     is_flag=True,
-    help="For reports of preferences: show simulated answers, marked as such.",
+    help="For preferences: show simulated answers, marked as such.",
 )
 def report(
     name: str,
     bench: Bench,
-    seed: int,
+    seeds: list[int] | None,
     device: str,
     methods: tuple[str, ...],
     form: str,
@@ -53,62 +69,51 @@ def report(
     packets: tuple[Path, ...],
     simulated: bool,
 ) -> None:
-    """Print a report (default: table1) and write it: text, Markdown, CSV, LaTeX, figure, HTML.
+    """Print a report (default: table1) and write it: text, Markdown, CSV, LaTeX, figures, HTML.
 
-    A measured method without a row in the report gets one. Reports of preferences (table2, table4,
-    figure7, ablations) show tallied studies beside published rates.
+    Scores are shown for all training seeds that are measured, with the oracle and the floors.
+    Reports of preferences (table2, figure7, loss-ablation) show tallied studies beside published
+    rates. The report 'summary' is one page of all the others.
 
     \b
     Examples:
       hdbench report table1
-      hdbench report table1 --format markdown > table1.md
-      hdbench report table1 --method ./my-method.toml
+      hdbench report table1 --format latex > table1.tex
+      hdbench report table1 --method ./my-method.toml --seeds 0,1
       hdbench report table2 --packet hdbench-runs/studies/unlimited
+      hdbench report summary
     """
-    from hdbench.schema.report import Report
+    from hdbench.workflows.report import Shown, report_on
 
-    chosen = bench.library.any_report(name)
-    if not isinstance(chosen, Report):
-        if methods:
-            raise UsageError(
-                f"--method: report '{name}' shows pairs of methods; a comparison of its own is a "
-                "[[comparisons]] entry of a report file"
-            )
-        _report_preferences(bench, chosen, packets, simulated, form)
-        return
-    if packets or simulated:
+    chosen = bench.library.report(name)
+    if methods and not chosen.rows:
+        raise UsageError(
+            f"--method: report '{name}' has no table of scores; a comparison of one's own is a "
+            "[[comparisons]] entry of a report file"
+        )
+    if (packets or simulated) and not chosen.comparisons and not chosen.reports:
         option = "--packet" if packets else "--simulated"
-        raise UsageError(f"{option}: report '{name}' shows scores, not preferences")
+        raise UsageError(f"{option}: report '{name}' shows no preferences")
+    segmenter, second = _segmenters(bench, chosen, device)
+    shown = Shown(methods, seeds, scenes, packets, simulated)
+    paths = report_on(bench, chosen, segmenter, second, shown)
+    if form in paths:
+        click.echo(paths[form].read_text(encoding="utf-8").rstrip())
+    elif form != "text":
+        raise UsageError(f"--format {form}: report '{name}' has no single table")
+    for path in paths.values():
+        click.echo(f"wrote {path}", err=True)
+
+
+def _segmenters(
+    bench: Bench, report: Report, device: str
+) -> tuple[Segmenter | None, Segmenter | None]:
+    """Return what scores the benchmark, and its second segmenter, if the report needs them."""
+    results = bench.workspace.root / "results" / bench.benchmark.name
+    if not report.shows_scores and not (report.reports and results.is_dir()):
+        return None, None
     from hdbench.runtime.devices import choose_device
-    from hdbench.workflows.report import report_on
     from hdbench.workspace.segmenters import open_second, open_segmenter
 
     computing_on = choose_device(device)
-    segmenter = open_segmenter(bench, None, computing_on)
-    second = open_second(bench, computing_on)
-    paths = report_on(bench, chosen, methods, seed, segmenter, scenes, second)
-    click.echo(paths[form].read_text(encoding="utf-8").rstrip())
-    for path in paths.values():
-        click.echo(f"wrote {path}", err=True)
-
-
-def _report_preferences(
-    bench: Bench,
-    report: PreferenceReport,
-    packets: tuple[Path, ...],
-    simulated: bool,
-    form: str,
-) -> None:
-    from hdbench.reporting.preference_report import (
-        summaries_in,
-        tallied_packets,
-        write_preference_report,
-    )
-
-    studies = bench.workspace.study("any").parent
-    folders = packets or tallied_packets(studies, simulated=simulated)
-    summaries = summaries_in(folders, simulated=simulated)
-    paths = write_preference_report(bench.workspace.reports(), report, summaries)
-    click.echo(paths[form].read_text(encoding="utf-8").rstrip())
-    for path in paths.values():
-        click.echo(f"wrote {path}", err=True)
+    return open_segmenter(bench, None, computing_on), open_second(bench, computing_on)

@@ -102,7 +102,10 @@ def print_results(bench: Bench, evaluations: Sequence[Evaluation], as_json: bool
             click.echo("")
         if native is not None:
             click.echo(native_line(native, bench.benchmark.size))
-        for note in [*([NOTE] if intervals else []), *footnotes(results)]:
+        for note in [
+            *([NOTE] if intervals else []),
+            *footnotes({one.method: [one] for one in results}),
+        ]:
             click.echo(note)
         first = results[0]
         click.echo(

@@ -9,6 +9,7 @@ N images, K scored classes, R resamples; S = 2 + K scores: pixel accuracy, mean 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,6 +133,28 @@ def bootstrap(
     else:
         mean_iou = _influence(above[:, 1], below[:, 1], drawn[:, 1], sums[:, 1])
     return Resamples(values[0], values[1:], drawn, errors, weights, (accuracy, mean_iou))
+
+
+def mean_over(runs: Sequence[Resamples]) -> Resamples:
+    """Return the means of pixel accuracy and mean IoU over runs that share their resamples.
+
+    S is 2: the means of the classes have no errors here. Each resample draws the same images of all
+    runs, so what is resampled are images, not runs.
+    """
+
+    def mean(parts: Sequence[Floats]) -> Floats:
+        return np.mean([part[..., :2] for part in parts], axis=0)
+
+    weights = runs[0].weights
+    accuracy, mean_iou = (np.mean([run.influences[n] for run in runs], axis=0) for n in (0, 1))
+    return Resamples(
+        mean([run.values for run in runs]),
+        mean([run.left_out for run in runs]),
+        mean([run.drawn for run in runs]),
+        np.column_stack([_errors(accuracy, weights), _errors(mean_iou, weights)]),
+        weights,
+        (accuracy, mean_iou),
+    )
 
 
 def mean_of(values: Floats, resamples: int = RESAMPLES, seed: int = SEED) -> Statistic:

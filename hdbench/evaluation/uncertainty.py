@@ -64,20 +64,27 @@ class Difference:
     p_value: float
 
 
+def resamples_of(result: Result) -> Resamples | None:
+    """Return a result's scores on resampled images, or None if it has no interval.
+
+    These are results of a single image, and those whose policies this version does not know.
+    """
+    if len(result.matrices) < 2:
+        return None
+    try:
+        return bootstrap(result.matrices, counting_of(result))
+    except HdbenchError:
+        return None
+
+
 def intervals_of(results: Sequence[Result]) -> dict[str, Intervals]:
     """Return the intervals of results by method, on resamples that all of them share.
 
     A result of a single image has none: one image says nothing about others. Neither has a result
     whose policies this version does not know.
     """
-    resamples: dict[str, Resamples] = {}
-    for result in results:
-        if len(result.matrices) < 2:
-            continue
-        try:
-            resamples[result.method] = bootstrap(result.matrices, counting_of(result))
-        except HdbenchError:
-            continue
+    drawn = {result.method: resamples_of(result) for result in results}
+    resamples = {name: own for name, own in drawn.items() if own is not None}
     oracle = next((r for r in results if r.method == ORACLE and r.method in resamples), None)
     found: dict[str, Intervals] = {}
     for result in results:

@@ -30,7 +30,6 @@ from hdbench.library.kinds import (
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.label_space import LabelSpaceFile, OwnLabelSpace
 from hdbench.schema.method import BEST_SUFFIX, Method
-from hdbench.schema.preference_report import PreferenceReport
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
 from hdbench.schema.study import StudyProtocol
@@ -96,16 +95,9 @@ class Library:
         """Return a study's protocol; raises LibraryError like ``load``."""
         return self.load(STUDIES, name)
 
-    def any_report(self, name: str) -> Report | PreferenceReport:
-        """Return a report, of scores or of preferences; raises LibraryError like ``load``."""
-        return self.load(REPORTS, name)
-
     def report(self, name: str) -> Report:
-        """Return a report of scores; raises LibraryError like ``load``, or if it is another."""
-        found = self.any_report(name)
-        if isinstance(found, Report):
-            return found
-        raise LibraryError(f"report '{found.name}' shows preferences, not scores")
+        """Return a report; raises LibraryError like ``load``."""
+        return self.load(REPORTS, name)
 
     def weights(self, kind: WeightsKind, name: str) -> Path:
         """Return the folder of weights by its name or path; LibraryError if there is none."""

@@ -16,7 +16,6 @@ from hdbench.schema.generator import GENERATOR_CARD
 from hdbench.schema.label_space import LabelSpaceFile
 from hdbench.schema.method import Method
 from hdbench.schema.perceptual import PERCEPTUAL_CARD
-from hdbench.schema.preference_report import PreferenceReport
 from hdbench.schema.report import Report
 from hdbench.schema.scoring import Scoring
 from hdbench.schema.study import StudyProtocol
@@ -93,10 +92,6 @@ def _parse_method(content: dict[str, Any], where: str) -> Method:
     return parse(method.KINDS[kind], content, where)
 
 
-def _parse_report(content: dict[str, Any], where: str) -> Report | PreferenceReport:
-    return parse(PreferenceReport if "comparisons" in content else Report, content, where)
-
-
 def _references_of_benchmark(benchmark: Benchmark) -> Iterator[Reference]:
     if benchmark.scoring is not None:
         yield "scoring", benchmark.scoring, SCORINGS
@@ -110,15 +105,17 @@ def _references_of_benchmark(benchmark: Benchmark) -> Iterator[Reference]:
             yield f"[{table}] name", segmenter.name, SEGMENTERS
 
 
-def _references_of_report(report: Report | PreferenceReport) -> Iterator[Reference]:
-    if isinstance(report, Report):
-        for row in report.rows:
-            if row.method is not None:
-                yield f"row '{row.title}': method", row.method, METHODS
-    else:  # its methods may be foreign, its studies may not
-        for entry in report.comparisons:
-            if entry.study is not None:
-                yield f"comparison '{entry.title}': study", entry.study, STUDIES
+def _references_of_report(report: Report) -> Iterator[Reference]:
+    for row in report.rows:
+        if row.method is not None:
+            yield f"row '{row.title}': method", row.method, METHODS
+    for entry in report.comparisons:  # its methods may be foreign, its study may not
+        if entry.study is not None:
+            yield f"comparison '{entry.title}': study", entry.study, STUDIES
+    for name in report.pictures.methods if report.pictures else ():
+        yield "[pictures] methods", name, METHODS
+    for name in report.reports:
+        yield "reports", name, REPORTS
 
 
 METHODS = FileKind("method", "methods", "models", ("kind",), _parse_method)
@@ -151,7 +148,12 @@ STUDIES = FileKind(
     "study", "studies", "protocols/studies", ("question",), partial(parse, StudyProtocol)
 )
 REPORTS = FileKind(
-    "report", "reports", "reports", ("rows", "comparisons"), _parse_report, _references_of_report
+    "report",
+    "reports",
+    "reports",
+    ("rows", "comparisons", "pictures", "segmenters", "reports"),
+    partial(parse, Report),
+    _references_of_report,
 )
 SEGMENTERS = WeightsKind(
     "segmenter",

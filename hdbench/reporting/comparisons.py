@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from hdbench.evaluation.agreement import Agreement, UnderSegmenter, ranks
 from hdbench.evaluation.comparing import Comparison, Pair
+from hdbench.evaluation.seeds import estimates_of
 from hdbench.evaluation.uncertainty import intervals_of
+from hdbench.reporting.score_table import estimate_text
 from hdbench.reporting.tables import COLUMNS, score_cell
-from hdbench.schema.result import Result
+from hdbench.schema.result import OVERALL, Overall, Result
 from hdbench.text import CORRELATION, NOTHING, joined, p_words
 
 
@@ -60,36 +62,55 @@ def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
     return pd.DataFrame(lines, index=index, columns=["score", "difference", "p", "p (Holm)"])
 
 
-def segmenters_table(scored: Sequence[UnderSegmenter]) -> pd.DataFrame:
-    """Return the scores of the same images under several segmenters, with ranks."""
+def segmenters_table(
+    scored: Sequence[UnderSegmenter],
+    scores: Sequence[Overall] = OVERALL,
+    titles: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Return the scores of the same images under several segmenters, with ranks.
+
+    There is a row for each method of any segmenter, called as ``titles`` say.
+    """
     heads: list[tuple[str, str]] = []
     columns: list[list[str]] = []
-    methods = [result.method for result in scored[0].results]
+    methods = list(dict.fromkeys(name for one in scored for name in one.by_method))
     for one in scored:
-        by_method = {result.method: result for result in one.results}
-        intervals = intervals_of(one.results)
-        for score, (title, style) in COLUMNS.items():
+        estimates = estimates_of(one.by_method)
+        for score in scores:
+            title, style = COLUMNS[score]
             places = ranks(one.scores(score))
             heads += [(one.segmenter, title), (one.segmenter, "rank")]
             columns.append(
-                [score_cell(name, score, style, by_method, intervals) for name in methods]
+                [
+                    estimate_text(estimates[name].of(score), style)
+                    if name in estimates
+                    else NOTHING
+                    for name in methods
+                ]
             )
-            columns.append([str(places[name] or NOTHING) for name in methods])
+            columns.append([str(places.get(name) or NOTHING) for name in methods])
     return pd.DataFrame(
         [list(line) for line in zip(*columns, strict=True)],
-        index=pd.Index(methods, name="method"),
+        index=pd.Index([(titles or {}).get(name, name) for name in methods], name="method"),
         columns=pd.MultiIndex.from_tuples(heads),
     )
 
 
-def agreement_table(agreements: Sequence[Agreement]) -> pd.DataFrame:
-    """Return Kendall's tau of each score, one row per score and pair of segmenters."""
+def agreement_table(
+    agreements: Sequence[Agreement], titles: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Return Kendall's tau of each score, one row per score and pair of segmenters.
+
+    Methods are called as ``titles`` say.
+    """
+    called = titles or {}
     lines = [
         [
             COLUMNS[entry.score][0],
-            CORRELATION.text(entry.tau, sign="+"),
+            CORRELATION.text(entry.tau, entry.interval, sign="+"),
             str(entry.methods),
-            "; ".join(joined(pair) for pair in entry.swapped) or "none",
+            "; ".join(joined([called.get(name, name) for name in pair]) for pair in entry.swapped)
+            or "none",
         ]
         for entry in agreements
     ]

@@ -33,6 +33,17 @@ def metric_tables(metrics: Sequence[Metric]) -> list[MetricTable]:
     ]
 
 
+def _names(metrics: Sequence[Metric]) -> list[str]:
+    """Return what each record is called: its method, with the seed if there are several."""
+    methods = [metric.method for metric in metrics]
+    return [
+        f"{metric.method}, seed {metric.seed}"
+        if methods.count(metric.method) > 1
+        else metric.method
+        for metric in metrics
+    ]
+
+
 def _realism(metrics: list[Metric]) -> MetricTable:
     choices = metrics[0].choices
     columns: dict[str, list[str]] = {}
@@ -49,7 +60,7 @@ def _realism(metrics: list[Metric]) -> MetricTable:
         notes.append(
             "LPIPS between each image and its scene's photograph, mean over images; 0 means equal."
         )
-    index = pd.Index([metric.method for metric in metrics], name="method")
+    index = pd.Index(_names(metrics), name="method")
     return MetricTable("Realism", pd.DataFrame(columns, index=index), notes)
 
 
@@ -72,11 +83,11 @@ def _inception_notes(choices: dict[str, Any], metric: Metric) -> list[str]:
 def _boundaries(metrics: list[Metric]) -> MetricTable:
     classes = list(metrics[0].scores["class_boundary_f"])
     columns = {
-        metric.method: [
+        name: [
             SHARE.text(metric.scores["boundary_f"]),
             *(SHARE.text(metric.scores["class_boundary_f"][name]) for name in classes),
         ]
-        for metric in metrics
+        for name, metric in zip(_names(metrics), metrics, strict=True)
     }
     index = pd.Index(["mean", *classes], name="boundary F %")
     table = pd.DataFrame(columns, index=index)

@@ -1,117 +1,113 @@
-"""A report as one HTML page that needs no other file and no network."""
+"""Reports as one HTML page that needs no other file and no network."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
-from torch import Tensor
 
-from hdbench.data.labels import LabelClass
 from hdbench.data.sheets import encode_jpeg, encode_png, to_pil
-from hdbench.reporting.metric_tables import MetricTable
+from hdbench.reporting.document import Chart, Document, Picture, Section
+from hdbench.reporting.tables import Best
 from hdbench.text import template
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One picture of a scene."""
-
-    caption: str
-    #: uint8 3 x H x W.
-    pixels: Tensor
-    #: Whether it is stored as JPEG; label maps are stored as PNG.
-    photographic: bool
-
-
-@dataclass(frozen=True)
-class SceneStrip:
-    """The pictures of one scene, side by side."""
-
-    name: str
-    #: uint8 H x W label ids, as they are shown.
-    label: Tensor
-    pictures: list[Picture]
-
-
 def render_page(
-    *,
-    title: str,
-    subtitle: str,
-    table: pd.DataFrame,
-    notes: Sequence[str],
-    metrics: Sequence[MetricTable],
-    score_chart: str,
-    class_chart: str,
-    confusion_charts: Mapping[str, str],
-    loss_charts: Sequence[str],
-    scenes: Sequence[SceneStrip],
-    scenes_note: str,
-    legend: Sequence[LabelClass],
-    facts: Mapping[str, str],
+    title: str, subtitle: str, documents: Sequence[Document], remarks: Sequence[str] = ()
 ) -> str:
-    """Return the page as HTML text.
+    """Return a page of one or several reports as HTML text.
 
-    Charts are SVG text, inserted as they are, and empty if absent; of ``confusion_charts``, by
-    method, the first is shown unfolded. The template escapes all other text. Every scene has
-    pictures with the same captions; ``facts`` are the provenance, by name.
+    The template escapes all text but figures. Of several reports, it shows a table of contents, and
+    of each report what ``Section.in_summary`` says; ``remarks`` are sentences about all of them.
     """
-    groups: list[dict[str, Any]] = []
-    published: list[bool] = []
-    for group, column in table.columns:
-        is_published = group.startswith("published")
-        published.append(is_published)
-        if not groups or groups[-1]["title"] != group:
-            groups.append({"title": group, "columns": [], "published": is_published})
-        groups[-1]["columns"].append(column)
-    rows = [
-        {
-            "title": name,
-            "cells": [
-                {"text": text, "published": flag}
-                for text, flag in zip(line, published, strict=True)
-            ],
-        }
-        for name, line in zip(table.index, table.values.tolist(), strict=True)
-    ]
+    several = len(documents) > 1
+    said: set[str] = set()
     return template(__file__, "report.html").render(
         title=title,
         subtitle=subtitle,
-        groups=groups,
-        rows=rows,
-        notes=notes,
-        metrics=[
+        remarks=remarks,
+        several=several,
+        documents=[
             {
-                "title": one.title,
-                "columns": [one.table.index.name, *(str(column) for column in one.table.columns)],
-                "rows": list(zip(one.table.index, one.table.values.tolist(), strict=True)),
-                "notes": one.notes,
-            }
-            for one in metrics
-        ],
-        score_chart=Markup(score_chart),
-        class_chart=Markup(class_chart),
-        confusion_charts=[(name, Markup(chart)) for name, chart in confusion_charts.items()],
-        loss_charts=[Markup(chart) for chart in loss_charts],
-        scenes=[
-            {
-                "name": strip.name,
-                "pictures": [
-                    {"caption": picture.caption, "source": _data_uri(picture)}
-                    for picture in strip.pictures
+                "anchor": document.stem,
+                "title": document.title,
+                "subtitle": document.subtitle,
+                "mark": document.mark,
+                "facts": document.facts,
+                "sections": [
+                    _section(section, said)
+                    for section in document.sections
+                    if section.in_summary or not several
                 ],
             }
-            for strip in scenes
+            for document in documents
         ],
-        scenes_note=scenes_note,
-        columns=max((len(strip.pictures) for strip in scenes), default=1),
-        legend=legend,
-        facts=list(facts.items()),
     )
+
+
+def _section(section: Section, said: set[str]) -> dict[str, Any]:
+    """Return a section for the template; remarks that were ``said`` above are left out."""
+    remarks = [remark for remark in section.remarks if remark not in said]
+    said.update(remarks)
+    return {
+        "title": section.title,
+        "table": None
+        if section.table is None
+        else _table(section.table, section.best, section.missing),
+        "notes": section.notes,
+        "remarks": remarks,
+        "charts": [_chart(chart) for chart in section.charts],
+        "folded": [_chart(chart) for chart in section.folded],
+        "strips": [
+            {
+                "name": strip.name,
+                "columns": len(strip.rows[0]),
+                "rows": [
+                    [{"caption": picture.caption, "source": _data_uri(picture)} for picture in row]
+                    for row in strip.rows
+                ],
+            }
+            for strip in section.strips
+        ],
+        "legend": section.legend,
+    }
+
+
+def _chart(chart: Chart) -> dict[str, Any]:
+    return {"caption": chart.caption, "svg": Markup(chart.svg)}
+
+
+def _table(table: pd.DataFrame, best: Best, missing: Mapping[int, str]) -> dict[str, Any]:
+    """Return a table for the template: groups of columns, and rows of cells."""
+    heads = [head if isinstance(head, tuple) else ("", head) for head in table.columns]
+    groups: list[dict[str, Any]] = []
+    for group, column in heads:
+        if not groups or groups[-1]["title"] != group:
+            published = str(group).startswith("published")
+            groups.append({"title": group, "columns": [], "published": published})
+        groups[-1]["columns"].append(column)
+    published = [group["published"] for group in groups for _ in group["columns"]]
+    rows = [
+        {
+            "title": name,
+            "command": missing.get(n),
+            "cells": [
+                {"text": text, "published": published[m], "best": (n, m) in best}
+                for m, text in enumerate(line)
+            ],
+        }
+        for n, (name, line) in enumerate(zip(table.index, table.to_numpy().tolist(), strict=True))
+    ]
+    return {
+        "name": table.index.name or "",
+        "grouped": isinstance(table.columns, pd.MultiIndex),
+        "groups": groups,
+        "measured": published.count(False),
+        "rows": rows,
+    }
 
 
 def _data_uri(picture: Picture) -> str:

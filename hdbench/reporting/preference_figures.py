@@ -7,13 +7,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from hdbench.reporting.figures import COLOURS, INK, new_figure, svg_of
+from hdbench.reporting.style import COLOURS, DASHES, INK, MARKS, new_figure, plain, styled, svg_of
 from hdbench.schema.summary import Share, Summary, TimedRate
 from hdbench.storage import write_atomically
 
 
-def rate_chart(rows: Sequence[tuple[str, Share | None, float | None]], mark: bool) -> str:
-    """Return preference rates with their 95 % intervals as SVG; published ones as hollow diamonds.
+@styled
+def rate_chart(rows: Sequence[tuple[str, Share | None, float | None]], mark: bool) -> Figure:
+    """Return preference rates with their 95 % intervals; published ones as hollow diamonds.
 
     Rows are title, rate (None if not measured) and published per cent.
     ``mark`` watermarks the figure as simulated.
@@ -41,12 +42,15 @@ def rate_chart(rows: Sequence[tuple[str, Share | None, float | None]], mark: boo
     kinds = "points: measured, 95 % interval"
     if any(published is not None for _, _, published in rows):
         kinds += "; diamonds: published"
-    axes.set_xlabel(f"preferred, %\n({kinds})", fontsize=9)
+    axes.set_xlabel(f"preferred, % of judgments\n({kinds})")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
     return _finished(figure, mark)
 
 
-def duration_chart(rows: Sequence[tuple[str, TimedRate]], mark: bool) -> str:
-    """Return the rate of each pair over the measured time on screen, as SVG.
+@styled
+def duration_chart(rows: Sequence[tuple[str, TimedRate]], mark: bool) -> Figure:
+    """Return the rate of each pair over the measured time on screen.
 
     After Figure 7 of the paper, with 95 % intervals; times in seconds on a binary scale. Rows are
     the title of the pair's line and a rate. ``mark`` watermarks the figure as simulated.
@@ -69,20 +73,21 @@ def duration_chart(rows: Sequence[tuple[str, TimedRate]], mark: bool) -> str:
             times,
             values,
             yerr=[below, above],
-            fmt="o-",
+            marker=MARKS[n % len(MARKS)],
+            linestyle=DASHES[n % len(DASHES)],
             color=COLOURS[n % len(COLOURS)],
             capsize=3,
-            markersize=4,
             label=plain(line[0]),
         )
     axes.set_xscale("log", base=2)
     ticks = sorted({row.planned_ms / 1000 for _, row in rows})
     axes.set_xticks(ticks, [f"{time:g}" for time in ticks])
     axes.minorticks_off()
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, 102)
     axes.set_xlabel("time on screen, measured, s")
-    axes.set_ylabel("preferred, %")
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_ylabel("preferred, % of judgments")
+    axes.grid(axis="y")
+    axes.legend()
     return _finished(figure, mark)
 
 
@@ -90,18 +95,13 @@ def write_tally_figures(folder: Path, analysis: Summary) -> dict[str, Path]:
     """Write a tally's figures and return their paths by kind."""
     rows = [(row.title, row, None) for row in analysis.pairs]
     paths = {"rates": folder / "rates.svg"}
-    write_atomically(paths["rates"], rate_chart(rows, analysis.simulated).encode())
+    write_atomically(paths["rates"], svg_of(rate_chart(rows, analysis.simulated)).encode())
     if analysis.durations:
         paths["durations"] = folder / "durations.svg"
         rates = [(row.title, row) for row in analysis.durations]
-        chart = duration_chart(rates, analysis.simulated)
+        chart = svg_of(duration_chart(rates, analysis.simulated))
         write_atomically(paths["durations"], chart.encode())
     return paths
-
-
-def plain(text: str) -> str:
-    """Return a text escaped so that matplotlib does not read it as a formula."""
-    return text.replace("\\", "\\\\").replace("$", r"\$") if "$" in text else text
 
 
 def _point(rate: Share | None) -> tuple[float, float, float] | None:
@@ -113,10 +113,10 @@ def _point(rate: Share | None) -> tuple[float, float, float] | None:
     return value, max(0.0, value - 100 * ends.low), max(0.0, 100 * ends.high - value)
 
 
-def _finished(figure: Figure, mark: bool) -> str:
+def _finished(figure: Figure, mark: bool) -> Figure:
     if mark:
         figure.text(
             0.5, 0.5, "SIMULATED", fontsize=44, color="#b00020", alpha=0.22,
             ha="center", va="center", rotation=20,
         )  # fmt: skip
-    return svg_of(figure)
+    return figure

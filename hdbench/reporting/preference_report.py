@@ -1,25 +1,26 @@
-"""From tallied studies to a report's files."""
+"""From tallied studies to the sections of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-from markupsafe import Markup
-
 from hdbench.errors import DataError, HdbenchError
+from hdbench.reporting.document import Chart, Section
 from hdbench.reporting.preference_figures import duration_chart, rate_chart
-from hdbench.reporting.preferences import findings, measured_by, preference_table
-from hdbench.reporting.tables import SUFFIXES, render
-from hdbench.schema.preference_report import PreferenceReport
+from hdbench.reporting.preferences import Finding, findings, measured_by, preference_table
+from hdbench.schema.report import Comparison, Report
 from hdbench.schema.summary import Summary, TimedRate
-from hdbench.storage import write_atomically
 from hdbench.study.analysis.export import SUMMARY_FILE, read_summary, tally_folder
-from hdbench.study.analysis.prose import SIMULATED_MARK, judges
+from hdbench.study.analysis.prose import judges
 from hdbench.study.packet.files import STUDY_FILE, require_packet
-from hdbench.text import template
+
+_REMARK = (
+    "How often the first of the two was preferred; chance is 50 %. Intervals and p-values are "
+    "clustered by participant and by image, so they speak of other people and other images; "
+    "p-values hold for the whole family (Holm). Published percentages were measured elsewhere, on "
+    "other images; they stand beside the measured ones for orientation."
+)
 
 
 def summaries_in(folders: Sequence[Path], *, simulated: bool) -> dict[Path, Summary]:
@@ -67,71 +68,61 @@ def _only_simulated(folder: Path) -> str:
     return "; only simulated answers are" if _summary_path(folder, True).is_file() else ""
 
 
-def write_preference_report(
-    folder: Path, report: PreferenceReport, summaries: Mapping[Path, Summary]
-) -> dict[str, Path]:
-    """Write a report as text, Markdown, CSV, LaTeX, figure and page; return the paths by format.
+def preference_sections(
+    report: Report,
+    summaries: Mapping[Path, Summary],
+    command_of: Callable[[Comparison], str | None],
+    always: bool,
+) -> list[Section]:
+    """Return the sections of a report's comparisons; none if none of them is measured.
+
+    ``command_of`` says how a comparison is measured of which nothing is measured yet. ``always``
+    returns the table even if all of it is still to be measured.
 
     Raises:
-        HdbenchError: none of the comparisons is measured.
         UsageError: as in ``findings``.
     """
     simulated = any(summary.simulated for summary in summaries.values())
     found = findings(report, summaries)
-    if all(row.rate is None for row in found):
-        raise HdbenchError(
-            f"report '{report.name}': none of its comparisons is measured yet.\n"
-            "Next: 'hdbench study build --help', then 'hdbench study tally PACKET'"
+    measured = any(row.rate is not None for row in found)
+    if not measured and not always:
+        return []
+    missing = {
+        n: command
+        for n, row in enumerate(found)
+        if row.rate is None and (command := command_of(row.comparison)) is not None
+    }
+    return [
+        Section(
+            "Preferences",
+            "preferences",
+            preference_table(report, found, simulated=simulated),
+            missing=missing,
+            remarks=[_REMARK],
+            charts=[_chart(report, found, simulated)] if measured else [],
         )
-    table = preference_table(report, found, simulated=simulated)
-    mark = f"{SIMULATED_MARK}\n\n" if simulated else ""
-    stem = report.name + (".simulated" if simulated else "")
-    paths: dict[str, Path] = {}
-    for form, suffix in SUFFIXES.items():
-        paths[form] = folder / f"{stem}.{suffix}"
-        # CSV and LaTeX stay one table; its headings say that it is simulated.
-        text = ("" if form in ("csv", "latex") else mark) + render(table, form) + "\n"
-        write_atomically(paths[form], text.encode())
+    ]
+
+
+def _chart(report: Report, found: Sequence[Finding], simulated: bool) -> Chart:
     if report.show == "durations":
         rows = [
             (row.comparison.title, row.rate) for row in found if isinstance(row.rate, TimedRate)
         ]
-        chart = duration_chart(rows, simulated)
-    else:
-        rows = [(row.title, row.rate, row.comparison.published) for row in found]
-        chart = rate_chart(rows, simulated)
-    paths["figure"] = folder / f"{stem}.svg"
-    write_atomically(paths["figure"], chart.encode())
-    paths["page"] = folder / f"{stem}.html"
+        return Chart("durations", "", duration_chart(rows, simulated))
+    rates = [(row.title, row.rate, row.comparison.published) for row in found]
+    return Chart("rates", "", rate_chart(rates, simulated))
+
+
+def preference_facts(report: Report, summaries: Mapping[Path, Summary]) -> dict[str, str]:
+    """Return where a report's preferences come from, by name."""
     sources = {measured_by(comparison, summaries) for comparison in report.comparisons}
-    facts = [_facts(place, entry) for place, entry in summaries.items() if place in sources]
-    write_atomically(paths["page"], _page(report, table, chart, facts, simulated).encode())
-    return paths
-
-
-def _page(
-    report: PreferenceReport,
-    table: pd.DataFrame,
-    chart: str,
-    facts: Sequence[dict[str, str]],
-    simulated: bool,
-) -> str:
-    return template(__file__, "preferences.html").render(
-        title=report.title,
-        source=report.source,
-        mark=SIMULATED_MARK if simulated else "",
-        groups=[
-            {"title": title, "span": len(list(columns))}
-            for title, columns in groupby(group for group, _ in table.columns)
-        ],
-        columns=[name for _, name in table.columns],
-        rows=[
-            {"title": name, "cells": cells}
-            for name, cells in zip(table.index, table.values.tolist(), strict=True)
-        ],
-        chart=Markup(chart),
-        studies=facts,
-    )
+    found = [_facts(place, entry) for place, entry in summaries.items() if place in sources]
+    if len(found) == 1:
+        return found[0]
+    return {
+        f"{name} ({facts['packet']})": value for facts in found for name, value in facts.items()
+    }
 
 
 def _facts(packet: Path, summary: Summary) -> dict[str, str]:

@@ -11,8 +11,8 @@ import pandas as pd
 from hdbench.errors import UsageError, counted
 from hdbench.evaluation.significance import holm
 from hdbench.reporting.tables import render
-from hdbench.schema.preference_report import Comparison, PreferenceReport
 from hdbench.schema.record import Interval
+from hdbench.schema.report import Comparison, Report
 from hdbench.schema.summary import (
     BradleyTerry,
     NoCorrelation,
@@ -174,7 +174,7 @@ class Finding:
         return f"{self.comparison.title}{time}"
 
 
-def findings(report: PreferenceReport, summaries: Mapping[Path, Summary]) -> list[Finding]:
+def findings(report: Report, summaries: Mapping[Path, Summary]) -> list[Finding]:
     """Return a report's lines in its order, from analyses by the folder of their packet.
 
     Raises:
@@ -232,9 +232,7 @@ def turned(rate: PairRate | TimedRate) -> PairRate | TimedRate:
     return rate.model_copy(update={**other, "share": share})
 
 
-def preference_table(
-    report: PreferenceReport, found: Sequence[Finding], *, simulated: bool
-) -> pd.DataFrame:
+def preference_table(report: Report, found: Sequence[Finding], *, simulated: bool) -> pd.DataFrame:
     """Return a report's table: measured columns, then published ones, never mixed."""
     group = "SIMULATED, no evidence" if simulated else "measured"
     p_values = [row.rate.clustered_p_value for row in found if row.rate]

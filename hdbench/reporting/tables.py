@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Literal
 
 import pandas as pd
 from tabulate import TableFormat, tabulate
 
 from hdbench.evaluation.uncertainty import Intervals
-from hdbench.schema.method import Method
 from hdbench.schema.record import Interval
-from hdbench.schema.report import Column, Report, Row, Score
+from hdbench.schema.report import Score
 from hdbench.schema.result import ORACLE, Overall, Result, oracle_ratio
 from hdbench.text import (
     ACCURACY,
@@ -21,9 +21,12 @@ from hdbench.text import (
     SCORE,
     Style,
     csv_cell,
+    latex,
     markdown,
 )
 
+#: Cells to be set off, by row and column.
+Best = frozenset[tuple[int, int]]
 Format = Literal["text", "markdown", "csv", "latex"]
 #: What a report's files are called, by format.
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
@@ -64,78 +67,57 @@ def score_tables(
     return [overall, classes]
 
 
-def with_rows(report: Report, rows: Iterable[Row]) -> Report:
-    """Return a report with rows appended for the methods that it does not name."""
-    named = {row.method for row in report.rows}
-    more = [row for row in rows if row.method not in named]
-    return report.model_copy(update={"rows": [*report.rows, *more]})
+def render(table: pd.DataFrame, form: Format, best: Best = frozenset()) -> str:
+    """Return a table as aligned text, Markdown, CSV or LaTeX (booktabs); all names are escaped.
 
-
-def row_beside(method: Method, benchmark: str) -> Row:
-    """Return the row of a method that was trained on the benchmark named in ``beside``."""
-    title = f"{method.title}, trained on '{benchmark}'"
-    return Row(title=title, method=f"{method.name} ({benchmark})")
-
-
-def report_table(
-    report: Report,
-    results: Mapping[str, Result],
-    measured_on: str,
-    intervals: Mapping[str, Intervals] | None = None,
-    bounds_apart: bool = False,
-    second: Mapping[str, Result] | None = None,
-    second_by: str = "",
-) -> pd.DataFrame:
-    """Return a report's table: measured columns first, published columns after them.
-
-    ``measured_on`` is the heading of the measured columns. ``bounds_apart`` gives each bound of an
-    interval its own column, for CSV, instead of printing ``83.8 [82.9, 84.6]``. The mean IoU of
-    ``second``, the results under the second segmenter, gets a column under ``second_by``.
+    Cells of ``best``, by row and column, are bold in Markdown and LaTeX.
     """
-    heads: list[tuple[str, str]] = []
-    columns: list[list[str]] = []
-    methods = [row.method or "" for row in report.rows]
-    for column in report.columns:
-        score, style = column.score, Style(column.digits, column.factor)
-        beside = None if bounds_apart else intervals
-        heads.append((measured_on, column.title))
-        columns.append([score_cell(name, score, style, results, beside) for name in methods])
-        for bound in ("low", "high") if bounds_apart else ():
-            found = [_interval(name, score, intervals) for name in methods]
-            heads.append((measured_on, f"{column.title} {bound}"))
-            columns.append([style.text(getattr(interval, bound, None)) for interval in found])
-    for column in report.columns:
-        if second and column.score == "mean_iou":
-            style = Style(column.digits, column.factor)
-            heads.append((second_by, column.title))
-            columns.append(
-                [score_cell(name, column.score, style, second, None) for name in methods]
-            )
-    for column in report.columns:
-        if any(row.published and column.score in row.published for row in report.rows):
-            heads.append((f"published: {report.published_on}", column.title))
-            columns.append([_published(row, column) for row in report.rows])
-    index = pd.Index([row.title for row in report.rows], name="method")
-    lines = [list(line) for line in zip(*columns, strict=True)]
-    return pd.DataFrame(lines, index=index, columns=pd.MultiIndex.from_tuples(heads))
-
-
-def render(table: pd.DataFrame, form: Format) -> str:
-    """Return a table as aligned text, Markdown, CSV or LaTeX (booktabs); all names are escaped."""
     if form == "text":
         return _aligned(table)
+    if form == "latex":
+        return _latex(table, best)
     heads = [head if isinstance(head, tuple) else (head,) for head in table.columns]
-    flat = table.copy()
     if form == "csv":
+        flat = table.replace(NOTHING, "")
         flat.columns = [csv_cell(" | ".join(map(str, head))) for head in heads]
         flat.index = pd.Index([csv_cell(str(name)) for name in flat.index], name=flat.index.name)
-        return flat.replace(NOTHING, "").to_csv().rstrip("\n")
-    if form == "markdown":
-        flat.columns = ["<br>".join(markdown(str(part)) for part in head) for head in heads]
-        flat.index = pd.Index([markdown(str(name)) for name in flat.index], name=flat.index.name)
-        return _laid_out(flat.reset_index(allow_duplicates=True), _MARKDOWN)
-    flat.columns = [" | ".join(map(str, head)) for head in heads]
-    return _laid_out(flat.reset_index(allow_duplicates=True), "latex_booktabs")
+        return flat.to_csv().rstrip("\n")
+    lines = [
+        [markdown(str(name)), *(f"**{cell}**" if (n, m) in best else cell for m, cell in cells)]
+        for n, (name, cells) in enumerate(_lines(table))
+    ]
+    names = [str(table.index.name), *("<br>".join(markdown(str(p)) for p in h) for h in heads)]
+    return _laid_out(pd.DataFrame(lines, columns=pd.Index(names)), _MARKDOWN)
+
+
+def _lines(table: pd.DataFrame) -> list[tuple[str, list[tuple[int, str]]]]:
+    """Return each row's name and its cells with their places."""
+    return [
+        (str(name), list(enumerate(map(str, cells))))
+        for name, cells in zip(table.index, table.to_numpy().tolist(), strict=True)
+    ]
+
+
+def _latex(table: pd.DataFrame, best: Best) -> str:
+    """Return a tabular environment; the names of groups of columns span them."""
+    heads = [head if isinstance(head, tuple) else (head,) for head in table.columns]
+    lines = [rf"\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule"]
+    if isinstance(table.columns, pd.MultiIndex):
+        spans, rules, first = [], [], 2
+        for group, own in groupby(head[0] for head in heads):
+            last = first + len(list(own)) - 1
+            spans.append(rf"\multicolumn{{{last - first + 1}}}{{c}}{{{latex(str(group))}}}")
+            rules.append(rf"\cmidrule(lr){{{first}-{last}}}")
+            first = last + 1
+        lines += [f" & {' & '.join(spans)} \\\\", " ".join(rules)]
+    names = [str(table.index.name), *(str(head[-1]) for head in heads)]
+    lines += [" & ".join(map(latex, names)) + r" \\", r"\midrule"]
+    for n, (name, cells) in enumerate(_lines(table)):
+        shown = [
+            rf"\textbf{{{latex(cell)}}}" if (n, m) in best else latex(cell) for m, cell in cells
+        ]
+        lines.append(" & ".join([latex(name), *shown]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def _aligned(table: pd.DataFrame) -> str:
@@ -204,9 +186,3 @@ def _interval(
     method: str, score: str, intervals: Mapping[str, Intervals] | None
 ) -> Interval | None:
     return intervals[method].of(score) if intervals and method in intervals else None
-
-
-def _published(row: Row, column: Column) -> str:
-    if row.published is None or column.score not in row.published:
-        return NOTHING
-    return Style(column.digits).text(row.published[column.score])

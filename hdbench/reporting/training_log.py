@@ -12,6 +12,19 @@ from typing import Any
 _PLACES = ("step", "epoch", "seconds")
 #: Losses are called by the network that they train.
 _LOSSES = ("g_", "d_")
+#: What is measured, in words.
+WORDS = {
+    "g_gan": "generator: adversarial",
+    "g_features": "generator: feature matching",
+    "g_perceptual": "generator: perceptual",
+    "g_l1": "generator: L1 of pixels",
+    "d_real": "discriminators: real",
+    "d_fake": "discriminators: synthesized",
+    "validation_mean_iou": "mean IoU",
+    "validation_pixel_accuracy": "pixel accuracy",
+    "spots": "light spots per image",
+    "spot_area": "fraction of pixels in light spots",
+}
 _POINTS = 200  # of a curve at most
 
 

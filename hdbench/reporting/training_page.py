@@ -17,8 +17,8 @@ from PIL import Image
 from hdbench.data.layouts import spread
 from hdbench.data.sheets import encode_jpeg
 from hdbench.errors import CheckpointError
-from hdbench.reporting.figures import INK, svg_of
-from hdbench.reporting.training_log import TrainingLog
+from hdbench.reporting.style import COLOURS, DASHES, INK, in_style, svg_of
+from hdbench.reporting.training_log import WORDS, TrainingLog
 from hdbench.schema.generator import BEST
 from hdbench.storage import write_atomically
 from hdbench.text import ACCURACY, SCORE, duration, percent, template
@@ -31,27 +31,7 @@ _REFRESH = 20  # seconds after which the page loads itself again
 _SHEETS = 12  # sample sheets in the page; the others are linked
 _WIDEST = 900  # pixels of a sheet in the page
 _REST = 50  # the page rests for this many times the time that it took to draw: 2 % at most
-#: Okabe and Ito's colours, which people with any colour vision tell apart, and a dash for each.
-_LINES = (
-    ("#0072b2", "-"),
-    ("#d55e00", "--"),
-    ("#009e73", "-."),
-    ("#cc79a7", ":"),
-    ("#56b4e9", "-"),
-    ("#e69f00", "--"),
-)
-_WORDS = {
-    "g_gan": "generator: adversarial",
-    "g_features": "generator: feature matching",
-    "g_perceptual": "generator: perceptual",
-    "g_l1": "generator: L1 of pixels",
-    "d_real": "discriminators: real",
-    "d_fake": "discriminators: synthesized",
-    "validation_mean_iou": "mean IoU",
-    "validation_pixel_accuracy": "pixel accuracy",
-    "spots": "light spots per image",
-    "spot_area": "fraction of pixels in light spots",
-}
+_LINES = tuple(zip(COLOURS, DASHES, strict=True))
 #: Measured in epochs, and shown in other ways than in a chart of its own.
 _SHOWN = ("validation_mean_iou", "validation_pixel_accuracy", "peak_bytes")
 
@@ -94,7 +74,7 @@ class TrainingPage:
         if "validation_mean_iou" in log.measured:
             figures["validation"] = _validation(log, best)
         for name in log.measured.keys() - set(_SHOWN):
-            figures[_WORDS.get(name, name)] = _measured(log, name)
+            figures[WORDS.get(name, name)] = _measured(log, name)
         return template(__file__, "training.html").render(
             title=self._title,
             state=state,
@@ -204,7 +184,7 @@ def _curves(log: TrainingLog, which: str) -> str:
             color=colour,
             linestyle=dashes,
             linewidth=1.4,
-            label=_WORDS.get(name, name),
+            label=WORDS.get(name, name),
         )
     if which == "losses":
         if 0 < lowest < float("inf"):
@@ -235,7 +215,7 @@ def _validation(log: TrainingLog, best: int | None) -> str:
             linestyle=dashes,
             marker=".",
             linewidth=1.4,
-            label=_WORDS[name],
+            label=WORDS[name],
         )
     scores = dict(log.measured["validation_mean_iou"])
     if best in scores:
@@ -261,7 +241,7 @@ def _measured(log: TrainingLog, name: str) -> str:
     points: Sequence[tuple[int, float]] = log.measured[name]
     steps, values = zip(*points, strict=True)
     axes.plot(steps, values, color=_LINES[0][0], marker=".", linewidth=1.4)
-    axes.set_ylabel(_WORDS.get(name, name))
+    axes.set_ylabel(WORDS.get(name, name))
     if min(values) >= 0:
         axes.set_ylim(bottom=0)
     return _finished(axes, log.steps)
@@ -271,7 +251,8 @@ def _axes() -> Axes:
     """Return empty axes with fixed margins; fitting them would double the time of a drawing."""
     figure = Figure(figsize=(5.2, 2.9))
     figure.subplots_adjust(left=0.13, right=0.97, bottom=0.16, top=0.8)
-    return figure.add_subplot()
+    with in_style():
+        return figure.add_subplot()
 
 
 def _legend(axes: Axes) -> None:

@@ -1,4 +1,9 @@
-"""Report files (``reports/*.toml``): rows, columns and published numbers with their source."""
+"""Report files (``reports/*.toml``): tables and figures, and published numbers with their source.
+
+A report has one or several parts, in this order: scores (``[[rows]]``), preferences
+(``[[comparisons]]``), pictures (``[pictures]``), ranks under several segmenters (``[segmenters]``);
+or it collects other reports (``reports``).
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hdbench.schema.base import LibraryFile, Table
+from hdbench.schema.base import LibraryFile, Positive, Table
+from hdbench.schema.result import Overall
 
 #: What a column shows: a score over all classes, or the mean IoU over the oracle's.
 Score = Literal["pixel_accuracy", "mean_iou", "oracle_ratio"]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Column(Table):
@@ -42,10 +50,131 @@ class Row(Table):
         return self
 
 
-class Report(LibraryFile):
-    """One table: measured scores beside published ones, never mixed."""
+class Comparison(Table):
+    """One line: how often a method was preferred over another, measured, published, or both.
 
-    #: What the published numbers were measured on.
-    published_on: str
-    columns: list[Column]
-    rows: list[Row]
+    Methods are named as in a packet; the library need not have them.
+    """
+
+    #: The line's heading.
+    title: str
+    #: The method whose preference is shown; left out where hdbench cannot measure it.
+    method: str | None = None
+    #: The method that it is compared with.
+    over: str | None = None
+    #: The study whose packets are shown (``protocols/studies/``).
+    study: str | None = None
+    #: Published preference for ``method``, per cent; left out if there is none.
+    published: Percent | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Comparison:
+        named = [self.method is not None, self.over is not None, self.study is not None]
+        if any(named) != all(named):
+            raise ValueError("a comparison names method, over and study, or none of them")
+        if not any(named) and self.published is None:
+            raise ValueError("a comparison needs methods, a published preference, or both")
+        if self.method is not None and self.method == self.over:
+            raise ValueError(f"'{self.method}' is compared with itself")
+        return self
+
+
+class Box(Table):
+    """A part of an image, in shares of its width and height."""
+
+    left: Share
+    top: Share
+    right: Share
+    bottom: Share
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Box:
+        if self.left >= self.right or self.top >= self.bottom:
+            raise ValueError("the box is empty: expected left < right and top < bottom")
+        return self
+
+
+class Pictures(Table):
+    """Scenes in rows; label map, methods and photograph in columns."""
+
+    #: The methods whose images are shown, in this order; those without images are left out.
+    methods: list[str]
+    #: How many scenes, spread evenly over the test split; left out where ``scenes`` names them.
+    count: Positive | None = None
+    #: Names of scenes; left out where ``count`` says how many.
+    scenes: list[str] | None = None
+    #: What is enlarged: the surroundings of each scene's largest instance of a class that has
+    #: instances, or the same box in all scenes.
+    inset: Literal["largest-instance"] | Box
+
+    @model_validator(mode="after")
+    def _chooses_scenes_in_one_way(self) -> Pictures:
+        if (self.count is None) == (self.scenes is None):
+            raise ValueError("expected one of the keys count and scenes")
+        return self
+
+
+class Segmenters(Table):
+    """The ranks of all measured methods under each segmenter that has scored them."""
+
+    #: What methods are ranked by.
+    scores: Annotated[list[Overall], Field(min_length=1)]
+
+
+class Report(LibraryFile):
+    """Tables and figures: measured numbers beside published ones, never mixed."""
+
+    #: What the published numbers were measured on; stated beside rows and comparisons.
+    published_on: str | None = None
+    #: The scores of ``rows``, whose oracle and floors are always shown.
+    columns: list[Column] = Field(default_factory=list[Column])
+    #: Beside ``rows``: whether each measured method without a row gets one at the end.
+    every_method: bool | None = None
+    rows: list[Row] = Field(default_factory=list[Row])
+    #: Beside ``comparisons``: ``rates``, a line for each of them; ``durations``, a line for each
+    #: time shown.
+    show: Literal["rates", "durations"] | None = None
+    comparisons: list[Comparison] = Field(default_factory=list[Comparison])
+    pictures: Pictures | None = None
+    segmenters: Segmenters | None = None
+    #: Names of reports that stand on one page, in this order.
+    reports: list[str] = Field(default_factory=list[str])
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that the report names, in its order."""
+        named = [row.method for row in self.rows]
+        for entry in self.comparisons:
+            named += [entry.method, entry.over]
+        named += self.pictures.methods if self.pictures else []
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+    @property
+    def shows_scores(self) -> bool:
+        """Whether any part of it needs results of a benchmark."""
+        return bool(self.rows or self.pictures or self.segmenters)
+
+    @model_validator(mode="after")
+    def _has_parts(self) -> Report:
+        parts = (self.rows, self.comparisons, self.pictures, self.segmenters)
+        if self.reports and any(parts):
+            raise ValueError("a report that collects reports has no rows, comparisons or pictures")
+        if not self.reports and not any(parts):
+            raise ValueError(
+                "a report needs [[rows]], [[comparisons]], [pictures], [segmenters] or reports"
+            )
+        together = {
+            "columns": (bool(self.columns), bool(self.rows), "[[rows]]"),
+            "every_method": (self.every_method is not None, bool(self.rows), "[[rows]]"),
+            "show": (self.show is not None, bool(self.comparisons), "[[comparisons]]"),
+            "published_on": (
+                self.published_on is not None,
+                bool(self.rows or self.comparisons),
+                "[[rows]] or [[comparisons]]",
+            ),
+        }
+        for key, (stated, needed, beside) in together.items():
+            if stated != needed:
+                verb = "is missing beside" if needed else "has no meaning without"
+                raise ValueError(f"key '{key}' {verb} {beside}")
+        return self

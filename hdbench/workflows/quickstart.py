@@ -21,7 +21,7 @@ from hdbench.text import duration
 from hdbench.training.config import require_fitting_size
 from hdbench.workflows.evaluate import evaluate, score_methods
 from hdbench.workflows.oracle_gate import gate_notes
-from hdbench.workflows.report import report_on
+from hdbench.workflows.report import Shown, report_on
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workflows.train_segmenter import train_own_segmenter
@@ -241,7 +241,7 @@ class Quickstart:
         """Write the report ``table1`` and return its files by format."""
         first, *others = self.segmenters
         report, second = self.bench.library.report("table1"), others[0] if others else None
-        return report_on(self.bench, report, methods, 0, first, _SCENES, second)
+        return report_on(self.bench, report, first, second, Shown(methods, scenes=_SCENES))
 
     def _open_segmenters(self) -> None:
         device = self.machine.device

@@ -1,164 +1,226 @@
-"""A report from stored results: which rows it has, and what stands beside them."""
+"""A report from stored results and tallied studies: its parts, and what stands beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from hdbench.errors import HdbenchError
-from hdbench.library import METHODS
-from hdbench.reporting.build import Gallery, write_report
-from hdbench.reporting.tables import row_beside, with_rows
-from hdbench.schema.method import Method
-from hdbench.schema.report import Report, Row
-from hdbench.schema.result import Result
+from hdbench.reporting.document import Document, Section, write_document, write_summary
+from hdbench.reporting.measured import Elsewhere
+from hdbench.reporting.page import render_page
+from hdbench.reporting.preference_report import (
+    preference_facts,
+    preference_sections,
+    summaries_in,
+    tallied_packets,
+)
+from hdbench.reporting.score_sections import facts_of
+from hdbench.schema.report import Comparison, Report
 from hdbench.segmentation.segmenter import Segmenter
+from hdbench.study.analysis.prose import SIMULATED_MARK
+from hdbench.workflows.report_pictures import picture_section
+from hdbench.workflows.report_scores import scored_sections
+from hdbench.workflows.report_segmenters import segmenter_sections
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import scenes_of
-from hdbench.workspace.metrics import current_metrics
-from hdbench.workspace.results import current_native_oracle, current_results
-from hdbench.workspace.runs import image_files, seed_of
+from hdbench.workspace.results import benchmark_words
 
-#: Methods whose images stand side by side on the page.
-_SHOWN = 2
+_SUMMARY = (
+    "Reports in which nothing but the oracle and the floors is measured are left out. Below each "
+    "table stand the runs behind its numbers, the hardware, and the commands that repeat them."
+)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A measured method as a report shows it."""
+class Shown:
+    """What a user chose to see in a report."""
 
-    method: Method
-    #: Its row, where the report has none for it.
-    row: Row
-    #: Under the benchmark's segmenter; its ``method`` is what the row is called.
-    result: Result
-    #: Under the second segmenter, if it was scored by that one too.
-    second: Result | None
-    #: The run's folder.
-    run: Path
-    #: The image of each test scene.
-    images: list[Path]
-
-    @property
-    def is_made(self) -> bool:
-        """Whether a run made its images: neither photographs nor a floor's."""
-        return self.method.images_from in ("generator", "weights", "import")
+    #: Measured methods that get a row whatever the report says, the first on top of the pictures.
+    methods: Sequence[str] = ()
+    #: Training seeds; None for all that are measured.
+    seeds: Sequence[int] | None = None
+    #: Scenes on the page of a table of scores.
+    scenes: int = 8
+    #: Tallied packets; none for all of the workspace.
+    packets: Sequence[Path] = ()
+    #: Whether simulated answers are shown, and people's are not.
+    simulated: bool = False
+    #: Results of other laboratories, each for a row of its own.
+    extra: Sequence[Elsewhere] = ()
 
 
 def report_on(
     bench: Bench,
     report: Report,
-    methods: Sequence[str],
-    seed: int,
-    segmenter: Segmenter,
-    scenes: int,
+    segmenter: Segmenter | None,
     second: Segmenter | None = None,
+    shown: Shown | None = None,
 ) -> dict[str, Path]:
-    """Write a report from stored results and return its files by format.
+    """Write a report from stored results and tallied studies; return its files by format.
 
-    A method of the library that is measured and has no row in the report gets one, and so does each
-    of ``methods``, and each trained method that is measured on the benchmark that this one names in
-    ``beside``. The oracle at native size, where it is measured, stands below the table. The page
-    shows ``scenes`` scenes, with the images of the first method. Scores by the ``second`` segmenter
-    stand beside those of ``segmenter``, which ranks.
+    ``segmenter`` ranks the methods, and the scores by the ``second`` one stand beside its own; a
+    report of preferences alone needs none.
 
     Raises:
-        HdbenchError: nothing is measured yet, one of ``methods`` is not, or a result is stale.
+        HdbenchError: nothing is measured yet, one of the chosen methods is not, a result is stale,
+            or results with different fingerprints would share a table.
+        UsageError: two packets measured the same comparison, or a packet is none.
     """
-    bench = scenes_of(bench, [bench.library.method(name) for name in methods])
-    in_rows = [row.method for row in report.rows if row.method is not None]
-    entries = _measured(bench, [*methods, *in_rows], seed, segmenter, second)
-    for name in methods:
-        if bench.library.method(name).name not in entries:
-            raise HdbenchError(
-                f"'{name}' is not measured on '{bench.benchmark.name}' yet.\n"
-                f"Next: 'hdbench evaluate --method {name}'"
-            )
-    beside = _beside(bench, seed, segmenter, second)
-    if not entries and not beside:
-        raise HdbenchError(
-            f"report '{report.name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
-            "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
-        )
-    entries |= beside
-    made = {name: entry for name, entry in entries.items() if entry.is_made}
-    gallery = None
-    if made:
-        gallery = Gallery(
-            bench.dataset.test_scenes,
-            bench.space,
-            bench.benchmark,
-            bench.scoring,
-            segmenter,
-            {name: entry.images for name, entry in list(made.items())[:_SHOWN]},
-            scenes,
-        )
-    results = {name: entry.result for name, entry in entries.items()}
-    # In a method's own name, as the measures' records have it, and of this benchmark alone.
-    own = [entry.result for name, entry in entries.items() if name not in beside]
-    return write_report(
-        bench.workspace.reports(),
-        with_rows(report, [entry.row for entry in entries.values()]),
-        bench.benchmark,
-        bench.space,
-        results,
-        {name: entry.run for name, entry in made.items()},
-        gallery,
-        current_metrics(bench, own, segmenter.card),
-        current_native_oracle(bench, segmenter.card),
-        {name: entry.second for name, entry in entries.items() if entry.second is not None},
+    shown = shown or Shown()
+    if report.reports:
+        return _write_summary(bench, report, segmenter, second, shown)
+    document = document_on(bench, report, segmenter, second, shown)
+    if document is None:
+        raise _nothing_measured(bench, report)
+    page = render_page(document.title, document.subtitle, [document])
+    return write_document(bench.workspace.reports(), document, page)
+
+
+def document_on(
+    bench: Bench,
+    report: Report,
+    segmenter: Segmenter | None,
+    second: Segmenter | None,
+    shown: Shown,
+) -> Document | None:
+    """Return a report's content, or None if none of it is measured.
+
+    Raises:
+        HdbenchError: as in ``report_on``.
+        UsageError: as in ``report_on``.
+    """
+    parts: list[_Part] = []
+    title, stem = report.title, report.name
+    if report.shows_scores:
+        if segmenter is None:
+            return None
+        title, stem = f"{title}: {bench.benchmark.title}", f"{stem}.{bench.benchmark.name}"
+        parts += _scored_parts(bench, report, segmenter, second, shown)
+    if report.comparisons:
+        parts.append(_preferences(bench, report, shown, beside=any(one.sections for one in parts)))
+    sections = [section for part in parts for section in part.sections]
+    if not sections:
+        return None
+    simulated = bool(report.comparisons) and shown.simulated
+    return Document(
+        stem + (".simulated" if simulated else ""),
+        title,
+        " ".join([f"{report.source}.", *(part.about for part in parts if part.about)]),
+        sections,
+        {name: value for part in parts for name, value in part.facts.items()},
+        SIMULATED_MARK if simulated else "",
+        {name: content for part in parts for name, content in part.files.items()},
+        any(part.measured for part in parts),
     )
 
 
-def _measured(
+@dataclass(frozen=True)
+class _Part:
+    """One of the parts that a report can have; without sections if none of it is measured."""
+
+    sections: list[Section]
+    facts: dict[str, str] = field(default_factory=dict[str, str])
+    about: str = ""
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    #: Whether it shows more than the oracle and the floors.
+    measured: bool = True
+
+
+def _scored_parts(
     bench: Bench,
-    names: Sequence[str],
-    seed: int,
+    report: Report,
     segmenter: Segmenter,
     second: Segmenter | None,
-) -> dict[str, Entry]:
-    """Return what is measured of some methods and of the library's, by name, in this order."""
-    asked: dict[str, str] = {}  # what a method was asked for by, by its own name
-    for name in (*names, *bench.library.entries(METHODS)):
-        asked.setdefault(bench.library.method(name).name, name)
-    found = current_results(bench, list(asked.values()), seed, segmenter.card)
-    others: dict[str, Result] = {}
-    if second is not None:
-        others = current_results(bench, [asked[name] for name in found], seed, second.card)
-    entries = {}
-    for name, result in found.items():
-        method = bench.library.method(asked[name])
-        its_seed = seed_of(method, seed)
-        entries[name] = Entry(
-            method,
-            Row(title=method.title, method=name),
-            result,
-            others.get(name),
-            bench.run_folder(name, its_seed),
-            image_files(bench, method, its_seed),
+    shown: Shown,
+) -> Iterator[_Part]:
+    if report.rows:
+        bench = scenes_of(bench, [bench.library.method(name) for name in shown.methods])
+        found, measured = scored_sections(
+            bench,
+            report,
+            shown.methods,
+            shown.seeds,
+            segmenter,
+            second,
+            shown.extra,
+            shown.scenes,
         )
-    return entries
+        first = next((one.results[0] for one in measured.values()), None)
+        about = f"{len(first.scenes)} scenes, scoring {first.scoring}." if first else ""
+        facts = facts_of(measured) if measured else {}
+        ranked = any(one.ranked for one in measured.values())
+        yield _Part(found, facts, about, measured=ranked)
+    if report.segmenters is not None:
+        yield _Part(*segmenter_sections(bench, report, shown.seeds, segmenter, second))
+    if report.pictures is not None:
+        pictures, files = picture_section(bench, report, shown.seeds, segmenter)
+        yield _Part([pictures] if pictures else [], files=files)
 
 
-def _beside(
-    bench: Bench, seed: int, segmenter: Segmenter, second: Segmenter | None
-) -> dict[str, Entry]:
-    """Return the trained methods that are measured on the benchmark beside this one."""
-    if bench.benchmark.beside is None:
-        return {}
-    other = bench.with_benchmark(bench.library.benchmark(bench.benchmark.beside))
-    name = other.benchmark.name  # it may be named by a path
-    entries = {}
-    for entry in _measured(other, [], seed, segmenter, second).values():
-        if entry.is_made:
-            row = row_beside(entry.method, name)
-            assert row.method is not None
-            name_there = {"method": row.method}
-            entries[row.method] = replace(
-                entry,
-                row=row,
-                result=entry.result.model_copy(update=name_there),
-                second=entry.second and entry.second.model_copy(update=name_there),
-            )
-    return entries
+def _preferences(bench: Bench, report: Report, shown: Shown, *, beside: bool) -> _Part:
+    studies = bench.workspace.study("any").parent
+    folders = shown.packets or tallied_packets(studies, simulated=shown.simulated)
+    summaries = summaries_in(folders, simulated=shown.simulated)
+    sections = preference_sections(report, summaries, partial(_study_command, bench), always=beside)
+    return _Part(
+        sections,
+        preference_facts(report, summaries),
+        measured=any(section.charts for section in sections),
+    )
+
+
+def _write_summary(
+    bench: Bench,
+    report: Report,
+    segmenter: Segmenter | None,
+    second: Segmenter | None,
+    shown: Shown,
+) -> dict[str, Path]:
+    """Write the page of all those reports in which anything but oracle and floors is measured."""
+    documents: list[Document] = []
+    for name in report.reports:
+        one = bench.library.report(name)
+        extra = [
+            entry
+            for entry in shown.extra
+            if one.every_method or entry.results[0].method in one.methods
+        ]
+        document = document_on(bench, one, segmenter, second, replace(shown, extra=extra, scenes=0))
+        if document is not None and document.measured:
+            documents.append(document)
+    if not documents:
+        raise _nothing_measured(bench, report)
+    title = f"{report.title}: {bench.benchmark.title}"
+    page = render_page(title, f"{report.source}.", documents, [_SUMMARY])
+    stem = f"{report.name}.{bench.benchmark.name}" + (".simulated" if shown.simulated else "")
+    return write_summary(bench.workspace.reports(), stem, title, documents, page)
+
+
+def _study_command(bench: Bench, entry: Comparison) -> str | None:
+    """Return the command that begins the study of a comparison, or None if there is no such way."""
+    if entry.method is None or entry.over is None:
+        return None
+    methods = shlex.quote(f"{entry.method},{entry.over}")
+    return f"hdbench study build{benchmark_words(bench)} --study {entry.study} --methods {methods}"
+
+
+def _nothing_measured(bench: Bench, report: Report) -> HdbenchError:
+    if not report.shows_scores and not report.reports:
+        return HdbenchError(
+            f"report '{report.name}': none of its comparisons is measured yet.\n"
+            "Next: 'hdbench study build --help', then 'hdbench study tally PACKET'"
+        )
+    if report.segmenters is not None:
+        return HdbenchError(
+            f"report '{report.name}': fewer than two segmenters have scored on "
+            f"'{bench.benchmark.name}'.\n"
+            "Next: 'hdbench evaluate --method NAME --segmenter own --segmenter second'"
+        )
+    return HdbenchError(
+        f"report '{report.name}': nothing is measured on '{bench.benchmark.name}' yet.\n"
+        "Next: 'hdbench evaluate --method NAME' with a method of 'hdbench list'"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 
 from hdbench.errors import HdbenchError, counted
@@ -99,6 +100,37 @@ def current_results(
     return found
 
 
+def current_runs(
+    bench: Bench, methods: Sequence[str], seeds: Sequence[int] | None, card: SegmenterCard
+) -> dict[str, list[Result]]:
+    """Return the results of several seeds under the benchmark's convention, by method.
+
+    They are those of ``seeds`` that exist, or of all seeds; methods without any are left out.
+    ``methods`` are names or paths. Raises HdbenchError if a result is stale.
+    """
+    found: dict[str, list[Result]] = {}
+    for name in methods:
+        method = bench.library.method(name)
+        stored = _stored_seeds(bench, method, card)
+        # A floor has one run, whose seed is 0, whichever seeds are asked for.
+        asked = stored if seeds is None else [*dict.fromkeys(seed_of(method, s) for s in seeds)]
+        for seed in sorted(asked):
+            loaded = load_if_current(bench, method, seed, bench.scoring, card)
+            if isinstance(loaded, Result):
+                found.setdefault(method.name, []).append(loaded)
+            elif not loaded.missing:
+                raise loaded.error(evaluate_command(bench, name, seed))
+    return found
+
+
+def _stored_seeds(bench: Bench, method: Method, card: SegmenterCard) -> list[int]:
+    """Return the seeds of which a result lies on disk, current or not."""
+    one = path_under(bench, method, 0, bench.scoring, card)
+    rest = one.name.removeprefix("seed0")
+    names = (path.name.removesuffix(rest) for path in one.parent.glob(f"seed*{escape(rest)}"))
+    return [int(name[4:]) for name in names if name[4:].isdecimal()]
+
+
 def require_results(
     bench: Bench, methods: Sequence[str], seed: int, card: SegmenterCard
 ) -> dict[str, Result]:
@@ -133,11 +165,17 @@ def current_native_oracle(bench: Bench, card: SegmenterCard) -> Result | None:
     raise loaded.error(evaluate_command(bench))
 
 
-def evaluate_command(bench: Bench, method: str | None = None) -> str:
+def evaluate_command(bench: Bench, method: str | None = None, seed: int = 0) -> str:
     """Return the command that scores a method, or the oracle and the floors alone."""
+    words = f"hdbench evaluate{benchmark_words(bench)}"
+    words += "" if method is None else f" --method {method}"
+    return words + (f" --seed {seed}" if seed else "")
+
+
+def benchmark_words(bench: Bench) -> str:
+    """Return the option that a command needs for this benchmark, if it is not the workspace's."""
     here = Path(bench.workspace.benchmark).stem  # the option may name a file
-    where = "" if here == bench.benchmark.name else f" --benchmark {bench.benchmark.name}"
-    return f"hdbench evaluate{where}" + ("" if method is None else f" --method {method}")
+    return "" if here == bench.benchmark.name else f" --benchmark {bench.benchmark.name}"
 
 
 def matrices_path(path: Path) -> Path:

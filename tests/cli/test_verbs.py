@@ -399,7 +399,7 @@ def test_from_evaluation_to_report(cli: Cli, trained: Bench) -> None:
     assert "83.78" in table
     assert f"{records[0]['mean_iou']:.4f}" in table
     written = {path.suffix for path in trained.workspace.reports().iterdir()}
-    assert written == {".txt", ".md", ".csv", ".tex", ".svg", ".html"}
+    assert written == {".txt", ".md", ".csv", ".tex", ".svg", ".png", ".html"}
 
 
 def test_another_scoring_may_count_and_stands_apart(
@@ -472,7 +472,7 @@ def test_a_measured_method_of_the_users_own_gets_a_row(
     assert cli("evaluate", "--method", "./mine.toml").exit_code == 0
     table = cli("report", "--method", "./mine.toml").stdout
     rows = [line.split("  ")[0] for line in table.splitlines()]
-    assert rows[rows.index("floor: mean colours") + 1] == "Mine"
+    assert rows[rows.index("Floor: mean colours") + 1] == "Mine"
     assert len(cli("report").stdout.splitlines()) == len(table.splitlines()) - 1
 
 

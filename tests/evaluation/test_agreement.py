@@ -9,11 +9,13 @@ import pytest
 from conftest import changed, made_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
-from hdbench.evaluation.agreement import UnderSegmenter, agreements, ranks
-from hdbench.schema.result import ScoreRecord
+from hdbench.evaluation.agreement import UnderSegmenter, agreements, ranks, taus
+from hdbench.schema.result import Result, ScoreRecord
 
-MATRICES = np.ones((2, 3, 2), dtype=np.int64)
+#: A single image has no interval, so nothing is resampled here.
+MATRICES = np.ones((1, 3, 2), dtype=np.int64)
 
 
 def scored(name: str, scores: dict[str, float | None]) -> UnderSegmenter:
@@ -74,3 +76,45 @@ def test_tau_b_is_its_definition(values: list[tuple[int, int]]) -> None:
         agreed = sum(a * b for a, b in signs)
         assert found.tau == pytest.approx(agreed / np.sqrt(untied[0] * untied[1]))
     assert len(found.swapped) == sum(a * b < 0 for a, b in signs)
+
+
+def test_many_taus_are_those_of_scipy() -> None:
+    random = np.random.default_rng(0)
+    left, right = (random.integers(0, 4, (50, 5)).astype(float) for _ in "ab")
+    expected = [kendalltau(a, b).statistic for a, b in zip(left, right, strict=True)]
+    assert taus(left, right) == pytest.approx(expected, nan_ok=True)
+
+
+def drawn(name: str, share: float, seed: int) -> Result:
+    """A result of 30 images, in which about this share of the pixels is right."""
+    random = np.random.default_rng(seed)
+    matrices = np.zeros((30, 3, 2), dtype=np.int64)
+    right = random.binomial(20, share, (30, 2))
+    matrices[:, [0, 1], [0, 1]] = right
+    matrices[:, [0, 1], [1, 0]] = 20 - right
+    return made_result(name, matrices)
+
+
+def test_the_interval_is_narrow_where_methods_are_far_apart() -> None:
+    far = {"a": 0.9, "b": 0.6, "c": 0.2}
+    near = {"a": 0.52, "b": 0.5, "c": 0.48}
+    for scores, widest in ((far, 0.0), (near, 2.0)):
+        under = [
+            UnderSegmenter(name, name, [drawn(m, s, seed) for m, s in scores.items()])
+            for seed, name in enumerate("pq")
+        ]
+        [found, _] = agreements(under)
+        assert found.tau is not None
+        assert found.interval is not None
+        assert found.interval.low <= found.tau <= found.interval.high
+        width = found.interval.high - found.interval.low
+        assert width == 0 if widest == 0 else 0 < width <= widest
+
+
+def test_methods_with_several_seeds_are_ranked_by_their_means() -> None:
+    results = [drawn("a", 0.9, 0), changed(drawn("a", 0.1, 1), seed=1), drawn("b", 0.7, 2)]
+    under = UnderSegmenter("p", "p", results)
+    scores = under.scores("pixel_accuracy")
+    accuracies = [result.scores.pixel_accuracy or 0 for result in results]
+    assert scores["a"] == pytest.approx(sum(accuracies[:2]) / 2)
+    assert ranks(scores) == {"a": 2, "b": 1}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conftest import made_result
 
-from hdbench.evaluation.uncertainty import intervals_of
-from hdbench.reporting.figures import class_bars, confusion_picture, score_whiskers
+from hdbench.evaluation.seeds import Estimates, estimates_of
+from hdbench.reporting import figures
+from hdbench.reporting.style import png_of, svg_of
 from hdbench.schema.result import Result
 
 MATRICES = np.array([[[6, 2, 0], [1, 3, 0], [0, 0, 0], [1, 0, 3]]] * 5)
@@ -21,6 +22,22 @@ def results() -> list[Result]:
     random = np.random.default_rng(0)
     moved = MATRICES + random.integers(0, 4, (5, 1, 1))
     return [made_result("x", MATRICES), made_result("<b>&y", moved)]
+
+
+def confusion_picture(result: Result) -> str:
+    return svg_of(figures.confusion_picture(result.method, [result]))
+
+
+def class_bars(estimates: dict[str, Estimates]) -> str:
+    return svg_of(figures.class_bars(estimates))
+
+
+def score_whiskers(estimates: dict[str, Estimates]) -> str:
+    return svg_of(figures.score_whiskers(estimates))
+
+
+def of(*results: Result) -> dict[str, Estimates]:
+    return estimates_of({result.method: [result] for result in results})
 
 
 def texts(svg: str) -> list[str]:
@@ -45,7 +62,7 @@ def test_the_confusion_matrix_is_normalised_by_rows_with_void_apart(results: lis
     assert shares == [25, 25, 25, 75, 75, 75]
     assert found.count("class 0") == 2  # a row and a column
     assert found.count("void") == 1  # a row alone: void is never predicted
-    assert {"truth", "predicted"} <= set(found)
+    assert {"true class", "predicted class"} <= set(found)
 
 
 def test_names_in_charts_are_text(results: list[Result]) -> None:
@@ -65,26 +82,50 @@ def test_many_classes_are_pixels_not_rectangles() -> None:
 
 def test_whiskers_are_as_long_as_their_intervals() -> None:
     random = np.random.default_rng(1)
-    results = [
-        made_result(name, MATRICES + random.integers(0, 4, (5, 1, 1))) for name in ("x", "<b>&y")
-    ]
-    intervals = intervals_of(results)
-    assert whiskers(class_bars(results)) == []
-    assert set(texts(class_bars(results))) == set(texts(class_bars(results, intervals)))
-    found = whiskers(class_bars(results, intervals))
-    known = [bounds for one in intervals.values() for bounds in one.class_iou.values() if bounds]
-    widths = [bounds.high - bounds.low for bounds in known]
+    found = of(
+        *(made_result(name, MATRICES + random.integers(0, 4, (5, 1, 1))) for name in ("x", "<b>&y"))
+    )
+    lengths = whiskers(class_bars(found))
+    known = [one.interval for each in found.values() for one in each.class_iou.values()]
+    widths = [bounds.high - bounds.low for bounds in known if bounds]
     # The axis is linear: one factor leads from IoU to the picture.
-    assert np.allclose(sorted(found), np.sort(widths) * sum(found) / sum(widths), atol=1e-3)
-    points = score_whiskers(results, intervals)
+    assert np.allclose(sorted(lengths), np.sort(widths) * sum(lengths) / sum(widths), atol=1e-3)
+    points = score_whiskers(found)
     assert len(whiskers(points)) == 4  # of two scores of two methods
-    assert {"pixel accuracy", "mean IoU", "x", "<b>&y"} <= set(texts(points))
+    assert {"x", "<b>&y"} <= set(texts(points))
+    assert any("mean IoU" in text for text in texts(points))
+
+
+def test_two_seeds_have_whiskers_from_one_to_the_other() -> None:
+    runs = [made_result("x", MATRICES + np.array([[[n]]])) for n in (0, 3)]
+    svg = score_whiskers(estimates_of({"x": runs}))
+    found = estimates_of({"x": runs})["x"]
+    widths = [found.pixel_accuracy.spread or 0, found.mean_iou.spread or 0]
+    assert len(whiskers(svg)) == 2
+    assert all(width > 0 for width in widths)
+
+
+def test_the_ratio_to_the_oracle_leaves_the_oracle_out() -> None:
+    random = np.random.default_rng(1)
+    found = of(
+        made_result("x", MATRICES + random.integers(0, 4, (5, 1, 1))),
+        made_result("oracle", MATRICES),
+    )
+    svg = svg_of(figures.ratio_points(found))
+    assert len(whiskers(svg)) == 1
+    assert texts(svg).count("x") == 1
 
 
 def test_one_image_has_points_without_whiskers() -> None:
-    single = [made_result("x", MATRICES[:1])]
-    assert whiskers(class_bars(single, intervals_of(single))) == []
-    assert whiskers(score_whiskers(single, intervals_of(single))) == []
+    single = of(made_result("x", MATRICES[:1]))
+    assert whiskers(class_bars(single)) == []
+    assert whiskers(score_whiskers(single)) == []
+
+
+def test_a_png_is_the_same_bytes_twice_and_names_no_version() -> None:
+    first, again = (png_of(figures.class_bars(of(made_result("x", MATRICES)))) for _ in "ab")
+    assert first == again
+    assert b"atplotlib" not in first
 
 
 def test_the_same_chart_is_the_same_bytes(results: list[Result]) -> None:

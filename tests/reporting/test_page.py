@@ -48,16 +48,16 @@ def test_the_page_shows_everything_and_asks_the_network_for_nothing(
         image.evaluate("image => image.decode()")
         assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [64, 48]
     assert browser_page.locator("details.confusion summary").all_inner_texts() == [
-        "ours-no-vgg",
         "oracle",
         "floor-patchwork",
         "floor-nearest",
         "floor-mean-colour",
+        "ours-no-vgg",
     ]
     assert browser_page.locator("details.confusion[open] svg").count() == 1
     assert browser_page.locator("details.confusion svg").count() == 5
-    # Scores with whiskers, class IoU, losses, and one confusion matrix for each method.
-    assert browser_page.locator("figure.chart svg").count() == 8
+    # Scores, ratios, class IoU, losses, and one confusion matrix for each method.
+    assert browser_page.locator("figure.chart svg").count() == 9
     body = browser_page.locator("body").inner_text()
     assert NOTE in body
     cells = browser_page.locator("table").first.locator("tbody tr").all_inner_texts()

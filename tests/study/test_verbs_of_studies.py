@@ -83,7 +83,8 @@ def test_from_answers_to_table_2(cli: Cli, tmp_path: Path) -> None:
     assert "measured" in table.stdout
     assert "SIMULATED" not in table.stdout
     written = {path.name for path in (tmp_path / "ws" / "reports").iterdir()}
-    assert written == {f"table2.{suffix}" for suffix in ("txt", "md", "csv", "tex", "svg", "html")}
+    suffixes = ("txt", "md", "csv", "tex", "rates.svg", "rates.png", "html")
+    assert written == {f"table2.{suffix}" for suffix in suffixes}
 
     (folder / "judgments.csv").write_text("edited")
     assert "judgments.csv" in cli("report", "table2").stderr
@@ -114,7 +115,7 @@ def test_simulated_studies_are_refused_unless_asked_for_and_marked(
     shown = cli("report", "table2", "--simulated")
     assert shown.stdout.startswith("SIMULATED")
     reports = tmp_path / "ws" / "reports"
-    for suffix in ("txt", "md", "csv", "tex", "svg", "html"):
+    for suffix in ("txt", "md", "csv", "tex", "rates.svg", "html"):
         assert "SIMULATED" in (reports / f"table2.simulated.{suffix}").read_text()
 
     # not even where somebody puts them among people's
@@ -166,7 +167,10 @@ def test_html_and_formulas_in_names_are_inert_everywhere(cli: Cli, tmp_path: Pat
     for tag in ("<img", "<b>", "<i>", "<u>"):
         assert tag not in page
     assert "&lt;img" in page
-    for path in (packet / "results" / "tally" / "rates.svg", tmp_path / "ws/reports/mine.svg"):
+    for path in (
+        packet / "results" / "tally" / "rates.svg",
+        tmp_path / "ws/reports/mine.rates.svg",
+    ):
         assert "<img" not in path.read_text()
         ET.fromstring(path.read_text())
     assert "<img" not in (packet / "results" / "tally" / "methods.md").read_text()

@@ -88,7 +88,11 @@ def test_an_import_is_scored_and_says_that_it_was_not_trained_here(
     found = evaluated(bench, ["theirs"], 3, segmenter, CPU)
     assert found[0].seed == 0
     assert found[0].run == run_digest(bench, method, 0)
-    [note] = [line for line in footnotes(found) if line.startswith("theirs")]
+    [note] = [
+        line
+        for line in footnotes({one.method: [one] for one in found})
+        if line.startswith("theirs")
+    ]
     assert "imported weights" in note
     assert method.digests.generator[:8] in note
     assert file_digest(theirs.generator)[:12] in note

@@ -17,11 +17,13 @@ import torch
 from conftest import MACHINE, constant_segmenter, evaluated, trainable, write_perceptual, write_tiny
 from PIL import Image
 
-from hdbench.errors import HdbenchError, LibraryError
+from hdbench.errors import HdbenchError, LibraryError, UsageError
+from hdbench.reporting.measured import Elsewhere
+from hdbench.reporting.score_table import OTHER_BUDGET
 from hdbench.schema.benchmark import SegmenterChoice
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.workflows.evaluate import score_methods
-from hdbench.workflows.report import report_on
+from hdbench.workflows.report import Shown, report_on
 from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
@@ -92,7 +94,7 @@ def pair(pair_once: Path, drawn_once: Path, tmp_path: Path) -> Bench:
 
 def reported(bench: Bench, second: Segmenter | None = None) -> dict[str, Path]:
     report = bench.library.report("table1")
-    return report_on(bench, report, [METHOD], 0, segmenter_of(bench), 2, second)
+    return report_on(bench, report, segmenter_of(bench), second, Shown([METHOD], scenes=2))
 
 
 def table_of(paths: dict[str, Path]) -> dict[str, dict[str, str]]:
@@ -114,9 +116,9 @@ def by_hand(matrix: np.ndarray) -> tuple[float, float]:
 
 def test_two_benchmarks_stand_in_one_table(pair: Bench, shown: dict[str, Path]) -> None:
     table = table_of(shown)
-    title = f"{trainable(pair, 'ours').title}, trained on 'long'"
+    title = title_beside(pair)
     assert title in table
-    heading = "measured: Tiny | mean IoU"
+    heading = "measured: Tiny | mean IoU mean"
     for name, result in (
         (title, current_results(other(pair), ["ours"], 0, segmenter_of(pair).card)["ours"]),
         (
@@ -126,14 +128,19 @@ def test_two_benchmarks_stand_in_one_table(pair: Bench, shown: dict[str, Path]) 
     ):
         accuracy, mean_iou = by_hand(result.matrices.sum(axis=0))
         assert float(table[name][heading]) == pytest.approx(mean_iou, abs=1e-4)
-        found = float(table[name]["measured: Tiny | pixel acc. %"])
+        found = float(table[name]["measured: Tiny | pixel acc. % mean"])
         assert found == pytest.approx(100 * accuracy, abs=0.01)
     assert table[row_title(pair, "ours")][heading] == ""  # not trained on this one
     assert str(pair.benchmark.beside) not in shown["text"].read_text()
 
 
+def title_beside(bench: Bench) -> str:
+    """What the row of the other benchmark is called; it saw 8 images in training, not 16."""
+    return f"{trainable(bench, 'ours').title}, trained on 'long' {OTHER_BUDGET}"
+
+
 def row_title(bench: Bench, method: str) -> str:
-    """What report table1 calls a method."""
+    """What report table1 calls a method, which may have been trained for longer than most."""
     rows = bench.library.report("table1").rows
     return next((row.title for row in rows if row.method == method), trainable(bench, method).title)
 
@@ -156,6 +163,8 @@ def test_footnotes_say_steps_and_perceptual_network_of_both(
     assert network in beside
     assert facts.perceptual.weights[:8] in beside
     assert "ships" not in own + beside
+    (budget,) = re.findall(r"^Equal budget .*$", text, flags=re.MULTILINE)
+    assert re.search(rf"16 images: {METHOD}; {OTHER_BUDGET} 8 images: {re.escape(BESIDE)}", budget)
 
 
 def figures(page: str, caption: str) -> list[Image.Image]:
@@ -207,7 +216,7 @@ def test_another_convention_beside_it_is_refused(pair: Bench, tmp_path: Path) ->
     bench = replace(pair, benchmark=pair.benchmark.model_copy(update=update))
     with pytest.raises(HdbenchError) as error:
         reported(bench)
-    assert f"'{METHOD}'" in str(error.value)
+    assert "'oracle'" in str(error.value)
     assert f"'{BESIDE}'" in str(error.value)
     strict_result = current_results(strict, ["ours"], 0, segmenter_of(pair).card)["ours"]
     assert strict_result.fingerprint[:16] in str(error.value)
@@ -215,7 +224,7 @@ def test_another_convention_beside_it_is_refused(pair: Bench, tmp_path: Path) ->
 
 # -- two segmenters -------------------------------------------------------------------------------
 
-SECOND = "second segmenter (constant) | mean IoU"
+SECOND = "second segmenter (constant) | mean IoU mean"
 
 
 @pytest.mark.slow
@@ -234,7 +243,7 @@ def test_the_second_segmenters_scores_stand_beside_and_rank_nothing(
     for name, result in (
         (row_title(pair, METHOD), current_results(pair, [METHOD], 0, second.card)[METHOD]),
         (
-            f"{trainable(pair, 'ours').title}, trained on 'long'",
+            title_beside(pair),
             current_results(long, ["ours"], 0, second.card)["ours"],
         ),
     ):
@@ -267,3 +276,122 @@ def test_a_second_segmenter_is_opened_where_there_is_one(bench: Bench) -> None:
     assert open_second(with_second(bench, "own"), CPU) is None
     with pytest.raises(LibraryError, match="'streets-pspnet-v1'"):
         open_second(with_second(bench, "streets-pspnet-v0"), CPU)
+
+
+# -- other reports --------------------------------------------------------------------------------
+
+
+def test_ranks_under_two_segmenters(pair: Bench) -> None:
+    first, second = segmenter_of(pair), segmenter_of(pair, SKY)
+    report = pair.library.report("segmenters")
+    with pytest.raises(HdbenchError, match="'segmenters'"):
+        report_on(pair, report, first, second)
+    score_methods(pair, [trainable(pair, METHOD)], 0, second, CPU)
+    paths = report_on(pair, report, first, second)
+    table = table_of(paths)
+    title = trainable(pair, METHOD).title
+    assert table[title]["second (constant) | mean IoU"]
+    assert table[title]["second (constant) | rank"] == "1"
+    assert table["Floor: patchwork"]["second (constant) | rank"] == ""
+    page = paths["page"].read_text()
+    for card in (first.card, second.card):
+        result = current_results(pair, [METHOD], 0, card)[METHOD]
+        assert result.fingerprint in page
+
+
+def test_pictures_of_scored_methods_with_parts_enlarged(pair: Bench, tmp_path: Path) -> None:
+    text = (
+        'name = "mine"\ntitle = "Mine"\nsource = "here"\n[pictures]\ninset = "largest-instance"\n'
+        f'methods = ["ours", "{METHOD}"]\nscenes = ["val_02", "val_00"]\n'
+    )
+    (tmp_path / "mine.toml").write_text(text)
+    paths = report_on(pair, pair.library.report(str(tmp_path / "mine.toml")), segmenter_of(pair))
+    page = paths["page"].read_text()
+    assert re.findall(r"<h3>([^<]*)</h3>", page) == ["val_02", "val_00"]
+    title = trainable(pair, METHOD).title
+    captions = [unescape(text) for text in re.findall(r"<figcaption>([^<]*)<", page)]
+    assert captions[:3] == ["labels", title, "photograph"]
+    assert [caption.split(", ")[0] for caption in captions[3:6]] == captions[:3]
+    assert "hdbench evaluate --method ours" in page  # of which nothing is measured
+    with Image.open(paths["pictures.png"]) as sheet:
+        assert sheet.width > 3 * 64
+        assert sheet.height > 4 * 48
+    wrong = text.replace("val_02", "val_2")
+    (tmp_path / "mine.toml").write_text(wrong)
+    with pytest.raises(UsageError, match=r"'val_2'.*'val_"):
+        report_on(pair, pair.library.report(str(tmp_path / "mine.toml")), segmenter_of(pair))
+
+
+@pytest.mark.slow
+def test_scores_and_preferences_in_one_report_name_what_fills_them(pair: Bench) -> None:
+    paths = report_on(pair, pair.library.report("loss-ablation"), segmenter_of(pair))
+    text, page = paths["text"].read_text(), unescape(paths["page"].read_text())
+    for command in (
+        "hdbench reproduce loss-ablation --method ours-gan-only",
+        f"hdbench study build --study unlimited --methods ours,{METHOD}",
+    ):
+        assert command in text
+        assert f"<code>{command}</code>" in page
+    assert "68.55" in paths["preferences csv"].read_text()
+    table = table_of(paths)
+    assert table["GAN and feature matching"]["measured: Tiny | mean IoU mean"]
+    assert "Floor: patchwork" in table
+    assert not [title for title in table if "long" in title]  # these rows and no others
+
+
+@pytest.mark.slow
+def test_results_from_elsewhere_get_a_row_and_say_where_they_come_from(pair: Bench) -> None:
+    card = segmenter_of(pair).card
+    result = current_results(pair, [METHOD], 0, card)[METHOD]
+    there = Elsewhere("of lab B", "lab-b.zip, SHA-256 0123", (result,))
+    report = pair.library.report("table1")
+    paths = report_on(pair, report, segmenter_of(pair), None, Shown(scenes=2, extra=[there]))
+    table = table_of(paths)
+    assert table["of lab B"] == {**table[row_title(pair, METHOD)], "method": "of lab B"}
+    assert f"{METHOD} (of lab B): lab-b.zip, SHA-256 0123." in paths["text"].read_text()
+    other = result.model_copy(update={"choices": {**result.choices, "split": "test"}})
+    strange = replace(there, results=(other,))
+    with pytest.raises(HdbenchError, match="of lab B"):
+        report_on(pair, report, segmenter_of(pair), None, Shown(extra=[strange]))
+
+
+@pytest.mark.slow
+def test_the_summary_has_the_reports_of_which_something_is_measured(pair: Bench) -> None:
+    paths = report_on(pair, pair.library.report("summary"), segmenter_of(pair))
+    page = paths["page"].read_text()
+    anchors = re.findall(r'<article id="([^"]*)"', page)
+    assert {"table1.tiny", "loss-ablation.tiny"} <= set(anchors)
+    assert not {"nyu-preference", "figure7", "segmenters.tiny"} & set(anchors)
+    result = current_results(pair, [METHOD], 0, segmenter_of(pair).card)[METHOD]
+    assert result.fingerprint in page
+    assert f"hdbench evaluate --method {METHOD}" in page
+    shutil.rmtree(pair.workspace.root / "results")
+    with pytest.raises(HdbenchError, match="'summary'"):
+        report_on(pair, pair.library.report("summary"), segmenter_of(pair))
+
+
+@pytest.mark.slow
+def test_every_seed_that_is_measured_is_in_the_row(pair: Bench) -> None:
+    method = trainable(pair, METHOD)
+    train_method(pair, method, 1, MACHINE)
+    score_methods(pair, [method], 1, segmenter_of(pair), CPU)
+    runs = [current_results(pair, [METHOD], n, segmenter_of(pair).card)[METHOD] for n in (0, 1)]
+    report, key = pair.library.report("table1"), "measured: Tiny | mean IoU"
+    rows = {
+        seeds: table_of(
+            report_on(pair, report, segmenter_of(pair), None, Shown(seeds=seeds, scenes=1))
+        )[row_title(pair, METHOD)]
+        for seeds in (None, (0,), (1,))
+    }
+    scores = [by_hand(run.matrices.sum(axis=0))[1] for run in runs]
+    assert rows[None]["measured: Tiny | seeds"] == "2"
+    assert float(rows[None][f"{key} mean"]) == pytest.approx(sum(scores) / 2, abs=1e-4)
+    assert float(rows[None][f"{key} spread"]) == pytest.approx(abs(np.subtract(*scores)), abs=1e-4)
+    for seed in (0, 1):
+        assert float(rows[(seed,)][f"{key} mean"]) == pytest.approx(scores[seed], abs=1e-4)
+        assert rows[(seed,)][f"{key} spread"] == ""
+    image = next(pair.image_folder(METHOD, 1).glob("*.png"))
+    Image.new("RGB", (64, 48)).save(image)
+    bench = open_bench(pair.workspace)
+    with pytest.raises(HdbenchError, match="--seed 1"):  # stale, and not left out in silence
+        report_on(bench, report, segmenter_of(bench))

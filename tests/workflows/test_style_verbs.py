@@ -180,7 +180,7 @@ def test_results_say_in_which_style_their_images_are(bench: Bench, method: Train
     assert result.provenance.training is not None
     said = f"random:0 (centres {made(bench, method).digest[:8]})"
     assert result.provenance.training.styles == said
-    assert any(said in note for note in footnotes([result]))
+    assert any(said in note for note in footnotes({result.method: [result]}))
 
 
 def test_centres_of_another_run_are_refused(bench: Bench, method: TrainedMethod) -> None:
