@@ -152,7 +152,7 @@ def _assumed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return INSTANCES if not x.is_floating_point() else 1.0
     if name == "aten::segment_reduce":
         return torch.empty_like(kwargs["lengths"], dtype=x.dtype)
-    if name in ("aten::_unique2", "aten::unique_consecutive"):
+    if name == "aten::_unique2":
         values = x.new_empty(min(INSTANCES, x.numel()))
         counts = x.new_empty(values.shape, dtype=torch.int64)
         return values, x.new_empty(x.shape, dtype=torch.int64), counts
