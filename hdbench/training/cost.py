@@ -82,7 +82,7 @@ def stage_cost(
             trainer = Pix2PixHDTrainer(method, benchmark, 0, perceptual, torch.device("cpu"))
             trainer.enter(stage)
             batch = _batch(benchmark, size)
-            trainer.step(batch, 0.0)  # the optimisers' state exists from here on
+            _first_updates(trainer)
             memory.peak = memory.live
             step_flops = FlopCounterMode(display=False)
             with step_flops if count else contextlib.nullcontext():
@@ -103,6 +103,15 @@ def stage_cost(
         round(factor * step_bytes),
         round(factor * synthesis_bytes),
     )
+
+
+def _first_updates(trainer: Pix2PixHDTrainer) -> None:
+    """Make the gradients and the optimisers' state that a first step leaves behind."""
+    for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
+        for group in optimizer.param_groups:
+            for weights in group["params"]:
+                weights.grad = torch.empty_like(weights)
+        optimizer.step()
 
 
 class LiveMemory(TorchDispatchMode):
