@@ -38,6 +38,7 @@ from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
+from hdbench.workspace.segmenters import open_segmenter
 
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=60)
 
@@ -354,6 +355,26 @@ def trained(bench: Bench, trained_once: Path) -> Bench:
     """The small benchmark with a segmenter and a trained ``ours-no-vgg``."""
     shutil.copytree(trained_once, bench.workspace.root)
     return bench
+
+
+@pytest.fixture(scope="session")
+def scored_once(
+    drawn_once: Path, trained_once: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """That workspace with ``ours-no-vgg`` scored beside oracle and floors; tests get copies."""
+    folder = tmp_path_factory.mktemp("scored")
+    shutil.copytree(trained_once, folder / "ws")
+    bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
+    segmenter = open_segmenter(bench, None, MACHINE.device)
+    evaluated(bench, ["ours-no-vgg"], 0, segmenter, MACHINE.device)
+    return folder / "ws"
+
+
+@pytest.fixture
+def scored(trained: Bench, scored_once: Path) -> Bench:
+    """The small benchmark with ``ours-no-vgg`` scored beside oracle and floors."""
+    shutil.copytree(scored_once, trained.workspace.root, dirs_exist_ok=True)
+    return open_bench(trained.workspace)
 
 
 @pytest.fixture(scope="session")

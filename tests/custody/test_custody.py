@@ -36,13 +36,6 @@ def scorer(trained: Bench) -> Segmenter:
     return open_segmenter(trained, None, CPU)
 
 
-@pytest.fixture
-def scored(trained: Bench, scorer: Segmenter) -> Bench:
-    """A benchmark with a trained method that is scored beside oracle and floors."""
-    evaluated(trained, [METHOD], 0, scorer, CPU)
-    return open_bench(trained.workspace)
-
-
 def edited(path: Path, change: Callable[[dict], object]) -> None:
     record = json.loads(path.read_text())
     change(record)
