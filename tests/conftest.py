@@ -340,6 +340,12 @@ def bench(tmp_path: Path, camvid_folder: Path, tiny: Path) -> Bench:
     return open_bench(Workspace(tmp_path / "ws", camvid_folder, str(tiny)))
 
 
+@pytest.fixture
+def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no pages of trainings: they have their own tests, and take as long as many steps."""
+    monkeypatch.setattr("hdbench.reporting.training_page.TrainingPage.update", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def trained_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a segmenter and a trained ``ours-no-vgg``; tests get copies."""

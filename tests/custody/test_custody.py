@@ -165,6 +165,7 @@ def test_weights_that_were_replaced_are_refused(scored: Bench, scorer: Segmenter
     assert str(path) in str(error.value)
 
 
+@pytest.mark.slow
 def test_weights_and_card_of_another_run_are_refused(scored: Bench) -> None:
     method = trainable(scored)
     other = train_method(scored, method, 1, MACHINE)

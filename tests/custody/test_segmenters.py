@@ -48,6 +48,7 @@ def folders(adopted_once: Path, tmp_path: Path) -> list[Path]:
     return [Path(shutil.copytree(adopted_once / name, tmp_path / name)) for name in names]
 
 
+@pytest.mark.slow
 def test_the_configuration_enters_the_fingerprint_and_no_score_is_taken_over(
     bench: Bench, folders: list[Path]
 ) -> None:

@@ -37,6 +37,8 @@ from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 Start = Callable[..., subprocess.Popen[str]]
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=0)
 
@@ -150,6 +152,7 @@ def test_a_finished_run_is_not_trained_again(
     assert train(trained) == trained.run_folder("ours-no-vgg", 0) / GENERATOR_WEIGHTS
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_falls_back_on_the_one_before(
     trained: Bench, uninterrupted: str
 ) -> None:
@@ -170,6 +173,7 @@ def test_all_checkpoints_damaged_is_an_error_that_keeps_them(trained: Bench) -> 
         train(trained)
 
 
+@pytest.mark.slow
 def test_another_configuration_never_passes_for_this_one(trained: Bench, tmp_path: Path) -> None:
     longer = write_tiny(tmp_path / "more", epochs=2)
     changed = open_bench(replace(trained.workspace, benchmark=str(longer)))
@@ -199,11 +203,13 @@ def test_a_checkpoint_of_another_width_names_the_shapes(bench: Bench) -> None:
     assert re.search("8x13x7x7.*4x13x7x7", str(error.value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [{"gan": "log"}, {"feature_matching": 0.0}])
 def test_variants_of_the_objective_train(bench: Bench, loss: dict[str, object]) -> None:
     assert train(bench, ours(bench, **loss)).is_file()
 
 
+@pytest.mark.slow
 def test_the_perceptual_loss_trains_with_the_benchmarks_own_network(bench: Bench) -> None:
     train_own_perceptual(bench, MACHINE, restart=False)
     output = train(bench, ours(bench, perceptual=10.0))
@@ -213,6 +219,7 @@ def test_the_perceptual_loss_trains_with_the_benchmarks_own_network(bench: Bench
     assert identity["perceptual"] == {"name": "own", "weights": card.weights}
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     trained: Bench, uninterrupted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
