@@ -85,6 +85,7 @@ def test_training_logs_every_step_and_draws_every_epoch(bench: Bench) -> None:
     assert len(list((output.parent / "checkpoints").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_rise_of_light_spots_is_printed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
