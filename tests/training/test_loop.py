@@ -104,6 +104,7 @@ def test_a_rise_is_one_over_all_sheets_before() -> None:
     assert [line is not None for line in said] == [False, False, True, False, True]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(
     trained: Bench, uninterrupted: str
 ) -> None:

@@ -250,6 +250,7 @@ def test_a_shipped_segmenter_needs_no_training_and_its_results_bear_no_name(
     assert result_path(bench, "oracle", 0).is_file()
 
 
+@pytest.mark.slow
 def test_repeating_the_training_of_a_shipped_segmenter_keeps_it_in_use(
     trained: Bench, segmenter: Segmenter, tmp_path: Path
 ) -> None:
