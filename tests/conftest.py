@@ -342,6 +342,12 @@ def bench(tmp_path: Path, camvid_folder: Path, tiny: Path) -> Bench:
     return open_bench(Workspace(tmp_path / "ws", camvid_folder, str(tiny)))
 
 
+@pytest.fixture
+def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no pages of trainings: they have their own tests, and take as long as many steps."""
+    monkeypatch.setattr("hdbench.reporting.training_page.TrainingPage.update", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def trained_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a segmenter and a trained ``ours-no-vgg``; tests get copies."""
@@ -357,6 +363,26 @@ def trained(bench: Bench, trained_once: Path) -> Bench:
     """The small benchmark with a segmenter and a trained ``ours-no-vgg``."""
     shutil.copytree(trained_once, bench.workspace.root)
     return bench
+
+
+@pytest.fixture(scope="session")
+def scored_once(
+    drawn_once: Path, trained_once: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """That workspace with ``ours-no-vgg`` scored beside oracle and floors; tests get copies."""
+    folder = tmp_path_factory.mktemp("scored")
+    shutil.copytree(trained_once, folder / "ws")
+    bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
+    segmenter = open_segmenter(bench, None, MACHINE.device)
+    evaluated(bench, ["ours-no-vgg"], 0, segmenter, MACHINE.device)
+    return folder / "ws"
+
+
+@pytest.fixture
+def scored(trained: Bench, scored_once: Path) -> Bench:
+    """The small benchmark with ``ours-no-vgg`` scored beside oracle and floors."""
+    shutil.copytree(scored_once, trained.workspace.root, dirs_exist_ok=True)
+    return open_bench(trained.workspace)
 
 
 @pytest.fixture(scope="session")

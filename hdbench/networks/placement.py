@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 _PLANNED_FOR_GPU = ContextVar("planned for a GPU", default=False)
 
@@ -14,6 +15,11 @@ _PLANNED_FOR_GPU = ContextVar("planned for a GPU", default=False)
 def on_cpu(x: Tensor) -> bool:
     """Return whether a tensor is computed on a CPU, so that layers take the forms for it."""
     return x.device.type == "cpu" and not _PLANNED_FOR_GPU.get()
+
+
+def in_memory(x: Tensor) -> bool:
+    """Return whether NumPy can read a tensor: on a CPU, and not merely planned (``--plan``)."""
+    return x.device.type == "cpu" and not isinstance(x, FakeTensor)
 
 
 @contextlib.contextmanager

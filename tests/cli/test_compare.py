@@ -122,6 +122,7 @@ def test_misuse_says_what_and_what_next(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_methods_of_the_workspace_are_found_by_name_and_convention(
     cli: Cli, trained: Bench, tmp_path: Path
 ) -> None:

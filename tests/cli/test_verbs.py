@@ -311,6 +311,7 @@ def test_a_plan_says_everything_and_trains_nothing(
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
 
+@pytest.mark.slow
 def test_a_plan_needs_no_data_and_takes_another_size(
     bare_cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,6 +403,7 @@ def test_from_evaluation_to_report(cli: Cli, trained: Bench) -> None:
     assert written == {".txt", ".md", ".csv", ".tex", ".svg", ".png", ".html"}
 
 
+@pytest.mark.slow
 def test_another_scoring_may_count_and_stands_apart(
     cli: Cli, trained: Bench, tmp_path: Path
 ) -> None:

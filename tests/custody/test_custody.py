@@ -36,13 +36,6 @@ def scorer(trained: Bench) -> Segmenter:
     return open_segmenter(trained, None, CPU)
 
 
-@pytest.fixture
-def scored(trained: Bench, scorer: Segmenter) -> Bench:
-    """A benchmark with a trained method that is scored beside oracle and floors."""
-    evaluated(trained, [METHOD], 0, scorer, CPU)
-    return open_bench(trained.workspace)
-
-
 def edited(path: Path, change: Callable[[dict], object]) -> None:
     record = json.loads(path.read_text())
     change(record)
@@ -172,6 +165,7 @@ def test_weights_that_were_replaced_are_refused(scored: Bench, scorer: Segmenter
     assert str(path) in str(error.value)
 
 
+@pytest.mark.slow
 def test_weights_and_card_of_another_run_are_refused(scored: Bench) -> None:
     method = trainable(scored)
     other = train_method(scored, method, 1, MACHINE)

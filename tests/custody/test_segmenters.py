@@ -12,6 +12,7 @@ import segmentation_models_pytorch as smp
 import torch
 from conftest import evaluated
 
+from hdbench.data.labels import shipped_space
 from hdbench.errors import CheckpointError
 from hdbench.segmentation.adoption import ImportOptions, adopt
 from hdbench.segmentation.segmenter import CONFIG_FILE, load_segmenter
@@ -20,26 +21,34 @@ from hdbench.workspace.bench import Bench, open_bench
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def folders(bench: Bench, tmp_path: Path) -> list[Path]:
+@pytest.fixture(scope="module")
+def adopted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same weights in two networks: output stride 8, and 16."""
     torch.manual_seed(0)
     model = smp.DeepLabV3("resnet18", encoder_weights=None, encoder_output_stride=8, classes=11)
-    options = ImportOptions(bench.space, (64, 48), mean=[0.5] * 3, std=[0.25] * 3)
-    found = []
+    space = shipped_space("camvid")
+    options = ImportOptions(space, (64, 48), mean=[0.5] * 3, std=[0.25] * 3)
+    folder = tmp_path_factory.mktemp("adopted")
     for stride in (8, 16):
-        source = tmp_path / f"smp{stride}"
+        source = folder / f"smp{stride}"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.save_pretrained(source)  # pyright: ignore[reportCallIssue]
         config = json.loads((source / CONFIG_FILE).read_text())
         config["encoder_output_stride"] = stride
         (source / CONFIG_FILE).write_text(json.dumps(config))
-        adopt("smp", str(source), tmp_path / f"ours{stride}", options)
-        found.append(tmp_path / f"ours{stride}")
-    return found
+        adopt("smp", str(source), folder / f"ours{stride}", options)
+    return folder
 
 
+@pytest.fixture
+def folders(adopted_once: Path, tmp_path: Path) -> list[Path]:
+    """Both, to break."""
+    names = ("ours8", "ours16")
+    return [Path(shutil.copytree(adopted_once / name, tmp_path / name)) for name in names]
+
+
+@pytest.mark.slow
 def test_the_configuration_enters_the_fingerprint_and_no_score_is_taken_over(
     bench: Bench, folders: list[Path]
 ) -> None:

@@ -163,6 +163,7 @@ def saved(packet: Path, entries: list[dict[str, Any]]) -> Tally:
     return tally(opened, answer_files(opened, [folder], simulated=False), simulated=False)
 
 
+@pytest.mark.slow
 def test_sixty_files_of_one_person_are_no_sixty_participants(
     cli: Cli, packet: Path, tmp_path: Path
 ) -> None:

@@ -154,6 +154,7 @@ def test_every_resample_draws_as_many_images_and_a_seed_draws_them_again(
     assert np.array_equal(counts, resample(images, resamples, seed))
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """200 datasets of 80 images from a known population; about 95 % of the intervals hold it."""
     random = np.random.default_rng(3)

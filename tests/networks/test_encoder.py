@@ -51,6 +51,15 @@ def test_the_mean_over_an_instance_by_hand() -> None:
     torch.testing.assert_close(found, torch.tensor([[expected]]))
 
 
+@pytest.fixture(params=["for a CPU", "for a GPU"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both forms of the mean over instances; that for a GPU is right on a CPU too."""
+    if request.param == "for a GPU":
+        monkeypatch.setattr("hdbench.networks.encoder.in_memory", lambda _: False)
+    return request.param
+
+
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize(
     "values",
     [
@@ -60,13 +69,17 @@ def test_the_mean_over_an_instance_by_hand() -> None:
     ],
 )
 @pytest.mark.parametrize("shape", [(1, 3, 16, 24), (3, 2, 5, 7), (2, 1, 1, 1)])
-def test_means_and_their_gradients_are_those_of_loops(values: list[int], shape: tuple) -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_means_and_their_gradients_are_those_of_loops(
+    values: list[int], shape: tuple, layout: torch.memory_format
+) -> None:
     """The same ids in every image of the batch, which must stay apart."""
     random = torch.Generator().manual_seed(len(values))
     batch, _, height, width = shape
     ids = torch.tensor(values, dtype=torch.int32)
     regions = ids[torch.randint(0, len(values), (batch, height, width), generator=random)]
-    features = torch.randn(shape, generator=random, dtype=torch.float64, requires_grad=True)
+    features = torch.randn(shape, generator=random, dtype=torch.float64)
+    features = features.to(memory_format=layout).requires_grad_()
     weights = torch.randn(shape, generator=random, dtype=torch.float64)
     found, expected = (average(features, regions) for average in (instance_average, looped))
     torch.testing.assert_close(found, expected)
@@ -76,6 +89,7 @@ def test_means_and_their_gradients_are_those_of_loops(values: list[int], shape: 
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_a_style_is_the_same_all_over_an_instance(precision: torch.dtype) -> None:
     random = torch.Generator().manual_seed(1)

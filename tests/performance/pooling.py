@@ -5,10 +5,12 @@ At 1024x512 with 25 instances; first the outputs and the gradients of both are c
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ from hdbench.networks.encoder import instance_average
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.trainer import Pix2PixHDTrainer
 
-WIDTH, HEIGHT, INSTANCES, ROUNDS = 1024, 512, 25, 15
+WIDTH, HEIGHT, INSTANCES, ROUNDS, STEPS = 1024, 512, 25, 15, 3
 TOLERANCE = 1e-5
 
 
@@ -53,28 +55,58 @@ def masked(features: Tensor, regions: Tensor) -> Tensor:
 
 
 def both_ways(
-    average: Callable[[Tensor, Tensor], Tensor], features: Tensor, regions: Tensor
+    average: Callable[[Tensor, Tensor], Tensor], features: Tensor, regions: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the averages, and the gradient of a weighted sum of them."""
     features = features.detach().requires_grad_()
     averaged = average(features, regions)
-    weights = torch.linspace(-1, 1, averaged.numel()).view_as(averaged)
-    [gradient] = torch.autograd.grad(averaged, features, weights)
+    [gradient] = torch.autograd.grad(averaged, features, weights.to(averaged.dtype))
     return averaged.detach(), gradient
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the median time of some calls."""
-    times: list[float] = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of the calls of one function, the first call left out."""
+
+    clock: list[float]
+    processor: list[float]  # of all threads; other processes disturb it less
+
+    @property
+    def least(self) -> float:
+        """Return the shortest time by the clock."""
+        return min(self.clock)
+
+    def __str__(self) -> str:
+        return (
+            f"median {statistics.median(self.clock):.2f} ms, least {self.least:.2f} ms; "
+            f"processor time: median {statistics.median(self.processor):.2f} ms, "
+            f"least {min(self.processor):.2f} ms"
+        )
+
+    def over(self, other: Times) -> str:
+        """Return how many times as long these take, by medians, least times and processor time."""
+        return (
+            f"{statistics.median(self.clock) / statistics.median(other.clock):.0f}x by medians, "
+            f"{self.least / other.least:.0f}x by least times, "
+            f"{min(self.processor) / min(other.processor):.0f}x by least processor time"
+        )
 
 
-def step_seconds(regions: Tensor) -> float:
-    """Return the median time of a training step of ours-styles, without perceptual loss."""
+def timed(rounds: int, **works: Callable[[], object]) -> dict[str, Times]:
+    """Return the times of functions that are called in turn, so that all meet the same machine."""
+    times = {name: Times([], []) for name in works}
+    for number in range(rounds + 1):
+        for name, work in works.items():
+            began, used = time.perf_counter(), time.process_time()
+            work()
+            if number:
+                times[name].clock.append(1e3 * (time.perf_counter() - began))
+                times[name].processor.append(1e3 * (time.process_time() - used))
+    return times
+
+
+def training_step(regions: Tensor) -> Callable[[], object]:
+    """Return a training step of ours-styles, without perceptual loss."""
     library = Library()
     method, benchmark = library.method("ours-styles"), library.benchmark("streets")
     assert isinstance(method, Pix2PixHD)
@@ -83,40 +115,44 @@ def step_seconds(regions: Tensor) -> float:
     image = torch.randint(0, 256, (1, 3, HEIGHT, WIDTH), dtype=torch.uint8)
     label = (regions % 11 + 7).to(torch.uint8)
     batch = Batch(["cells"], label, regions, image)
-    times: list[float] = []
-    for _ in range(4):
-        began = time.perf_counter()
-        trainer.step(batch, 2e-4)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+    return lambda: trainer.step(batch, 2e-4)
 
 
 def main() -> None:
     """Print the comparison."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
     torch.manual_seed(0)
     regions, features = instances(), torch.randn(1, 3, HEIGHT, WIDTH)
-    ours = both_ways(instance_average, features, regions)
-    took = seconds(lambda: both_ways(instance_average, features, regions))
+    weights = torch.linspace(-1, 1, features.numel()).view_as(features)
+    averages = {"ours": instance_average, "masks": looped, "indices": masked}
+    ours, *loops = (both_ways(one, features, regions, weights) for one in averages.values())
+    exact = both_ways(looped, features.double(), regions, weights)
+    works = {
+        name: functools.partial(both_ways, one, features, regions, weights)
+        for name, one in averages.items()
+    }
+    times = timed(ROUNDS, **works)
     print(f"{WIDTH}x{HEIGHT}, {INSTANCES} instances, 3 channels, {torch.get_num_threads()} threads")
-    print(f"instance_average, forward and backward: {1e3 * took:.2f} ms")
-    exact = both_ways(looped, features.double(), regions)
-    for name, loop in (("arithmetic with masks", looped), ("indices by channel", masked)):
-        both = both_ways(loop, features, regions)
-        errors = [float((a - b).abs().max()) for a, b in zip(ours, both, strict=True)]
-        assert max(errors) < TOLERANCE, errors
-        slower = seconds(lambda loop=loop: both_ways(loop, features, regions))
-        print(
-            f"loop over instances, {name}: {1e3 * slower:.1f} ms, {slower / took:.0f}x; largest "
-            f"difference of outputs {errors[0]:.1e}, of gradients {errors[1]:.1e}"
-        )
-    errors = [float((a - b).abs().max()) for a, b in zip(ours, exact, strict=True)]
-    print(f"against the loop in fp64: outputs {errors[0]:.1e}, gradients {errors[1]:.1e}")
-    step = step_seconds(regions)
+    print(f"instance_average, forward and backward: {times['ours']}")
+    kinds = {"masks": "by arithmetic with masks", "indices": "by indices, channel by channel"}
+    for (name, kind), loop in zip(kinds.items(), loops, strict=True):
+        output, gradient = differences(ours, loop)
+        assert max(output, gradient) < TOLERANCE, (output, gradient)
+        print(f"loop over instances {kind}: {times[name]}")
+        print(f"  {times[name].over(times['ours'])}")
+        print(f"  largest difference of outputs {output:.1e}, of gradients {gradient:.1e}")
+    output, gradient = differences(ours, exact)
+    print(f"against the loop in fp64: outputs {output:.1e}, gradients {gradient:.1e}")
+    step = timed(STEPS, step=training_step(regions))["step"]
+    print(f"training step of ours-styles, a quarter of the paper's channels, no VGG loss: {step}")
     print(
-        f"training step of ours-styles at {WIDTH}x{HEIGHT}, a quarter of the paper's channels, no "
-        f"perceptual loss: {step:.2f} s, of which the mean over instances {100 * took / step:.2f} %"
+        f"  share of the mean over instances, least times: {times['ours'].least / step.least:.2%}"
     )
+
+
+def differences(some: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor]) -> list[float]:
+    """Return the largest absolute difference of outputs and of gradients."""
+    return [float((a - b).abs().max()) for a, b in zip(some, others, strict=True)]
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ def test_names_in_charts_are_text(results: list[Result]) -> None:
     assert any(text.startswith("<b>&y:") for text in texts(picture))
 
 
+@pytest.mark.slow
 def test_many_classes_are_pixels_not_rectangles() -> None:
     """150 classes: 22,650 cells would be megabytes of paths."""
     random = np.random.default_rng(0)

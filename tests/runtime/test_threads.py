@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hdbench.runtime.devices import choose_device
 from hdbench.runtime.threads import USERS_CHOICE, SpinPolicy, seconds_waited
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="libgomp, and how long tasks wait")
@@ -35,23 +36,11 @@ def test_the_time_that_threads_waited_is_the_systems() -> None:
     assert before <= measured <= after
 
 
-def in_a_process(code: str, **environment: str) -> str:
-    """Return what Python code prints that runs with two OpenMP threads."""
-    kept = {k: v for k, v in os.environ.items() if k not in USERS_CHOICE}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**kept, "OMP_NUM_THREADS": "2", **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
-
-
-def test_held_threads_outnumber_the_cores_change_no_bit_and_end() -> None:
-    printed = in_a_process(
-        """
-import os, torch
+#: First what held threads do; then how many threads watch with each choice of the user, and with
+#: none.
+PROGRAM = """
+import os, threading, torch
+from hdbench.runtime.devices import choose_device
 from hdbench.runtime.threads import HeldThreads
 
 def computed():
@@ -68,33 +57,43 @@ held.release()
 while len(os.listdir("/proc/self/task")) > threads:
     pass
 print(torch.equal(before, computed()))
+
+for choice in ("GOMP_SPINCOUNT=0", "OMP_WAIT_POLICY=passive", None):
+    if choice is not None:
+        name, value = choice.split("=")
+        os.environ[name] = value
+    for _ in range(2):
+        choose_device("cpu")
+    print(sum(thread.name == "spin-watch" for thread in threading.enumerate()))
+    if choice is not None:
+        del os.environ[name]
 """
+
+
+@pytest.fixture(scope="module")
+def printed() -> list[str]:
+    """What a process with two OpenMP threads prints."""
+    kept = {k: v for k, v in os.environ.items() if k not in USERS_CHOICE}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**kept, "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert printed.split() == ["True"] * 3
+    return done.stdout.split()
 
 
-WATCHED = """
-import threading
-from hdbench.runtime.devices import choose_device
-
-for _ in range(2):
-    choose_device("cpu")
-print(sum(thread.name == "spin-watch" for thread in threading.enumerate()))
-"""
+def test_held_threads_outnumber_the_cores_change_no_bit_and_end(printed: list[str]) -> None:
+    assert printed[:3] == ["True"] * 3
 
 
-def test_one_thread_of_a_process_watches() -> None:
-    assert in_a_process(WATCHED).strip() == "1"
+def test_one_thread_of_a_process_watches_unless_the_user_chose(printed: list[str]) -> None:
+    assert printed[3:] == ["0", "0", "1"]
 
 
-@pytest.mark.parametrize(
-    "choice", [("GOMP_SPINCOUNT", "0"), ("OMP_WAIT_POLICY", "passive"), ("OMP_NUM_THREADS", "1")]
-)
-def test_nothing_is_watched_where_the_user_chose(choice: tuple[str, str]) -> None:
-    name, value = choice
-    assert in_a_process(WATCHED, **{name: value}).strip() == "0"
-
-
-def test_the_tests_own_process_is_not_watched() -> None:
+def test_nothing_is_watched_with_one_thread() -> None:
+    """As in the tests' own process."""
     assert torch.get_num_threads() == 1
+    choose_device("cpu")
     assert "spin-watch" not in {thread.name for thread in threading.enumerate()}

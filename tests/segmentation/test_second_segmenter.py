@@ -229,6 +229,7 @@ def test_a_second_segmenter_is_trained_and_its_scores_are_stored_apart(two: Benc
 # -- the verbs -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_verbs_know_it_as_second(cli: Cli, two: Bench) -> None:
     done = cli("segmenter", "train", "--second", "--workers", "0")
     assert done.exit_code == 0, done.stderr

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +37,9 @@ MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)
 NAMES = ["sky", "building", "pole"]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A small segmenter on disk."""
+@pytest.fixture(scope="module")
+def saved_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small segmenter on disk; tests get copies."""
     torch.manual_seed(0)
     network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 3))
     card = SegmenterCard(
@@ -57,8 +58,15 @@ def folder(tmp_path: Path) -> Path:
         weights=tensors_digest(network.state_dict()),
         oracle=None,
     )
-    save_segmenter(tmp_path / "segmenter", network, card)
-    return tmp_path / "segmenter"
+    folder = tmp_path_factory.mktemp("saved") / "segmenter"
+    save_segmenter(folder, network, card)
+    return folder
+
+
+@pytest.fixture
+def folder(saved_once: Path, tmp_path: Path) -> Path:
+    """A segmenter of the test's own, to break."""
+    return Path(shutil.copytree(saved_once, tmp_path / "segmenter"))
 
 
 def test_what_is_loaded_is_what_was_saved(folder: Path) -> None:
@@ -183,6 +191,7 @@ def test_a_crash_does_not_change_the_segmenter(
     assert load_segmenter(learn(bench, tmp_path / "cut"), CPU).card.weights == whole.weights
 
 
+@pytest.mark.slow
 def test_the_card_says_what_was_trained_on(bench: Bench, tmp_path: Path) -> None:
     card = load_segmenter(learn(bench, tmp_path / "s"), CPU).card
     assert card.label_space == "camvid"

@@ -68,7 +68,9 @@ def test_types_and_shapes() -> None:
     assert (image.dtype, image.shape) == (np.uint8, (3, 96, 192))
 
 
-@pytest.mark.parametrize("index", range(6))
+@pytest.mark.parametrize(
+    "index", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 6))]
+)
 def test_every_size_shows_the_same_scene(index: int) -> None:
     small, large = draw_scene(2, index, 256, 128), draw_scene(2, index, 2048, 1024)
     label, instance, image = maps(small)
@@ -126,6 +128,7 @@ def test_all_classes_occur_and_void_as_in_cityscapes(validation: list[Scene]) ->
     assert 0.05 <= pixels[VOID] / pixels.sum() <= 0.12
 
 
+@pytest.mark.slow
 def test_colour_alone_does_not_tell_the_class(validation: list[Scene]) -> None:
     """Texture, shape and context are needed: nearest neighbours in RGB are wrong on 3 of 10."""
     random = np.random.default_rng(0)

@@ -73,6 +73,7 @@ def test_rows_of_the_requester_site_end_before_approve_and_reject(
     assert re.search(rf"line \d+: {len(header) - 3} cells, .* {len(header)};", short.stderr)
 
 
+@pytest.mark.slow
 def test_columns_are_found_by_name(cli: Cli, answered: Path, tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     path.write_text(results(answered, 2))
@@ -191,6 +192,7 @@ def test_files_without_answers_are_named(cli: Cli, answered: Path, tmp_path: Pat
     assert f"{path}: " in outcome.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_of_what_was_collected(cli: Cli, answered: Path, tmp_path: Path) -> None:
     folder = tmp_path / "collected"
     folder.mkdir()

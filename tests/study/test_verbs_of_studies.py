@@ -90,6 +90,7 @@ def test_from_answers_to_table_2(cli: Cli, tmp_path: Path) -> None:
     assert "judgments.csv" in cli("report", "table2").stderr
 
 
+@pytest.mark.slow
 def test_simulated_studies_are_refused_unless_asked_for_and_marked(
     cli: Cli, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_simulated_studies_are_refused_unless_asked_for_and_marked(
     assert re.search(r"summary\.json: .*simulated", moved.stderr)
 
 
+@pytest.mark.slow
 def test_two_packets_of_one_comparison_are_not_pooled(cli: Cli, tmp_path: Path) -> None:
     studies = tmp_path / "ws" / "studies"
     for name in ("first", "second"):
@@ -229,6 +231,7 @@ def test_a_metric_is_held_against_people(cli: Cli, tmp_path: Path) -> None:
     assert re.search(r"ours\.json: .*'ours'", twice.stderr)
 
 
+@pytest.mark.slow
 def test_scores_under_a_convention_of_the_users_own(cli: Cli, tmp_path: Path) -> None:
     """The library need not know it: a result states how its pixels were counted."""
     packet = packet_in(tmp_path, "ours", "crn")

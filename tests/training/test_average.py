@@ -22,6 +22,8 @@ from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 
 def weights_after(steps: int) -> list[float]:
     """The weights that a network of one number has before each update."""
@@ -147,6 +149,7 @@ class PowerCut(BaseException):
     """Stands for a process that ends without warning."""
 
 
+@pytest.mark.slow
 def test_a_crash_does_not_change_the_average(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, cut = averaging(bench, "whole"), averaging(bench, "cut")
     expected = load_file(train_method(whole, trainable(whole), 0, MACHINE))

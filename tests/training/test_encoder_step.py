@@ -19,6 +19,8 @@ from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.runs import read_generator_card
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 ENCODER = Encoder(base_channels=16, downsamplings=2, style_channels=3)
 
 
@@ -87,6 +89,7 @@ def test_the_encoder_is_stored_and_named_on_the_card(styled: tuple[Bench, Pix2Pi
     load_weights(folder / ENCODER_WEIGHTS, encoder, card.encoder)
 
 
+@pytest.mark.slow
 def test_a_crash_changes_neither_generator_nor_encoder(
     styled: tuple[Bench, Pix2PixHD], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,8 @@ from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 Start = Callable[..., subprocess.Popen[str]]
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=0)
 
@@ -63,6 +65,12 @@ def elsewhere(bench: Bench, name: str) -> Bench:
     )
 
 
+@pytest.fixture
+def uninterrupted(trained: Bench) -> str:
+    """The digest of the weights of a training that nothing disturbed."""
+    return weights(trained.run_folder("ours-no-vgg", 0) / GENERATOR_WEIGHTS)
+
+
 def test_training_logs_every_step_and_draws_every_epoch(bench: Bench) -> None:
     output = train(bench)
     rows = read_metrics(output.parent / "metrics.jsonl")
@@ -77,6 +85,7 @@ def test_training_logs_every_step_and_draws_every_epoch(bench: Bench) -> None:
     assert len(list((output.parent / "checkpoints").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_rise_of_light_spots_is_printed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,10 +104,13 @@ def test_a_rise_is_one_over_all_sheets_before() -> None:
     assert [line is not None for line in said] == [False, False, True, False, True]
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not(bench: Bench) -> None:
-    first, second = train(bench), train(elsewhere(bench, "again"))
-    other = train_method(bench, ours(bench), 1, MACHINE)
-    assert weights(first) == weights(second) != weights(other)
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(
+    trained: Bench, uninterrupted: str
+) -> None:
+    second = train(elsewhere(trained, "again"))
+    other = train_method(trained, ours(trained), 1, MACHINE)
+    assert uninterrupted == weights(second) != weights(other)
 
 
 class PowerCut(BaseException):
@@ -124,47 +136,49 @@ def crash(
 
 
 def test_a_crash_at_any_step_does_not_change_the_weights(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    trained: Bench, uninterrupted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = weights(train(elsewhere(bench, "uninterrupted")))
+    bench = elsewhere(trained, "crashed")
     for after in (2, 6, 5):
         crash(bench, ours(bench), monkeypatch, after, {1, 4, 7, 10, 13})
     output = train(bench)
-    assert weights(output) == expected
+    assert weights(output) == uninterrupted
     rows = read_metrics(output.parent / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, 17))
 
 
-def test_a_finished_run_is_not_trained_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    output = train(bench)
-    monkeypatch.delattr(Pix2PixHDTrainer, "step")
-    assert train(bench) == output
-
-
-def test_a_damaged_checkpoint_falls_back_on_the_one_before(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_a_finished_run_is_not_trained_again(
+    trained: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = weights(train(elsewhere(bench, "uninterrupted")))
+    monkeypatch.delattr(Pix2PixHDTrainer, "step")
+    assert train(trained) == trained.run_folder("ours-no-vgg", 0) / GENERATOR_WEIGHTS
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(
+    trained: Bench, uninterrupted: str
+) -> None:
+    bench = elsewhere(trained, "damaged")
     output = train(bench)
     output.unlink()
     newest = max((output.parent / "checkpoints").iterdir())
     newest.write_bytes(newest.read_bytes()[:1000])
-    assert weights(train(bench)) == expected
+    assert weights(train(bench)) == uninterrupted
 
 
-def test_all_checkpoints_damaged_is_an_error_that_keeps_them(bench: Bench) -> None:
-    output = train(bench)
+def test_all_checkpoints_damaged_is_an_error_that_keeps_them(trained: Bench) -> None:
+    output = train(trained)
     output.unlink()
     for path in (output.parent / "checkpoints").iterdir():
         path.write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"checkpoints: (.|\n)*\.pt(.|\n)*--restart"):
-        train(bench)
+        train(trained)
 
 
-def test_another_configuration_never_passes_for_this_one(bench: Bench, tmp_path: Path) -> None:
-    train(bench)
+@pytest.mark.slow
+def test_another_configuration_never_passes_for_this_one(trained: Bench, tmp_path: Path) -> None:
     longer = write_tiny(tmp_path / "more", epochs=2)
-    changed = open_bench(replace(bench.workspace, benchmark=str(longer)))
+    changed = open_bench(replace(trained.workspace, benchmark=str(longer)))
     with pytest.raises(CheckpointError, match=r"budget\.epochs: 1 -> 2"):
         train(changed)
     output = train(changed, restart=True)
@@ -173,12 +187,11 @@ def test_another_configuration_never_passes_for_this_one(bench: Bench, tmp_path:
     assert (aside / "generator.safetensors").is_file()
 
 
-def test_one_changed_photograph_is_another_run(bench: Bench) -> None:
-    train(bench)
-    path = bench.dataset.train_scenes[0].image
-    path.write_bytes(bench.dataset.train_scenes[1].image.read_bytes())
+def test_one_changed_photograph_is_another_run(trained: Bench) -> None:
+    path = trained.dataset.train_scenes[0].image
+    path.write_bytes(trained.dataset.train_scenes[1].image.read_bytes())
     with pytest.raises(CheckpointError, match="scenes_digest"):
-        train(Bench(bench.library, bench.workspace, bench.benchmark))
+        train(Bench(trained.library, trained.workspace, trained.benchmark))
 
 
 def test_a_checkpoint_of_another_width_names_the_shapes(bench: Bench) -> None:
@@ -192,11 +205,13 @@ def test_a_checkpoint_of_another_width_names_the_shapes(bench: Bench) -> None:
     assert re.search("8x13x7x7.*4x13x7x7", str(error.value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [{"gan": "log"}, {"feature_matching": 0.0}])
 def test_variants_of_the_objective_train(bench: Bench, loss: dict[str, object]) -> None:
     assert train(bench, ours(bench, **loss)).is_file()
 
 
+@pytest.mark.slow
 def test_the_perceptual_loss_trains_with_the_benchmarks_own_network(bench: Bench) -> None:
     train_own_perceptual(bench, MACHINE, restart=False)
     output = train(bench, ours(bench, perceptual=10.0))
@@ -206,9 +221,11 @@ def test_the_perceptual_loss_trains_with_the_benchmarks_own_network(bench: Bench
     assert identity["perceptual"] == {"name": "own", "weights": card.weights}
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    trained: Bench, uninterrupted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bench = elsewhere(trained, "poisoned")
     real, calls = trainer.gan_loss, iter(range(10**6))
 
     def poisoned(*args, **options):
@@ -224,7 +241,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     kept = torch.load(max((folder / "checkpoints").iterdir()), weights_only=True)
     assert all(torch.isfinite(value).all() for value in kept["trainee"]["generator"].values())
     monkeypatch.setattr(trainer, "gan_loss", real)
-    assert weights(train(bench)) == weights(train(elsewhere(bench, "clean")))
+    assert weights(train(bench)) == uninterrupted
 
 
 def test_weights_that_are_not_finite_are_never_saved(
@@ -259,9 +276,9 @@ def test_sides_that_do_not_divide_are_refused_before_anything_is_written(
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    trained: Bench, uninterrupted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = weights(train(elsewhere(bench, "uninterrupted")))
+    bench = elsewhere(trained, "terminated")
     rarely = replace(MACHINE, checkpoint_minutes=60)
     real, calls = Pix2PixHDTrainer.step, iter(range(10**6))
 
@@ -273,7 +290,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(
     monkeypatch.setattr(Pix2PixHDTrainer, "step", step)
     with pytest.raises(Interrupted, match=r"SIGTERM .*5 of 16"):
         train_method(bench, ours(bench), 0, rarely)
-    assert weights(train_method(bench, ours(bench), 0, rarely)) == expected
+    assert weights(train_method(bench, ours(bench), 0, rarely)) == uninterrupted
 
 
 @pytest.mark.parametrize("workers", [0, 1])

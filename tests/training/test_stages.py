@@ -26,6 +26,8 @@ from hdbench.training.stages import at_stage, planned_stages, stages_of
 from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workspace.bench import Bench
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 STAGES = [
     Stage(enhancers=0, trains="all", epochs=1, decay_epochs=1, rate=1.0),
     Stage(enhancers=1, trains="newest-enhancer", epochs=1, decay_epochs=0, rate=0.5),
@@ -167,6 +169,7 @@ def test_only_the_newest_enhancer_learns_while_the_rest_is_fixed(
     assert len(list((output.parent / "samples").glob("*.png"))) == 2
 
 
+@pytest.mark.slow
 def test_a_crash_in_any_stage_does_not_change_the_weights(
     staged: tuple[Bench, Pix2PixHD], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,15 +55,15 @@ def independent_matrix(bench: Bench, image: Image.Image, label: Path) -> np.ndar
 
 
 def test_stored_matrices_equal_an_independent_computation(
-    trained: Bench, segmenter: Segmenter
+    scored: Bench, segmenter: Segmenter
 ) -> None:
-    evaluated(trained, [METHOD], 0, segmenter, CPU)
+    evaluated(scored, [METHOD], 0, segmenter, CPU)
     for method in (METHOD, "floor-patchwork"):
-        result = load_result(result_path(trained, method, 0))
+        result = load_result(result_path(scored, method, 0))
         assert result.matrices.shape == (3, 12, 11)
-        for n, scene in enumerate(trained.dataset.test_scenes):
-            image = trained.image_folder(method, 0) / f"{scene.name}.png"
-            expected = independent_matrix(trained, Image.open(image), scene.label_map)
+        for n, scene in enumerate(scored.dataset.test_scenes):
+            image = scored.image_folder(method, 0) / f"{scene.name}.png"
+            expected = independent_matrix(scored, Image.open(image), scene.label_map)
             assert np.array_equal(result.matrices[n], expected)
             assert result.matrices[n].sum() == 96 * 72
 
@@ -79,9 +79,9 @@ def test_the_oracle_is_the_photograph_resized(trained: Bench) -> None:
 
 
 def test_method_oracle_and_floors_are_scored_under_one_fingerprint(
-    trained: Bench, segmenter: Segmenter
+    scored: Bench, segmenter: Segmenter
 ) -> None:
-    results = evaluated(trained, [METHOD], 0, segmenter, CPU)
+    results = evaluated(scored, [METHOD], 0, segmenter, CPU)
     assert [result.method for result in results] == [
         METHOD,
         "oracle",
@@ -95,37 +95,37 @@ def test_method_oracle_and_floors_are_scored_under_one_fingerprint(
 
 
 def test_a_second_evaluation_computes_nothing(
-    trained: Bench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+    scored: Bench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = evaluated(trained, [METHOD], 0, segmenter, CPU)
+    first = evaluated(scored, [METHOD], 0, segmenter, CPU)
     monkeypatch.delattr(whole, "score")
     monkeypatch.delattr(synthesize, "load_generator")
-    again = evaluated(trained, [METHOD], 0, segmenter, CPU)
+    again = evaluated(scored, [METHOD], 0, segmenter, CPU)
     assert [result.scores for result in again] == [result.scores for result in first]
 
 
 def test_only_a_missing_image_is_synthesized_and_it_is_the_same(
-    trained: Bench, segmenter: Segmenter
+    scored: Bench, segmenter: Segmenter
 ) -> None:
-    evaluated(trained, [METHOD], 0, segmenter, CPU)
-    paths = sorted(trained.image_folder(METHOD, 0).glob("*.png"))
+    evaluated(scored, [METHOD], 0, segmenter, CPU)
+    paths = sorted(scored.image_folder(METHOD, 0).glob("*.png"))
     before = {path: path.read_bytes() for path in paths}
     stamps = {path: path.stat().st_mtime_ns for path in paths}
     paths[1].unlink()
-    evaluated(trained, [METHOD], 0, segmenter, CPU)
+    evaluated(scored, [METHOD], 0, segmenter, CPU)
     assert {path: path.read_bytes() for path in paths} == before
     assert [path.stat().st_mtime_ns == stamps[path] for path in paths] == [True, False, True]
 
 
 def test_one_label_pixel_changes_the_fingerprint_and_the_image_made_from_it(
-    trained: Bench, segmenter: Segmenter
+    scored: Bench, segmenter: Segmenter
 ) -> None:
-    first = evaluated(trained, [METHOD], 0, segmenter, CPU)[0]
-    path = trained.dataset.test_scenes[0].label_map
+    first = evaluated(scored, [METHOD], 0, segmenter, CPU)[0]
+    path = scored.dataset.test_scenes[0].label_map
     label = np.array(Image.open(path))
     label[:20, :20] = (label[:20, :20] + 1) % 11
     Image.fromarray(label).save(path)
-    fresh = Bench(trained.library, trained.workspace, trained.benchmark)
+    fresh = Bench(scored.library, scored.workspace, scored.benchmark)
     segmenter.card = replace(segmenter.card, oracle=None)  # the labels are meant to have changed
     again = evaluated(fresh, [METHOD], 0, segmenter, CPU)[0]
     assert again.fingerprint != first.fingerprint
@@ -134,27 +134,27 @@ def test_one_label_pixel_changes_the_fingerprint_and_the_image_made_from_it(
 
 
 def test_labels_compressed_anew_keep_the_fingerprint_and_the_images(
-    trained: Bench, segmenter: Segmenter
+    scored: Bench, segmenter: Segmenter
 ) -> None:
-    first = evaluated(trained, [METHOD], 0, segmenter, CPU)[0]
-    path = trained.dataset.test_scenes[0].label_map
+    first = evaluated(scored, [METHOD], 0, segmenter, CPU)[0]
+    path = scored.dataset.test_scenes[0].label_map
     before = path.read_bytes()
     Image.open(path).save(path, compress_level=0)
     assert path.read_bytes() != before
-    fresh = Bench(trained.library, trained.workspace, trained.benchmark)
+    fresh = Bench(scored.library, scored.workspace, scored.benchmark)
     assert (
         current_results(fresh, [METHOD], 0, segmenter.card)[METHOD].fingerprint == first.fingerprint
     )
     assert evaluated(fresh, [METHOD], 0, segmenter, CPU)[0].images == first.images
 
 
-def test_a_damaged_result_is_computed_again(trained: Bench, segmenter: Segmenter) -> None:
-    first = evaluated(trained, [METHOD], 0, segmenter, CPU)[0]
-    path = result_path(trained, METHOD, 0)
+def test_a_damaged_result_is_computed_again(scored: Bench, segmenter: Segmenter) -> None:
+    first = evaluated(scored, [METHOD], 0, segmenter, CPU)[0]
+    path = result_path(scored, METHOD, 0)
     matrices_path(path).write_bytes(b"")
     with pytest.raises(HdbenchError, match=path.name):
         load_result(path)
-    assert evaluated(trained, [METHOD], 0, segmenter, CPU)[0].scores == first.scores
+    assert evaluated(scored, [METHOD], 0, segmenter, CPU)[0].scores == first.scores
 
 
 def test_the_card_declares_its_oracle_and_the_gate_compares_with_it(
@@ -207,22 +207,22 @@ def test_a_segmenter_trained_for_another_configuration_is_refused(trained: Bench
 
 
 def test_results_of_a_foreign_segmenter_are_stored_apart(
-    trained: Bench, segmenter: Segmenter, tmp_path: Path
+    scored: Bench, segmenter: Segmenter, tmp_path: Path
 ) -> None:
-    evaluated(trained, [METHOD], 0, segmenter, CPU)
-    own = result_path(trained, METHOD, 0).read_bytes()
+    evaluated(scored, [METHOD], 0, segmenter, CPU)
+    own = result_path(scored, METHOD, 0).read_bytes()
     network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 11))
     card = replace(segmenter.card, weights=tensors_digest(network.state_dict()), oracle=None)
     save_segmenter(tmp_path / "foreign", network, card)
-    foreign = open_segmenter(trained, tmp_path / "foreign", CPU)
-    results = evaluated(trained, [METHOD], 0, foreign, CPU)
-    assert result_path(trained, METHOD, 0).read_bytes() == own
+    foreign = open_segmenter(scored, tmp_path / "foreign", CPU)
+    results = evaluated(scored, [METHOD], 0, foreign, CPU)
+    assert result_path(scored, METHOD, 0).read_bytes() == own
     assert (
-        load_result(result_path(trained, METHOD, 0, foreign=card.weights[:8])).scores
+        load_result(result_path(scored, METHOD, 0, foreign=card.weights[:8])).scores
         == results[0].scores
     )
     assert (
-        current_results(trained, [METHOD], 0, segmenter.card)[METHOD].fingerprint
+        current_results(scored, [METHOD], 0, segmenter.card)[METHOD].fingerprint
         != results[0].fingerprint
     )
 
@@ -250,6 +250,7 @@ def test_a_shipped_segmenter_needs_no_training_and_its_results_bear_no_name(
     assert result_path(bench, "oracle", 0).is_file()
 
 
+@pytest.mark.slow
 def test_repeating_the_training_of_a_shipped_segmenter_keeps_it_in_use(
     trained: Bench, segmenter: Segmenter, tmp_path: Path
 ) -> None:
@@ -286,10 +287,10 @@ def test_another_size_than_that_of_the_shipped_segmenter_names_the_way_out(
         open_segmenter(bench, trained.segmenter_folder(), CPU)
 
 
-def test_matrices_of_another_result_are_not_accepted(trained: Bench, segmenter: Segmenter) -> None:
+def test_matrices_of_another_result_are_not_accepted(scored: Bench, segmenter: Segmenter) -> None:
     """Also where the scores are the same: the images' matrices in another order."""
-    evaluated(trained, [METHOD], 0, segmenter, CPU)
-    path = result_path(trained, METHOD, 0)
+    evaluated(scored, [METHOD], 0, segmenter, CPU)
+    path = result_path(scored, METHOD, 0)
     matrices = load_result(path).matrices
     np.savez_compressed(matrices_path(path), matrices=matrices[::-1])
     with pytest.raises(HdbenchError, match=path.name):

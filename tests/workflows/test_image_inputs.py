@@ -33,6 +33,8 @@ from hdbench.workspace.perceptual import perceptual_of
 from hdbench.workspace.segmenters import open_segmenter
 from hdbench.workspace.start import fine_tuned, starting_weights
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 CPU = torch.device("cpu")
 Run = Callable[..., Result]
 
@@ -113,7 +115,7 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     monkeypatch.setattr(Pix2PixHDTrainer, "step", step)
 
 
-@pytest.mark.parametrize("which", ["edged", "pairs"])
+@pytest.mark.parametrize("which", [pytest.param("edged", marks=pytest.mark.slow), "pairs"])
 def test_a_killed_training_goes_on_and_its_images_are_the_same_bytes(
     which: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -179,6 +181,7 @@ def test_settings_of_the_edges_are_part_of_the_runs_identity(edged: Bench) -> No
     assert "input" not in identity(plain)
 
 
+@pytest.mark.slow
 def test_labels_beside_the_edges_score_as_always(edged: Bench, trained_once: Path) -> None:
     """Neither segmenter nor scores know of the edges."""
     shutil.copytree(trained_once / "segmenters" / "tiny", edged.segmenter_folder().parent)
@@ -203,6 +206,7 @@ def test_what_needs_labels_says_so(pairs: Bench) -> None:
             call()
 
 
+@pytest.mark.slow
 def test_weights_for_input_images_are_not_taken_for_those_of_labels(
     edged: Bench, tmp_path: Path
 ) -> None:

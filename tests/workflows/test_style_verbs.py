@@ -260,6 +260,7 @@ def test_styles_of_another_label_space_are_refused(bench: Bench, method: Trained
         assert word in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_goes_on_with_the_scenes_that_are_left(
     bench: Bench, method: TrainedMethod, run: Callable[..., Result]
 ) -> None:

@@ -70,6 +70,7 @@ def test_simulated_answers_are_never_taken_for_peoples(tmp_path: Path) -> None:
         answer_files(packet, [], simulated=False)
 
 
+@pytest.mark.slow
 def test_abilities_and_side_bias_are_recovered(tmp_path: Path) -> None:
     folder = write_packet(tmp_path, scenes=60, packet_length=60, judgments=16)
     abilities = {"ours": 1.0, "pix2pix": -1.0, "crn": 0.0}
@@ -100,6 +101,7 @@ def test_the_careless_are_found_out(tmp_path: Path) -> None:
     assert list(analysis.content()["bradley_terry"]) == ["reason"]
 
 
+@pytest.mark.slow
 def test_a_difference_shows_with_time(tmp_path: Path) -> None:
     protocol = protocol_of("limited", judgments_per_pair=14)
     folder = write_packet(

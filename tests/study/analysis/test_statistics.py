@@ -150,6 +150,7 @@ def test_one_participant_has_no_clustered_interval() -> None:
         share_of([], [], [])
 
 
+@pytest.mark.slow
 def test_the_clustered_interval_covers_and_the_naive_one_does_not() -> None:
     """The population's preference, 200 runs; 2000 are in tests/performance/coverage.py.
 

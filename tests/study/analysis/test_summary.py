@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -60,11 +61,21 @@ def nobody_counts(folder: Path) -> tuple[Tally, Summary]:
     return found, analyse(found, {})
 
 
+Study = Callable[[Path], tuple[Tally, Summary]]
+Analysed = Callable[[Study], tuple[Tally, Summary]]
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Analysed:
+    """Answer and analyse each study once; tests write files of their own."""
+    return functools.cache(lambda study: study(tmp_path_factory.mktemp("study") / "packet"))
+
+
 @pytest.mark.parametrize("study", [timed, unlimited, one_sided, nobody_counts])
 def test_what_is_read_is_written_with_the_same_bytes(
-    tmp_path: Path, study: Callable[[Path], tuple[Tally, Summary]]
+    tmp_path: Path, analysed: Analysed, study: Study
 ) -> None:
-    found, summary = study(tmp_path / "packet")
+    found, summary = analysed(study)
     first = write_tally(tmp_path / "first", found.table, summary, "")["summary"]
     read = read_summary(first)
     assert read.content() == summary.content()
@@ -72,12 +83,14 @@ def test_what_is_read_is_written_with_the_same_bytes(
     assert second.read_bytes() == first.read_bytes()
 
 
-def test_a_summary_of_the_version_before_has_the_same_keys_and_numbers(tmp_path: Path) -> None:
+def test_a_summary_of_the_version_before_has_the_same_keys_and_numbers(
+    analysed: Analysed,
+) -> None:
     before = json.loads(BEFORE.read_text())
     read = StoredSummary.model_validate_json(BEFORE.read_text()).content()
     del before["judgments_sha256"], before["digest"]
     assert json.dumps(read) == json.dumps(before)
-    now = timed(tmp_path)[1].content() | {"created_with": before["created_with"]}
+    now = analysed(timed)[1].content() | {"created_with": before["created_with"]}
     expected, found = leaves(before), leaves(now)
     assert list(found) == list(expected)
     assert found == pytest.approx(expected)
@@ -109,9 +122,12 @@ def leaves(value: Any, place: str = "") -> dict[str, Any]:
     ],
 )
 def test_a_changed_summary_names_file_and_key(
-    tmp_path: Path, change: Callable[[dict[str, Any]], object], named: str
+    tmp_path: Path,
+    analysed: Analysed,
+    change: Callable[[dict[str, Any]], object],
+    named: str,
 ) -> None:
-    found, summary = unlimited(tmp_path / "packet")
+    found, summary = analysed(unlimited)
     path = write_tally(tmp_path, found.table, summary, "")["summary"]
     content = json.loads(path.read_text())
     change(content)
@@ -125,8 +141,10 @@ def test_a_changed_summary_names_file_and_key(
 
 @pytest.mark.parametrize("name", ["summary", "judgments"])
 @pytest.mark.parametrize("text", ["", "[]", "{", "\xff", None])
-def test_a_damaged_file_of_a_tally_is_named(tmp_path: Path, name: str, text: str | None) -> None:
-    found, summary = one_sided(tmp_path / "packet")
+def test_a_damaged_file_of_a_tally_is_named(
+    tmp_path: Path, analysed: Analysed, name: str, text: str | None
+) -> None:
+    found, summary = analysed(one_sided)
     paths = write_tally(tmp_path, found.table, summary, "")
     if text is None:
         paths[name].unlink()
