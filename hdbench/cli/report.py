@@ -54,6 +54,14 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
     help="For preferences: a tallied packet; default: all studies of the workspace.",
 )
 @click.option(
+    "--with",
+    "bundles",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE.zip",
+    help="Rank the methods of another lab's bundle too; may be repeated.",
+)
+@click.option(
     "--simulated",
     is_flag=True,
     help="For preferences: show simulated answers, marked as such.",
@@ -67,6 +75,7 @@ def report(
     form: str,
     scenes: int,
     packets: tuple[Path, ...],
+    bundles: tuple[Path, ...],
     simulated: bool,
 ) -> None:
     """Print a report (default: table1) and write it: text, Markdown, CSV, LaTeX, figures, HTML.
@@ -81,9 +90,11 @@ def report(
       hdbench report table1 --format latex > table1.tex
       hdbench report table1 --method ./my-method.toml --seeds 0,1
       hdbench report table2 --packet hdbench-runs/studies/unlimited
+      hdbench report table1 --with theirs.zip
       hdbench report summary
     """
     from hdbench.workflows.report import Shown, report_on
+    from hdbench.workflows.report_bundles import elsewhere
 
     chosen = bench.library.report(name)
     if methods and not chosen.rows:
@@ -94,8 +105,11 @@ def report(
     if (packets or simulated) and not chosen.comparisons and not chosen.reports:
         option = "--packet" if packets else "--simulated"
         raise UsageError(f"{option}: report '{name}' shows no preferences")
+    if bundles and not chosen.rows and not chosen.reports:
+        raise UsageError(f"--with {bundles[0]}: report '{name}' has no table of scores")
+    extra = elsewhere(bundles)
     segmenter, second = _segmenters(bench, chosen, device)
-    shown = Shown(methods, seeds, scenes, packets, simulated)
+    shown = Shown(methods, seeds, scenes, packets, simulated, extra)
     paths = report_on(bench, chosen, segmenter, second, shown)
     if form in paths:
         click.echo(paths[form].read_text(encoding="utf-8").rstrip())

@@ -6,31 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hdbench.errors import UsageError
-from hdbench.evaluation.comparing import require_one_fingerprint
 from hdbench.exchange.reading import open_bundle
 from hdbench.schema.bundle import BundleEntry
-from hdbench.schema.result import Result
 
 
-def entries_beside(paths: Sequence[Path], own: Result) -> list[BundleEntry]:
-    """Return the methods of bundles that may be ranked with a result of one's own.
+def methods_of(paths: Sequence[Path]) -> list[list[BundleEntry]]:
+    """Return the methods of bundles, each as its runs in the order of their seeds.
 
     The bundles' references are left out: oracle and floors stand in every table already.
 
     Raises:
         UsageError: there is no such file, or two have one name.
         DataError: a bundle does not hold together; all that is wrong is named.
-        HdbenchError: the results are of other choices; each is named.
     """
-    found: dict[str, BundleEntry] = {}
+    found: dict[tuple[str, str], list[BundleEntry]] = {}
+    names: set[str] = set()
     for path in paths:
-        for entry in open_bundle(path).results:
-            if entry.role != "method":
-                continue
-            if entry.name in found:
-                raise UsageError(
-                    f"{path}: another bundle is named '{entry.bundle}' too; rename one of the files"
-                )
-            require_one_fingerprint([own, entry.named()[0]])
-            found[entry.name] = entry
-    return list(found.values())
+        bundle = open_bundle(path)
+        if bundle.name in names:
+            raise UsageError(
+                f"{path}: another bundle is named '{bundle.name}' too; rename one of the files"
+            )
+        names.add(bundle.name)
+        for entry in bundle.results:
+            if entry.role == "method":
+                found.setdefault((entry.bundle, entry.method), []).append(entry)
+    return [sorted(runs, key=lambda entry: entry.seed) for runs in found.values()]

@@ -42,6 +42,8 @@ class Elsewhere:
     results: tuple[Result, ...]
     #: Under the second segmenter.
     second: tuple[Result, ...] = ()
+    #: How many images each of its runs saw in training; None where nothing is known of it.
+    images_seen: int | None = None
 
     @property
     def row(self) -> Row:
@@ -50,8 +52,8 @@ class Elsewhere:
 
     @property
     def measured(self) -> Measured:
-        """What the row shows; how many images a run saw is not in a result."""
-        return Measured(self.results, self.second, origin=self.origin)
+        """What the row shows."""
+        return Measured(self.results, self.second, images_seen=self.images_seen, origin=self.origin)
 
 
 def row_beside(method: Method, benchmark: str) -> Row:

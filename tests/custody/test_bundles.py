@@ -20,12 +20,12 @@ from click.testing import CliRunner
 from test_hostile_files import enormous_png
 
 from hdbench.cli.main import cli as command
-from hdbench.errors import DataError, HdbenchError, UsageError
+from hdbench.errors import DataError, UsageError
 from hdbench.evaluation import stored
 from hdbench.evaluation.comparing import require_one_fingerprint
 from hdbench.evaluation.scores import recomputed
 from hdbench.exchange.belonging import benchmark_of
-from hdbench.exchange.beside import entries_beside
+from hdbench.exchange.beside import methods_of
 from hdbench.exchange.packing import resolved_bytes
 from hdbench.exchange.reading import LIMITS, examine, open_bundle
 from hdbench.exchange.sample import sampled_scenes
@@ -398,19 +398,13 @@ def test_a_benchmark_with_the_name_of_a_file_is_not_opened(
     assert "--benchmark" in str(error.value)
 
 
-def test_methods_are_ranked_beside_results_of_the_same_choices_alone(
-    lab: Path, tmp_path: Path
-) -> None:
-    own = open_bundle(lab).results[0].result
+def test_methods_of_two_bundles_keep_their_labs(lab: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.zip"
     other.write_bytes(lab.read_bytes())
-    names = [entry.name for entry in entries_beside([lab, other], own)]
+    names = [entry.name for runs in methods_of([lab, other]) for entry in runs]
     assert names == ["ours-no-vgg (lab)", "noise (lab)", "ours-no-vgg (other)", "noise (other)"]
     with pytest.raises(UsageError, match="'lab'"):
-        entries_beside([lab, lab], own)
-    foreign = own.model_copy(update={"choices": {**own.choices, "split": "test"}})
-    with pytest.raises(HdbenchError, match=r"split.*ours-no-vgg \(lab\)"):
-        entries_beside([lab], foreign)
+        methods_of([lab, lab])
 
 
 def test_a_label_space_of_ones_own_travels_without_its_folder(tmp_path: Path) -> None:
