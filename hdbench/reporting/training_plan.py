@@ -46,10 +46,10 @@ def _stages(plan: Plan) -> str:
 
 
 def _learns(plan: Plan, n: int) -> str:
-    stage = plan.stages[n].stage
+    stage, whole = plan.stages[n].stage, plan.stages[n].generator
     if stage.trains == "newest-enhancer":
         return f"enhancer {stage.enhancers}"
-    return "G1" if not stage.enhancers else f"G1 to G{stage.enhancers + 1}"
+    return f"{whole} to G{stage.enhancers + 1}" if stage.enhancers else whole
 
 
 def _memory(plan: Plan) -> str:

@@ -108,6 +108,8 @@ def stage_cost(
 def _first_updates(trainer: Pix2PixHDTrainer) -> None:
     """Make the gradients and the optimisers' state that a first step leaves behind."""
     for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
+        if optimizer is None:
+            continue
         for group in optimizer.param_groups:
             for weights in group["params"]:
                 weights.grad = torch.empty_like(weights)

@@ -48,6 +48,8 @@ class StagePlan:
     decay: int
     #: The full learning rate.
     peak: float
+    #: What the whole generator is called: G1 is the global generator of pix2pixHD.
+    generator: str = "G1"
 
     @property
     def stop(self) -> int:
@@ -66,7 +68,8 @@ class StagePlan:
         if only:
             learns = f"enhancer {count}"
         else:
-            learns = " and ".join(["G1", *([counted(count, "enhancer")] if count else [])])
+            enhancers = [counted(count, "enhancer")] if count else []
+            learns = " and ".join([self.generator, *enhancers])
         return (
             f"{learns} at {self.size.width}x{self.size.height}, {self.peak:g} for {self.constant} "
             f"steps, then linear to 0 in {self.decay}"
@@ -100,6 +103,7 @@ def planned_stages(method: Pix2PixHD, benchmark: Benchmark, per_epoch: int) -> l
                 flat - start,
                 stop - flat,
                 method.optimizer.learning_rate * stage.rate,
+                "G1" if method.generator.network == "coarse-to-fine" else "generator",
             )
         )
         start = stop

@@ -14,6 +14,7 @@ from hdbench.perceptual.training import recipe_of
 from hdbench.schema.benchmark import OWN, VGG19_IMAGENET
 from hdbench.schema.method import TrainedMethod
 from hdbench.schema.split import Split
+from hdbench.streets.files import SPLITS
 from hdbench.training.config import RunConfig, require_fitting_size, run_identity
 from hdbench.training.cost import Blocks
 from hdbench.training.levers import Variant
@@ -73,7 +74,8 @@ def _known_scenes(bench: Bench) -> int | None:
     """Return how many scenes the training split has, where that takes no drawing or data."""
     data = bench.benchmark.data
     if data.built_in:
-        return Split.parse(data.train).count
+        split = Split.parse(data.train)
+        return split.count or SPLITS[split.name].scenes
     try:
         return len(bench.dataset.train_scenes)
     except HdbenchError:

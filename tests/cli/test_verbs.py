@@ -54,7 +54,13 @@ def test_list_names_everything(cli: Cli) -> None:
 def test_show_prints_the_file_and_the_resolved_values(cli: Cli, tmp_path: Path) -> None:
     assert 'extends = "ours"' in cli("show", "ours-no-vgg").stdout
     resolved = json.loads(cli("show", "ours-no-vgg", "--resolved").stdout)
-    assert resolved["loss"] == {"gan": "lsgan", "feature_matching": 10.0, "perceptual": 0.0}
+    assert resolved["loss"] == {
+        "gan": "lsgan",
+        "feature_matching": 10.0,
+        "perceptual": 0.0,
+        "perceptual_form": "pix2pixhd",
+        "l1": 0.0,
+    }
     (tmp_path / "mine.toml").write_text('name = "mine"\nextends = "ours"')
     assert json.loads(cli("show", "./mine.toml", "--resolved").stdout)["name"] == "mine"
     wrong = cli("show", "tabel1")
@@ -306,7 +312,7 @@ def test_a_plan_says_everything_and_trains_nothing(
     run = planned["run"]
     assert run["identity"]["method"]["loss"]["perceptual"] == 0
     assert run["identity"]["method"]["generator"]["downsamplings"] == 4
-    assert run["generator"] == "3 downsamplings"
+    assert run["generator"] == "4 channels, 3 downsamplings, 9 residual blocks"
     assert run["generator_peak_rate"] == pytest.approx(5e-4)
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
