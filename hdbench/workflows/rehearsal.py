@@ -83,7 +83,8 @@ def rehearse(
     with tempfile.TemporaryDirectory(prefix="hdbench-rehearsal-") as folder:
         rehearsal = _Rehearsal(bench, queue, machine, vgg_weights, Path(folder))
         for work in queue.works:
-            todo = [phase for phase, one in standing[work.key].items() if one.state != "done"]
+            its = standing[work.key]
+            todo = [phase for phase in work.phases if its[phase].state != "done"]
             network = work.kind in ("segmenter", "second-segmenter", "perceptual")
             if not todo and not network:  # networks of its own are needed by the rest
                 continue
@@ -95,7 +96,7 @@ def rehearse(
                 found.problems.append(f"{work.title}: {str(error).splitlines()[0]}")
                 continue
             for phase in todo:
-                part = standing[work.key][phase]
+                part = its[phase]
                 found.seconds[work.key, phase] = seconds[phase] * rehearsal.left(work, phase, part)
         if queue.scored and not found.problems:
             with _quiet(), contextlib.suppress(HdbenchError):
