@@ -70,7 +70,14 @@ def reproduce_in_processes(
                     done.add(work.key)
                     tracker.end(work, reason)
                     continue
-                tracker.stand(work, standings(bench, work, machine))
+                found = standings(bench, work, machine)
+                tracker.stand(work, found)
+                if all(one.state == "done" for one in found.values()):  # no process for nothing
+                    done.add(work.key)
+                    for _ in work.phases:
+                        tracker.begin(work)
+                    tracker.end(work, None)
+                    continue
                 slot = min(set(range(jobs)) - running.keys())
                 running[slot] = _started(bench, work, _share(resources, slot, jobs), logs)
             for slot in [n for n, one in running.items() if not _listen(one, tracker)]:
