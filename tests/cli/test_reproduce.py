@@ -181,17 +181,17 @@ def test_one_failing_method_does_not_lose_the_others(
     said = first.stderr.partition("wrote")[2]
     for failed, reason in (
         ("the perceptual network", "no such luck"),
-        ("wide, seed 0", "divide by"),
+        ("wide, seed 0", "needs at least"),
         ("ours, seed 0", "the perceptual network"),
     ):
         assert re.search(rf"^failed: {failed}: .*{reason}", said, flags=re.MULTILINE)
-    assert "hdbench reproduce ./mine.toml --workers 0 --device cpu --checkpoint-minutes 0.0" in said
-    assert "--method ./wide.toml" in said
+    [again] = [line for line in said.splitlines() if "--method ./wide.toml" in line]
+    assert "hdbench reproduce ./mine.toml --device cpu" in again
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    again = cli("reproduce", report, *WORDS, "--method", "ours")
-    assert again.exit_code == 0, again.stderr
-    assert "train ours, seed 0" in " ".join(begun(again))
+    alone = cli("reproduce", report, *WORDS, "--method", "ours")
+    assert alone.exit_code == 0, alone.stderr
+    assert "train ours, seed 0" in " ".join(begun(alone))
 
 
 @pytest.mark.slow
