@@ -54,7 +54,7 @@ def reproduce_in_processes(
     Raises:
         Interrupted: the user stopped it; everything is saved.
     """
-    tracker = Tracker(queue, announce)
+    tracker = Tracker(queue, announce, jobs)
     waiting, running = list(queue.works), dict[int, _Running]()
     done: set[str] = set()
     logs = bench.workspace.root / "logs" / "reproduce"

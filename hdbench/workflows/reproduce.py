@@ -145,9 +145,13 @@ def write_report(
 class Tracker:
     """What of a queue is done, what failed, and how long the rest takes."""
 
-    def __init__(self, queue: Queue, announce: Callable[[str], None]) -> None:
-        """``announce`` is told each phase as it begins: ``3 of 14: train ours, seed 0``."""
+    def __init__(self, queue: Queue, announce: Callable[[str], None], jobs: int = 1) -> None:
+        """``announce`` is told each phase as it begins: ``3 of 14: train ours, seed 0``.
+
+        ``jobs`` work at the same time.
+        """
         self.outcome = Outcome()
+        self._jobs = jobs
         self._queue, self._announce = queue, announce
         self._failed: dict[str, Work] = {}
         self._left = list(queue.steps)
@@ -200,6 +204,7 @@ class Tracker:
     def _time_left(self, step: tuple[Work, Phase]) -> str:
         rest = [one for one in (step, *self._left) if one not in self._done]
         seconds, unknown = seconds_left(rest, self._took)
+        seconds /= self._jobs
         if seconds == 0:
             return ""
         if unknown:
