@@ -137,13 +137,7 @@ def write_images(
     for each scene, a digest of all that its image depends on; images made from another one are made
     anew. ``photographs`` gives the synthesizer scenes with their photographs.
     """
-    paths = image_paths(folder, files)
-    known = made_images(folder)
-    missing = [
-        (entry, path, source)
-        for entry, path, source in zip(files, paths, sources, strict=True)
-        if not (path.is_file() and path.name in known and known[path.name].source == source)
-    ]
+    missing = missing_images(files, folder, sources)
     if missing:
         synthesize = make()
         for entry, path, source in progress(missing, desc=title, unit="image"):
@@ -157,7 +151,22 @@ def write_images(
                 image=path.name, source=source, sha256=hashlib.sha256(content).hexdigest()
             )
             append_line(folder / _RECORD, made.model_dump_json())
-    return paths
+    return image_paths(folder, files)
+
+
+def missing_images(
+    files: Sequence[SceneFiles], folder: Path, sources: Sequence[str]
+) -> list[tuple[SceneFiles, Path, str]]:
+    """Return scene, path and source of the images that are missing or out of date.
+
+    Arguments are those of ``write_images``.
+    """
+    known = made_images(folder)
+    return [
+        (entry, path, source)
+        for entry, path, source in zip(files, image_paths(folder, files), sources, strict=True)
+        if not (path.is_file() and path.name in known and known[path.name].source == source)
+    ]
 
 
 def made_images(folder: Path) -> dict[str, MadeImage]:

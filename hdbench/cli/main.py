@@ -18,6 +18,7 @@ from hdbench.cli.measure import measure
 from hdbench.cli.perceptual import fetch, perceptual
 from hdbench.cli.quickstart import quickstart
 from hdbench.cli.report import report
+from hdbench.cli.reproduce import reproduce
 from hdbench.cli.segmenter import segmenter
 from hdbench.cli.study import study
 from hdbench.cli.styles import styles
@@ -62,6 +63,10 @@ def cli() -> None:
       hdbench report table1
 
     \b
+    Every method of a table, one after the other:
+      hdbench reproduce table1
+
+    \b
     On a dataset of your own, before these:
       hdbench init --benchmark camvid --data-root DIR
       hdbench data check
@@ -93,5 +98,6 @@ for command in (
     study,
     report,
     bundle,
+    reproduce,
 ):
     cli.add_command(command)

@@ -162,9 +162,18 @@ class Job:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Restore the signal handlers."""
+        """Restore the signal handlers.
+
+        Raises:
+            Interrupted: the user stopped it after the last step; what was made of it is stored.
+        """
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        if self._stop and error[0] is None:
+            raise Interrupted(
+                f"stopped by {self._stop} after the last step; "
+                "everything is saved; the same command resumes"
+            )
 
     @property
     def elapsed(self) -> float:

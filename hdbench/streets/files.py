@@ -71,20 +71,27 @@ def write_streets(root: Path, split: str, count: int | None, width: int, height:
     spec = SPLITS[split]
     count = spec.scenes if count is None else count
     _claim(root, width, height)
+    missing = missing_scenes(root, split, count)
+    title = f"drawing streets/{split}"
+    for index in progress(missing, desc=title, unit="scene", disable=not missing):
+        contents = _contents(draw_scene(spec.seed, index, width, height))
+        for path, content in zip(_files(root, split, index), contents, strict=True):
+            if not path.is_file():
+                write_atomically(path, content)
+    return count
+
+
+def missing_scenes(root: Path, split: str, count: int | None) -> list[int]:
+    """Return the indices of the scenes that ``write_streets`` has to draw."""
+    spec = SPLITS[split]
+    count = spec.scenes if count is None else count
     files = [_files(root, split, index) for index in range(spec.scenes)]
     found = [sum(path.is_file() for path in paths) for paths in files]
-    missing = [
+    return [
         index
         for index, number in enumerate(found)
         if number < len(files[index]) and (index < count or number > 0)
     ]
-    title = f"drawing streets/{split}"
-    for index in progress(missing, desc=title, unit="scene", disable=not missing):
-        contents = _contents(draw_scene(spec.seed, index, width, height))
-        for path, content in zip(files[index], contents, strict=True):
-            if not path.is_file():
-                write_atomically(path, content)
-    return count
 
 
 def _claim(root: Path, width: int, height: int) -> None:

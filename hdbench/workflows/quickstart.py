@@ -21,6 +21,7 @@ from hdbench.text import duration
 from hdbench.training.config import require_fitting_size
 from hdbench.workflows.evaluate import evaluate, score_methods
 from hdbench.workflows.oracle_gate import gate_notes
+from hdbench.workflows.phases import open_segmenters
 from hdbench.workflows.report import Shown, report_on
 from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workflows.train import train_method, train_own_perceptual
@@ -28,7 +29,6 @@ from hdbench.workflows.train_segmenter import train_own_segmenter
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.perceptual import perceptual_of
 from hdbench.workspace.runs import images_identity, read_generator_card, shipped_generator
-from hdbench.workspace.segmenters import open_second, open_segmenter
 
 _SCENES = 8  # on the page
 
@@ -244,11 +244,7 @@ class Quickstart:
         return report_on(self.bench, report, first, second, Shown(methods, scenes=_SCENES))
 
     def _open_segmenters(self) -> None:
-        device = self.machine.device
-        self.segmenters = [open_segmenter(self.bench, None, device)]
-        second = open_second(self.bench, device)
-        if second is not None:
-            self.segmenters.append(second)
+        self.segmenters = open_segmenters(self.bench, self.machine)
 
 
 def _beside_with_generator(bench: Bench, method: TrainedMethod) -> Bench | None:

@@ -11,19 +11,21 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.networks.builder import limits_of
 from hdbench.provenance import digest
 from hdbench.schema.method import Floor, GeneratorMethod, Method
+from hdbench.schema.styles import Styles
 from hdbench.styles import DEFAULT_STYLE, Style, Styling
 from hdbench.synthesis import (
     Synthesizer,
     floor_synthesizer,
     image_paths,
     load_generator,
+    missing_images,
     write_images,
 )
 from hdbench.workflows.styles import styling_of
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.imports import imported_paths
 from hdbench.workspace.runs import generator_file, images_identity, require_own_images
-from hdbench.workspace.styles import require_encoder
+from hdbench.workspace.styles import load_styles, require_encoder
 
 
 def synthesize_method(
@@ -59,29 +61,61 @@ def synthesize_method(
     if method.images_from == "floor" and not bench.benchmark.data.labelled:
         raise bench.benchmark.needs_labels("floors copy training photographs by them")
     require_own_images(bench, method, seed, training, style.folder_suffix)
-    made_by, styling = [digest(images_identity(bench, method, seed))], None
-    if method.images_from != "floor":
-        made_by += bench.file_digests.of([generator_file(bench, method, seed)])
-        if method.encoder is not None:
-            styling, its = styling_of(bench, method, seed, device, style)
-            made_by += its
-    data, encodes = bench.dataset, style.kind == "encode"
-    if encodes:
-        sources = data.source_digests(scenes)
-        digests = [[*one, *its] for one, its in zip(data.digests(scenes), sources, strict=True)]
-    else:
-        digests = data.train_source_digests if training else data.test_source_digests
+    sources, styling = _sources(bench, method, seed, device, training, style)
     return write_images(
         lambda: _synthesizer(bench, method, seed, device, styling),
         scenes,
         bench.space,
         bench.benchmark,
         bench.image_folder(method.name, seed, training, style.folder_suffix),
-        sources=[digest([*made_by, *maps]) for maps in digests],
+        sources=sources,
         title=f"synthesizing {method.name}"
         + ("" if style == DEFAULT_STYLE else f" in style {style}"),
-        photographs=encodes,
+        photographs=style.kind == "encode",
     )
+
+
+def images_left(bench: Bench, method: Method, seed: int, device: torch.device) -> int:
+    """Return how many test images ``synthesize_method`` would make; it makes none here.
+
+    Raises:
+        CheckpointError: the run is not trained to its end, or is of another configuration.
+        HdbenchError: the centres of a method's styles are of another run.
+    """
+    if method.images_from == "dataset" or method.images_from == "import":
+        return 0
+    scenes = bench.dataset.test_scenes
+    if method.images_from != "floor" and method.encoder is not None:
+        generator_file(bench, method, seed)
+        if not isinstance(load_styles(bench, method, seed), Styles):  # made with the first image
+            return len(scenes)
+    sources, _ = _sources(bench, method, seed, device, False, DEFAULT_STYLE)
+    return len(missing_images(scenes, bench.image_folder(method.name, seed), sources))
+
+
+def _sources(
+    bench: Bench,
+    method: GeneratorMethod | Floor,
+    seed: int,
+    device: torch.device,
+    training: bool,
+    style: Style,
+) -> tuple[list[str], Styling | None]:
+    """Return a digest of all that each image is made from, and what gives scenes their styles."""
+    made_by, styling = [digest(images_identity(bench, method, seed))], None
+    if method.images_from != "floor":
+        made_by += bench.file_digests.of([generator_file(bench, method, seed)])
+        if method.encoder is not None:
+            styling, its = styling_of(bench, method, seed, device, style)
+            made_by += its
+    data = bench.dataset
+    if style.kind == "encode":
+        scenes = data.train_scenes if training else data.test_scenes
+        sources = data.source_digests(scenes)
+        digests = [[*one, *its] for one, its in zip(data.digests(scenes), sources, strict=True)]
+    else:
+        digests = data.train_source_digests if training else data.test_source_digests
+    return [digest([*made_by, *maps]) for maps in digests], styling
 
 
 def synthesize_again(

@@ -21,7 +21,7 @@ from hdbench.schema.base import identity_of
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.scoring import parse_size
 from hdbench.schema.split import Split
-from hdbench.streets.files import folder_name, write_streets
+from hdbench.streets.files import SPLITS, folder_name, write_streets
 from hdbench.workspace.paths import CONFIG_FILE, Workspace
 
 
@@ -56,6 +56,16 @@ class Dataset:
         Networks that label pixels read these: they need photographs and labels alone.
         """
         return find_scenes(self.benchmark.data.layout, self.root(split), split)
+
+    def count(self, split: str) -> int:
+        """Return how many scenes a split like ``train[:16]`` has; none is drawn for it.
+
+        Raises what ``scenes`` raises.
+        """
+        chosen = Split.parse(split)
+        if self.benchmark.data.built_in:
+            return SPLITS[chosen.name].scenes if chosen.count is None else chosen.count
+        return len(self.scenes(split))
 
     def with_inputs(self, split: str) -> list[SceneFiles]:
         """Return the scenes of a split with the input images that the benchmark states, if any.

@@ -402,6 +402,25 @@ def test_the_losses_of_each_step_are_read_together_once_a_second(
     assert rows == [{"step": n + 1, **values} for n, values in enumerate(expected)]
 
 
+def test_a_stop_after_the_last_step_is_not_lost(tmp_path: Path) -> None:
+    """What follows a training must not begin when the user asked for a stop meanwhile."""
+    handler = signal.getsignal(signal.SIGINT)
+
+    def train() -> None:
+        with (
+            claimed(tmp_path / "run", {}, restart=False),
+            Job(tmp_path / "run", "ours", 0, checkpoint_minutes=60) as job,
+        ):
+            assert list(job.follow(lambda *_: [])) == []
+            signal.raise_signal(signal.SIGINT)
+            (tmp_path / "stored").touch()
+
+    with pytest.raises(Interrupted, match="ctrl-C"):
+        train()
+    assert (tmp_path / "stored").exists()
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 # -- real signals on real processes ---------------------------------------------------------------
 
 
