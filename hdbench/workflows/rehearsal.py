@@ -84,7 +84,7 @@ def rehearse(
         rehearsal = _Rehearsal(bench, queue, machine, vgg_weights, Path(folder))
         for work in queue.works:
             its = standing[work.key]
-            todo = [phase for phase in work.phases if its[phase].state != "done"]
+            todo: list[Phase] = [phase for phase in work.phases if its[phase].state != "done"]
             network = work.kind in ("segmenter", "second-segmenter", "perceptual")
             if not todo and not network:  # networks of its own are needed by the rest
                 continue
