@@ -31,8 +31,10 @@ def table(*methods: str | None) -> Report:
         | ({} if method else {"published": {"mean_iou": 0.5}})
         for method in methods
     ]
+    column = {"score": "mean_iou", "title": "mean IoU", "factor": 1.0, "digits": 4}
     content = {"name": "mine", "title": "Mine", "source": "made", "published_on": "nothing"}
-    return Report.model_validate({**content, "columns": [], "rows": rows})
+    more = {"columns": [column], "every_method": False, "rows": rows}
+    return Report.model_validate({**content, **more})
 
 
 def test_planning_does_not_import_torch() -> None:
