@@ -40,10 +40,9 @@ STATED = {
         "The exit status is 2 for wrong usage, 1 for a failure, and 130 if",
         "Apache-2.0",
     ),
-    "reports/README.md": ("Brackets hold 95 %", "a 95 % interval"),
+    "reports/README.md": ("a 95 % interval",),
     "reports/measured/streets/README.md": (
         "24 of the 100",
-        "with seed 0",
         "of 255",
         "24 synthesized validation scenes",
         "2048x1024",
