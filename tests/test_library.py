@@ -389,6 +389,7 @@ def test_a_path_is_read_from_where_it_points(tmp_path: Path) -> None:
     path.write_text('name = "mine"\nextends = "ours"\n[discriminator]\nscales = 1')
     method = Library().method(str(path))
     assert method.kind == "pix2pixhd"
+    assert method.discriminator is not None
     assert method.discriminator.scales == 1
     with pytest.raises(LibraryError, match=rf"{tmp_path}/other\.toml: "):
         Library().method(str(tmp_path / "other.toml"))

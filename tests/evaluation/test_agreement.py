@@ -81,7 +81,7 @@ def test_tau_b_is_its_definition(values: list[tuple[int, int]]) -> None:
 def test_many_taus_are_those_of_scipy() -> None:
     random = np.random.default_rng(0)
     left, right = (random.integers(0, 4, (50, 5)).astype(float) for _ in "ab")
-    expected = [kendalltau(a, b).statistic for a, b in zip(left, right, strict=True)]
+    expected = [float(np.asarray(kendalltau(a, b))[0]) for a, b in zip(left, right, strict=True)]
     assert taus(left, right) == pytest.approx(expected, nan_ok=True)
 
 

@@ -85,4 +85,5 @@ def test_the_networks_take_an_image_of_one_channel() -> None:
     given = condition(Batch([""], torch.zeros(1, 32, 32), None, None, torch.rand(1, 1, 32, 32)))
     made = generator(given)
     assert made.shape == (1, 3, 32, 32)
+    assert method.discriminator is not None
     assert len(discriminator(discriminator.read(given), made)) == method.discriminator.scales

@@ -141,6 +141,7 @@ class StraightforwardTrainer:
             (self.generator, trainer.generator),
             (self.discriminator, trainer.discriminator),
         ):
+            assert theirs is not None
             mine.to(dtype)
             _copy_weights(theirs.parameters(), mine.parameters())
         self.features = None if features is None else copy.deepcopy(features).to(dtype)
@@ -188,6 +189,7 @@ def gradients(trainer: Pix2PixHDTrainer | StraightforwardTrainer) -> tuple[Tenso
     found = []
     for network in (trainer.generator, trainer.discriminator):
         parts = []
+        assert network is not None
         for parameter in network.parameters():
             assert parameter.grad is not None
             parts.append(parameter.grad.flatten().double())

@@ -143,6 +143,7 @@ def test_each_change_lowers_memory_and_does_so_once() -> None:
     last = together[-1]
     assert last.benchmark.budget.batch_size == 1
     assert last.benchmark.budget.precision == "bf16"
+    assert last.method.discriminator is not None
     assert last.method.discriminator.scales == 2
     assert last.blocks is None
     assert [stage.trains for stage in last.method.stage] == ["all", "newest-enhancer"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 import torch
 from conftest import trainable
 from test_loop import crash, elsewhere, train, weights
 from test_step import batch
+from torch import nn
 
 from hdbench.data.scene import from_network_range, to_network_range
 from hdbench.library import Library
@@ -49,6 +52,7 @@ def test_the_encoder_learns_from_the_generators_loss() -> None:
     styles = expected.encoder(real, data.regions)
     fake = expected.generator(torch.cat([condition, styles], dim=1))
     critic = expected.discriminator
+    assert critic is not None
     on_fake, on_real = (critic(critic.read(condition), image) for image in (fake, real))
     loss = gan_loss(on_fake, real=True, kind="lsgan")
     loss = loss + 10 * feature_matching_loss(on_fake, on_real)
@@ -63,7 +67,7 @@ def test_the_encoder_learns_from_the_generators_loss() -> None:
 
 def test_the_discriminators_never_see_styles() -> None:
     counts = [
-        [part.shape for part in trainer(name).discriminator.parameters()]
+        [part.shape for part in cast(nn.Module, trainer(name).discriminator).parameters()]
         for name in ("ours", "ours-styles")
     ]
     assert counts[0] == counts[1]

@@ -60,6 +60,7 @@ def test_it_begins_where_the_source_ended(trained: Bench) -> None:
     load_weights(run / GENERATOR_WEIGHTS, by_hand.generator)
     state = Checkpoints(run / "checkpoints").load_latest()
     assert state is not None
+    assert by_hand.discriminator is not None
     by_hand.discriminator.load_state_dict(state["trainee"]["discriminator"])
     batch = first_batch(trained)
     assert torch.equal(ours.synthesize(batch), by_hand.synthesize(batch))
@@ -132,7 +133,9 @@ def weights_of(bench: Bench, method: Pix2PixHD, there: LabelSpace) -> StartingWe
     )
 
 
-def networks_here(bench: Bench, method: Pix2PixHD) -> tuple[nn.Module, None, nn.Module]:
+def networks_here(
+    bench: Bench, method: Pix2PixHD
+) -> tuple[nn.Module, None, MultiscaleDiscriminator]:
     count = conditioning(method, HERE.channels).channels
     return (
         build_generator(method, count, limits_of(bench.benchmark)),
@@ -247,6 +250,7 @@ def test_another_width_is_refused_with_the_tensors_that_differ(trained: Bench) -
 
 def test_discriminators_of_another_kind_are_fresh(trained: Bench) -> None:
     method = trainable(trained)
+    assert method.discriminator is not None
     fewer = method.discriminator.model_copy(update={"scales": method.discriminator.scales - 1})
     found = tuned(trained, discriminator=fewer)
     assert found.start is not None

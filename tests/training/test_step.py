@@ -69,6 +69,7 @@ def test_both_networks_learn_from_their_own_loss_alone(precision: str, tolerance
     found.step(data, 2e-4)
 
     generator, discriminator = expected.generator, expected.discriminator
+    assert discriminator is not None
     frozen = copy.deepcopy(discriminator).requires_grad_(False)
     with autocast(torch.device("cpu"), precision):
         condition, real = expected.condition(data), to_network_range(data.image)
@@ -108,6 +109,8 @@ def test_only_the_generators_steps_are_longer_by_the_budgets_factor() -> None:
         (found.generator, before.generator, 6e-4),
         (found.discriminator, before.discriminator, 2e-4),
     ):
+        assert mine is not None
+        assert theirs is not None
         moved = [
             (new - old).abs().max().item()
             for new, old in zip(mine.parameters(), theirs.parameters(), strict=True)

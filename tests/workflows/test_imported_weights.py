@@ -83,6 +83,7 @@ def test_an_import_is_scored_and_says_that_it_was_not_trained_here(
     method = imported(bench)
     assert method.title == "Theirs"
     assert not method.is_trained
+    assert method.generator.network == "coarse-to-fine"
     assert method.generator.base_channels == 8  # the tiny benchmark would leave a sixteenth
     segmenter = constant_segmenter(3, bench.space, 64, 48)
     found = evaluated(bench, ["theirs"], 3, segmenter, CPU)
@@ -286,6 +287,7 @@ def test_a_trained_run_is_exported_with_the_discriminators_of_its_checkpoint(
     ours = synthesize_method(trained, method, 0, CPU)
     assert images_of(trained, again) == [path.read_bytes() for path in ours]
     assert again.discriminator is not None
+    assert method.discriminator is not None
     assert again.discriminator.scales == method.discriminator.scales
 
 

@@ -12,7 +12,7 @@ from hdbench.errors import UsageError
 from hdbench.library import Library
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.report import Report
-from hdbench.workflows.queue import Queue, Work, queue_of, seconds_left
+from hdbench.workflows.queue import Phase, Queue, Work, queue_of, seconds_left
 
 LIBRARY = Library()
 
@@ -136,7 +136,7 @@ def test_time_left_is_that_of_the_same_method_else_of_the_others() -> None:
         Work("run", ("train", "score"), (name,), name, seed)
         for name, seed in (("a", 0), ("a", 1), ("b", 0))
     )
-    took = {(first, "train"): 100.0, (first, "score"): 4.0}
+    took: dict[tuple[Work, Phase], float] = {(first, "train"): 100.0, (first, "score"): 4.0}
     assert seconds_left([(second, "train"), (second, "score")], took) == (104.0, 0)
     took[other, "train"] = 300.0
     third = Work("run", ("train",), ("c",), "c", 0)
