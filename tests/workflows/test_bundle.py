@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from collections.abc import Callable
@@ -229,3 +230,34 @@ def test_nothing_of_others_runs_on_the_page_and_it_fits_a_phone(
     assert ranks == ["1", "2", "3", "4"]
     # The references of both bundles are alike, matrix for matrix: one row each.
     assert browser_page.locator("tr.reference").count() == 4
+
+
+def test_a_report_ranks_the_methods_of_a_bundle_beside_ones_own(
+    run: Run, packed_once: Workspace, tmp_path: Path
+) -> None:
+    lab = tmp_path / "lab.zip"
+    shutil.copy(packed_once.root.parent / "lab.zip", lab)
+
+    def report(*words: str) -> Result:
+        return CliRunner().invoke(command, ["report", "table1", *words])
+
+    found = report("--with", str(lab), "--format", "markdown")
+    assert found.exit_code == 0, found.stderr
+    ours, theirs = (
+        next(line for line in found.stdout.splitlines() if line.startswith(f"| {title} |"))
+        for title in ("pix2pixHD without VGG loss", "pix2pixHD without VGG loss (lab)")
+    )
+    own, other = ([part.strip(" *") for part in line.split("|")[2:5]] for line in (ours, theirs))
+    assert own == other
+    page = (tmp_path / "ws" / "reports" / "table1.tiny.html").read_text()
+    assert "bundle 'lab'" in html.unescape(page)
+    assert HOSTILE_TITLE not in page
+    (tmp_path / "twice").mkdir()
+    shutil.copy(lab, tmp_path / "twice")
+    twice = report("--with", str(lab), "--with", str(tmp_path / "twice" / "lab.zip"))
+    assert (twice.exit_code, "'lab'" in twice.stderr) == (2, True)
+    (tmp_path / "broken.zip").write_bytes(lab.read_bytes()[:-200])
+    broken = report("--with", str(tmp_path / "broken.zip"))
+    assert broken.exit_code != 0
+    assert "broken.zip" in broken.stderr
+    assert report("--with", str(tmp_path / "none.zip")).exit_code == 2
