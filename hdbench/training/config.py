@@ -147,7 +147,7 @@ def write_resolved_method(config: RunConfig, folder: Path) -> Path:
     ):
         document.add(tomlkit.comment(f"{name}: {canonical_json(value)}"))
     document.add(tomlkit.nl())
-    content = config.method.model_dump(exclude_none=True)
+    content = config.method.model_dump(exclude_none=True, serialize_as_any=True)
     document.update({key: value for key, value in content.items() if value != []})
     path = folder / RESOLVED_METHOD
     write_atomically(path, tomlkit.dumps(document).encode())

@@ -194,7 +194,7 @@ def stored(
         choices={"schema": 1, "scoring": counted, **choices},
         run=None,
         scenes=[f"scene_{n:03}" for n in range(len(right))],
-        images=[],
+        images=[f"{method} {n}" for n in range(len(right))],
         classes=["sky", "road"],
         scores=ScoreRecord(pixel_accuracy=None, mean_iou=None, class_iou={}),
         provenance=Provenance(versions={}, device="cpu", ranks=1),
