@@ -42,6 +42,10 @@ class MemoryShortage(HdbenchError):
     """The memory of a GPU, or of the machine, does not suffice."""
 
 
+class RankError(HdbenchError):
+    """Another process of the same job has failed, so this one cannot go on."""
+
+
 class Interrupted(HdbenchError):
     """The user stopped a long job; what was done is saved (exit status 130)."""
 

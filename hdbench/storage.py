@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -46,12 +47,16 @@ def read_bytes(path: Path) -> bytes:
 def append_line(path: Path, line: str) -> None:
     """Append a line to a file, in one piece; readers leave out one that was cut short.
 
+    Several processes may append to one file.
+
     Raises:
         StorageError: the folder cannot be written, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)  # network file systems have no atomic appends
+            file.seek(0, os.SEEK_END)
             # A line of its own also after one that a kill cut short.
             file.write(b"\n" + line.encode() + b"\n")
     except OSError as error:

@@ -28,6 +28,7 @@ from hdbench.networks.builder import (
 from hdbench.networks.cascaded_refinement import images_of
 from hdbench.networks.noise import noise_of
 from hdbench.runtime.progress import progress
+from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.runtime.shortage import lower, shortage_explained
 from hdbench.runtime.weights import load_weights
 from hdbench.schema.benchmark import Benchmark
@@ -130,17 +131,22 @@ def write_images(
     sources: Sequence[str],
     title: str,
     photographs: bool = False,
+    ranks: Ranks = ALONE,
 ) -> list[Path]:
     """Synthesize the images that are missing or out of date and return the paths of all.
 
     ``make`` returns the synthesizer; it is called only if an image is missing. ``sources`` have,
     for each scene, a digest of all that its image depends on; images made from another one are made
-    anew. ``photographs`` gives the synthesizer scenes with their photographs.
+    anew. ``photographs`` gives the synthesizer scenes with their photographs. ``ranks`` share the
+    images; when the first returns, all are there.
     """
-    missing = missing_images(files, folder, sources)
-    if missing:
+    missing = ranks.from_first(lambda: missing_images(files, folder, sources))
+    mine = ranks.share(missing)
+    if mine:
         synthesize = make()
-        for entry, path, source in progress(missing, desc=title, unit="image"):
+        for entry, path, source in progress(
+            mine, desc=title, unit="image", disable=not ranks.first
+        ):
             scene = read_scene(entry, space, photographs)
             scene = scene.resized(benchmark.size.height, benchmark.size.width)
             size = f"{benchmark.size.width}x{benchmark.size.height}"
@@ -151,6 +157,7 @@ def write_images(
                 image=path.name, source=source, sha256=hashlib.sha256(content).hexdigest()
             )
             append_line(folder / _RECORD, made.model_dump_json())
+    ranks.gathered(len(mine))  # waits for all
     return image_paths(folder, files)
 
 

@@ -125,7 +125,7 @@ def evaluate(
             "--recheck; name one segmenter for these"
         )
     chosen = choose_device(device)
-    with joined_ranks() as ranks:
+    with joined_ranks(chosen) as ranks:
         with ranks.first_alone():  # built-in scenes are drawn once
             conventions = _conventions(bench, scorings)
             if scorings:

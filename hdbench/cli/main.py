@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -34,7 +35,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except HdbenchError as error:
-            click.echo(f"hdbench: {error}", err=True)
+            click.echo(f"{_speaker()}: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("\nhdbench: stopped; the same command resumes", err=True)
@@ -42,6 +43,12 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of use, not of the alphabet
+
+
+def _speaker() -> str:
+    """Return who reports an error: of torchrun's processes, all but the first by their rank."""
+    rank = os.environ.get("RANK", "0")
+    return "hdbench" if rank == "0" else f"hdbench, rank {rank}"
 
 
 @click.group(

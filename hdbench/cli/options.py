@@ -166,9 +166,12 @@ def machine_options(verb: Verb) -> Verb:
     def opened(
         *args: Any, device: str, workers: int, checkpoint_minutes: float, **options: Any
     ) -> Any:
-        from hdbench.runtime.devices import Machine, choose_device
+        from hdbench.runtime.devices import Execution, Machine, choose_device
+        from hdbench.runtime.ranks import joined_ranks
 
-        machine = Machine(choose_device(device), workers, checkpoint_minutes)
-        return verb(*args, machine=machine, **options)
+        chosen = choose_device(device)
+        with joined_ranks(chosen) as ranks:
+            machine = Machine(chosen, workers, checkpoint_minutes, Execution(ranks))
+            return verb(*args, machine=machine, **options)
 
     return opened  # pyright: ignore[reportReturnType]

@@ -41,6 +41,8 @@ def train(bench: Bench, machine: Machine, restart: bool) -> None:
     from hdbench.workflows.train import train_own_perceptual
 
     folder = train_own_perceptual(bench, machine, restart)
+    if not machine.ranks.first:
+        return
     card = read_perceptual_card(folder)
     click.echo(f"trained: {folder}")
     click.echo(

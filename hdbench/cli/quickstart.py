@@ -44,7 +44,10 @@ def quickstart(
       hdbench quickstart --benchmark streets-smoke --method ours-no-vgg
       hdbench quickstart --benchmark camvid-quick --data-root ~/data/camvid
     """
+    from hdbench.runtime.ranks import require_alone
     from hdbench.workflows.quickstart import quickstart as whole_way
+
+    require_alone("'hdbench quickstart'")
 
     opened: list[Path] = []
 

@@ -145,10 +145,12 @@ def reproduce(
       hdbench reproduce table2 --benchmark camvid --data-root ~/data/camvid
       hdbench reproduce table1 --benchmark cityscapes --submitit --partition gpu --array 8
     """
+    from hdbench.runtime.ranks import require_alone
     from hdbench.workflows.orders import Resources
     from hdbench.workflows.queue import queue_of
     from hdbench.workflows.reproduce import prepared, scaled
 
+    require_alone("'hdbench reproduce', which has --jobs and --submitit,")
     _refuse_stray_options(ctx, submitit, dry_run, as_json)
     chosen = bench.library.report(report)
     bench = scaled(bench, scale)

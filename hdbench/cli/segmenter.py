@@ -106,6 +106,8 @@ def train(
     from hdbench.workspace.segmenters import segmenter_name
 
     card = train_own_segmenter(bench, machine, restart, encoder_weights, second).card
+    if not machine.ranks.first:
+        return
     folder, name = bench.segmenter_folder(second), segmenter_name(bench, second)
     assert card.oracle is not None
     click.echo(f"trained: {folder}")
@@ -132,9 +134,11 @@ def _train_on(
     seed: int,
     as_json: bool,
 ) -> None:
+    from hdbench.runtime.ranks import require_alone
     from hdbench.text import ACCURACY, RATIO, SCORE
     from hdbench.workflows.train_segmenter import train_on
 
+    require_alone("'hdbench segmenter train --on'")
     method = bench.library.method(name)
     trained = train_on(bench, method, seed, machine, restart, encoder_weights)
     if as_json:

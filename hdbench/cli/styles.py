@@ -61,7 +61,8 @@ def styles(
 
     METHOD (default: ours-styles) is a trained method with an encoder. Each class gets up to K
     centres (k-means), which 'synthesize' and 'evaluate' choose from. The same command resumes;
-    centres that are current are not made again.
+    centres that are current are not made again. Started by torchrun, its processes share the
+    photographs.
 
     \b
     Examples:
@@ -71,6 +72,7 @@ def styles(
       hdbench styles ours-styles --from streets-large
     """
     from hdbench.runtime.devices import choose_device
+    from hdbench.runtime.ranks import joined_ranks
     from hdbench.workflows.style_sheets import class_named, draw_styles
     from hdbench.workflows.styles import make_styles
     from hdbench.workspace.styles import require_encoder, styles_path
@@ -84,7 +86,10 @@ def styles(
     if from_data is not None and source is None:
         raise UsageError(f"--from-data {from_data}: no --from says which benchmark it is for")
     chosen = choose_device(device)
-    found = make_styles(bench, resolved, seed, chosen, clusters, source)
+    with joined_ranks(chosen) as ranks:
+        found = make_styles(bench, resolved, seed, chosen, clusters, source, ranks)
+        if not ranks.first:
+            return
     path = styles_path(bench, resolved, seed, None if source is None else found.photographs)
     target = sheet or path.with_suffix(".png")
     draw_styles(bench, resolved, seed, found, chosen, target, scene, only)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
 @bench_options
 @seed_option
 @machine_options
+@click.option(
+    "--accumulate",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Divide each batch into N parts, one after another: less memory, the same gradients.",
+)
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Compute the residual blocks again for their gradients: less memory, the same weights.",
+)
 @vgg_option
 @restart_option
 @click.option(
@@ -66,6 +79,8 @@ def train(
     bench: Bench,
     seed: int,
     machine: Machine,
+    accumulate: int,
+    recompute: bool,
     vgg_weights: Path | None,
     restart: bool,
     validate_every: int | None,
@@ -79,6 +94,8 @@ def train(
     The page training.html in the run's folder shows curves, validation scores and samples while it
     is trained. The folder best/ keeps the generator with the highest validation score.
 
+    Started by torchrun, its processes share each batch, whose size stays the benchmark's.
+
     \b
     Examples:
       hdbench train ours-no-vgg
@@ -86,10 +103,14 @@ def train(
       hdbench train ./my-method.toml --seed 1
       hdbench train ours --from streets/ours/seed0 --as ours-tuned --class pavement=sidewalk
       hdbench train ours-full --benchmark cityscapes --plan --size 2048x1024
+      torchrun --nproc-per-node 8 -m hdbench train ours --benchmark ./cityscapes-batch-8.toml
     """
+    from hdbench.runtime.devices import Execution
     from hdbench.schema.method import require_trained
     from hdbench.workflows.train import train_method
 
+    execution = Execution(machine.ranks, accumulate, recompute)
+    machine = replace(machine, execution=execution)
     resolved = require_trained(bench.library.method(method))
     if resolved.is_best:
         last = resolved.at_last().name
@@ -101,14 +122,17 @@ def train(
         from hdbench.workspace.start import fine_tuned, write_fine_tuned
 
         tuned = fine_tuned(bench, resolved, source, name, renamed)
-        click.echo("\n".join(tuned.notes), err=True)
         resolved, method = tuned.method, tuned.method.name
-        click.echo(f"method: {write_fine_tuned(bench, resolved)}", err=True)
+        if machine.ranks.first:
+            click.echo("\n".join(tuned.notes), err=True)
+            click.echo(f"method: {write_fine_tuned(bench, resolved)}", err=True)
     elif name is not None or renamed:
         raise UsageError("--as and --class go with --from, which says what to start from")
     output = train_method(
         bench, resolved, seed, machine, vgg_weights, restart, validate_every, tensorboard
     )
+    if not machine.ranks.first:
+        return
     click.echo(f"trained: {output}")
     click.echo(f"page: {output.parent / 'training.html'}")
     click.echo(f"Next: 'hdbench evaluate --method {method}'", err=True)
@@ -162,16 +186,20 @@ def synthesize(
     class (other seeds: random:1, random:2, ...), 'center:K' takes centre K. 'encode' takes the
     style of the scene's own photograph; such images are never scored.
 
+    Started by torchrun, its processes share the images.
+
     \b
     Examples:
       hdbench synthesize --method ours --sheet ours.png
       hdbench synthesize --method ours-no-vgg --method floor-patchwork
       hdbench synthesize --method ours-styles --style center:3
       hdbench synthesize --method ours-styles --styles-from streets-large
+      torchrun --nproc-per-node 4 -m hdbench synthesize --method ours
     """
     from hdbench.data.sheets import write_sheet
     from hdbench.reporting.image_sheet import image_sheet
     from hdbench.runtime.devices import choose_device
+    from hdbench.runtime.ranks import joined_ranks
     from hdbench.styles import Style
     from hdbench.workflows.synthesize import synthesize_method
     from hdbench.workspace.imports import scenes_of
@@ -186,12 +214,18 @@ def synthesize(
     if style is not None or source is not None:
         for method in chosen:
             require_encoder(method)
-    bench, place = scenes_of(bench, chosen), choose_device(device)
-    images = {}
-    for method in chosen:
-        paths = synthesize_method(bench, method, seed_of(method, seed), place, style=wanted)
-        images[method.name] = paths
-        click.echo(f"{method.name}: {len(paths)} images in {paths[0].parent}")
+    place, images = choose_device(device), {}
+    with joined_ranks(place) as ranks:
+        with ranks.first_alone():  # built-in scenes are drawn once
+            bench = scenes_of(bench, chosen)
+        for method in chosen:
+            its_seed = seed_of(method, seed)
+            paths = synthesize_method(bench, method, its_seed, place, style=wanted, ranks=ranks)
+            images[method.name] = paths
+            if ranks.first:
+                click.echo(f"{method.name}: {len(paths)} images in {paths[0].parent}")
+        if not ranks.first:
+            return
     if sheet is not None:
         benchmark, space = bench.benchmark, bench.space
         write_sheet(image_sheet(bench.dataset.test_scenes, images, space, benchmark, scenes), sheet)

@@ -23,6 +23,7 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.data.scene import Batch, Scene, collate, resize_nearest, resize_photograph
 from hdbench.errors import DataError
 from hdbench.provenance import derived_seed, tensors_digest
+from hdbench.runtime.ranks import ALONE, Ranks
 
 # Workers must be the trainer's own children: they end when their parent does, also after kill -9.
 # Those of a fork server (Python 3.14's default) would outlive it.
@@ -236,11 +237,13 @@ class _Examples(Dataset[Any]):
 
 
 class _EpochOrder(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) from one step to another, through shuffled epochs."""
+    """A rank's part of the batches of (epoch, index), from one step to another."""
 
-    def __init__(self, count: int, batch_size: int, seed: int, start: int, stop: int) -> None:
+    def __init__(
+        self, count: int, batch_size: int, seed: int, start: int, stop: int, ranks: Ranks
+    ) -> None:
         self._count, self._batch, self._seed = count, batch_size, seed
-        self._start, self._stop = start, stop
+        self._start, self._stop, self._ranks = start, stop, ranks
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         per_epoch = steps_per_epoch(self._count, self._batch)
@@ -254,7 +257,9 @@ class _EpochOrder(Sampler[list[tuple[int, int]]]):
                 order = torch.randperm(self._count, generator=random).tolist()
                 ordered_epoch = epoch
             chosen = order[position * self._batch : (position + 1) * self._batch]
-            yield [(epoch, index) for index in chosen]
+            share = len(chosen) // self._ranks.count
+            first = self._ranks.rank * share
+            yield [(epoch, index) for index in chosen[first : first + share]]
 
     def __len__(self) -> int:
         return self._stop - self._start
@@ -276,20 +281,22 @@ def training_batches(
     seed: int,
     workers: int,
     size: tuple[int, int] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Batch]:
-    """Yield the batches of steps ``start`` to ``stop`` (exclusive).
+    """Yield the batches of steps ``start`` to ``stop`` (exclusive), or a rank's part of each.
 
     A batch depends on the seed and the step alone, not on the first step or the number of workers;
     0 workers decode in this process. ``size`` is rows and columns to which scenes are resized
     before augmentation; None reads them at their native size, which all files of a scene must
-    share. A damaged file is an error at the step that needs it.
+    share. Each of several ``ranks`` gets as many scenes, one after another in the whole batch. A
+    damaged file is an error at the step that needs it.
 
     Raises:
         DataError: a file is damaged; raised at the step that needs it.
     """
     loader: DataLoader[Any] = DataLoader(
         _Examples(files, space, augment, seed, size),
-        batch_sampler=_EpochOrder(len(files), batch_size, seed, start, stop),
+        batch_sampler=_EpochOrder(len(files), batch_size, seed, start, stop, ranks),
         collate_fn=_collate_unless_error,
         generator=torch.Generator(),  # its own, so that the global stream stays the networks'
         num_workers=workers,

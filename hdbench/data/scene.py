@@ -103,6 +103,24 @@ class Batch:
             input=None if self.input is None else self.input.to(device, non_blocking=True),
         )
 
+    def parts(self, count: int) -> list[Batch]:
+        """Return the batch as ``count`` batches of as many scenes each, in order."""
+        if count == 1:
+            return [self]
+        each = len(self.names) // count
+        assert each * count == len(self.names)
+        return [self._between(n * each, (n + 1) * each) for n in range(count)]
+
+    def _between(self, first: int, last: int) -> Batch:
+        here = slice(first, last)
+        return Batch(
+            self.names[here],
+            self.label[here],
+            None if self.instance is None else self.instance[here],
+            None if self.image is None else self.image[here],
+            None if self.input is None else self.input[here],
+        )
+
 
 def collate(scenes: Sequence[Scene]) -> Batch:
     """Return scenes of one size as a batch; what not all of them have is left out."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hdbench.networks.layers import (
     ConditionConv2d,
@@ -84,10 +86,23 @@ class ResidualBlock(nn.Module):
             DeepConv2d(channels, channels, kernel_size=3),
             InstanceNorm2d(),
         )
+        #: Whether a training keeps only the block's input, and computes it again for gradients.
+        self.recompute = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Return input plus residual."""
+        if self.recompute and torch.is_grad_enabled():
+            inner = checkpoint(self.block, x, use_reentrant=False, preserve_rng_state=False)
+            return x + inner
         return x + self.block(x)
+
+
+def recompute_blocks(network: nn.Module) -> int:
+    """Let all residual blocks keep their input alone in training; return how many there are."""
+    blocks = [module for module in network.modules() if isinstance(module, ResidualBlock)]
+    for block in blocks:
+        block.recompute = True
+    return len(blocks)
 
 
 class GlobalGenerator(nn.Module):

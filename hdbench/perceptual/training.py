@@ -16,9 +16,10 @@ from hdbench.errors import UsageError
 from hdbench.networks.perceptual import PerceptualSegmenter
 from hdbench.perceptual.files import save_perceptual
 from hdbench.provenance import derived_seed, digest
+from hdbench.runtime.claims import require_identity
 from hdbench.runtime.devices import Machine
-from hdbench.runtime.job import require_identity
 from hdbench.runtime.progress import progress
+from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.runtime.weights import halve_parameters, weights_digest
 from hdbench.schema.benchmark import Benchmark, PerceptualTraining
 from hdbench.schema.perceptual import PERCEPTUAL_CARD, PerceptualCard
@@ -37,7 +38,11 @@ _SMALLEST_SIDE = 32  # 2 cells at the fifth block
 
 
 def perceptual_trainer(
-    benchmark: Benchmark, steps: int, seed: int, device: torch.device
+    benchmark: Benchmark,
+    steps: int,
+    seed: int,
+    device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> SegmentationTrainer:
     """Return the trainer of a perceptual network and its head, with initial weights."""
     recipe, space = recipe_of(benchmark), label_space_of(benchmark.data.label_space)
@@ -45,6 +50,11 @@ def perceptual_trainer(
     network = PerceptualSegmenter(recipe.channels, recipe.convolutions, len(space.scored))
     optimizer = adamw(network.to(device), recipe)
     schedule = one_cycle(optimizer, recipe, steps)
+
+    def objective(logits: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = pixel_cross_entropy(logits, truth, ranks)
+        return loss, {"cross_entropy": loss}
+
     return SegmentationTrainer(
         network,
         optimizer,
@@ -52,13 +62,9 @@ def perceptual_trainer(
         space,
         device,
         prepare=to_network_range,
-        objective=_objective,
+        objective=objective,
+        ranks=ranks,
     )
-
-
-def _objective(logits: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    loss = pixel_cross_entropy(logits, truth)
-    return loss, {"cross_entropy": loss}
 
 
 def recipe_of(benchmark: Benchmark) -> PerceptualTraining:
@@ -104,22 +110,14 @@ def train_perceptual(
             f"network downsamples images four times and needs sides of at least {_SMALLEST_SIDE}"
         )
     identity = perceptual_identity(benchmark, seed, data.digests)
-    if (folder / PERCEPTUAL_CARD).is_file() and not restart:
-        require_identity(folder, identity)
+    ranks = machine.ranks
+    if ranks.from_first((folder / PERCEPTUAL_CARD).is_file) and not restart:
+        ranks.from_first(lambda: require_identity(folder, identity))
         return folder
-    trainer = perceptual_trainer(benchmark, recipe_steps(recipe, data), seed, machine.device)
-    with trained(
-        trainer,
-        recipe,
-        data,
-        size,
-        seed,
-        identity=identity,
-        folder=folder,
-        title=f"perceptual network on {data.title}",
-        machine=machine,
-        restart=restart,
-    ) as steps:
+    steps = recipe_steps(recipe, data)
+    trainer = perceptual_trainer(benchmark, steps, seed, machine.device, ranks)
+
+    def store() -> None:
         accuracy = _pixel_accuracy(trainer, test_scenes, benchmark)
         assert isinstance(trainer.network, PerceptualSegmenter)
         network = trainer.network.cpu().folded()
@@ -138,6 +136,20 @@ def train_perceptual(
             weights=weights_digest(network),
         )
         save_perceptual(folder, network, card)
+
+    with trained(
+        trainer,
+        recipe,
+        data,
+        size,
+        seed,
+        identity=identity,
+        folder=folder,
+        title=f"perceptual network on {data.title}",
+        machine=machine,
+        restart=restart,
+    ):
+        ranks.from_first(store)
     return folder
 
 

@@ -13,6 +13,7 @@ import torch
 
 from hdbench.errors import UsageError
 from hdbench.provenance import versions
+from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.runtime.threads import spin_briefly_beside_other_work
 
 
@@ -71,6 +72,39 @@ def _processor() -> str:
 
 
 @dataclass(frozen=True)
+class Execution:
+    """How a training step is computed: the same sums, in another order or with less memory."""
+
+    #: The processes that share each batch.
+    ranks: Ranks = ALONE
+    #: Parts of a rank's scenes, computed one after another; their gradients are added up.
+    accumulate: int = 1
+    #: Keep no activations inside residual blocks: the backward pass computes them again.
+    recompute: bool = False
+
+    @property
+    def order(self) -> dict[str, int]:
+        """What decides the order in which floats are added, as JSON values."""
+        return {"ranks": self.ranks.count, "accumulate": self.accumulate}
+
+    def share_of(self, batch_size: int) -> int:
+        """Return the scenes of a batch that one rank computes at a time.
+
+        Raises:
+            UsageError: the batch cannot be divided equally.
+        """
+        parts = self.ranks.count * self.accumulate
+        if batch_size % parts:
+            each = f"{self.ranks.count} ranks x --accumulate {self.accumulate}"
+            raise UsageError(
+                f"batch_size = {batch_size} cannot be divided equally among {each}; use a number "
+                f"of ranks and of parts whose product divides {batch_size}, or a benchmark whose "
+                f"batch_size is a multiple of {parts}"
+            )
+        return batch_size // parts
+
+
+@dataclass(frozen=True)
 class Machine:
     """Resources of a training; not part of a run's identity."""
 
@@ -79,3 +113,9 @@ class Machine:
     workers: int
     #: Minutes between checkpoints; 0 saves after every step.
     checkpoint_minutes: float
+    execution: Execution = Execution()
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train together."""
+        return self.execution.ranks

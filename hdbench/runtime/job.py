@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import signal
@@ -18,18 +17,28 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from hdbench.errors import CheckpointError, DivergedError, HdbenchError, Interrupted, listing
-from hdbench.provenance import differing_fields, digest
+from hdbench.errors import (
+    CheckpointError,
+    DivergedError,
+    HdbenchError,
+    Interrupted,
+    RankError,
+)
+from hdbench.provenance import derived_seed, digest
 from hdbench.runtime.checkpoint import Checkpoints
+from hdbench.runtime.claims import IDENTITY_FILE
+from hdbench.runtime.devices import Execution
 from hdbench.runtime.memory import peak_memory
 from hdbench.runtime.metrics import MetricsLog
 from hdbench.runtime.progress import progress
-from hdbench.storage import cannot_write, write_atomically
+from hdbench.runtime.ranks import Ranks
 from hdbench.text import duration
 
-IDENTITY_FILE = "identity.json"
 Batch = TypeVar("Batch")
 _READ_EVERY = 1.0  # seconds between two readings of the losses from the device
+_SAME_REQUEST = 1.0  # seconds; torchrun passes on a ctrl-C that its processes had already
+#: What a rank says before a step; all do what the largest says.
+_GO_ON, _STOP, _FAILED = 0, 1, 2
 
 
 class Resumable(Protocol):
@@ -42,67 +51,6 @@ class Resumable(Protocol):
     def load_state(self, state: dict[str, Any]) -> None:
         """Load a state that ``state`` returned."""
         ...
-
-
-@contextlib.contextmanager
-def claimed(folder: Path, identity: dict[str, Any], restart: bool) -> Iterator[None]:
-    """Reserve a run's folder for this process and this job.
-
-    ``identity`` is everything that the outcome depends on, as JSON values. ``restart`` moves the
-    folder's content aside first; otherwise CheckpointError is raised if the folder belongs to
-    another job, and in any case if another process works there.
-    """
-    with held(folder):
-        if restart and folder.exists():
-            move_aside(folder)
-        if (folder / IDENTITY_FILE).is_file():
-            require_identity(folder, identity)
-        else:
-            write_atomically(folder / IDENTITY_FILE, json.dumps(identity, indent=2).encode())
-        yield
-
-
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Lock a folder, which need not exist yet; CheckpointError if another process works there."""
-    lock = folder.with_name(f".{folder.name}.lock")  # beside it, so that a restart cannot move it
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a")
-    except OSError as error:
-        raise cannot_write(lock, error) from error
-    with file:
-        try:
-            # A record lock ends with its process, however that ends; decoding workers do not
-            # inherit it.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CheckpointError(
-                f"{folder}: another hdbench process is working here; "
-                "wait for it, stop it, or use another --workspace or --seed"
-            ) from None
-        yield
-
-
-def move_aside(folder: Path) -> None:
-    """Rename a folder to ``<name>.before-<time>``."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))
-
-
-def require_identity(folder: Path, identity: dict[str, Any]) -> None:
-    """Raise CheckpointError, with the differences, if a folder belongs to another job."""
-    try:
-        known = json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8"))
-    except ValueError:
-        known = {"damaged": True}
-    if known != identity:
-        raise CheckpointError(
-            f"{folder}: holds another job; what differs (there -> here):\n"
-            f"{listing(differing_fields(known, identity))}\n"
-            "Next: train with --restart, which moves it aside and starts again; "
-            "another --seed or --workspace keeps both."
-        )
 
 
 @dataclass(frozen=True)
@@ -127,6 +75,8 @@ class Job:
                 job.record(step, rates, losses_of(batch), batch.names)
 
     With 0 ``checkpoint_minutes`` every step is saved. ``clock`` returns seconds from any origin.
+    Where ``execution`` has several ranks, they go through the same steps together, and the first
+    alone reads and writes files.
     """
 
     def __init__(
@@ -136,6 +86,7 @@ class Job:
         steps: int,
         checkpoint_minutes: float,
         clock: Callable[[], float] = time.monotonic,
+        execution: Execution = Execution(),  # noqa: B008
     ) -> None:
         self.folder = folder
         self.steps = steps
@@ -144,10 +95,14 @@ class Job:
         self._title = title
         self._interval = 60.0 * checkpoint_minutes
         self._clock = clock
+        self._execution, self._ranks = execution, execution.ranks
         self._checkpoints = Checkpoints(folder / "checkpoints")
-        self._identity = digest(json.loads((folder / IDENTITY_FILE).read_text()))
+        self._identity = self._ranks.from_first(
+            lambda: digest(json.loads((folder / IDENTITY_FILE).read_text()))
+        )
         self._trainer: Resumable | None = None
         self._stop: str | None = None
+        self._asked = -math.inf
         self._saved_step = 0
         self._images = 0  # of the steps of this process
         self._unread: list[_Losses] = []
@@ -194,22 +149,44 @@ class Job:
         )
 
     def resume(self, trainer: Resumable) -> None:
-        """Load the newest checkpoint into a trainer; CheckpointError if it is of another job."""
+        """Load the newest checkpoint into a trainer.
+
+        Raises:
+            CheckpointError: it is of another job, or was made with another number of ranks or parts
+                of a batch, so that the outcome would not be that of one training.
+        """
         self._trainer = trainer
-        state = self._checkpoints.load_latest()
+        state = self._ranks.from_first(self._newest)
         if state is None:
             return
-        if state["identity"] != self._identity:
-            raise CheckpointError(
-                f"{self._checkpoints.folder}: checkpoints of another job than "
-                f"{self.folder / IDENTITY_FILE} describes; --restart moves them aside"
-            )
         trainer.load_state(state["trainee"])
         torch.set_rng_state(state["random"]["cpu"])
         if state["random"]["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["random"]["cuda"])
         self.step = self._saved_step = state["step"]
         self.seconds = state["seconds"]
+
+    def _newest(self) -> dict[str, Any] | None:
+        """Return the newest checkpoint, if it is of this job and of this order of sums."""
+        state = self._checkpoints.load_latest()
+        if state is None:
+            return None
+        where = self._checkpoints.folder
+        if state["identity"] != self._identity:
+            raise CheckpointError(
+                f"{where}: checkpoints of another job than "
+                f"{self.folder / IDENTITY_FILE} describes; --restart moves them aside"
+            )
+        # Checkpoints from before several ranks could train have no order.
+        known, here = state.get("order", Execution().order), self._execution.order
+        if known != here:
+            raise CheckpointError(
+                f"{where}: saved by {_order_words(known)}, and resumed by {_order_words(here)}; "
+                "floats would be added in another order, and the weights would be those of neither "
+                "training.\nNext: resume with what saved it ('torchrun --nproc-per-node N', "
+                "'--accumulate N'), or train with --restart, which moves it aside"
+            )
+        return state
 
     def follow(self, batches: Callable[[int, int], Iterable[Batch]]) -> Iterator[tuple[int, Batch]]:
         """Yield (step, batch) for the remaining steps, with progress, metrics and checkpoints.
@@ -220,36 +197,68 @@ class Job:
             DivergedError: a loss is not finite; the last good checkpoint stays.
             Interrupted: ctrl-C or SIGTERM; the state is saved.
         """
-        self._log = MetricsLog(self.folder / "metrics.jsonl", self.step)
         self._last_save = self._started = self._began = self._clock()
-        bar = progress(total=self.steps, initial=self.step, desc=self._title, unit="step")
-        with bar, contextlib.closing(self._log):
-            self._bar = bar
-            for batch in self._saved_on_error(batches(self.step, self.steps)):
+        bar = progress(
+            total=self.steps,
+            initial=self.step,
+            desc=self._title,
+            unit="step",
+            disable=not self._ranks.first,
+        )
+        with contextlib.ExitStack() as stack:
+            self._bar = stack.enter_context(bar)
+            if self._ranks.first:
+                log = MetricsLog(self.folder / "metrics.jsonl", self.step)
+                self._log = stack.enter_context(contextlib.closing(log))
+            for batch in self._agreed(batches(self.step, self.steps)):
                 self._began = self._clock()
+                if self._ranks.count > 1:  # dropout: of its own on each rank, and resumable
+                    seed = derived_seed("rank", self._identity, self.step, self._ranks.rank)
+                    torch.manual_seed(seed)
                 yield self.step, batch
                 self.step += 1
                 self.seconds += self._clock() - self._began
                 bar.update()
-                if self._stop or self._clock() - self._last_save >= self._interval:
+                if self._ranks.first and self._clock() - self._last_save >= self._interval:
                     self.save()
-                if self._stop:
-                    raise Interrupted(
-                        f"stopped by {self._stop} after step {self.step} of {self.steps}; "
-                        "everything is saved; the same command resumes"
-                    )
             self._save_if_ahead()
 
-    def _saved_on_error(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield batches; if a file cannot be read, save the steps before it first."""
-        try:
-            yield from batches
-        except HdbenchError:
+    def _agreed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield batches for as long as all ranks can go on; save before the first that cannot.
+
+        A rank that ended alone would leave the others waiting in the middle of a step.
+        """
+        source = iter(batches)
+        while True:
+            failure: HdbenchError | None = None
+            batch: Batch | None = None
+            try:
+                batch = next(source, None)
+            except HdbenchError as error:  # a file cannot be read
+                failure = error
+            if batch is None and failure is None:
+                return
+            mine = _FAILED if failure else _STOP if self._stop else _GO_ON
+            agreed = self._ranks.largest(mine)
+            if agreed == _GO_ON:
+                assert batch is not None
+                yield batch
+                continue
             self._save_if_ahead()
-            raise
+            if failure is not None:
+                raise failure
+            if agreed == _FAILED:
+                raise RankError(
+                    f"rank {self._ranks.rank} ends because another rank failed before step "
+                    f"{self.step + 1}; its message says why. Everything is saved"
+                )
+            raise Interrupted(
+                f"stopped by {self._stop or 'a signal to another rank'} after step {self.step} of "
+                f"{self.steps}; everything is saved; the same command resumes"
+            )
 
     def _save_if_ahead(self) -> None:
-        if self.step > self._saved_step:
+        if self._ranks.first and self.step > self._saved_step:
             self.save()
 
     def record(
@@ -264,10 +273,13 @@ class Job:
         Reading a tensor makes the program wait for a GPU, so the losses stay on the device and are
         read together, once a second and before each checkpoint. Every step gets its line. ``step``
         counts the steps before this one; ``names`` are the step's scenes, for the message of the
-        DivergedError if one of the losses that are read is not finite.
+        DivergedError if one of the losses that are read is not finite. Only the first rank logs;
+        ``losses`` are the means over all, ``names`` the scenes of its share.
         """
+        self._images += len(names) * self._ranks.count
+        if not self._ranks.first:
+            return
         self._unread.append(_Losses(step, rates, losses, names))
-        self._images += len(names)
         if self._clock() - self._last_read >= _READ_EVERY:
             self.read_losses()
 
@@ -312,11 +324,9 @@ class Job:
             self.step,
             {
                 "identity": self._identity,
+                "order": self._execution.order,
                 "seconds": self.seconds,
-                "random": {
-                    "cpu": torch.get_rng_state(),
-                    "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-                },
+                "random": {"cpu": torch.get_rng_state(), "cuda": _gpu_states(self._ranks)},
                 "trainee": self._trainer.state(),
             },
         )
@@ -324,6 +334,18 @@ class Job:
         self._last_save = self._clock()
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
-        if self._stop:  # asked twice: at once
+        if self._stop and self._clock() - self._asked > _SAME_REQUEST:  # asked twice: at once
             raise KeyboardInterrupt
+        self._asked = self._clock()
         self._stop = "ctrl-C" if number == signal.SIGINT else "SIGTERM"
+
+
+def _order_words(order: Mapping[str, int]) -> str:
+    ranks, parts = order["ranks"], order["accumulate"]
+    words = "1 process" if ranks == 1 else f"{ranks} ranks"
+    return words if parts == 1 else f"{words} with --accumulate {parts}"
+
+
+def _gpu_states(ranks: Ranks) -> list[Tensor]:
+    """Return the random states of all GPUs; none where ranks take their seeds from the step."""
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() and ranks.count == 1 else []

@@ -16,14 +16,15 @@ from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, PSPNetWithAuxiliary
 from hdbench.networks.unet import build_unet, output_stride
 from hdbench.provenance import derived_seed, digest, tensors_digest
+from hdbench.runtime.claims import IDENTITY_FILE, require_identity
 from hdbench.runtime.devices import Machine
-from hdbench.runtime.job import IDENTITY_FILE, require_identity
+from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.runtime.weights import halve_parameters, weights_digest
 from hdbench.schema.benchmark import Benchmark, SegmenterTraining
 from hdbench.segmentation.encoder_weights import imagenet_weights, set_encoder_weights
 from hdbench.segmentation.segmenter import SegmenterCard, normalised, save_segmenter
 from hdbench.training.data import TrainingData
-from hdbench.training.objective import pixel_cross_entropy
+from hdbench.training.objective import pixel_cross_entropy, wide
 from hdbench.training.segmentation import (
     SegmentationTrainer,
     adamw,
@@ -44,6 +45,7 @@ def segmenter_trainer(
     seed: int,
     device: torch.device,
     encoder: dict[str, Tensor] | None = None,
+    ranks: Ranks = ALONE,
 ) -> SegmentationTrainer:
     """Return the trainer of a PSPNet with its auxiliary head, or of a U-Net.
 
@@ -73,10 +75,10 @@ def segmenter_trainer(
 
     def objective(output: Any, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         if recipe.architecture == "unet":
-            loss = pixel_cross_entropy(output.float(), truth)
+            loss = pixel_cross_entropy(wide(output), truth, ranks)
             return loss, {"main": loss}
         assert recipe.auxiliary_weight is not None
-        main, auxiliary = (pixel_cross_entropy(logits.float(), truth) for logits in output)
+        main, auxiliary = (pixel_cross_entropy(wide(logits), truth, ranks) for logits in output)
         loss = main + recipe.auxiliary_weight * auxiliary
         return loss, {"main": main, "auxiliary": auxiliary}
 
@@ -89,6 +91,7 @@ def segmenter_trainer(
         prepare=prepare,
         objective=objective,
         precision=recipe.precision,
+        ranks=ranks,
     )
 
 
@@ -193,25 +196,16 @@ def train_segmenter(
             f"its {recipe.architecture} needs sides that divide by {stride}; "
             f"use {_fitting(size.width, stride)}x{_fitting(size.height, stride)}"
         )
-    if (folder / CARD_FILE).is_file() and not restart:
-        require_trained_for(benchmark, seed, data, folder)
+    ranks = machine.ranks
+    if ranks.from_first((folder / CARD_FILE).is_file) and not restart:
+        ranks.from_first(lambda: require_trained_for(benchmark, seed, data, folder))
         return folder
     encoder = imagenet_weights(benchmark, encoder_weights)
     encoder_digest = None if encoder is None else tensors_digest(encoder)
     steps = recipe_steps(recipe, data)
-    trainer = segmenter_trainer(benchmark, steps, seed, machine.device, encoder)
-    with trained(
-        trainer,
-        recipe,
-        data,
-        size,
-        seed,
-        identity=segmenter_identity(benchmark, seed, data.digests, encoder_digest, data.images),
-        folder=folder,
-        title=f"segmenter on {data.title}",
-        machine=machine,
-        restart=restart,
-    ) as steps:
+    trainer = segmenter_trainer(benchmark, steps, seed, machine.device, encoder, ranks)
+
+    def store() -> None:
         network = _stored_part(trainer.network).cpu().to(memory_format=torch.contiguous_format)
         if recipe.storage == "fp16":
             halve_parameters(network)
@@ -233,6 +227,20 @@ def train_segmenter(
             sides=[stride, 0],
         )
         save_segmenter(folder, network, card)
+
+    with trained(
+        trainer,
+        recipe,
+        data,
+        size,
+        seed,
+        identity=segmenter_identity(benchmark, seed, data.digests, encoder_digest, data.images),
+        folder=folder,
+        title=f"segmenter on {data.title}",
+        machine=machine,
+        restart=restart,
+    ):
+        ranks.from_first(store)
     return folder
 
 

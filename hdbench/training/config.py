@@ -13,7 +13,7 @@ from hdbench.networks.builder import generator_words, limits_of, side_divisor, s
 from hdbench.networks.discriminator import smallest_side as smallest_judged_side
 from hdbench.networks.perceptual import PerceptualChoice
 from hdbench.provenance import canonical_json, digest
-from hdbench.runtime.devices import Machine
+from hdbench.runtime.devices import Execution, Machine
 from hdbench.schema.base import identity_of
 from hdbench.schema.benchmark import Benchmark, Budget
 from hdbench.schema.method import GeneratorMethod, TrainedMethod
@@ -94,6 +94,27 @@ def require_fitting_size(method: GeneratorMethod, benchmark: Benchmark) -> None:
                 f"benchmark '{benchmark.name}': [size] {name} = {side}; the discriminators of "
                 f"'{method.name}' ([discriminator] scales = {spec.scales}, layers = {spec.layers}) "
                 f"need at least {judged}; lower scales or layers, or use larger images"
+            )
+
+
+def require_execution(method: TrainedMethod, benchmark: Benchmark, execution: Execution) -> None:
+    """Raise UsageError unless a method's steps can be computed in a certain way."""
+    execution.share_of(benchmark.budget.batch_size)
+    residual = method.generator.network == "coarse-to-fine"
+    if execution.recompute and not residual:
+        raise UsageError(
+            f"--recompute: the generator of '{method.name}' ({method.generator.network}) has no "
+            "residual blocks, so there is nothing to compute again; leave it out"
+        )
+    if execution.accumulate > 1:
+        spec = method.discriminator
+        normed = "unet" in method.generator.network or (spec is not None and spec.norm == "batch")
+        balanced = method.loss.perceptual_form == "crn"
+        if normed or balanced:
+            why = "batch norm" if normed else "the balance of the perceptual loss"
+            raise UsageError(
+                f"--accumulate {execution.accumulate}: {why} of '{method.name}' looks at all "
+                "scenes of a batch, so it cannot be computed in parts; leave it out"
             )
 
 

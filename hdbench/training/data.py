@@ -11,6 +11,7 @@ from hdbench.data.labels import LabelSpace
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import Augmentation, steps_per_epoch, training_batches
 from hdbench.data.scene import Batch
+from hdbench.runtime.devices import Machine
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,17 @@ class TrainingData:
         *,
         batch_size: int,
         seed: int,
-        workers: int,
+        machine: Machine,
         size: tuple[int, int] | None = None,
     ) -> Callable[[int, int], Iterator[Batch]]:
-        """Return a function that yields the batches of steps ``start`` to ``stop`` (exclusive)."""
+        """Return a function that yields the batches of steps ``start`` to ``stop`` (exclusive).
+
+        Each of the machine's ranks gets its part of them.
+
+        Raises:
+            UsageError: the ranks cannot share a batch equally.
+        """
+        machine.execution.share_of(min(batch_size, len(self.files)))
         return partial(
             training_batches,
             self.files,
@@ -48,6 +56,7 @@ class TrainingData:
             augment,
             batch_size=batch_size,
             seed=seed,
-            workers=workers,
+            workers=machine.workers,
             size=size,
+            ranks=machine.ranks,
         )

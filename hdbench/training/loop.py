@@ -12,8 +12,9 @@ from tqdm import tqdm
 from hdbench.data.labels import label_space_of
 from hdbench.data.loading import ResizeAndFlip
 from hdbench.data.scene import Batch
+from hdbench.runtime.claims import claimed, require_identity
 from hdbench.runtime.devices import Machine, machine_facts
-from hdbench.runtime.job import Job, claimed, require_identity
+from hdbench.runtime.job import Job
 from hdbench.runtime.memory import peak_memory
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.generator import GENERATOR_WEIGHTS
@@ -56,13 +57,15 @@ def train(
     method, benchmark, budget = config.method, config.benchmark, config.benchmark.budget
     require_fitting_size(method, benchmark)
     identity = run_identity(config, data.digests)
-    output = folder / GENERATOR_WEIGHTS
-    if output.is_file() and not restart:
-        require_identity(folder, identity)
+    output, ranks, execution = folder / GENERATOR_WEIGHTS, machine.ranks, machine.execution
+    if ranks.from_first(output.is_file) and not restart:
+        ranks.from_first(lambda: require_identity(folder, identity))
         return output
 
     perceptual = None if config.perceptual is None else config.perceptual.load()
-    trainer = Pix2PixHDTrainer(method, benchmark, config.seed, perceptual, machine.device)
+    trainer = Pix2PixHDTrainer(
+        method, benchmark, config.seed, perceptual, machine.device, execution
+    )
     space = label_space_of(benchmark.data.label_space)
     per_epoch = data.steps_per_epoch(budget.batch_size)
     stages = planned_stages(method, benchmark, per_epoch)
@@ -78,19 +81,20 @@ def train(
                 ResizeAndFlip(stage.size.height, stage.size.width, budget.flip),
                 batch_size=budget.batch_size,
                 seed=config.seed,
-                workers=machine.workers,
+                machine=machine,
             )
             for batch in of_stage(first, last):
                 yield n, batch
 
     watch = watch or Watch()
     with (
-        claimed(folder, identity, restart),
-        Job(folder, config.title, steps, machine.checkpoint_minutes) as job,
+        claimed(folder, identity, restart, ranks),
+        Job(folder, config.title, steps, machine.checkpoint_minutes, execution=execution) as job,
         watch.while_training() as look,
     ):
-        resolved = write_resolved_method(config, folder)
-        print(f"{summary(config, data, machine)}\n  method: {resolved}", file=sys.stderr)
+        if ranks.first:
+            resolved = write_resolved_method(config, folder)
+            print(f"{summary(config, data, machine)}\n  method: {resolved}", file=sys.stderr)
         job.resume(trainer)
         if start is not None and job.step == 0:
             trainer.begin_from(start)
@@ -105,7 +109,7 @@ def train(
             losses = trainer.step(batch, rate)
             logged = {"epoch": step // per_epoch, "rate": rate}
             done, ended = step + 1, (step + 1) % per_epoch == 0
-            if ended:
+            if ended and ranks.first:
                 logged |= samples.draw(trainer.synthesize, done)
                 if line := spots.rise(logged["spots"], done):
                     tqdm.write(line, file=sys.stderr)
@@ -117,9 +121,13 @@ def train(
                 job.read_losses()
             look(ended)
         pace, facts = job.pace, _facts(trainer, config, job.step, job.seconds)
-        store_networks(folder, trainer.averaged, budget, {**facts, "identity": identity})
-        watch.update("finished")
-        print(f"trained {config.title}: {pace}", file=sys.stderr)
+
+        def store() -> None:
+            store_networks(folder, trainer.averaged, budget, {**facts, "identity": identity})
+            watch.update("finished")
+            print(f"trained {config.title}: {pace}", file=sys.stderr)
+
+        ranks.from_first(store)
     return output
 
 
@@ -134,5 +142,5 @@ def _facts(
         "steps": steps,
         "seconds": round(seconds, 1),
         "command": config.command,
-        "machine": machine_facts(trainer.device),
+        "machine": {**machine_facts(trainer.device), **trainer.execution.order},
     }

@@ -13,12 +13,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hdbench.data.labels import VOID
+from hdbench.runtime.ranks import ALONE, Ranks
 
 #: Weights of relu1_1 to relu5_1 in the perceptual loss (official implementation).
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 _NEAREST = 0.999  # the share of the nearest image (the authors' GTA_Diversity_256p.py)
 _REMEMBERED = 1000  # steps
 _LEAST_DISTANCE = 1e-8
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return a tensor in fp32, or in fp64 if it is: losses are never computed in bf16."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def gan_loss(outputs: Sequence[Sequence[Tensor]], real: bool, kind: str) -> Tensor:
@@ -29,7 +35,7 @@ def gan_loss(outputs: Sequence[Sequence[Tensor]], real: bool, kind: str) -> Tens
     """
     total = outputs[0][-1].new_zeros((), dtype=torch.float32)
     for maps in outputs:
-        logits = maps[-1].float()
+        logits = wide(maps[-1])
         target = torch.full_like(logits, float(real))
         if kind == "lsgan":
             total = total + F.mse_loss(logits, target)
@@ -50,7 +56,7 @@ def feature_matching_loss(
     total = fake[0][0].new_zeros((), dtype=torch.float32)
     for fake_maps, real_maps in zip(fake, real, strict=True):
         for fake_map, real_map in zip(fake_maps[:-1], real_maps[:-1], strict=True):
-            total = total + F.l1_loss(fake_map.float(), real_map.detach().float())
+            total = total + F.l1_loss(wide(fake_map), wide(real_map.detach()))
     return total * (4 / (len(fake[0]) - 1)) / len(fake)
 
 
@@ -58,7 +64,7 @@ def perceptual_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """Return the weighted L1 distance of perceptual features (Sec. 4); real gets no gradient."""
     total = fake[0].new_zeros((), dtype=torch.float32)
     for weight, fake_map, real_map in zip(PERCEPTUAL_WEIGHTS, fake, real, strict=True):
-        total = total + weight * F.l1_loss(fake_map.float(), real_map.detach().float())
+        total = total + weight * F.l1_loss(wide(fake_map), wide(real_map.detach()))
     return total
 
 
@@ -78,8 +84,8 @@ def class_distances(
     """
     distances = []
     for fake_map, real_map in zip(fake, real, strict=True):
-        images = fake_map.float().unflatten(0, (len(real_map), -1))
-        by_pixel = (images - real_map.detach().float()[:, None]).abs().mean(dim=2)
+        images = wide(fake_map).unflatten(0, (len(real_map), -1))
+        by_pixel = (images - wide(real_map.detach())[:, None]).abs().mean(dim=2)
         if classes is None:
             distances.append(by_pixel.mean(dim=(2, 3))[..., None])
         else:
@@ -111,13 +117,16 @@ class Balance:
     the last 1,000 later on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ranks: Ranks = ALONE) -> None:
+        """``ranks`` share each step's scenes."""
+        self._ranks = ranks
         self._means: Tensor | None = None
         self._steps = 0
 
     def of(self, distances: Sequence[Tensor]) -> Tensor:
         """Return the divisors after a step with these distances, ``B x N x P`` each."""
         found = torch.stack([one.detach().sum(dim=2).mean() for one in distances])
+        found = self._ranks.mean(found)
         self._steps = min(self._steps + 1, _REMEMBERED)
         known = found if self._means is None else self._means.to(found.device)
         means = known + (found - known) / self._steps
@@ -133,10 +142,12 @@ class Balance:
         self._means, self._steps = state["means"], state["steps"]
 
 
-def pixel_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+def pixel_cross_entropy(logits: Tensor, truth: Tensor, ranks: Ranks = ALONE) -> Tensor:
     """Return the mean cross-entropy over pixels that are not void; 0 if all are void.
 
-    ``logits`` are B x K x H x W, ``truth`` int64 B x H x W train ids or ``VOID``.
+    ``logits`` are B x K x H x W, ``truth`` int64 B x H x W train ids or ``VOID``. Where ``ranks``
+    share a batch, the mean of what they get is that of all of its pixels.
     """
     total = F.cross_entropy(logits, truth, ignore_index=VOID, reduction="sum")
-    return total / (truth != VOID).sum().clamp(min=1)
+    count = ranks.mean((truth != VOID).sum())
+    return total / count.clamp(min=1 / ranks.count)

@@ -14,9 +14,12 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from hdbench.data.labels import LabelSpace
 from hdbench.data.loading import ScaleAndCrop
 from hdbench.data.scene import Batch
+from hdbench.networks.synchronised import statistics_over, synchronised
 from hdbench.provenance import digest
+from hdbench.runtime.claims import claimed
 from hdbench.runtime.devices import Machine, autocast
-from hdbench.runtime.job import Job, claimed
+from hdbench.runtime.job import Job
+from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.runtime.weights import require_same_shapes
 from hdbench.schema.base import identity_of
 from hdbench.schema.benchmark import Benchmark, PixelTraining, Size
@@ -30,7 +33,9 @@ class SegmentationTrainer:
 
     The network is already on the device. ``prepare`` returns its input for uint8 images B x 3 x H x
     W. ``objective`` returns the loss, and the losses to log by name, for its output and int64 train
-    ids B x H x W. ``precision`` of the forward pass is ``fp32`` or ``bf16``.
+    ids B x H x W. ``precision`` of the forward pass is ``fp32`` or ``bf16``. Of several ``ranks``,
+    each computes its share of every batch; the objective's losses then are those whose mean over
+    ranks is the loss of the whole batch.
     """
 
     def __init__(
@@ -44,7 +49,9 @@ class SegmentationTrainer:
         prepare: Callable[[Tensor], Tensor],
         objective: Callable[[Any, Tensor], tuple[Tensor, dict[str, Tensor]]],
         precision: str = "fp32",
+        ranks: Ranks = ALONE,
     ) -> None:
+        self._ranks, self._pass = ranks, ranks.parallel(synchronised(network, ranks))
         self.network, self.optimizer, self.schedule = network, optimizer, schedule
         self.space, self.device = space, device
         self._prepare, self._objective, self._precision = prepare, objective, precision
@@ -61,14 +68,15 @@ class SegmentationTrainer:
         assert batch.image is not None
         truth = self._train_ids[batch.label.long()].long()
         images = self._prepare(batch.image)
-        with autocast(self.device, self._precision):
-            output = self.network(images)
-        loss, losses = self._objective(output, truth)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with statistics_over(self._ranks):
+            with autocast(self.device, self._precision):
+                output = self._pass(images)
+            loss, losses = self._objective(output, truth)
+            loss.backward()
         self.optimizer.step()
         self.schedule.step()
-        return {name: value.detach() for name, value in losses.items()}
+        return self._ranks.means({name: value.detach() for name, value in losses.items()})
 
     def state(self) -> dict[str, Any]:
         """Return the state of network, optimiser and schedule."""
@@ -166,12 +174,18 @@ def trained(
         augment,
         batch_size=recipe.batch_size,
         seed=seed,
-        workers=machine.workers,
+        machine=machine,
         size=None if data.images is None else (size.height, size.width),
     )
     with (
-        claimed(folder, identity, restart),
-        Job(folder, title, recipe_steps(recipe, data), machine.checkpoint_minutes) as job,
+        claimed(folder, identity, restart, machine.ranks),
+        Job(
+            folder,
+            title,
+            recipe_steps(recipe, data),
+            machine.checkpoint_minutes,
+            execution=machine.execution,
+        ) as job,
     ):
         job.resume(trainer)
         for step, batch in job.follow(batches):

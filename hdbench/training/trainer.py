@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,13 @@ from hdbench.networks.builder import (
     limits_of,
 )
 from hdbench.networks.cascaded_refinement import images_of
+from hdbench.networks.generator import recompute_blocks
 from hdbench.networks.growth import grow_discriminator, grow_generator, newest_enhancer
 from hdbench.networks.noise import NoiseSource, noise_of
 from hdbench.networks.perceptual import PerceptualNetwork
+from hdbench.networks.synchronised import statistics_over, synchronised
 from hdbench.provenance import derived_seed
-from hdbench.runtime.devices import autocast
+from hdbench.runtime.devices import Execution, autocast
 from hdbench.runtime.weights import require_same_shapes
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Pix2PixHD
@@ -36,9 +38,13 @@ from hdbench.training.objective import (
     gan_loss,
     nearest_image_loss,
     perceptual_loss,
+    wide,
 )
+from hdbench.training.passes import Passes
 from hdbench.training.stages import at_stage, stages_of
 from hdbench.training.start import StartingWeights
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Pix2PixHDTrainer:
@@ -54,15 +60,16 @@ class Pix2PixHDTrainer:
         seed: int,
         perceptual: PerceptualNetwork | None,
         device: torch.device,
+        execution: Execution = Execution(),  # noqa: B008
     ) -> None:
-        self.method, self.device = method, device
+        self.method, self.device, self.execution = method, device, execution
         self.budget, self._benchmark = benchmark.budget, benchmark
         self._limits = limits_of(benchmark)
         self.stages = stages_of(method, self.budget)
         self._space = label_space_of(benchmark.data.label_space)
         self.condition = conditioning(method, self._space.channels, benchmark.input)
         self.perceptual = None if perceptual is None else perceptual.to(device)
-        self.balance, self.noise = Balance(), NoiseSource(seed)
+        self.balance, self.noise = Balance(execution.ranks), NoiseSource(seed)
         torch.manual_seed(derived_seed("encoder", seed))
         encoder = build_encoder(method, self._limits)
         self.encoder = None if encoder is None else encoder.to(device)
@@ -95,7 +102,9 @@ class Pix2PixHDTrainer:
         method = at_stage(self.method, stage)
         torch.manual_seed(derived_seed("weights", self._seed, *([n] if n else [])))
         channels = self.condition.channels
-        generator = build_generator(method, channels, self._limits).to(self.device)
+        generator = self._placed(build_generator(method, channels, self._limits))
+        if self.execution.recompute:
+            recompute_blocks(generator)
         if n > 0:
             grow_generator(self.generator, generator)
         self._begin_discriminator(n, method)
@@ -110,6 +119,7 @@ class Pix2PixHDTrainer:
         self.generator = generator
         self.generator_optimizer = self._adam(learning)
         self.average = MovingAverage(generator, self.budget.ema)
+        self._passes = Passes(self.execution.ranks, generator, self.encoder, self.discriminator)
         self.stage = n
 
     def _begin_discriminator(self, n: int, method: Pix2PixHD) -> None:
@@ -120,13 +130,16 @@ class Pix2PixHDTrainer:
             self.discriminator_optimizer = None
             return
         channels = self.condition.channels + 3
-        discriminator = build_discriminator(method, channels, self._limits)
-        discriminator = discriminator.to(self.device)
+        discriminator = self._placed(build_discriminator(method, channels, self._limits))
         if known is not None:
             grow_discriminator(known, discriminator)
         if known is None or len(discriminator.scales) > len(known.scales):
             self.discriminator = discriminator
             self.discriminator_optimizer = self._adam(discriminator.parameters())
+
+    def _placed(self, network: Network) -> Network:
+        synchronised(network, self.execution.ranks)
+        return network.to(self.device)
 
     def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
         spec = self.method.optimizer
@@ -136,16 +149,46 @@ class Pix2PixHDTrainer:
     def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """Update generator and discriminators once; return the unweighted losses, on the device.
 
-        Both gradients are taken at the weights before the step (official implementation).
+        Both gradients are taken at the weights before the step (official implementation). ``batch``
+        is this rank's share; gradients and losses are the means over all ranks.
         """
-        batch = batch.to(self.device)
+        sides = [self.generator_optimizer]
+        if self.discriminator_optimizer is not None:
+            sides.append(self.discriminator_optimizer)
+        for optimizer in sides:
+            optimizer.zero_grad(set_to_none=True)
+        ranks, parts = self.execution.ranks, batch.parts(self.execution.accumulate)
+        found = []
+        with statistics_over(ranks):
+            for n, part in enumerate(parts):
+                place = ranks.rank * len(batch.names) + n * len(part.names)
+                with self._passes.added_up(now=n == len(parts) - 1):
+                    found.append(self._add_gradients(part.to(self.device), place, len(parts)))
+        losses = ranks.means(_means(found))
+
+        _set_rate(self.generator_optimizer, rate * self.budget.generator_rate)
+        if self.discriminator_optimizer is not None:
+            _set_rate(self.discriminator_optimizer, rate)
+        for optimizer in sides:
+            optimizer.step()
+        self.noise.advance()
+        self.average.update()
+        if self.encoder_average is not None:
+            self.encoder_average.update()
+        return losses
+
+    def _add_gradients(self, batch: Batch, place: int, parts: int) -> dict[str, Tensor]:
+        """Add the gradients of one of the parts of a batch; return its losses.
+
+        ``place`` is that of its first scene in the whole batch.
+        """
         assert batch.image is not None
+        scenes = len(batch.names) * parts * self.execution.ranks.count
         with autocast(self.device, self.budget.precision):
             condition = self.condition(batch)
             real = to_network_range(batch.image)
-            styles = [] if self.encoder is None else [self.encoder(real, batch.regions)]
-            with self.noise.drawn():
-                fake = self.generator(torch.cat([condition, *styles], dim=1))
+            with self.noise.drawn(place, scenes):
+                fake = self._passes.generator(condition, real, batch.regions)
             losses, terms = self._adversarial(condition, fake, real)
             compared, more = self._regression(batch, fake, real)
             losses |= compared
@@ -154,17 +197,10 @@ class Pix2PixHDTrainer:
 
         # Each network's gradients come from its own loss alone, though both share one pass of D.
         learns = self.discriminator_optimizer
-        _backward(generator_loss, self.generator_optimizer, keep_graph=learns is not None)
-        _set_rate(self.generator_optimizer, rate * self.budget.generator_rate)
+        _backward(generator_loss / parts, self.generator_optimizer, keep_graph=learns is not None)
         if learns is not None:
-            _backward((losses["d_real"] + losses["d_fake"]) / 2, learns, keep_graph=False)
-            _set_rate(learns, rate)
-        self.generator_optimizer.step()
-        if learns is not None:
-            learns.step()
-        self.average.update()
-        if self.encoder_average is not None:
-            self.encoder_average.update()
+            discriminator_loss = (losses["d_real"] + losses["d_fake"]) / 2
+            _backward(discriminator_loss / parts, learns, keep_graph=False)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _adversarial(
@@ -174,9 +210,7 @@ class Pix2PixHDTrainer:
         if self.discriminator is None:
             return {}, []
         weight, kind = self.method.loss, self.method.loss.gan
-        readings = self.discriminator.read(condition)
-        on_real = self.discriminator(readings, real)
-        on_fake = self.discriminator(readings, fake)
+        on_real, on_fake = self._passes.discriminator(condition, real, fake)
 
         losses = {"g_gan": gan_loss(on_fake, real=True, kind=kind)}
         terms = [losses["g_gan"]]
@@ -212,7 +246,7 @@ class Pix2PixHDTrainer:
             nearest = nearest_image_loss(distances, self.balance.of(distances))
             terms.append(weight.perceptual * nearest)
         if weight.l1 > 0:
-            losses["g_l1"] = F.l1_loss(fake.float(), real)
+            losses["g_l1"] = F.l1_loss(wide(fake), real)
             terms.append(weight.l1 * losses["g_l1"])
         return losses, terms
 
@@ -278,10 +312,16 @@ class Pix2PixHDTrainer:
         return {name: part for name, part in parts.items() if part is not None}
 
 
+def _means(found: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of each loss over the parts of a batch."""
+    if len(found) == 1:
+        return found[0]
+    return {name: torch.stack([one[name] for one in found]).mean() for name in found[0]}
+
+
 def _backward(loss: Tensor, optimizer: torch.optim.Optimizer, keep_graph: bool) -> None:
-    """Set the gradients of an optimiser's parameters, and of no others, to those of a loss."""
+    """Add the gradients of a loss to those of an optimiser's parameters, and of no others."""
     parameters = [part for group in optimizer.param_groups for part in group["params"]]
-    optimizer.zero_grad(set_to_none=True)
     loss.backward(inputs=parameters, retain_graph=keep_graph)
 
 

@@ -105,8 +105,7 @@ def score_methods(
     results: dict[str, list[Result]] = {}
     natives: dict[str, Result] = {}
     for method in sorted(chosen, key=lambda method: not method.shows_photographs):
-        with ranks.first_alone():
-            images = synthesize_method(bench, method, seed_of(method, seed), device)
+        images = synthesize_method(bench, method, seed_of(method, seed), device, ranks=ranks)
         results[method.name] = score_images(
             bench, method, seed, segmenter, scorings, images, ranks, workers
         )

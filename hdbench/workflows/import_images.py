@@ -28,7 +28,7 @@ from hdbench.data.sheets import png_bytes
 from hdbench.errors import CheckpointError, DataError, UsageError, counted, listing
 from hdbench.library import METHODS
 from hdbench.provenance import file_digest, tensors_digest
-from hdbench.runtime.job import IDENTITY_FILE, held, move_aside
+from hdbench.runtime.claims import IDENTITY_FILE, held, move_aside
 from hdbench.runtime.progress import progress
 from hdbench.schema.imported import IMPORT_SCHEMA, Import, ImportedImage
 from hdbench.storage import cannot_write, write_atomically

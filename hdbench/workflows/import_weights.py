@@ -28,8 +28,8 @@ from hdbench.networks.official import (
     read_official,
 )
 from hdbench.provenance import differing_fields, file_digest
+from hdbench.runtime.claims import held, move_aside
 from hdbench.runtime.hub import repository_folder
-from hdbench.runtime.job import held, move_aside
 from hdbench.runtime.weights import read_weights, require_same_shapes, save_weights, state_digest
 from hdbench.schema.base import identity_of
 from hdbench.schema.generator import DISCRIMINATOR_WEIGHTS, ENCODER_WEIGHTS, GENERATOR_WEIGHTS

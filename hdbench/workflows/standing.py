@@ -12,8 +12,8 @@ from hdbench.library import CARD_FILE
 from hdbench.perceptual.training import perceptual_identity
 from hdbench.perceptual.training import recipe_of as perceptual_recipe
 from hdbench.runtime.checkpoint import Checkpoints
+from hdbench.runtime.claims import IDENTITY_FILE, require_identity
 from hdbench.runtime.devices import Machine
-from hdbench.runtime.job import IDENTITY_FILE, require_identity
 from hdbench.schema.benchmark import OWN
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Method

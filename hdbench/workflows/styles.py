@@ -14,8 +14,9 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_scene
 from hdbench.networks.builder import build_encoder, limits_of
 from hdbench.provenance import digest, versions
-from hdbench.runtime.job import held
+from hdbench.runtime.claims import held_by_first
 from hdbench.runtime.progress import progress
+from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.runtime.weights import load_weights
 from hdbench.schema.method import GeneratorMethod
 from hdbench.schema.styles import EncodedInstance, EncodedScene, Styles
@@ -53,11 +54,13 @@ def make_styles(
     device: torch.device,
     clusters: int = CLUSTERING.clusters,
     source: Bench | None = None,
+    ranks: Ranks = ALONE,
 ) -> Styles:
     """Return the centres of a run's styles: the stored ones if current, else new ones.
 
     ``source`` is another benchmark, whose training photographs are encoded instead of those that
     the run was trained on. Stopped or killed, the same call goes on with the scenes that are left.
+    ``ranks`` share the scenes.
 
     Raises:
         CheckpointError: the method is not trained to its end, or another process is at work here.
@@ -71,7 +74,8 @@ def make_styles(
     name = None if source is None else source.benchmark.name
     photographs = bench if source is None else source
     known = load_styles(bench, method, seed, name)
-    digests = photographs.dataset.train_digests
+    with ranks.first_alone():  # built-in scenes are drawn once
+        digests = photographs.dataset.train_digests
     if (
         isinstance(known, Styles)
         and known.clustering == clustering
@@ -83,7 +87,7 @@ def make_styles(
     run = run_digest(bench, method, seed)
     assert run is not None
     size = bench.benchmark.size
-    with held(path.parent):
+    with held_by_first(path.parent, ranks):
         parts = path.with_suffix(".parts.jsonl")
         instances = _encode(
             bench,
@@ -92,6 +96,7 @@ def make_styles(
             lambda: _encoder_styling(bench, method, weights, device),
             parts,
             f"encoding {photographs.benchmark.name} for {method.name}",
+            ranks,
         )
         styles = Styles(
             method=method.name,
@@ -111,26 +116,36 @@ def make_styles(
             + ("" if clusters == CLUSTERING.clusters else f" --k {clusters}"),
             versions=versions(),
         )
-        save_styles(path, styles)
-        parts.unlink(missing_ok=True)
+
+        def keep() -> None:
+            save_styles(path, styles)
+            parts.unlink(missing_ok=True)
+
+        ranks.from_first(keep)
     return styles
 
 
 def require_styles(
-    bench: Bench, method: GeneratorMethod, seed: int, device: torch.device, style: Style
+    bench: Bench,
+    method: GeneratorMethod,
+    seed: int,
+    device: torch.device,
+    style: Style,
+    ranks: Ranks = ALONE,
 ) -> Styles:
     """Return the centres that a style takes; those of the run are made if there are none yet.
 
     Raises:
         HdbenchError: they are of another run or encoder, or those of ``style.source`` are missing.
     """
-    known = load_styles(bench, method, seed, style.source)
+    known = ranks.from_first(lambda: load_styles(bench, method, seed, style.source))
     if isinstance(known, Styles):
         return known
     if isinstance(known, Stale) and not (known.missing and style.source is None):
         raise known.error(styles_command(method, seed, style.source))
-    print(f"{known.path}: not made yet, so the training set is encoded first", file=sys.stderr)
-    return make_styles(bench, method, seed, device)
+    if ranks.first:
+        print(f"{known.path}: not made yet, so the training set is encoded first", file=sys.stderr)
+    return make_styles(bench, method, seed, device, ranks=ranks)
 
 
 def refuse_foreign_styles(bench: Bench, method: GeneratorMethod, seed: int) -> None:
@@ -141,7 +156,12 @@ def refuse_foreign_styles(bench: Bench, method: GeneratorMethod, seed: int) -> N
 
 
 def styling_of(
-    bench: Bench, method: GeneratorMethod, seed: int, device: torch.device, style: Style
+    bench: Bench,
+    method: GeneratorMethod,
+    seed: int,
+    device: torch.device,
+    style: Style,
+    ranks: Ranks = ALONE,
 ) -> tuple[Styling, list[str]]:
     """Return what gives scenes the styles that a method's generator needs, and digests of it.
 
@@ -151,7 +171,7 @@ def styling_of(
     weights, encoder = trained_encoder(bench, method, seed)
     if style.kind == "encode":
         return _encoder_styling(bench, method, weights, device), [encoder, str(style)]
-    styles = require_styles(bench, method, seed, device, style)
+    styles = require_styles(bench, method, seed, device, style, ranks)
     return centre_styling(styles, style), [encoder, str(style), styles.digest]
 
 
@@ -180,26 +200,25 @@ def _encode(
     make: Callable[[], Styling],
     parts: Path,
     title: str,
+    ranks: Ranks,
 ) -> list[EncodedInstance]:
     """Return the instances of all scenes; those that ``parts`` has are not encoded again."""
-    known = _read_parts(parts)
+    known = ranks.from_first(lambda: _read_parts(parts))
     size, styling = bench.benchmark.size, None
-    found: list[EncodedInstance] = []
-    for files, source in progress(
-        list(zip(scenes, sources, strict=True)), desc=title, unit="scene", delay=2
-    ):
-        encoded = known.get(source)
-        if encoded is None:
-            styling = styling or make()
-            scene = read_scene(files, bench.space).resized(size.height, size.width)
-            encoded = EncodedScene(
-                scene=files.name,
-                source=source,
-                instances=encoded_instances(scene, styling(scene)),
-            )
-            append_line(parts, encoded.model_dump_json())
-        found += encoded.instances
-    return found
+    found = {n: known[source] for n, source in enumerate(sources) if source in known}
+    missing = [n for n in range(len(scenes)) if n not in found]
+    mine = ranks.share(missing)
+    for n in progress(mine, desc=title, unit="scene", delay=2, disable=not ranks.first):
+        styling = styling or make()
+        scene = read_scene(scenes[n], bench.space).resized(size.height, size.width)
+        found[n] = EncodedScene(
+            scene=scenes[n].name,
+            source=sources[n],
+            instances=encoded_instances(scene, styling(scene)),
+        )
+        append_line(parts, found[n].model_dump_json())
+    found = ranks.merged(found)
+    return [instance for n in range(len(scenes)) for instance in found[n].instances]
 
 
 def _read_parts(path: Path) -> dict[str, EncodedScene]:

@@ -10,6 +10,7 @@ import torch
 from hdbench.data.layouts import SceneFiles
 from hdbench.networks.builder import limits_of
 from hdbench.provenance import digest
+from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.method import Floor, GeneratorMethod, Method
 from hdbench.schema.styles import Styles
 from hdbench.styles import DEFAULT_STYLE, Style, Styling
@@ -35,13 +36,15 @@ def synthesize_method(
     device: torch.device,
     training: bool = False,
     style: Style = DEFAULT_STYLE,
+    ranks: Ranks = ALONE,
 ) -> list[Path]:
     """Make the images of a method that are missing and return the paths of all.
 
     The oracle's are the dataset's own photographs, an imported method's what was imported.
     ``training`` makes those of the training split, which nobody imports images of, instead of the
     test split. ``style`` matters where a method has an encoder; images of another style than the
-    default, which is the one that is scored, lie in a folder of their own.
+    default, which is the one that is scored, lie in a folder of their own. ``ranks`` share the
+    images.
 
     Raises:
         CheckpointError: the run is not trained to its end, or is of another configuration.
@@ -52,7 +55,8 @@ def synthesize_method(
     """
     if style != DEFAULT_STYLE:
         require_encoder(method)
-    scenes = bench.dataset.train_scenes if training else bench.dataset.test_scenes
+    with ranks.first_alone():  # built-in scenes are drawn once
+        scenes = bench.dataset.train_scenes if training else bench.dataset.test_scenes
     if method.images_from == "dataset":
         return [entry.image for entry in scenes]
     if method.images_from == "import":
@@ -60,8 +64,8 @@ def synthesize_method(
         return imported_paths(bench, method)
     if method.images_from == "floor" and not bench.benchmark.data.labelled:
         raise bench.benchmark.needs_labels("floors copy training photographs by them")
-    require_own_images(bench, method, seed, training, style.folder_suffix)
-    sources, styling = _sources(bench, method, seed, device, training, style)
+    ranks.from_first(lambda: require_own_images(bench, method, seed, training, style.folder_suffix))
+    sources, styling = _sources(bench, method, seed, device, training, style, ranks)
     return write_images(
         lambda: _synthesizer(bench, method, seed, device, styling),
         scenes,
@@ -72,6 +76,7 @@ def synthesize_method(
         title=f"synthesizing {method.name}"
         + ("" if style == DEFAULT_STYLE else f" in style {style}"),
         photographs=style.kind == "encode",
+        ranks=ranks,
     )
 
 
@@ -100,13 +105,14 @@ def _sources(
     device: torch.device,
     training: bool,
     style: Style,
+    ranks: Ranks = ALONE,
 ) -> tuple[list[str], Styling | None]:
     """Return a digest of all that each image is made from, and what gives scenes their styles."""
     made_by, styling = [digest(images_identity(bench, method, seed))], None
     if method.images_from != "floor":
         made_by += bench.file_digests.of([generator_file(bench, method, seed)])
         if method.encoder is not None:
-            styling, its = styling_of(bench, method, seed, device, style)
+            styling, its = styling_of(bench, method, seed, device, style, ranks)
             made_by += its
     data = bench.dataset
     if style.kind == "encode":

@@ -12,7 +12,7 @@ from hdbench.runtime.devices import Machine
 from hdbench.runtime.shortage import lower, shortage_explained
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import TrainedMethod
-from hdbench.training.config import RunConfig, require_fitting_size
+from hdbench.training.config import RunConfig, require_execution, require_fitting_size
 from hdbench.training.data import TrainingData
 from hdbench.training.levers import Variant, advice, run_words
 from hdbench.training.loop import train
@@ -48,16 +48,21 @@ def train_method(
     """
     if tensorboard:
         require_tensorboard()
-    config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method, vgg_weights))
-    title = f"{bench.benchmark.name}/{bench.benchmark.data.train}"
-    data = TrainingData(bench.dataset.train_scenes, bench.dataset.train_digests, title)
-    folder, device = bench.run_folder(method.name, seed), machine.device
+    ranks, device = machine.ranks, machine.device
     require_fitting_size(method, bench.benchmark)
+    require_execution(method, bench.benchmark, machine.execution)
+    title = f"{bench.benchmark.name}/{bench.benchmark.data.train}"
+    with ranks.first_alone():  # built-in scenes are drawn once
+        config = RunConfig(method, bench.benchmark, seed, perceptual_of(bench, method, vgg_weights))
+        data = TrainingData(bench.dataset.train_scenes, bench.dataset.train_digests, title)
+    folder = bench.run_folder(method.name, seed)
     watch = start = None
-    if restart or not (folder / GENERATOR_WEIGHTS).is_file():
-        if method.start is not None and (restart or not has_checkpoints(folder)):
+    if restart or not ranks.from_first((folder / GENERATOR_WEIGHTS).is_file):
+        begun = ranks.from_first(lambda: has_checkpoints(folder))
+        if method.start is not None and (restart or not begun):
             start = starting_weights(method.start)
-        watch = _watch(bench, config, data, folder, machine, validate_every, tensorboard)
+        if ranks.first:
+            watch = _watch(bench, config, data, folder, machine, validate_every, tensorboard)
     asked = Variant("as it is", method, bench.benchmark, perceptual_blocks(bench, method))
     what = f"training {run_words(asked)} on {device}"
     with shortage_explained(what, lambda: advice(asked, device.type != "cpu"), folder):
@@ -92,9 +97,10 @@ def _watch(
 def train_own_perceptual(bench: Bench, machine: Machine, restart: bool = False) -> Path:
     """Train a benchmark's perceptual network, or resume its training, and return its folder."""
     split = recipe_of(bench.benchmark).split
-    scenes = bench.dataset.scenes(split)
     title = f"{bench.benchmark.data.layout}/{split}"
-    data = TrainingData(scenes, bench.dataset.digests(scenes), title)
+    with machine.ranks.first_alone():  # built-in scenes are drawn once
+        scenes = bench.dataset.scenes(split)
+        data = TrainingData(scenes, bench.dataset.digests(scenes), title)
     tested, folder = bench.dataset.test_scenes, bench.perceptual_folder()
     what = f"training the perceptual network of {bench.benchmark.name} on {machine.device}"
     steps = lower("[perceptual.training] batch_size", "[size] width and height")

@@ -45,16 +45,21 @@ def train_own_segmenter(
     """
     learner = recipe_of(bench, second)
     bench.require_scoring()  # what is wrong is found before minutes are spent
-    require_images(bench.dataset.photographs, ORACLE)
-    data, folder = training_data(learner), bench.segmenter_folder(second)
+    with machine.ranks.first_alone():  # built-in scenes are drawn once
+        require_images(bench.dataset.photographs, ORACLE)
+        data, folder = training_data(learner), bench.segmenter_folder(second)
     what = f"training the segmenter of {bench.benchmark.name} on {machine.device}"
     steps = lower("[segmenter.training] batch_size", 'precision = "bf16"', "enlarge", "[size]")
     with shortage_explained(what, steps, folder):
         train_segmenter(learner.benchmark, 0, data, folder, machine, restart, encoder_weights)
-    segmenter = load_segmenter(folder, machine.device)
-    if segmenter.card.oracle is None:
-        declare_oracle(folder, segmenter, score_photographs(bench, segmenter))
-    return segmenter
+
+    def require_oracle() -> None:
+        segmenter = load_segmenter(folder, machine.device)
+        if segmenter.card.oracle is None:
+            declare_oracle(folder, segmenter, score_photographs(bench, segmenter))
+
+    machine.ranks.from_first(require_oracle)
+    return load_segmenter(folder, machine.device)
 
 
 def declare_oracle(folder: Path, segmenter: Segmenter, oracle: Result) -> None:

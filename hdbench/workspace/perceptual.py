@@ -13,7 +13,7 @@ from hdbench.perceptual.files import (
     read_perceptual_card,
 )
 from hdbench.perceptual.training import perceptual_identity, recipe_of
-from hdbench.runtime.job import require_identity
+from hdbench.runtime.claims import require_identity
 from hdbench.schema.benchmark import OWN, VGG19_IMAGENET
 from hdbench.schema.method import TrainedMethod
 from hdbench.schema.perceptual import PERCEPTUAL_CARD

@@ -9,7 +9,7 @@ from hdbench.data.loading import photograph_digest
 from hdbench.errors import CheckpointError, DataError, counted, listing
 from hdbench.library import GENERATORS, Library
 from hdbench.provenance import digest, file_digest
-from hdbench.runtime.job import IDENTITY_FILE, require_identity
+from hdbench.runtime.claims import IDENTITY_FILE, require_identity
 from hdbench.runtime.weights import require_digest, require_weights, stored_digest
 from hdbench.schema.base import identity_of
 from hdbench.schema.generator import BEST, GENERATOR_CARD, GENERATOR_WEIGHTS

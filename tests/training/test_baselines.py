@@ -51,7 +51,7 @@ def test_a_step_of_pix2pix_is_the_plain_one_in_double() -> None:
 
     assert data.image is not None
     condition, real = ours.condition(data).double(), to_network_range(data.image).double()
-    with NoiseSource(0).drawn():
+    with NoiseSource(0).drawn(0, 1):
         fake = generator(condition)
 
     def logits(images: Tensor) -> Tensor:

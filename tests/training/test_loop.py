@@ -24,8 +24,9 @@ from torch.overrides import TorchFunctionMode
 from hdbench.data.loading import ResizeAndFlip
 from hdbench.errors import CheckpointError, DataError, DivergedError, Interrupted, UsageError
 from hdbench.perceptual.files import read_perceptual_card
+from hdbench.runtime.claims import claimed
 from hdbench.runtime.devices import Machine
-from hdbench.runtime.job import Job, claimed
+from hdbench.runtime.job import Job
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.schema.method import Pix2PixHD
@@ -384,7 +385,7 @@ def test_the_losses_of_each_step_are_read_together_once_a_second(
     trainer = Pix2PixHDTrainer(ours(bench), benchmark, 0, None, torch.device("cpu"))
     data = TrainingData(bench.dataset.train_scenes, bench.dataset.train_digests, "tiny/train")
     augment = ResizeAndFlip(48, 64, flip=True)
-    batches = data.batches(bench.space, augment, batch_size=1, seed=0, workers=0)
+    batches = data.batches(bench.space, augment, batch_size=1, seed=0, machine=MACHINE)
     with (
         claimed(tmp_path / "run", {}, restart=False),
         Job(tmp_path / "run", "ours", 8, checkpoint_minutes=60, clock=lambda: seconds[0]) as job,

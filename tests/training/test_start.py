@@ -47,7 +47,7 @@ def trainer_of(bench: Bench, method: Pix2PixHD) -> Pix2PixHDTrainer:
 def first_batch(bench: Bench) -> Batch:
     data = TrainingData(bench.dataset.train_scenes, [], "train")
     augment = ResizeAndFlip(48, 64, flip=False)
-    return next(data.batches(bench.space, augment, batch_size=1, seed=0, workers=0)(0, 1))
+    return next(data.batches(bench.space, augment, batch_size=1, seed=0, machine=MACHINE)(0, 1))
 
 
 def test_it_begins_where_the_source_ended(trained: Bench) -> None:
