@@ -19,6 +19,7 @@ Value = TypeVar("Value")
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # Ranks wait for the slowest, and while the first one writes; torchrun ends all if one fails.
 _PATIENCE = timedelta(days=7)
+_MEETING = timedelta(minutes=10)  # until all have started
 #: What PyTorch's errors say when the process at the other end of a connection has ended.
 _LOST = ("connection closed by peer", "connection reset", "broken pipe", "connection refused")
 
@@ -169,10 +170,20 @@ def joined_ranks(device: torch.device | None = None) -> Iterator[Ranks]:
     on_gpu = device is not None and device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
-    rank = distributed.get_rank()
+    rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     try:
-        yield Ranks(rank, distributed.get_world_size())
+        store, _, _ = next(distributed.rendezvous("env://", rank, count, timeout=_MEETING))
+    except distributed.DistError as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise RankError(
+            f"rank {rank} of {count} did not meet the others at {place}: {error}"
+        ) from None
+    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+    distributed.init_process_group(
+        backend, timeout=_PATIENCE, store=store, rank=rank, world_size=count
+    )
+    try:
+        yield Ranks(rank, count)
     except RuntimeError as error:
         if not _is_lost(error):
             raise

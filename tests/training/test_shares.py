@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import two_ranks
 from test_step import features
 from test_switches import benchmark
 from torch import Tensor, nn
@@ -20,7 +18,7 @@ from hdbench.errors import UsageError
 from hdbench.library import Library
 from hdbench.networks.synchronised import statistics_over, synchronised
 from hdbench.runtime.devices import Execution
-from hdbench.runtime.ranks import Ranks, joined_ranks
+from hdbench.runtime.ranks import Ranks
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Pix2PixHD
 from hdbench.segmentation.training import segmenter_trainer
@@ -164,31 +162,6 @@ def test_what_cannot_be_divided_is_refused(name: str, execution: Execution, name
 # -- two ranks ------------------------------------------------------------------------------------
 
 
-def _in_rank(rank: int, port: int, work: Callable[[Ranks], object], out: str) -> None:
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    with joined_ranks() as ranks:
-        torch.save(work(ranks), f"{out}-{rank}")
-
-
-def on_two_ranks(work: Callable[[Ranks], object], folder: Path) -> list[dict[str, object]]:
-    """Return what each of two ranks returns; ``work`` is a function of this module."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hdbench.workflows.train"])
-    out = str(folder / "found")
-    ranks = [context.Process(target=_in_rank, args=(n, port, work, out)) for n in range(2)]
-    for one in ranks:
-        one.start()
-    for one in ranks:
-        one.join(timeout=300)
-        assert one.exitcode == 0
-    return [torch.load(f"{out}-{n}") for n in range(2)]
-
-
 def _every_method(ranks: Ranks) -> dict[str, object]:
     share = noise().parts(2)[ranks.rank]
     return {name: gradients_of(name, Execution(ranks), share, steps=2) for name in METHODS}
@@ -197,11 +170,11 @@ def _every_method(ranks: Ranks) -> dict[str, object]:
 @pytest.mark.slow
 def test_two_ranks_have_the_gradients_of_one_with_the_double_batch(tmp_path: Path) -> None:
     """After two steps, so that the first step's weights were the same too."""
-    first, second = on_two_ranks(_every_method, tmp_path)
+    first, second = two_ranks.results(_every_method, tmp_path)
     for name in METHODS:
         expected = gradients_of(name, Execution(), noise(), steps=2)
         for found in (first[name], second[name]):
-            for mine, theirs in zip(found, expected, strict=True):  # pyright: ignore[reportArgumentType]
+            for mine, theirs in zip(found, expected, strict=True):
                 require_equal(mine, theirs, 1e-9)
 
 
@@ -213,8 +186,8 @@ def _parts_on_ranks(ranks: Ranks) -> dict[str, object]:
 @pytest.mark.slow
 def test_ranks_may_divide_their_share_further(tmp_path: Path) -> None:
     expected = gradients_of("ours", Execution(), noise())
-    for one in on_two_ranks(_parts_on_ranks, tmp_path):
-        for mine, theirs in zip(one["found"], expected, strict=True):  # pyright: ignore[reportArgumentType]
+    for one in two_ranks.results(_parts_on_ranks, tmp_path):
+        for mine, theirs in zip(one["found"], expected, strict=True):
             require_equal(mine, theirs, 1e-9)
 
 
@@ -259,7 +232,7 @@ def _normed_twice(ranks: Ranks) -> dict[str, object]:
 def test_batch_norm_over_ranks_is_that_of_the_whole_batch(tmp_path: Path) -> None:
     expected = _normed_twice(Ranks(0, 1))
     whole = {name: expected.pop(name) for name in ("x", "y")}
-    for rank, found in enumerate(on_two_ranks(_normed_twice, tmp_path)):
+    for rank, found in enumerate(two_ranks.results(_normed_twice, tmp_path)):
         share = slice(2 * rank, 2 * rank + 2)
         torch.testing.assert_close(found.pop("y"), whole["y"][share])  # pyright: ignore
         # The mean over a rank's own images has half as many elements.
@@ -287,5 +260,5 @@ def _segmenter(ranks: Ranks) -> dict[str, object]:
 @pytest.mark.slow
 def test_a_segmenter_learns_alike_on_two_ranks(tmp_path: Path) -> None:
     expected = _segmenter(Ranks(0, 1))
-    for found in on_two_ranks(_segmenter, tmp_path):
+    for found in two_ranks.results(_segmenter, tmp_path):
         require_equal(found, expected, 1e-3)  # pyright: ignore[reportArgumentType]
