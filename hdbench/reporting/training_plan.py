@@ -56,12 +56,18 @@ def _memory(plan: Plan) -> str:
     """Return the table of what fits."""
     most = max(cost.step_bytes for cost in plan.costs)
     marks = {True: "fits", False: NOTHING}
+    prices = {} if plan.timing is None else plan.timing.prices
     rows = [["A step's peak on a GPU", "alone", "with all above", *(f"{m} GB" for m in MEMORIES)]]
     rows.append(["as it is", *[f"{most / 1e9:.1f} GB"] * 2, *(marks[f] for f in fitting(most))])
+    rows[0] += ["time of a step"] if prices else []
+    rows[1] += ["1.00"] if prices else []
     together = dict(plan.together)
-    for (change, alone), (_, both) in zip(plan.alone, plan.together, strict=False):
-        fits = (marks[fit] for fit in fitting(both))
-        rows.append([change, f"{alone / 1e9:.1f} GB", f"{both / 1e9:.1f} GB", *fits])
+    for change, alone in plan.alone:
+        both = together.get(change)
+        fits = [""] * len(MEMORIES) if both is None else [marks[fit] for fit in fitting(both)]
+        added = "" if both is None else f"{both / 1e9:.1f} GB"
+        price = [f"{prices[change]:.2f}" if change in prices else ""] if prices else []
+        rows.append([change, f"{alone / 1e9:.1f} GB", added, *fits, *price])
     lines = [_table(rows), ""]
     steps = [("as it is", most), *together.items()]
     for memory in MEMORIES:
@@ -85,6 +91,13 @@ def _notes(plan: Plan) -> str:
         f"{GPU_RESERVE / 1e9:g} GB for CUDA itself, workspaces of convolutions and gaps.",
         "FLOPs are those of convolutions and products; a multiplication and an addition are two.",
     ]
+    if plan.timing is not None and plan.timing.prices:
+        size = plan.timing.sizes[-1]
+        notes.append(
+            f"The time of a step is that at {size.width}x{size.height} on this "
+            f"{plan.timing.device}, each change alone, over the time as it is. --recompute gives "
+            "the same weights, --accumulate the same up to the order of sums."
+        )
     if plan.scenes is None:
         notes.append("The training scenes are not here, so the number of steps is unknown.")
     if plan.timing is None:

@@ -104,6 +104,10 @@ class Execution:
         return batch_size // parts
 
 
+#: One process, whole batches, nothing computed twice.
+AS_USUAL = Execution()
+
+
 @dataclass(frozen=True)
 class Machine:
     """Resources of a training; not part of a run's identity."""
@@ -113,7 +117,7 @@ class Machine:
     workers: int
     #: Minutes between checkpoints; 0 saves after every step.
     checkpoint_minutes: float
-    execution: Execution = Execution()
+    execution: Execution = AS_USUAL
 
     @property
     def ranks(self) -> Ranks:

@@ -27,7 +27,7 @@ from hdbench.errors import (
 from hdbench.provenance import derived_seed, digest
 from hdbench.runtime.checkpoint import Checkpoints
 from hdbench.runtime.claims import IDENTITY_FILE
-from hdbench.runtime.devices import Execution
+from hdbench.runtime.devices import AS_USUAL, Execution
 from hdbench.runtime.memory import peak_memory
 from hdbench.runtime.metrics import MetricsLog
 from hdbench.runtime.progress import progress
@@ -86,7 +86,7 @@ class Job:
         steps: int,
         checkpoint_minutes: float,
         clock: Callable[[], float] = time.monotonic,
-        execution: Execution = Execution(),  # noqa: B008
+        execution: Execution = AS_USUAL,
     ) -> None:
         self.folder = folder
         self.steps = steps
@@ -178,7 +178,7 @@ class Job:
                 f"{self.folder / IDENTITY_FILE} describes; --restart moves them aside"
             )
         # Checkpoints from before several ranks could train have no order.
-        known, here = state.get("order", Execution().order), self._execution.order
+        known, here = state.get("order", AS_USUAL.order), self._execution.order
         if known != here:
             raise CheckpointError(
                 f"{where}: saved by {_order_words(known)}, and resumed by {_order_words(here)}; "

@@ -106,16 +106,21 @@ def require_execution(method: TrainedMethod, benchmark: Benchmark, execution: Ex
             f"--recompute: the generator of '{method.name}' ({method.generator.network}) has no "
             "residual blocks, so there is nothing to compute again; leave it out"
         )
-    if execution.accumulate > 1:
-        spec = method.discriminator
-        normed = "unet" in method.generator.network or (spec is not None and spec.norm == "batch")
-        balanced = method.loss.perceptual_form == "crn"
-        if normed or balanced:
-            why = "batch norm" if normed else "the balance of the perceptual loss"
-            raise UsageError(
-                f"--accumulate {execution.accumulate}: {why} of '{method.name}' looks at all "
-                "scenes of a batch, so it cannot be computed in parts; leave it out"
-            )
+    why = whole_batch_words(method)
+    if execution.accumulate > 1 and why is not None:
+        raise UsageError(
+            f"--accumulate {execution.accumulate}: {why} of '{method.name}' looks at all "
+            "scenes of a batch, so it cannot be computed in parts; leave it out"
+        )
+
+
+def whole_batch_words(method: TrainedMethod) -> str | None:
+    """Return what of a method looks at all scenes of a batch together; None: nothing does."""
+    spec = method.discriminator
+    if "unet" in method.generator.network or (spec is not None and spec.norm == "batch"):
+        return "batch norm"
+    balanced = method.loss.perceptual_form == "crn"
+    return "the balance of the perceptual loss" if balanced else None
 
 
 def _smallest_judged(method: TrainedMethod, budget: Budget) -> int:

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -25,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hdbench.data.scene import Batch
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.networks.placement import planned_for_gpu
+from hdbench.runtime.devices import AS_USUAL, Execution
 from hdbench.schema.benchmark import Benchmark, Size
 from hdbench.schema.method import Pix2PixHD
 from hdbench.training.trainer import Pix2PixHDTrainer
@@ -63,6 +63,7 @@ def stage_cost(
     size: Size,
     gpu: bool,
     count: bool = True,
+    execution: Execution = AS_USUAL,
 ) -> Cost:
     """Return what a stage needs.
 
@@ -74,12 +75,14 @@ def stage_cost(
         size: of the images of this stage.
         gpu: whether layers take the forms for a GPU, or those for a CPU.
         count: whether operations are counted, which takes longer than memory alone.
+        execution: how a step is computed.
     """
     with _without_values(gpu):
         memory = LiveMemory()
         with memory:
             perceptual = None if blocks is None else PerceptualNetwork(*blocks)
-            trainer = Pix2PixHDTrainer(method, benchmark, 0, perceptual, torch.device("cpu"))
+            cpu = torch.device("cpu")
+            trainer = Pix2PixHDTrainer(method, benchmark, 0, perceptual, cpu, execution)
             trainer.enter(stage)
             batch = _batch(benchmark, size)
             _first_updates(trainer)
@@ -177,14 +180,20 @@ class _Values(FakeTensorMode):
         return self
 
 
-class _PadsLikeGpu(TorchFunctionMode):
-    """Pads in the precision of the input: autocast for a CPU alone pads in fp32."""
+@contextlib.contextmanager
+def _pads_like_gpu() -> Iterator[None]:
+    """Pad in the precision of the input: autocast for a CPU alone pads in fp32."""
+    pad = F.pad
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        with torch.autocast("cpu", enabled=False) if func is F.pad else contextlib.nullcontext():
-            return func(*args, **(kwargs or {}))
+    def in_its_precision(*args: Any, **kwargs: Any) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return pad(*args, **kwargs)
+
+    setattr(F, "pad", in_its_precision)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(F, "pad", pad)  # noqa: B010
 
 
 @contextlib.contextmanager
@@ -198,7 +207,7 @@ def _without_values(gpu: bool) -> Iterator[None]:
         stack.enter_context(_Values())
         if gpu:
             stack.enter_context(planned_for_gpu())
-            stack.enter_context(_PadsLikeGpu())
+            stack.enter_context(_pads_like_gpu())
         # PyTorch refuses to move fake networks, even to where they are.
         setattr(nn.Module, "to", lambda self, *_, **__: self)  # noqa: B010
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hdbench.networks.builder import limits_of, side_divisor
+from hdbench.runtime.devices import AS_USUAL, Execution
 from hdbench.schema.benchmark import Benchmark, Size
 from hdbench.schema.method import Pix2PixHD
+from hdbench.training.config import whole_batch_words
 from hdbench.training.cost import Blocks, stage_cost
 from hdbench.training.stages import planned_stages
 
@@ -26,6 +28,8 @@ class Variant:
     benchmark: Benchmark
     #: Blocks of its perceptual network; None without one.
     blocks: Blocks | None
+    #: How its steps are computed.
+    execution: Execution = AS_USUAL
 
 
 def run_words(start: Variant) -> str:
@@ -39,14 +43,24 @@ def run_words(start: Variant) -> str:
 
 def changed(variant: Variant) -> Iterator[Variant]:
     """Return a run after each change that lowers its memory, the gentlest first."""
-    method, benchmark, blocks = variant.method, variant.benchmark, variant.blocks
+    method, benchmark, execution = variant.method, variant.benchmark, variant.execution
     budget, size = benchmark.budget, benchmark.size
 
     def with_budget(change: str, **values: object) -> Variant:
         update = {"budget": budget.model_copy(update=values)}
-        return Variant(change, method, benchmark.model_copy(update=update), blocks)
+        return replace(variant, change=change, benchmark=benchmark.model_copy(update=update))
 
-    if budget.batch_size > 1:
+    def with_method(change: str, **values: object) -> Variant:
+        return replace(variant, change=change, method=method.model_copy(update=values))
+
+    if method.generator.network == "coarse-to-fine" and not execution.recompute:
+        again = replace(execution, recompute=True)
+        yield replace(variant, change="--recompute", execution=again)
+    divided = execution.accumulate > 1
+    if budget.batch_size > 1 and not divided and whole_batch_words(method) is None:
+        parts = replace(execution, accumulate=budget.batch_size)
+        yield replace(variant, change=f"--accumulate {budget.batch_size}", execution=parts)
+    if budget.batch_size > 1 and not divided:
         yield with_budget("[budget] batch_size = 1", batch_size=1)
     if budget.precision != "bf16":
         yield with_budget('[budget] precision = "bf16"', precision="bf16")
@@ -55,18 +69,13 @@ def changed(variant: Variant) -> Iterator[Variant]:
     stages = method.stage
     last = stages[-2:]
     if len(last) == 2 and last[0].enhancers == last[1].enhancers and last[1].trains == "all":
-        fewer = method.model_copy(update={"stage": stages[:-1]})
-        change = "without the last [[stage]]"
-        yield Variant(change, fewer, benchmark, blocks)
+        yield with_method("without the last [[stage]]", stage=stages[:-1])
     if method.loss.perceptual > 0:
-        update = {"loss": method.loss.model_copy(update={"perceptual": 0.0})}
-        yield Variant("[loss] perceptual = 0", method.model_copy(update=update), benchmark, None)
+        loss = method.loss.model_copy(update={"perceptual": 0.0})
+        yield replace(with_method("[loss] perceptual = 0", loss=loss), blocks=None)
     if method.discriminator is not None and method.discriminator.scales > 2:
         scales = method.discriminator.model_copy(update={"scales": 2})
-        update = {"discriminator": scales}
-        yield Variant(
-            "[discriminator] scales = 2", method.model_copy(update=update), benchmark, blocks
-        )
+        yield with_method("[discriminator] scales = 2", discriminator=scales)
     divisor = side_divisor(method, limits_of(benchmark))
     half = Size(
         width=max(2, size.width // 2 // divisor) * divisor,
@@ -74,7 +83,8 @@ def changed(variant: Variant) -> Iterator[Variant]:
     )
     if half.width * half.height < size.width * size.height:
         smaller = benchmark.model_copy(update={"size": half})
-        yield Variant(f"[size] {half.width}x{half.height}", method, smaller, blocks)
+        change = f"[size] {half.width}x{half.height}"
+        yield replace(variant, change=change, benchmark=smaller)
     if budget.width > 0.25:
         yield with_budget(f"[budget] width = {budget.width / 2:g}", width=budget.width / 2)
 
@@ -84,7 +94,14 @@ def peak_bytes(variant: Variant, gpu: bool) -> int:
     plans = planned_stages(variant.method, variant.benchmark, 1)
     return max(
         stage_cost(
-            variant.method, variant.benchmark, variant.blocks, n, plans[n].size, gpu, count=False
+            variant.method,
+            variant.benchmark,
+            variant.blocks,
+            n,
+            plans[n].size,
+            gpu,
+            count=False,
+            execution=variant.execution,
         ).step_bytes
         for n in _heaviest(variant.method, len(plans))
     )
@@ -115,11 +132,14 @@ def advice(start: Variant, gpu: bool) -> str:
 
 def applied(start: Variant) -> Iterator[Variant]:
     """Return a run after one change, after two, and so on, each kind of change once."""
-    names = [one.change.partition("=")[0] for one in changed(start)]
-    for name in names:
-        found = [one for one in changed(start) if one.change.partition("=")[0] == name]
-        if not found:  # a change of the size says how large it becomes
-            found = [one for one in changed(start) if one.change.startswith(name.split()[0])]
-        if found:
+    for kind in [kind_of(one.change) for one in changed(start)]:
+        found = [one for one in changed(start) if kind_of(one.change) == kind]
+        if found:  # a batch that is divided need not become smaller
             start = found[0]
             yield start
+
+
+def kind_of(change: str) -> str:
+    """Return what a change concerns, without its value: ``[budget] ema``, ``[size]``, ``--x``."""
+    first = change.split()[0]
+    return first if first == "[size]" or first.startswith("--") else change.partition(" =")[0]

@@ -21,7 +21,7 @@ from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.runtime.progress import progress
 from hdbench.schema.benchmark import Benchmark, Size
 from hdbench.training.cost import Cost, stage_cost
-from hdbench.training.levers import GPU_RESERVE, Variant, applied, changed, peak_bytes
+from hdbench.training.levers import GPU_RESERVE, Variant, applied, changed, kind_of, peak_bytes
 from hdbench.training.stages import StagePlan, planned_stages
 from hdbench.training.trainer import Pix2PixHDTrainer
 
@@ -29,6 +29,9 @@ from hdbench.training.trainer import Pix2PixHDTrainer
 MEMORIES = (8, 12, 16, 24)
 #: Operations of the larger of the two steps that are timed, on a CPU and on a GPU.
 _TIMED = {"cpu": 1.5e11, "cuda": 2e13}
+_QUICK = 2.0  # seconds of a step whose price is measured: for each change it is done seven times
+#: Changes whose price in time is measured (``levers.kind_of``).
+PRICED = ("--recompute", "--accumulate", "[budget] precision")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Timing:
     #: Processes that wanted a core, and cores, meanwhile.
     load: float
     cores: int
+    #: Seconds of a step at the larger size after a change, over those as it is. Only for changes
+    #: that leave the networks as they are, and none where a step takes long.
+    prices: dict[str, float]
 
     def at(self, size: Size) -> float:
         """Return the seconds of a step at another size."""
@@ -165,7 +171,7 @@ def _timed(start: Variant, size: Size, cost: Cost, device: torch.device) -> Timi
             f"the networks alone need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free here"
         )
     perceptual = None if start.blocks is None else PerceptualNetwork(*start.blocks)
-    trainer = Pix2PixHDTrainer(method, benchmark, 0, perceptual, device)
+    trainer = Pix2PixHDTrainer(method, benchmark, 0, perceptual, device, start.execution)
     trainer.enter(len(trainer.stages) - 1)
     space = label_space_of(benchmark.data.label_space)
     divisor = side_divisor(method, limits_of(benchmark))
@@ -180,7 +186,24 @@ def _timed(start: Variant, size: Size, cost: Cost, device: torch.device) -> Timi
         sizes.append(tried)
         seconds.append(min(_seconds(trainer, batch) for _ in range(2)))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    return Timing(sizes, seconds, name, os.getloadavg()[0], len(os.sched_getaffinity(0)))
+    prices = {}
+    for variant in changed(start):
+        if kind_of(variant.change) in PRICED and seconds[-1] < _QUICK:
+            other = Pix2PixHDTrainer(
+                method, variant.benchmark, 0, perceptual, device, variant.execution
+            )
+            other.enter(len(other.stages) - 1)
+            prices[variant.change] = _price(trainer, other, batch)
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    return Timing(sizes, seconds, name, load, cores, prices)
+
+
+def _price(trainer: Pix2PixHDTrainer, other: Pix2PixHDTrainer, batch: Batch) -> float:
+    """Return the time of another trainer's step over that of this one; both in turns."""
+    other.step(batch, 0.0)
+    pairs = [(_seconds(trainer, batch), _seconds(other, batch)) for _ in range(3)]
+    own, its = (min(one) for one in zip(*pairs, strict=True))
+    return its / own
 
 
 def _seconds(trainer: Pix2PixHDTrainer, batch: Batch) -> float:

@@ -25,7 +25,7 @@ from hdbench.networks.noise import NoiseSource, noise_of
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.networks.synchronised import statistics_over, synchronised
 from hdbench.provenance import derived_seed
-from hdbench.runtime.devices import Execution, autocast
+from hdbench.runtime.devices import AS_USUAL, Execution, autocast
 from hdbench.runtime.weights import require_same_shapes
 from hdbench.schema.benchmark import Benchmark
 from hdbench.schema.method import Pix2PixHD
@@ -60,7 +60,7 @@ class Pix2PixHDTrainer:
         seed: int,
         perceptual: PerceptualNetwork | None,
         device: torch.device,
-        execution: Execution = Execution(),  # noqa: B008
+        execution: Execution = AS_USUAL,
     ) -> None:
         self.method, self.device, self.execution = method, device, execution
         self.budget, self._benchmark = benchmark.budget, benchmark

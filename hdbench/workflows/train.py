@@ -63,7 +63,9 @@ def train_method(
             start = starting_weights(method.start)
         if ranks.first:
             watch = _watch(bench, config, data, folder, machine, validate_every, tensorboard)
-    asked = Variant("as it is", method, bench.benchmark, perceptual_blocks(bench, method))
+    asked = Variant(
+        "as it is", method, bench.benchmark, perceptual_blocks(bench, method), machine.execution
+    )
     what = f"training {run_words(asked)} on {device}"
     with shortage_explained(what, lambda: advice(asked, device.type != "cpu"), folder):
         return train(config, data, folder, machine, restart, watch, start)
