@@ -31,7 +31,7 @@ class Cluster:
     kind: Literal["slurm", "local"]
     partition: str | None
     account: str | None
-    #: GPUs of each job.
+    #: GPUs of each job; each computes for a rank of its own.
     gpus: int
     #: The longest time of each job; one that needs longer is queued again and goes on.
     hours: float
@@ -41,12 +41,18 @@ class Cluster:
     logs: Path
 
     @property
+    def tasks(self) -> int:
+        """The processes of each job."""
+        return max(1, self.gpus)
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """What ``submitit.AutoExecutor`` is told."""
         return {
             "name": "hdbench",
             "timeout_min": max(1, round(60 * self.hours)),
             "gpus_per_node": self.gpus,
+            "tasks_per_node": self.tasks,
             "slurm_partition": self.partition,
             "slurm_account": self.account,
             "slurm_array_parallelism": self.array,
@@ -68,7 +74,10 @@ class ClusterJob:
         Raises:
             Interrupted: the job was told to end for good; everything is saved.
         """
-        preempted = getattr(signal, f"SIG{_submitit().JobEnvironment.USR_SIG}")
+        submitit = _submitit()
+        if submitit.JobEnvironment().num_tasks > 1:  # the variables that torchrun sets
+            submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+        preempted = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
         requeue, idle = signal.getsignal(preempted), signal.getsignal(signal.SIGTERM)
         asked: list[int] = []
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from hdbench.runtime.devices import Machine, choose_device
+from hdbench.runtime.devices import Execution, Machine, choose_device
+from hdbench.runtime.ranks import joined_ranks
 from hdbench.workflows.phases import attempt
 from hdbench.workflows.queue import Phase, Work
 from hdbench.workspace.bench import Bench, open_bench
@@ -49,11 +50,13 @@ class Order:
         resources = self.resources
         if resources.threads is not None:
             torch.set_num_threads(resources.threads)
-        machine = Machine(
-            choose_device(resources.device), resources.workers, resources.checkpoint_minutes
-        )
+        device = choose_device(resources.device)
         bench = replace(open_bench(self.workspace), subset=self.subset)
-        return attempt(bench, self.work, machine, resources.vgg_weights, begin)
+        with joined_ranks(device) as ranks:
+            machine = Machine(
+                device, resources.workers, resources.checkpoint_minutes, Execution(ranks)
+            )
+            return attempt(bench, self.work, machine, resources.vgg_weights, begin)
 
 
 def order_for(bench: Bench, work: Work, resources: Resources) -> Order:

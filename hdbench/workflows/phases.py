@@ -50,13 +50,14 @@ def carry_out(
     for phase in work.phases:
         begin(phase)
         if phase == "draw":
-            for split in splits_of(bench.benchmark):
-                bench.dataset.scenes(split)
+            with machine.ranks.first_alone():
+                for split in splits_of(bench.benchmark):
+                    bench.dataset.scenes(split)
         elif phase == "train":
             _train(bench, work, machine, vgg_weights)
         elif phase == "synthesize":
             method = bench.library.method(work.method)
-            synthesize_method(bench, method, work.seed, machine.device)
+            synthesize_method(bench, method, work.seed, machine.device, ranks=machine.ranks)
         else:
             _score(bench, work, machine)
 
@@ -104,9 +105,13 @@ def _score(bench: Bench, work: Work, machine: Machine) -> None:
     for segmenter in open_segmenters(bench, machine):
         if work.kind == "run":
             method = bench.library.method(work.method)
-            score_methods(bench, [method], work.seed, segmenter, machine.device)
+            score_methods(
+                bench, [method], work.seed, segmenter, machine.device, ranks=machine.ranks
+            )
             continue
-        [found] = evaluate(bench, work.methods, 0, segmenter, machine.device)
+        [found] = evaluate(bench, work.methods, 0, segmenter, machine.device, ranks=machine.ranks)
+        if not machine.ranks.first:
+            continue
         oracles = [result for result in found.results if result.method == ORACLE]
         for note in gate_notes(bench, oracles, segmenter):
             print(f"hdbench: {note}", file=sys.stderr)

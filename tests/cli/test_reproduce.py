@@ -358,6 +358,24 @@ def test_a_job_of_a_cluster_that_is_preempted_saves_and_goes_on(
     assert sum("Requeued job" in path.read_text() for path in logs) == 1
 
 
+@pytest.mark.slow
+def test_a_job_with_two_gpus_has_two_ranks(
+    tmp_path: Path, camvid_folder: Path, trained_once: Path
+) -> None:
+    """By submitit's local executor, which gives each task its rank; they compute on the CPU."""
+    shutil.copytree(trained_once, tmp_path / "ws")  # it has a segmenter
+    report = write_place(tmp_path, camvid_folder, "ours-no-vgg", "oracle")
+    shared = tmp_path / "tiny.toml"
+    shared.write_text(shared.read_text().replace("[budget]", "[budget]\nbatch_size = 2"))
+    local = ("--submitit", "--cluster", "local", "--gpus", "2", "--seeds", "6", "--device", "cpu")
+    with hdbench_process("reproduce", report, "--workers", "0", *local, cwd=tmp_path) as process:
+        output, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert re.search(r"^ours-no-vgg .*0\.\d{4}", output, flags=re.MULTILINE)
+    card = tmp_path / "ws/runs/tiny/ours-no-vgg/seed6/generator.json"
+    assert json.loads(card.read_text())["machine"]["ranks"] == 2
+
+
 def training_tasks(run: Path) -> Iterator[int]:
     """Yield the process that holds the lock of a run's folder."""
     inode = run.with_name(f".{run.name}.lock").stat().st_ino

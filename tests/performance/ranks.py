@@ -113,16 +113,13 @@ def main(steps: int) -> None:
         ("2 ranks, again", again["seconds"]),
     ):
         print(f"  {words:24} {seconds:6.3f} s a step, {SCENES / seconds:5.2f} images/s")
-    ranks = min(two["seconds"], again["seconds"])
-    print(
-        f"  ranks over threads: {both / ranks:.2f} x the images per second (1 thread is the floor:"
-    )
-    print(f"  at most {2 * both / alone['seconds']:.2f} x, if ranks did not wait for each other)")
-    print(
-        f"  sum of {two['gradients'].numel() * 4 / 1e6:.1f} MB over ranks: {1e3 * two['sum']:.1f} ms"
-    )
+    ranks, most = min(two["seconds"], again["seconds"]), 2 * both / alone["seconds"]
+    print(f"  ranks over threads: {both / ranks:.2f} x the images per second")
+    print(f"  at most {most:.2f} x, if ranks did not wait for each other and shared no memory")
+    size = two["gradients"].numel() * 4 / 1e6
+    print(f"  a sum of {size:.1f} MB over ranks takes {1e3 * two['sum']:.1f} ms")
     error = (two["gradients"] - one["gradients"]).norm() / one["gradients"].norm()
-    print(f"  gradients of two ranks and of one process differ by {error:.1e} of their norm (fp32)")
+    print(f"  gradients of two ranks and of one process: {error:.1e} of their norm apart (fp32)")
     if two["weights"] != again["weights"]:
         raise SystemExit("two trainings of two ranks ended with different weights")
     print(f"  two trainings of two ranks ended with the same weights ({two['weights'][:12]})")
