@@ -57,7 +57,8 @@ def test_each_table_has_its_csv_and_latex_and_all_are_in_the_text(tmp_path: Path
         "x.tiny.preferences.tex", "x.tiny.sheet.png", "x.tiny.html",
     }  # fmt: skip
     assert paths["csv"].read_text().splitlines()[0] == "method,mean"
-    assert r"\textbf{91.08 (90.51 to 91.65)}" in paths["latex"].read_text()
+    assert r"\textbf{91.08}" in paths["latex"].read_text()
+    assert r"\scriptsize (90.51 to 91.65)" in paths["latex"].read_text()
     text, markdown = paths["text"].read_text(), paths["markdown"].read_text()
     assert f"CRN: '{COMMAND}'" in text
     assert text.index("A note.") < text.index("Preferences")
