@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,12 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60} s"
     minutes = round(whole / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def value_and_beside(cell: str) -> tuple[str, str]:
+    """Return a table's cell in two parts: its value, and the interval or range in brackets."""
+    parts = re.fullmatch(r"(\S+) ([\[(].*[\])])", cell)
+    return (parts[1], parts[2]) if parts else (cell, "")
 
 
 def joined(words: Sequence[str]) -> str:

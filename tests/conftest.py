@@ -370,6 +370,13 @@ def bench(tmp_path: Path, camvid_folder: Path, tiny: Path) -> Bench:
     return open_bench(Workspace(tmp_path / "ws", camvid_folder, str(tiny)))
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures of reports empty: for tests of their words and numbers."""
+    monkeypatch.setattr("hdbench.reporting.document.svg_of", lambda _: "<svg></svg>")
+    monkeypatch.setattr("hdbench.reporting.document.png_of", lambda _: b"")
+
+
 @pytest.fixture(scope="session")
 def trained_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a segmenter and a trained ``ours-no-vgg``; tests get copies."""

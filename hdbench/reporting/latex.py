@@ -8,13 +8,11 @@ from itertools import groupby
 
 import pandas as pd
 
-from hdbench.text import latex
+from hdbench.text import latex, value_and_beside
 
 #: Cells to be set off, by row and column.
 Best = frozenset[tuple[int, int]]
 
-#: A value, and the interval or range that stands below it.
-_BESIDE = re.compile(r"(\S+) ([\[(].*[\])])")
 #: Characters of a group's name for each of its columns; a longer name has several lines.
 _WIDTH = 16
 #: A table wider than the line is made smaller; no other is changed.
@@ -43,8 +41,7 @@ def latex_table(table: pd.DataFrame, best: Best) -> str:
     for n, (name, cells) in enumerate(lines_of(table)):
         values, below = [latex(name)], [""]
         for m, cell in cells:
-            parts = _BESIDE.fullmatch(cell)
-            value, beside = (parts[1], parts[2]) if parts else (cell, "")
+            value, beside = value_and_beside(cell)
             shown = _number(value)
             values.append(rf"\textbf{{{shown}}}" if (n, m) in best else shown)
             below.append(rf"\scriptsize {_number(beside)}" if beside else "")
