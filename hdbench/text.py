@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def value_and_beside(cell: str) -> tuple[str, str]:
+    """Return a table's cell in two parts: its value, and the interval or range in brackets."""
+    parts = re.fullmatch(r"(\S+) ([\[(].*[\])])", cell)
+    return (parts[1], parts[2]) if parts else (cell, "")
+
+
 def joined(words: Sequence[str]) -> str:
     """Return ``a``, ``a and b``, or ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
@@ -141,6 +148,10 @@ _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedblright{}",
     "±": r"$\pm$",
     "†": r"$\dagger$",
     NOTHING: "--",

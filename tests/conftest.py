@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hdbench.evaluation.recounting import rescored_many
 from hdbench.library import Library, library_root
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.perceptual.files import save_perceptual
+from hdbench.reporting.training_page import TrainingPage
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.weights import halve_parameters, weights_digest
 from hdbench.schema.generator import GENERATOR_CARD, GENERATOR_WEIGHTS
@@ -64,6 +65,8 @@ ema = 0.0
 epochs = 1
 
 [segmenter.training]
+encoder    = "tu-resnet18"
+depth      = 3
 epochs     = 2
 batch_size = 4
 precision  = "fp32"
@@ -134,6 +137,31 @@ height = 16
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # tiny networks lose more to threads than they gain
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Let files reach the disk when they do: no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+_draw_page = TrainingPage.update
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_pages() -> Iterator[None]:
+    """Draw no pages of trainings: they take as long as many steps, and have their own tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingPage, "update", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def with_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the pages of trainings all the same."""
+    monkeypatch.setattr(TrainingPage, "update", _draw_page)
 
 
 def write_scene(root: Path, split: str, name: str, seed: int, size: tuple[int, int]) -> None:
@@ -343,9 +371,10 @@ def bench(tmp_path: Path, camvid_folder: Path, tiny: Path) -> Bench:
 
 
 @pytest.fixture
-def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw no pages of trainings: they have their own tests, and take as long as many steps."""
-    monkeypatch.setattr("hdbench.reporting.training_page.TrainingPage.update", lambda *_: None)
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures of reports empty: for tests of their words and numbers."""
+    monkeypatch.setattr("hdbench.reporting.document.svg_of", lambda _: "<svg></svg>")
+    monkeypatch.setattr("hdbench.reporting.document.png_of", lambda _: b"")
 
 
 @pytest.fixture(scope="session")

@@ -146,6 +146,7 @@ def reproduce(
       hdbench reproduce table1 --benchmark cityscapes --submitit --partition gpu --array 8
     """
     from hdbench.runtime.ranks import require_alone
+    from hdbench.runtime.stopping import stoppable
     from hdbench.workflows.orders import Resources
     from hdbench.workflows.queue import queue_of
     from hdbench.workflows.reproduce import prepared, scaled
@@ -170,22 +171,23 @@ def reproduce(
     words = _words(ctx, report)
     command = shlex.join([*words, *_chosen(methods, seeds)])
     try:
-        if submitit:
-            logs = log_dir or bench.workspace.root / "logs" / "cluster"
-            cluster = _cluster(kind, partition, account, gpus, hours, array, logs)
-            outcome = _on_cluster(bench, queue, machine, resources, cluster, no_wait)
-        elif jobs > 1:
-            from hdbench.workflows.parallel import reproduce_in_processes
+        with stoppable():
+            if submitit:
+                logs = log_dir or bench.workspace.root / "logs" / "cluster"
+                cluster = _cluster(kind, partition, account, gpus, hours, array, logs)
+                outcome = _on_cluster(bench, queue, machine, resources, cluster, no_wait)
+            elif jobs > 1:
+                from hdbench.workflows.parallel import reproduce_in_processes
 
-            outcome = reproduce_in_processes(bench, queue, machine, resources, jobs, _say)
-        else:
-            from hdbench.workflows.reproduce import reproduce as carry_out
+                outcome = reproduce_in_processes(bench, queue, machine, resources, jobs, _say)
+            else:
+                from hdbench.workflows.reproduce import reproduce as carry_out
 
-            outcome = carry_out(bench, queue, machine, vgg_weights, _say)
-        if outcome is None:
-            _say(f"Next, when the jobs have ended: '{command}' does what is left and reports")
-            return
-        _finish(ctx, bench, queue, chosen, machine, outcome, words)
+                outcome = carry_out(bench, queue, machine, vgg_weights, _say)
+            if outcome is None:
+                _say(f"Next, when the jobs have ended: '{command}' does what is left and reports")
+                return
+            _finish(ctx, bench, queue, chosen, machine, outcome, words)
     except (Interrupted, KeyboardInterrupt) as error:
         from hdbench.workflows.reproduce import stopped
 

@@ -6,7 +6,6 @@ columns. Nothing is thrown away, so every convention can be computed from the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,29 +57,53 @@ class Scores:
 
 def scores_of(matrix: Matrix, counting: Counting) -> Scores:
     """Return the scores of one matrix: of an image, or the sum over a dataset; NaN if undefined."""
-    scored, void = matrix[:-1], matrix[-1]
-    hits = np.diag(scored).astype(np.float64)
-    counted = scored.sum() + (void.sum() if counting.void_in_accuracy == "errors" else 0)
-    predicted = scored.sum(axis=0) + (void if counting.void_in_iou == "false-positives" else 0)
-    true = scored.sum(axis=1)
+    accuracy, mean_iou, *class_iou = scores_of_each(matrix[None], counting)[0]
+    return Scores(float(accuracy), float(mean_iou), np.array(class_iou))
+
+
+def scores_of_each(matrices: Matrix, counting: Counting) -> NDArray[np.float64]:
+    """Return N x (2 + K): the scores of each of N matrices by itself; NaN where undefined.
+
+    Columns are pixel accuracy, mean IoU, and the IoU of each class.
+    """
+    scored, void = matrices[:, :-1], matrices[:, -1]
+    hits = np.diagonal(scored, axis1=1, axis2=2).astype(np.float64)
+    counted = scored.sum(axis=(1, 2))
+    if counting.void_in_accuracy == "errors":
+        counted = counted + void.sum(axis=1)
+    predicted = scored.sum(axis=1) + (void if counting.void_in_iou == "false-positives" else 0)
+    true = scored.sum(axis=2)
     union = true + predicted - hits
-    class_iou = np.full(len(hits), np.nan)
+    class_iou = np.full(hits.shape, np.nan)
     np.divide(hits, union, out=class_iou, where=union > 0)
     absent = union == 0
     if counting.predicted_only == "left-out":
         class_iou[true == 0] = np.nan
     entries = class_iou
     if counting.void_class == "counted":  # never predicted, so never hit
-        entries = np.append(class_iou, 0.0 if void.any() else np.nan)
-        absent = np.append(absent, not void.any())
+        any_void = void.any(axis=1, keepdims=True)
+        entries = np.hstack([class_iou, np.where(any_void, 0.0, np.nan)])
+        absent = np.hstack([absent, ~any_void])
     if counting.absent_class != "left-out":
         entries = np.where(absent, 0.0 if counting.absent_class == "zero" else 1.0, entries)
-    present = entries[~np.isnan(entries)]
-    return Scores(
-        pixel_accuracy=float(hits.sum() / counted) if counted else float("nan"),
-        mean_iou=float(present.mean()) if len(present) else float("nan"),
-        class_iou=class_iou,
-    )
+    accuracy = np.full(len(hits), np.nan)
+    np.divide(hits.sum(axis=1), counted, out=accuracy, where=counted > 0)
+    return np.column_stack([accuracy, _means_of_defined(entries), class_iou])
+
+
+def _means_of_defined(entries: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of each row over what is not NaN in it.
+
+    Rows that miss the same classes are added up together, without zeros in place of what is
+    missing: these would change the order of the additions, and so the last bit.
+    """
+    means = np.full(len(entries), np.nan)
+    patterns, which = np.unique(~np.isnan(entries), axis=0, return_inverse=True)
+    for n, present in enumerate(patterns):
+        if present.any():
+            alike = which.reshape(-1) == n
+            means[alike] = np.ascontiguousarray(entries[alike][:, present]).mean(axis=1)
+    return means
 
 
 def accumulated_scores(matrices: Matrix, counting: Counting) -> Scores:
@@ -91,16 +114,5 @@ def accumulated_scores(matrices: Matrix, counting: Counting) -> Scores:
     """
     if counting.accumulation == "dataset":
         return scores_of(matrices.sum(axis=0), counting)
-    images = [scores_of(matrix, counting) for matrix in matrices]
-    iou = np.array([scores.class_iou for scores in images]).reshape(-1, matrices.shape[-1])
-    return Scores(
-        pixel_accuracy=_mean([scores.pixel_accuracy for scores in images]),
-        mean_iou=_mean([scores.mean_iou for scores in images]),
-        class_iou=np.array([_mean(column) for column in iou.T]),
-    )
-
-
-def _mean(values: Sequence[float] | NDArray[np.float64]) -> float:
-    defined = np.asarray(values, dtype=np.float64)
-    defined = defined[~np.isnan(defined)]
-    return float(defined.mean()) if len(defined) else float("nan")
+    accuracy, mean_iou, *class_iou = _means_of_defined(scores_of_each(matrices, counting).T)
+    return Scores(float(accuracy), float(mean_iou), np.array(class_iou))

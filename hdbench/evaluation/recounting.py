@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from hdbench.errors import HdbenchError
-from hdbench.evaluation.confusion import Matrix, accumulated_scores, scores_of
+from hdbench.evaluation.confusion import Matrix, accumulated_scores, scores_of_each
 from hdbench.schema.result import OVERALL, Result
 from hdbench.schema.scoring import Counting, Reading
 
@@ -77,21 +77,15 @@ def rescored_many(
     often each image counts.
     """
     if counting.accumulation != "dataset":
-        return _averaged(_rows(matrices, counting), weights)
+        return _averaged(scores_of_each(matrices, counting), weights)
     images, rows, classes = matrices.shape
     flat = matrices.reshape(images, -1).astype(np.float64)  # exact below 2^53, and BLAS is fast
     step = max(1, _BLOCK // max(1, flat.shape[1]))
     blocks = []
     for start in range(0, len(weights), step):
         totals = weights[start : start + step].astype(np.float64) @ flat
-        blocks.append(_rows(totals.astype(np.int64).reshape(-1, rows, classes), counting))
+        blocks.append(scores_of_each(totals.astype(np.int64).reshape(-1, rows, classes), counting))
     return np.concatenate(blocks)
-
-
-def _rows(matrices: Matrix, counting: Counting) -> NDArray[np.float64]:
-    """Return the scores of each matrix by itself, one to a row."""
-    found = [scores_of(matrix, counting) for matrix in matrices]
-    return np.array([[s.pixel_accuracy, s.mean_iou, *s.class_iou] for s in found])
 
 
 def _averaged(values: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArray[np.float64]:

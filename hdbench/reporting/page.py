@@ -12,7 +12,7 @@ from markupsafe import Markup
 from hdbench.data.sheets import encode_jpeg, encode_png, to_pil
 from hdbench.reporting.document import Chart, Document, Picture, Section
 from hdbench.reporting.tables import Best
-from hdbench.text import template
+from hdbench.text import template, value_and_beside
 
 
 def render_page(
@@ -95,7 +95,11 @@ def _table(table: pd.DataFrame, best: Best, missing: Mapping[int, str]) -> dict[
             "title": name,
             "command": missing.get(n),
             "cells": [
-                {"text": text, "published": published[m], "best": (n, m) in best}
+                {
+                    "parts": value_and_beside(str(text)),
+                    "published": published[m],
+                    "best": (n, m) in best,
+                }
                 for m, text in enumerate(line)
             ],
         }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Literal
 
 import pandas as pd
 from tabulate import TableFormat, tabulate
 
 from hdbench.evaluation.uncertainty import Intervals
+from hdbench.reporting.latex import Best, latex_table, lines_of
 from hdbench.schema.record import Interval
 from hdbench.schema.report import Score
 from hdbench.schema.result import ORACLE, Overall, Result, oracle_ratio
@@ -21,12 +21,9 @@ from hdbench.text import (
     SCORE,
     Style,
     csv_cell,
-    latex,
     markdown,
 )
 
-#: Cells to be set off, by row and column.
-Best = frozenset[tuple[int, int]]
 Format = Literal["text", "markdown", "csv", "latex"]
 #: What a report's files are called, by format.
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
@@ -75,7 +72,7 @@ def render(table: pd.DataFrame, form: Format, best: Best = frozenset()) -> str:
     if form == "text":
         return _aligned(table)
     if form == "latex":
-        return _latex(table, best)
+        return latex_table(table, best)
     heads = [head if isinstance(head, tuple) else (head,) for head in table.columns]
     if form == "csv":
         flat = table.replace(NOTHING, "")
@@ -84,40 +81,10 @@ def render(table: pd.DataFrame, form: Format, best: Best = frozenset()) -> str:
         return flat.to_csv().rstrip("\n")
     lines = [
         [markdown(str(name)), *(f"**{cell}**" if (n, m) in best else cell for m, cell in cells)]
-        for n, (name, cells) in enumerate(_lines(table))
+        for n, (name, cells) in enumerate(lines_of(table))
     ]
     names = [str(table.index.name), *("<br>".join(markdown(str(p)) for p in h) for h in heads)]
     return _laid_out(pd.DataFrame(lines, columns=pd.Index(names)), _MARKDOWN)
-
-
-def _lines(table: pd.DataFrame) -> list[tuple[str, list[tuple[int, str]]]]:
-    """Return each row's name and its cells with their places."""
-    return [
-        (str(name), list(enumerate(map(str, cells))))
-        for name, cells in zip(table.index, table.to_numpy().tolist(), strict=True)
-    ]
-
-
-def _latex(table: pd.DataFrame, best: Best) -> str:
-    """Return a tabular environment; the names of groups of columns span them."""
-    heads = [head if isinstance(head, tuple) else (head,) for head in table.columns]
-    lines = [rf"\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule"]
-    if isinstance(table.columns, pd.MultiIndex):
-        spans, rules, first = [], [], 2
-        for group, own in groupby(head[0] for head in heads):
-            last = first + len(list(own)) - 1
-            spans.append(rf"\multicolumn{{{last - first + 1}}}{{c}}{{{latex(str(group))}}}")
-            rules.append(rf"\cmidrule(lr){{{first}-{last}}}")
-            first = last + 1
-        lines += [f" & {' & '.join(spans)} \\\\", " ".join(rules)]
-    names = [str(table.index.name), *(str(head[-1]) for head in heads)]
-    lines += [" & ".join(map(latex, names)) + r" \\", r"\midrule"]
-    for n, (name, cells) in enumerate(_lines(table)):
-        shown = [
-            rf"\textbf{{{latex(cell)}}}" if (n, m) in best else latex(cell) for m, cell in cells
-        ]
-        lines.append(" & ".join([latex(name), *shown]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def _aligned(table: pd.DataFrame) -> str:

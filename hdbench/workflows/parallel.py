@@ -17,6 +17,7 @@ import torch
 
 from hdbench.errors import HdbenchError, Interrupted
 from hdbench.runtime.devices import Machine
+from hdbench.runtime.stopping import stoppable
 from hdbench.workflows.orders import Order, Resources, order_for
 from hdbench.workflows.queue import Queue, Work
 from hdbench.workflows.reproduce import Outcome, Tracker
@@ -145,7 +146,7 @@ def _stop(running: object) -> None:
     assert isinstance(running, type({}.values()))
     for one in running:
         if one.process.is_alive():
-            os.kill(one.process.pid, signal.SIGINT)
+            os.kill(one.process.pid, signal.SIGTERM)  # no shell has it ignored, as SIGINT may be
     for one in running:
         one.process.join()
 
@@ -158,7 +159,8 @@ def _work(order: Order, log: Path, tells: Connection) -> None:
         os.dup2(file.fileno(), 2)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        failure = order.carry_out(lambda phase: tells.send(("begin", phase)))
+        with stoppable():
+            failure = order.carry_out(lambda phase: tells.send(("begin", phase)))
     except Interrupted as error:
         tells.send(("stopped", str(error)))
         return

@@ -14,7 +14,7 @@ from click.testing import Result
 from conftest import accuracy_of, changed, made_result, mean_iou_of
 
 from hdbench.evaluation.uncertainty import NOTE
-from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
+from hdbench.networks.pspnet import build_pspnet
 from hdbench.provenance import digest
 from hdbench.runtime.weights import weights_digest
 from hdbench.segmentation.segmenter import SegmenterCard, save_segmenter
@@ -169,7 +169,7 @@ def test_intervals_stand_in_the_table_and_in_json(cli: Cli, trained: Bench) -> N
 
 
 def foreign_segmenter_file(folder: Path, card: SegmenterCard) -> Path:
-    network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 11))
+    network = build_pspnet(card.design)
     save_segmenter(folder, network, replace(card, weights=weights_digest(network), oracle=None))
     return folder
 

@@ -219,9 +219,14 @@ def test_several_processes_make_the_same_table_and_a_killed_one_fails_alone(
     assert second.stdout == whole_table
 
 
-def children(pid: int) -> list[int]:
-    words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(word) for word in words]
+@contextlib.contextmanager
+def sigint_ignored() -> Iterator[None]:
+    """What is started here inherits it, as from a shell that starts it in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.slow
@@ -234,7 +239,9 @@ def test_jobs_save_and_end_with_the_command(
     report = write_place(tmp_path, camvid_folder, "ours-no-vgg", epochs=400)
     words = ("reproduce", report, "--workers", "0", "--jobs", "2", "--seeds", "5")
     metrics = tmp_path / "ws/runs/tiny/ours-no-vgg/seed5/metrics.jsonl"
-    with hdbench_process(*words, cwd=tmp_path) as process:
+    with sigint_ignored():
+        started = hdbench_process(*words, cwd=tmp_path)
+    with started as process:
         while not read_metrics(metrics):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=0.02)

@@ -470,6 +470,7 @@ def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_figures")
 def test_a_measured_method_of_the_users_own_gets_a_row(
     cli: Cli, trained: Bench, tmp_path: Path
 ) -> None:

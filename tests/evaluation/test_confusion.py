@@ -17,7 +17,12 @@ from torchmetrics.classification import (
 )
 
 from hdbench.data.scene import edge_band
-from hdbench.evaluation.confusion import accumulated_scores, confusion_matrix, scores_of
+from hdbench.evaluation.confusion import (
+    accumulated_scores,
+    confusion_matrix,
+    scores_of,
+    scores_of_each,
+)
 from hdbench.library import SCORINGS, Library, library_root
 from hdbench.schema.scoring import Counting
 
@@ -150,6 +155,21 @@ def test_nothing_but_void_has_no_score() -> None:
     scores = scores_of(matrix, STANDARD)
     assert np.isnan(scores.pixel_accuracy)
     assert np.isnan(scores.mean_iou)
+
+
+@pytest.mark.parametrize("absent", ["left-out", "zero", "one"])
+def test_a_matrix_among_others_scores_as_it_does_alone(absent: str) -> None:
+    """To the last bit, whichever classes it lacks."""
+    random = np.random.default_rng(0)
+    matrices = random.integers(0, 1000, (40, 20, 19))
+    for matrix in matrices:
+        lacks = random.integers(0, 19, random.integers(0, 6))
+        matrix[lacks] = matrix[:, lacks] = 0
+    matrices[0] = 0
+    counting = policy(absent_class=absent)
+    alone = [scores_of(matrix, counting) for matrix in matrices]
+    rows = [[one.pixel_accuracy, one.mean_iou, *one.class_iou] for one in alone]
+    assert np.array_equal(scores_of_each(matrices, counting), np.array(rows), equal_nan=True)
 
 
 def test_impossible_input_is_refused() -> None:

@@ -379,7 +379,7 @@ def test_names_run_nothing_in_markdown_csv_and_latex() -> None:
 
 def test_latex_is_a_booktabs_table_with_a_row_for_each_method() -> None:
     lines = render(score_tables(list(SCORED.values()))[0], "latex").splitlines()
-    assert lines[0] == r"\begin{tabular}{lrrr}"
+    assert lines[1] == r"\begin{tabular}{lrrr}"
     cells = [[cell.strip() for cell in line.rstrip("\\ ").split("&")] for line in lines]
     assert ["ours", "80.00", "0.4000", "0.800"] in cells
     assert {r"\toprule", r"\midrule", r"\bottomrule"} <= set(lines)
@@ -398,10 +398,10 @@ def test_the_name_of_a_group_stands_above_its_first_column() -> None:
 
 def test_the_name_of_a_group_spans_its_columns_in_latex() -> None:
     lines = render(score_table(table1(), MEASURED, "Tiny").shown, "latex").splitlines()
-    assert lines[0] == r"\begin{tabular}{lrrrrr}"
-    assert r"\multicolumn{3}{c}{measured: Tiny}" in lines[2]
-    assert lines[3] == r"\cmidrule(lr){2-4} \cmidrule(lr){5-6}"
-    assert lines[4].startswith(r"method & pixel acc. \% & mean IoU")
+    assert lines[1] == r"\begin{tabular}{lrrrrr}"
+    assert r"\multicolumn{3}{c}{measured: Tiny}" in lines[3]
+    assert lines[4] == r"\cmidrule(lr){2-4} \cmidrule(lr){5-6}"
+    assert lines[5].startswith(r"method & pixel acc. \% & mean IoU")
 
 
 def test_a_footnote_names_classes_in_too_few_images_for_an_interval() -> None:

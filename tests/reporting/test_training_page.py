@@ -18,6 +18,7 @@ from hdbench.reporting.training_log import TrainingLog
 from hdbench.reporting.training_page import TRAINING_PAGE, TrainingPage
 from hdbench.schema.generator import BEST, GENERATOR_CARD
 
+pytestmark = pytest.mark.usefixtures("with_pages")
 PER_EPOCH = 10
 
 

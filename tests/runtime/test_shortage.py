@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from hdbench.runtime.devices import Machine
 from hdbench.runtime.shortage import is_shortage, lower, shortage_explained
 from hdbench.schema.generator import GENERATOR_WEIGHTS
 from hdbench.synthesis import write_images
+from hdbench.training import levers
 from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench
@@ -78,6 +80,8 @@ def test_a_training_keeps_its_checkpoint_and_says_what_to_lower(
     method = trainable(bench)
     shallow = method.generator.model_copy(update={"residual_blocks": 1})
     method = method.model_copy(update={"generator": shallow})
+    falling = itertools.count(10**9, -1)  # what a step needs is added up in a test of its own
+    monkeypatch.setattr(levers, "peak_bytes", lambda *_, **__: next(falling))
     with monkeypatch.context() as patched:
         patched.setattr(Pix2PixHDTrainer, "step", step)
         with pytest.raises(MemoryShortage) as caught:

@@ -31,6 +31,7 @@ from hdbench.workspace.segmenters import training_data
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, workers=0, checkpoint_minutes=0)
+IMAGENET = {"encoder": "resnet18", "depth": 5, "encoder_weights": "imagenet"}
 SGD = {"optimizer": "sgd", "schedule": "poly", "momentum": 0.9, "poly_power": 0.9}
 
 
@@ -171,7 +172,7 @@ class PowerCut(BaseException):
 def test_the_published_schedule_goes_on_where_it_stopped(
     bench: Bench, resnet18: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    benchmark = with_recipe(bench.benchmark, **SGD, encoder_weights="imagenet")
+    benchmark = with_recipe(bench.benchmark, **SGD, **IMAGENET)
     data = data_of(bench)
 
     def learn(folder: Path, weights: Path | None = resnet18) -> Path:
@@ -206,7 +207,7 @@ def test_the_published_schedule_goes_on_where_it_stopped(
 def test_the_encoder_starts_from_the_file_and_the_rest_as_before(
     bench: Bench, resnet18: Path
 ) -> None:
-    benchmark = with_recipe(bench.benchmark, encoder_weights="imagenet")
+    benchmark = with_recipe(bench.benchmark, **IMAGENET)
     state = imagenet_weights(benchmark, resnet18)
     assert state is not None
     assert not any(name.startswith("fc.") for name in state)
@@ -222,7 +223,7 @@ def test_the_encoder_starts_from_the_file_and_the_rest_as_before(
 def test_a_missing_file_says_which_and_where_to_get_it(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    benchmark = with_recipe(bench.benchmark, encoder_weights="imagenet")
+    benchmark = with_recipe(bench.benchmark, **IMAGENET)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(CheckpointError) as error:
         imagenet_weights(benchmark, None)
@@ -239,13 +240,13 @@ def test_a_file_for_random_weights_is_misuse(bench: Bench, resnet18: Path) -> No
 
 
 def test_an_encoder_that_torchvision_lacks_is_misuse(bench: Bench) -> None:
-    benchmark = with_recipe(bench.benchmark, encoder_weights="imagenet", encoder="tu-regnetx_002")
+    benchmark = with_recipe(bench.benchmark, **{**IMAGENET, "encoder": "tu-regnetx_002"})
     with pytest.raises(UsageError, match=r"encoder = .*resnet18"):
         imagenet_weights(benchmark, None)
 
 
 def test_weights_of_another_encoder_are_refused(bench: Bench, resnet18: Path) -> None:
-    benchmark = with_recipe(bench.benchmark, encoder_weights="imagenet", encoder="resnet34")
+    benchmark = with_recipe(bench.benchmark, **{**IMAGENET, "encoder": "resnet34"})
     state = imagenet_weights(benchmark, resnet18)
     with pytest.raises(CheckpointError, match="'resnet34'"):
         segmenter_trainer(benchmark, 4, 0, CPU, state)

@@ -22,8 +22,6 @@ from hdbench.workflows.synthesize import synthesize_method
 from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench
 
-pytestmark = pytest.mark.usefixtures("without_pages")
-
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=0)
 
 

@@ -22,8 +22,6 @@ from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workflows.train import train_method
 from hdbench.workspace.bench import Bench
 
-pytestmark = pytest.mark.usefixtures("without_pages")
-
 
 def weights_after(steps: int) -> list[float]:
     """The weights that a network of one number has before each update."""

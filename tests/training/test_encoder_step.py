@@ -22,8 +22,6 @@ from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workspace.bench import Bench
 from hdbench.workspace.runs import read_generator_card
 
-pytestmark = pytest.mark.usefixtures("without_pages")
-
 ENCODER = Encoder(base_channels=16, downsamplings=2, style_channels=3)
 
 

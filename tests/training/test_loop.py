@@ -38,8 +38,6 @@ from hdbench.workflows.train import train_method, train_own_perceptual
 from hdbench.workspace.bench import Bench, open_bench
 from hdbench.workspace.paths import Workspace
 
-pytestmark = pytest.mark.usefixtures("without_pages")
-
 Start = Callable[..., subprocess.Popen[str]]
 MACHINE = Machine(torch.device("cpu"), workers=0, checkpoint_minutes=0)
 
@@ -72,18 +70,17 @@ def uninterrupted(trained: Bench) -> str:
     return weights(trained.run_folder("ours-no-vgg", 0) / GENERATOR_WEIGHTS)
 
 
-def test_training_logs_every_step_and_draws_every_epoch(bench: Bench) -> None:
-    output = train(bench)
-    rows = read_metrics(output.parent / "metrics.jsonl")
+def test_training_logs_every_step_and_draws_every_epoch(trained: Bench) -> None:
+    run = trained.run_folder("ours-no-vgg", 0)
+    rows = read_metrics(run / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, 17))
     assert [row["rate"] for row in rows[:9]] == pytest.approx([2e-4] * 9)
     assert rows[-1]["rate"] == pytest.approx(2e-4 / 8)
     assert {"g_gan", "g_features", "d_real", "d_fake"} < rows[0].keys()
     assert [row["step"] for row in rows if "spots" in row] == [8, 16]
     assert all(0 <= row["spot_area"] <= 1 for row in rows if "spots" in row)
-    sheets = sorted(path.name for path in (output.parent / "samples").iterdir())
+    sheets = sorted(path.name for path in (run / "samples").iterdir())
     assert sheets == ["step-00000008.png", "step-00000016.png"]
-    assert len(list((output.parent / "checkpoints").iterdir())) == 2
 
 
 @pytest.mark.slow
@@ -146,6 +143,7 @@ def test_a_crash_at_any_step_does_not_change_the_weights(
     assert weights(output) == uninterrupted
     rows = read_metrics(output.parent / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, 17))
+    assert len(list((output.parent / "checkpoints").iterdir())) == 2
 
 
 def test_a_finished_run_is_not_trained_again(
@@ -323,7 +321,7 @@ def test_a_damaged_file_is_named_before_the_first_step(bench: Bench) -> None:
 def test_the_resolved_method_is_stored_and_the_run_summarised(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = train(bench)
+    output = train_method(bench, ours(bench), 0, replace(MACHINE, checkpoint_minutes=60))
     path = output.parent / RESOLVED_METHOD
     method = Pix2PixHD.model_validate(tomllib.loads(path.read_text()))
     assert method == ours(bench)

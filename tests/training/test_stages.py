@@ -26,8 +26,6 @@ from hdbench.training.stages import at_stage, planned_stages, stages_of
 from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workspace.bench import Bench
 
-pytestmark = pytest.mark.usefixtures("without_pages")
-
 STAGES = [
     Stage(enhancers=0, trains="all", epochs=1, decay_epochs=1, rate=1.0),
     Stage(enhancers=1, trains="newest-enhancer", epochs=1, decay_epochs=0, rate=0.5),

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import trainable
+from conftest import MACHINE, trainable
 from PIL import Image
-from test_loop import MACHINE, PowerCut, elsewhere, weights
+from test_loop import MACHINE as SAVING_OFTEN
+from test_loop import PowerCut, elsewhere, weights
 from torch import nn
 
 from hdbench.data.layouts import spread
@@ -20,6 +21,7 @@ from hdbench.errors import CheckpointError, LibraryError
 from hdbench.networks.builder import build_generator, limits_of
 from hdbench.provenance import digest
 from hdbench.reporting.training_page import TRAINING_PAGE
+from hdbench.runtime.devices import Machine
 from hdbench.runtime.job import Job
 from hdbench.runtime.metrics import read_metrics
 from hdbench.schema.benchmark import Benchmark
@@ -38,9 +40,9 @@ from hdbench.workspace.segmenters import open_segmenter
 CPU = torch.device("cpu")
 
 
-def train(bench: Bench, **options) -> Path:
+def train(bench: Bench, machine: Machine = MACHINE, **options) -> Path:
     """Train a seed that the fixtures have not trained, and return the run's folder."""
-    return train_method(bench, trainable(bench), 1, MACHINE, **options).parent
+    return train_method(bench, trainable(bench), 1, machine, **options).parent
 
 
 def logged(run: Path) -> list[dict[str, float]]:
@@ -76,6 +78,7 @@ def independent_mean_iou(bench: Bench, run: Path) -> float:
     return float((hits[present] / union[present]).mean())
 
 
+@pytest.mark.usefixtures("with_pages")
 def test_validation_changes_nothing_and_keeps_the_best(
     trained: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,7 +100,7 @@ def test_validation_changes_nothing_and_keeps_the_best(
         patched.setattr(SegmenterValidation, "score", cut)
         patched.setattr(Job, "save", lambda job: real_save(job) if job.step == 5 else None)
         with pytest.raises(PowerCut):
-            train(trained, validate_every=1)
+            train(trained, SAVING_OFTEN, validate_every=1)
     run = train(trained, validate_every=1)
 
     assert weights(run / GENERATOR_WEIGHTS) == weights(plain / GENERATOR_WEIGHTS)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from hdbench.errors import CheckpointError, HdbenchError, LibraryError, UsageError
-from hdbench.networks.pspnet import PSPNetDesign, build_pspnet
+from hdbench.networks.pspnet import build_pspnet
 from hdbench.provenance import tensors_digest
 from hdbench.segmentation.segmenter import Segmenter, save_segmenter, write_card
 from hdbench.workflows import evaluate as whole
@@ -211,7 +211,7 @@ def test_results_of_a_foreign_segmenter_are_stored_apart(
 ) -> None:
     evaluated(scored, [METHOD], 0, segmenter, CPU)
     own = result_path(scored, METHOD, 0).read_bytes()
-    network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 11))
+    network = build_pspnet(segmenter.card.design)
     card = replace(segmenter.card, weights=tensors_digest(network.state_dict()), oracle=None)
     save_segmenter(tmp_path / "foreign", network, card)
     foreign = open_segmenter(scored, tmp_path / "foreign", CPU)
@@ -254,7 +254,7 @@ def test_a_shipped_segmenter_needs_no_training_and_its_results_bear_no_name(
 def test_repeating_the_training_of_a_shipped_segmenter_keeps_it_in_use(
     trained: Bench, segmenter: Segmenter, tmp_path: Path
 ) -> None:
-    network = build_pspnet(PSPNetDesign("resnet18", 5, 1, 11))
+    network = build_pspnet(segmenter.card.design)
     card = replace(segmenter.card, weights=tensors_digest(network.state_dict()), oracle=None)
     save_segmenter(tmp_path / "shipped", network, card)
     bench = with_segmenter(trained, tmp_path / "shipped")

@@ -33,8 +33,6 @@ from hdbench.workspace.perceptual import perceptual_of
 from hdbench.workspace.segmenters import open_segmenter
 from hdbench.workspace.start import fine_tuned, starting_weights
 
-pytestmark = pytest.mark.usefixtures("without_pages")
-
 CPU = torch.device("cpu")
 Run = Callable[..., Result]
 
