@@ -227,7 +227,8 @@ def _submitted(executor: Any, orders: Sequence[ClusterJob]) -> list[Any]:
 
 def _failure(job: Any) -> str | None:
     try:
-        return job.result()
+        said = [reason for reason in job.results() if reason is not None]  # by its ranks
+        return said[0] if said else None
     except _submitit().core.utils.UncompletedJobError as error:
         last = str(error).strip().splitlines()[-1]
         return f"job {job.job_id} did not come to its end: {last}\n  its log: {job.paths.stderr}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import re
 import select
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from conftest import hdbench_process, write_tiny
 
@@ -27,6 +29,9 @@ from hdbench.runtime.metrics import read_metrics
 from hdbench.training.segmentation import SegmentationTrainer
 from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workflows import parallel, phases
+from hdbench.workflows.cluster import ClusterJob
+from hdbench.workflows.orders import Order, Resources, order_for
+from hdbench.workflows.queue import Work
 from hdbench.workflows.reproduce import scaled
 from hdbench.workspace.bench import open_bench
 from hdbench.workspace.parts import Parts
@@ -365,22 +370,39 @@ def test_a_job_of_a_cluster_that_is_preempted_saves_and_goes_on(
     assert sum("Requeued job" in path.read_text() for path in logs) == 1
 
 
+def _task(rank: int, order: Order, out: Path) -> None:
+    """What submitit's local executor starts twice for a job with two tasks."""
+    torch.set_num_threads(1)
+    os.environ |= {"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": str(os.getppid())}
+    os.environ |= {"SUBMITIT_LOCAL_NTASKS": "2", "SUBMITIT_LOCAL_NNODES": "1"}
+    os.environ |= {"SUBMITIT_LOCAL_GLOBALID": str(rank), "SUBMITIT_LOCAL_LOCALID": str(rank)}
+    os.environ |= {"SUBMITIT_LOCAL_NODEID": "0"}
+    out.write_text(str(ClusterJob(order)()))
+
+
 @pytest.mark.slow
 def test_a_job_with_two_gpus_has_two_ranks(
     tmp_path: Path, camvid_folder: Path, trained_once: Path
 ) -> None:
-    """By submitit's local executor, which gives each task its rank; they compute on the CPU."""
+    """Each task of the job gets its rank from submitit; they compute on the CPU."""
     shutil.copytree(trained_once, tmp_path / "ws")  # it has a segmenter
-    report = write_place(tmp_path, camvid_folder, "ours-no-vgg", "oracle")
-    shared = tmp_path / "tiny.toml"
+    shared = write_tiny(tmp_path)
     shared.write_text(shared.read_text().replace("[budget]", "[budget]\nbatch_size = 2"))
-    local = ("--submitit", "--cluster", "local", "--gpus", "2", "--seeds", "6", "--device", "cpu")
-    with hdbench_process("reproduce", report, "--workers", "0", *local, cwd=tmp_path) as process:
-        output, error = process.communicate(timeout=300)
-    assert process.returncode == 0, error
-    assert re.search(r"^ours-no-vgg .*0\.\d{4}", output, flags=re.MULTILINE)
-    card = tmp_path / "ws/runs/tiny/ours-no-vgg/seed6/generator.json"
-    assert json.loads(card.read_text())["machine"]["ranks"] == 2
+    bench = open_bench(Workspace(tmp_path / "ws", camvid_folder, str(shared)))
+    work = Work("run", ("train", "synthesize", "score"), ("ours-no-vgg",), "ours-no-vgg", 6)
+    order = order_for(bench, work, Resources("cpu", 0, 5.0, None))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hdbench.workflows.evaluate", "hdbench.workflows.train"])
+    outs = [tmp_path / f"task{rank}.txt" for rank in range(2)]
+    tasks = [context.Process(target=_task, args=(n, order, out)) for n, out in enumerate(outs)]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join(timeout=200)
+    assert [out.read_text() for out in outs] == ["None", "None"]
+    run = bench.run_folder("ours-no-vgg", 6)
+    assert json.loads((run / "generator.json").read_text())["machine"]["ranks"] == 2
+    assert list((tmp_path / "ws/results/tiny/ours-no-vgg").glob("seed6.*.json"))
 
 
 def training_tasks(run: Path) -> Iterator[int]:
