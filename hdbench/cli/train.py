@@ -20,7 +20,7 @@ from hdbench.cli.plan import plan_options
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from hdbench.runtime.devices import Machine
+    from hdbench.runtime.devices import Machine, Precision
     from hdbench.workspace.bench import Bench
 
 
@@ -130,6 +130,12 @@ def train(
     metavar="BENCHMARK",
     help="Take the centres that 'hdbench styles --from BENCHMARK' made.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    help="bf16 is quicker and rounds; its images get a folder of their own and are never scored.",
+)
 @path_option(
     "--sheet",
     "FILE",
@@ -148,6 +154,7 @@ def synthesize(
     device: str,
     style: str | None,
     styles_from: str | None,
+    precision: Precision,
     sheet: Path | None,
     scenes: int,
 ) -> None:
@@ -162,10 +169,15 @@ def synthesize(
     class (other seeds: random:1, random:2, ...), 'center:K' takes centre K. 'encode' takes the
     style of the scene's own photograph; such images are never scored.
 
+    Images are scored in fp32, and bit for bit the same when they are made again. '--precision bf16'
+    makes them several times as fast on a processor with instructions for it, in a folder whose name
+    ends in .bf16; 'import-images NAME FOLDER' scores them, under a name of their own.
+
     \b
     Examples:
       hdbench synthesize --method ours --sheet ours.png
       hdbench synthesize --method ours-no-vgg --method floor-patchwork
+      hdbench synthesize --method ours --precision bf16
       hdbench synthesize --method ours-styles --style center:3
       hdbench synthesize --method ours-styles --styles-from streets-large
     """
@@ -189,7 +201,9 @@ def synthesize(
     bench, place = scenes_of(bench, chosen), choose_device(device)
     images = {}
     for method in chosen:
-        paths = synthesize_method(bench, method, seed_of(method, seed), place, style=wanted)
+        paths = synthesize_method(
+            bench, method, seed_of(method, seed), place, style=wanted, precision=precision
+        )
         images[method.name] = paths
         click.echo(f"{method.name}: {len(paths)} images in {paths[0].parent}")
     if sheet is not None:
