@@ -73,6 +73,8 @@ class ConditionConv2d(nn.Conv2d):
             weight = self.weight[:, : condition.shape[1]]
         else:
             weight = self.weight.index_select(1, used)
+            if self.weight.is_contiguous(memory_format=torch.channels_last):
+                weight = weight.contiguous(memory_format=torch.channels_last)
         return self._conv_forward(condition, weight, self.bias)
 
     def with_image(self, of_condition: Tensor, image: Tensor) -> Tensor:

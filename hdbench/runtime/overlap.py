@@ -45,12 +45,12 @@ class Background:
     """
 
     def __init__(self, workers: int) -> None:
-        """Start nothing yet; at most ``workers + 1`` calls are in progress or wait."""
+        """Start nothing yet; ``workers`` is the number of threads."""
         self._workers, self._pool = workers, ThreadPoolExecutor(workers)
         self._pending: collections.deque[Future[None]] = collections.deque()
 
     def submit(self, function: Callable[..., None], *arguments: object) -> None:
-        """Hand over a call; waits while too many are pending, and raises what one of them did."""
+        """Hand over a call; return when at most ``workers`` are unfinished, or raise what one did."""
         self._pending.append(self._pool.submit(function, *arguments))
         while len(self._pending) > self._workers or (self._pending and self._pending[0].done()):
             self._pending.popleft().result()
