@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from hdbench.networks.builder import (
 )
 from hdbench.networks.cascaded_refinement import images_of
 from hdbench.networks.noise import noise_of
+from hdbench.runtime.devices import Precision, in_precision
+from hdbench.runtime.overlap import Background, overlapped
 from hdbench.runtime.progress import progress
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.runtime.shortage import lower, shortage_explained
@@ -52,6 +55,8 @@ class MadeImage(Record):
     sha256: str
 
 
+#: Threads that encode and write images behind the network.
+_WRITERS = min(4, os.cpu_count() or 1)
 _LOWER = lower("end other programs that hold memory", "--device cpu", "[size] of the benchmark")
 #: From a scene without photograph, at the benchmark's size, to a uint8 3 x H x W image.
 Synthesizer = Callable[[Scene], Tensor]
@@ -59,7 +64,7 @@ Synthesizer = Callable[[Scene], Tensor]
 
 @dataclass(frozen=True)
 class LoadedGenerator:
-    """A generator with its weights, which makes images in fp32."""
+    """A generator with its weights, in fp32 or bf16."""
 
     method: GeneratorMethod
     #: The labels that it reads.
@@ -84,8 +89,9 @@ class LoadedGenerator:
         maps = [self.condition(collate([scene]).to(self.device))]
         if styles is not None:
             maps.append(styles[None].to(self.device))
+        given = torch.cat(maps, dim=1).to(next(self.network.parameters()).dtype)
         with noise_of(scene.name):
-            images = images_of(self.network(torch.cat(maps, dim=1)))
+            images = images_of(self.network(given))
         return from_network_range(images[0, 0]).cpu()
 
 
@@ -96,10 +102,12 @@ def load_generator(
     weights: Path,
     device: torch.device,
     image: ImageInput | None = None,
+    precision: Precision = "fp32",
 ) -> LoadedGenerator:
     """Return a generator whose weights are in a file.
 
-    ``image`` says what its input images are; None: it reads label maps.
+    ``image`` says what its input images are; None: it reads label maps. ``precision`` is that of
+    its arithmetic.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of another architecture or width.
@@ -108,7 +116,8 @@ def load_generator(
     network = build_generator(method, condition.channels, limits)
     load_weights(weights, network)
     divisor = side_divisor(method, limits)
-    return LoadedGenerator(method, space, condition, divisor, network.to(device).eval(), device)
+    network = in_precision(network.to(device).eval(), precision)
+    return LoadedGenerator(method, space, condition, divisor, network, device)
 
 
 def floor_synthesizer(method: Floor, training: TrainingSet) -> Synthesizer:
@@ -138,27 +147,43 @@ def write_images(
     ``make`` returns the synthesizer; it is called only if an image is missing. ``sources`` have,
     for each scene, a digest of all that its image depends on; images made from another one are made
     anew. ``photographs`` gives the synthesizer scenes with their photographs. ``ranks`` share the
-    images; when the first returns, all are there.
+    images; when this returns, all are there.
+
+    Scenes are read ahead of the synthesizer and images written behind it. After an error, or
+    ctrl-C, every image that was made is on disk, and is not made again.
+
+    Raises:
+        DataError: a scene's file is damaged.
+        MemoryShortage: memory does not suffice for an image.
+        StorageError: an image cannot be written.
     """
     missing = ranks.from_first(lambda: missing_images(files, folder, sources))
     mine = ranks.share(missing)
     if mine:
         synthesize = make()
-        for entry, path, source in progress(
-            mine, desc=title, unit="image", disable=not ranks.first
-        ):
-            scene = read_scene(entry, space, photographs)
-            scene = scene.resized(benchmark.size.height, benchmark.size.width)
-            size = f"{benchmark.size.width}x{benchmark.size.height}"
-            with shortage_explained(f"{title} at {size}", _LOWER):
-                content = png_bytes(synthesize(scene))
-            write_atomically(path, content)
-            made = MadeImage(
-                image=path.name, source=source, sha256=hashlib.sha256(content).hexdigest()
-            )
-            append_line(folder / _RECORD, made.model_dump_json())
+        height, width = benchmark.size.height, benchmark.size.width
+
+        def read(one: tuple[SceneFiles, Path, str]) -> Scene:
+            return read_scene(one[0], space, photographs).resized(height, width)
+
+        scenes = overlapped(read, mine, 1)
+        bar = progress(mine, desc=title, unit="image", disable=not ranks.first)
+        with Background(_WRITERS) as behind, contextlib.closing(scenes):
+            for _, path, source in bar:
+                scene = next(scenes)
+                with shortage_explained(f"{title} at {width}x{height}", _LOWER):
+                    pixels = synthesize(scene)
+                behind.submit(_write, path, source, pixels)
     ranks.gathered(len(mine))  # waits for all
     return image_paths(folder, files)
+
+
+def _write(path: Path, source: str, pixels: Tensor) -> None:
+    """Write an image, then the line that says so: without it the image is made again."""
+    content = png_bytes(pixels)
+    write_atomically(path, content)
+    made = MadeImage(image=path.name, source=source, sha256=hashlib.sha256(content).hexdigest())
+    append_line(path.parent / _RECORD, made.model_dump_json())
 
 
 def missing_images(

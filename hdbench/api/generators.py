@@ -21,7 +21,7 @@ from hdbench.errors import CheckpointError, LibraryError, UsageError, counted
 from hdbench.library import GENERATORS, Library
 from hdbench.networks.builder import AS_STATED, Limits, build_encoder, limits_of
 from hdbench.networks.encoder import FeatureEncoder
-from hdbench.runtime.devices import choose_device
+from hdbench.runtime.devices import Precision, choose_device, require_precision
 from hdbench.runtime.weights import load_weights, require_weights
 from hdbench.schema.base import from_identity
 from hdbench.schema.benchmark import Budget, Size
@@ -193,6 +193,7 @@ def load_generator(
     device: str = "auto",
     workspace: str | Path | None = None,
     data_root: str | Path | None = None,
+    precision: Precision = "fp32",
 ) -> Generator:
     """Return the generator of a method, or that of a folder.
 
@@ -210,26 +211,30 @@ def load_generator(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         workspace: where runs are; None is what ``hdbench.toml`` says, else ``./hdbench-runs``.
         data_root: the dataset's folder; None is what ``hdbench.toml`` says.
+        precision: ``fp32``, as images are scored; or ``bf16``, which is quicker on a device with
+            instructions for it, and rounds: images are those of ``synthesize --precision bf16``.
 
     Raises:
-        UsageError: there is no such method or folder, or it has no generator.
+        UsageError: there is no such method or folder, or it has no generator; or the device has no
+            instructions for bf16.
         CheckpointError: it is not trained to its end, or a file is damaged.
     """
     chosen = choose_device(device)
+    require_precision(precision, chosen)
     if isinstance(source, Path) or ("/" in source and not source.endswith(".toml")):
         if benchmark is not None or workspace is not None or data_root is not None or seed:
             raise UsageError(
                 f"{source}: a folder says itself what its generator is; leave out benchmark, seed, "
                 "workspace and data_root, or name a method"
             )
-        return _of_folder(Path(source), chosen)
+        return _of_folder(Path(source), chosen, precision)
     root, data = (None if path is None else Path(path) for path in (workspace, data_root))
     bench = open_bench(open_workspace(Path.cwd(), benchmark, data, root))
     method = require_generator(bench.library.method(source))
     weights = generator_file(bench, method, seed)
     given = bench.benchmark.input
     limits = limits_of(bench.benchmark)
-    loaded = load_weights_of(method, limits, bench.space, weights, chosen, given)
+    loaded = load_weights_of(method, limits, bench.space, weights, chosen, given, precision)
     styles = None
     if method.encoder is not None:
         path, digest = trained_encoder(bench, method, seed)
@@ -239,14 +244,16 @@ def load_generator(
     return Generator(loaded, bench.benchmark.size, styles)
 
 
-def _of_folder(folder: Path, device: torch.device) -> Generator:
+def _of_folder(folder: Path, device: torch.device, precision: Precision) -> Generator:
     if (folder / GENERATOR_CARD).is_file():
-        return _of_run(folder, device)
+        return _of_run(folder, device, precision)
     if (folder / HUB_CONFIG).is_file():
         config = read_hub_folder(folder)
         space = _listed_space(config.method.label_space, config.label_channels, config.classes)
         weights = folder / HUB_WEIGHTS
-        loaded = load_weights_of(config.method, AS_STATED, space, weights, device)
+        loaded = load_weights_of(
+            config.method, AS_STATED, space, weights, device, precision=precision
+        )
         size = Size(width=config.size[0], height=config.size[1])
         digest = config.method.digests.encoder
         return Generator(loaded, size, _styles(folder, config.method, AS_STATED, digest, device))
@@ -257,7 +264,7 @@ def _of_folder(folder: Path, device: torch.device) -> Generator:
     )
 
 
-def _of_run(folder: Path, device: torch.device) -> Generator:
+def _of_run(folder: Path, device: torch.device, precision: Precision) -> Generator:
     """Return the generator of a run's folder as its card describes it, wherever the folder is."""
     card = read_generator_card(folder)
     identity = card.identity
@@ -277,7 +284,7 @@ def _of_run(folder: Path, device: torch.device) -> Generator:
     require_weights(folder / GENERATOR_WEIGHTS, card.weights)
     weights = folder / GENERATOR_WEIGHTS
     limits = Limits(budget.width, budget.downsamplings, size)
-    loaded = load_weights_of(method, limits, space, weights, device, image)
+    loaded = load_weights_of(method, limits, space, weights, device, image, precision)
     return Generator(loaded, size, _styles(folder, method, limits, card.encoder, device))
 
 

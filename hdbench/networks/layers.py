@@ -15,7 +15,8 @@ class InstanceNorm2d(nn.Module):
     On the CPU each image's channels are the channels of one batch norm, which computes the same and
     is faster. For batch 1 both of PyTorch's CPU kernels read a channels-last gradient in the wrong
     order where the batch dimension's stride, which no element needs, is not the usual one; a
-    ``view`` is enough for that, and nothing warns. So input and gradient are made contiguous.
+    ``view`` is enough for that, and nothing warns. So input and gradient are made contiguous; a
+    single image without gradient keeps its format.
     """
 
     def __init__(self, eps: float = 1e-5) -> None:
@@ -26,6 +27,9 @@ class InstanceNorm2d(nn.Module):
         """Normalise each channel of each image, ``B x C x H x W``."""
         if not on_cpu(x):
             return F.instance_norm(x, eps=self.eps)
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        if len(x) == 1 and channels_last and not x.requires_grad:
+            return F.batch_norm(x, None, None, training=True, eps=self.eps)
         channels = x.contiguous().view(1, -1, *x.shape[2:])
         normalised = F.batch_norm(channels, None, None, training=True, eps=self.eps)
         if normalised.requires_grad:
@@ -69,6 +73,8 @@ class ConditionConv2d(nn.Conv2d):
             weight = self.weight[:, : condition.shape[1]]
         else:
             weight = self.weight.index_select(1, used)
+            if self.weight.is_contiguous(memory_format=torch.channels_last):
+                weight = weight.contiguous(memory_format=torch.channels_last)
         return self._conv_forward(condition, weight, self.bias)
 
     def with_image(self, of_condition: Tensor, image: Tensor) -> Tensor:
@@ -97,7 +103,8 @@ class NarrowConv2d(nn.Conv2d):
         weight = self.weight.permute(2, 0, 1, 3)  # rows of the kernel, out, in, columns
         by_row = F.conv2d(x, weight.flatten(0, 1).unsqueeze(2))
         assert self.bias is not None
-        output = self.bias[:, None, None]
+        wide = torch.promote_types(self.bias.dtype, torch.float32)
+        output = self.bias.to(wide)[:, None, None]
         for row, summand in enumerate(by_row.unflatten(1, (rows, -1)).unbind(1)):
             output = output + summand[:, :, row : row + height]
         return output.to(by_row.dtype)

@@ -7,14 +7,20 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from hdbench.errors import UsageError
 from hdbench.provenance import versions
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.runtime.threads import spin_briefly_beside_other_work
+
+#: Of the arithmetic of networks that make images.
+Precision = Literal["fp32", "bf16"]
+#: What Linux calls a CPU's instructions for bf16: of x86 (the first or both) and of ARM.
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def choose_device(name: str) -> torch.device:
@@ -48,6 +54,34 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def in_precision(network: nn.Module, precision: Precision) -> nn.Module:
+    """Return a network whose arithmetic has a precision; bf16 rounds its weights in place.
+
+    Kernels for bf16 read channels-last maps, without copies of maps and weights in another format.
+    """
+    if precision == "fp32":
+        return network
+    return network.to(dtype=torch.bfloat16, memory_format=torch.channels_last)  # pyright: ignore
+
+
+def require_precision(precision: Precision, device: torch.device) -> None:
+    """Raise UsageError if a device has no instructions for a precision, which is slow then."""
+    if precision == "fp32":
+        return
+    if device.type == "cuda":
+        known = torch.cuda.get_device_capability(device)[0] >= 8  # Ampere
+        name = torch.cuda.get_device_name(device)
+    else:
+        known, name = bool(_BF16_FLAGS & _cpu_flags()), _processor()
+    if not known:
+        raise UsageError(
+            f"precision bf16: {name} has no instructions for it that hdbench knows of, so that "
+            "fp32 is the quicker one here; expected a CPU with AVX512-BF16, AMX or ARM's BF16, "
+            "which Linux lists in /proc/cpuinfo, or a GPU of compute capability 8.0.\n"
+            "Next: leave the precision out"
+        )
+
+
 def machine_facts(device: torch.device) -> dict[str, Any]:
     """Return the facts that the rounding of a computation depends on, as JSON values."""
     if device.type == "cuda":
@@ -60,6 +94,15 @@ def machine_facts(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
+
+
+def _cpu_flags() -> set[str]:
+    """Return the instructions that Linux lists; none elsewhere."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("flags", "Features")):
+                return set(line.partition(":")[2].split())
+    return set()
 
 
 def _processor() -> str:

@@ -6,14 +6,12 @@ many images as there are threads, so memory does not grow with the dataset.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from torch import Tensor
 
@@ -25,14 +23,12 @@ from hdbench.data.scene import resize_photograph
 from hdbench.errors import DataError, HdbenchError
 from hdbench.evaluation.confusion import Matrix
 from hdbench.evaluation.truth import Truth, truth_of
+from hdbench.runtime.overlap import overlapped
 from hdbench.schema.benchmark import Size
 from hdbench.schema.scoring import Labels, Scoring, SegmenterInput
 from hdbench.segmentation.prediction import predict, require_fitting, seen_size
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.storage import read_bytes
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 class Target(Protocol):
@@ -168,31 +164,6 @@ def count_images(
         behind = overlapped(counted, predicted(ahead), workers)
         with contextlib.closing(behind):
             yield from behind
-
-
-def overlapped(
-    function: Callable[[Item], Made], items: Iterable[Item], workers: int
-) -> Generator[Made]:
-    """Yield ``function`` of each item, in order, computed by threads ahead of the consumer.
-
-    At most ``workers + 1`` items are in progress or wait; with 0 workers, each is computed on
-    demand.
-    """
-    if workers == 0:
-        yield from map(function, items)
-        return
-    pending: collections.deque[Future[Made]] = collections.deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def prepared_image(path: Path, benchmark: Target, photograph: bool) -> Tensor:

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 
 from hdbench.data.layouts import SceneFiles
+from hdbench.errors import UsageError
 from hdbench.networks.builder import limits_of
 from hdbench.provenance import digest
+from hdbench.runtime.devices import Precision, require_precision
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.schema.method import Floor, GeneratorMethod, Method
 from hdbench.schema.styles import Styles
@@ -36,6 +38,7 @@ def synthesize_method(
     device: torch.device,
     training: bool = False,
     style: Style = DEFAULT_STYLE,
+    precision: Precision = "fp32",
     ranks: Ranks = ALONE,
 ) -> list[Path]:
     """Make the images of a method that are missing and return the paths of all.
@@ -43,7 +46,8 @@ def synthesize_method(
     The oracle's are the dataset's own photographs, an imported method's what was imported.
     ``training`` makes those of the training split, which nobody imports images of, instead of the
     test split. ``style`` matters where a method has an encoder; images of another style than the
-    default, which is the one that is scored, lie in a folder of their own. ``ranks`` share the
+    default, which is the one that is scored, lie in a folder of their own. So do those of another
+    ``precision`` than fp32, which are never scored as the method's either. ``ranks`` share the
     images.
 
     Raises:
@@ -51,8 +55,15 @@ def synthesize_method(
         DataError: imported images are missing, or are not those that were imported.
         HdbenchError: the centres of a method's styles are of another run.
         UsageError: ``style`` is not the default, and the method has no encoder; or its centre does
-            not exist.
+            not exist. Or ``precision`` is bf16, and no network makes the images, or the device
+            has no instructions for it.
     """
+    require_precision(precision, device)
+    if precision != "fp32" and method.images_from not in ("generator", "weights"):
+        raise UsageError(
+            f"precision {precision}: no network makes the images of '{method.name}'; expected a "
+            "method that is trained, or imported weights.\nNext: leave the precision out"
+        )
     if style != DEFAULT_STYLE:
         require_encoder(method)
     with ranks.first_alone():  # built-in scenes are drawn once
@@ -64,17 +75,19 @@ def synthesize_method(
         return imported_paths(bench, method)
     if method.images_from == "floor" and not bench.benchmark.data.labelled:
         raise bench.benchmark.needs_labels("floors copy training photographs by them")
-    ranks.from_first(lambda: require_own_images(bench, method, seed, training, style.folder_suffix))
-    sources, styling = _sources(bench, method, seed, device, training, style, ranks)
+    suffix = style.folder_suffix + ("" if precision == "fp32" else f".{precision}")
+    ranks.from_first(lambda: require_own_images(bench, method, seed, training, suffix))
+    sources, styling = _sources(bench, method, seed, device, training, style, precision, ranks)
     return write_images(
-        lambda: _synthesizer(bench, method, seed, device, styling),
+        lambda: _synthesizer(bench, method, seed, device, styling, precision),
         scenes,
         bench.space,
         bench.benchmark,
-        bench.image_folder(method.name, seed, training, style.folder_suffix),
+        bench.image_folder(method.name, seed, training, suffix),
         sources=sources,
         title=f"synthesizing {method.name}"
-        + ("" if style == DEFAULT_STYLE else f" in style {style}"),
+        + ("" if style == DEFAULT_STYLE else f" in style {style}")
+        + ("" if precision == "fp32" else f" in {precision}"),
         photographs=style.kind == "encode",
         ranks=ranks,
     )
@@ -105,10 +118,13 @@ def _sources(
     device: torch.device,
     training: bool,
     style: Style,
+    precision: Precision = "fp32",
     ranks: Ranks = ALONE,
 ) -> tuple[list[str], Styling | None]:
     """Return a digest of all that each image is made from, and what gives scenes their styles."""
     made_by, styling = [digest(images_identity(bench, method, seed))], None
+    if precision != "fp32":  # what was made before there was another precision stays current
+        made_by.append(precision)
     if method.images_from != "floor":
         made_by += bench.file_digests.of([generator_file(bench, method, seed)])
         if method.encoder is not None:
@@ -166,12 +182,13 @@ def _synthesizer(
     seed: int,
     device: torch.device,
     styling: Styling | None,
+    precision: Precision = "fp32",
 ) -> Synthesizer:
     if method.images_from == "floor":
         return floor_synthesizer(method, bench.dataset.training_set)
     weights = generator_file(bench, method, seed)
     benchmark = bench.benchmark
     generator = load_generator(
-        method, limits_of(benchmark), bench.space, weights, device, benchmark.input
+        method, limits_of(benchmark), bench.space, weights, device, benchmark.input, precision
     )
     return generator if styling is None else lambda scene: generator(scene, styling(scene))
