@@ -25,7 +25,7 @@ def test_one_thread_behind_keeps_the_order_and_one_call_is_unfinished_at_most() 
     done: list[int] = []
     after_second: list[list[int]] = []
     first = threading.Event()
-    handed_over = threading.Event()
+    waiting = threading.Event()
 
     def call(n: int) -> None:
         first.wait()
@@ -34,14 +34,14 @@ def test_one_thread_behind_keeps_the_order_and_one_call_is_unfinished_at_most() 
     def hand_over() -> None:
         with Background(1) as behind:
             behind.submit(call, 0)
-            handed_over.set()
+            waiting.set()
             behind.submit(call, 1)  # waits for the first
             after_second.append(list(done))
             behind.submit(call, 2)
 
     thread = threading.Thread(target=hand_over)
     thread.start()
-    assert handed_over.wait(timeout=60)
+    assert waiting.wait(timeout=60)
     assert not done
     first.set()
     thread.join()
@@ -49,29 +49,35 @@ def test_one_thread_behind_keeps_the_order_and_one_call_is_unfinished_at_most() 
     assert after_second[0][0] == 0
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_what_was_handed_over_is_carried_out_after_an_error(error: type[BaseException]) -> None:
-    done: list[int] = []
-    with pytest.raises(error), Background(3) as behind:
+def handed_over(done: list[int], error: type[BaseException]) -> None:
+    with Background(3) as behind:
         for n in range(3):
             behind.submit(done.append, n)
         raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_was_handed_over_is_carried_out_after_an_error(error: type[BaseException]) -> None:
+    done: list[int] = []
+    with pytest.raises(error):
+        handed_over(done, error)
     assert sorted(done) == [0, 1, 2]
 
 
-def fail(n: int) -> None:
+def fail(handed: list[int], n: int) -> None:
+    handed.append(n)
     raise OSError(f"call {n}")
 
 
-def test_an_error_behind_is_raised_at_the_end_at_the_latest() -> None:
-    with pytest.raises(OSError, match="call 0"), Background(2) as behind:
-        behind.submit(fail, 0)
+def failing(handed: list[int], calls: int) -> None:
+    with Background(2) as behind:
+        for n in range(calls):
+            behind.submit(fail, handed, n)
 
 
-def test_an_error_behind_stops_who_hands_over() -> None:
-    handed = 0
-    with pytest.raises(OSError, match="call 0"), Background(2) as behind:
-        for n in range(100):
-            behind.submit(fail, n)
-            handed += 1
-    assert handed <= 3
+@pytest.mark.parametrize("calls", [1, 100])
+def test_the_first_error_behind_stops_who_hands_over(calls: int) -> None:
+    handed: list[int] = []
+    with pytest.raises(OSError, match="call 0"):
+        failing(handed, calls)
+    assert len(handed) <= 3
