@@ -50,7 +50,7 @@ class Background:
         self._pending: collections.deque[Future[None]] = collections.deque()
 
     def submit(self, function: Callable[..., None], *arguments: object) -> None:
-        """Hand over a call; wait until at most ``workers`` are unfinished, or raise what one did."""
+        """Hand over a call; wait until at most ``workers`` are unfinished, or raise what failed."""
         self._pending.append(self._pool.submit(function, *arguments))
         while len(self._pending) > self._workers or (self._pending and self._pending[0].done()):
             self._pending.popleft().result()
