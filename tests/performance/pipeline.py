@@ -178,6 +178,7 @@ def score(drawn: Drawn, images: list[Path]) -> None:
     """Print where the time of scoring goes."""
     stages, overlapped = Stages(), passes.overlapped
     library = Library()
+    assert drawn.benchmark.segmenter is not None
     name = drawn.benchmark.segmenter.name
     assert name is not None
     segmenter = load_segmenter(library.segmenter(name), CPU)
