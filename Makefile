@@ -9,10 +9,11 @@ BIN    := $(VENV)/bin
 BENCHMARK ?=
 DATA      ?=
 WORKSPACE ?=
+OUTPUT    ?=
 # Number of processes that run the tests; the tests of one file run in one process.
 WORKERS   ?= 2
 
-.PHONY: quickstart test test-quick lint format clean
+.PHONY: quickstart test test-quick performance lint format clean
 
 # Train, synthesize, score and write the page. Run it again to resume it after a stop.
 quickstart: $(VENV)/.installed
@@ -24,6 +25,10 @@ test: $(VENV)/.installed-test
 
 test-quick: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+# What time goes into, on this machine: make performance OUTPUT=FILE.md, or on standard output.
+performance: $(VENV)/.installed-test
+	$(BIN)/python tests/performance/table.py $(if $(OUTPUT),--output "$(OUTPUT)")
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

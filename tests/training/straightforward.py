@@ -44,7 +44,10 @@ class _Mirrored(nn.ConvTranspose2d):
         return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect"))[..., 2:-2, 2:-2]
 
 
-def _generator(inputs: int, base: int, strided: int, spec: CoarseToFine) -> nn.Sequential:
+def straightforward_generator(
+    inputs: int, base: int, strided: int, spec: CoarseToFine
+) -> nn.Sequential:
+    """Return the global generator for a condition of ``inputs`` channels."""
     mirrored = spec.resampling_padding == "reflection"
 
     def down(width: int) -> nn.Module:
@@ -127,7 +130,7 @@ class StraightforwardTrainer:
         self.condition, self.dtype, self.precision = trainer.condition, dtype, precision
         inputs = trainer.condition.channels
         spec = stated_generator(method, Limits(width, trainer.budget.downsamplings, None))
-        self.generator = _generator(
+        self.generator = straightforward_generator(
             inputs,
             spec.base_channels,
             spec.downsamplings,
