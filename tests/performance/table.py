@@ -20,6 +20,7 @@ SCRIPTS = (
     ("synthesize.py", "--rounds", "2"),
     ("pipeline.py",),
     ("train_step.py", "--only", "small"),
+    ("ranks.py",),
 )
 
 
