@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from hdbench.errors import RankError, UsageError
@@ -172,7 +173,7 @@ def joined_ranks(device: torch.device | None = None) -> Iterator[Ranks]:
         torch.cuda.set_device(device)
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     try:
-        store, _, _ = next(distributed.rendezvous("env://", rank, count, timeout=_MEETING))
+        store, _, _ = next(rendezvous("env://", rank, count, timeout=_MEETING))
     except distributed.DistError as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise RankError(
