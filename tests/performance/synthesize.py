@@ -104,7 +104,7 @@ def compare(name: str, limits: Limits, size: tuple[int, int], rounds: int, weigh
             walls[way].append(time.perf_counter() - began[0])
             works[way].append(time.process_time() - began[1])
     with FlopCounterMode(display=False) as counter:
-        ours(scenes[0])
+        reduced(scenes[0].to(BF16))
     flops = counter.get_total_flops()
     moved = bytes_of_maps(reduced, scenes[0].to(BF16))
     first = next(iter(ways))
