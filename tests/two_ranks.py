@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,7 +55,7 @@ def ended(ranks: list[ForkServerProcess]) -> list[int | None]:
     return [one.exitcode for one in ranks]
 
 
-def results(work: Work, folder: Path, *arguments: object) -> list[dict[str, torch.Tensor]]:
+def results(work: Work, folder: Path, *arguments: object) -> list[dict[str, Any]]:
     """Return what each of two ranks returns."""
     assert ended(started(work, folder, *arguments)) == [0, 0]
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]

@@ -171,11 +171,28 @@ def test_a_plan_covers_all_stages_and_says_what_it_did_not_measure() -> None:
     assert counts == [len(list(changed(start)))] * 2
 
 
+def test_blocks_computed_again_and_divided_batches_need_less_and_come_first() -> None:
+    """Both leave the outcome as it is; on a GPU in bf16 too, where pads have the input's type."""
+    start = Variant("as it is", method("ours"), narrow(precision="bf16", batch_size=2), None)
+    most, variants = peak_bytes(start, gpu=True), list(changed(start))
+    assert [one.change for one in variants[:3]] == [
+        "--recompute",
+        "--accumulate 2",
+        "[budget] batch_size = 1",
+    ]
+    assert all(peak_bytes(one, gpu=True) < most for one in variants[:2])
+    names = [one.change for one in applied(start)]
+    assert "[budget] batch_size = 1" not in names  # a batch that is divided need not be smaller
+    assert len(names) == len(set(names)) == len(variants) - 1
+    pix2pix = Variant("as it is", method("pix2pix"), narrow(batch_size=2), None)
+    assert next(changed(pix2pix)).change == "[budget] batch_size = 1"
+
+
 def test_time_grows_in_proportion_to_pixels() -> None:
     sizes = [Size(width=100, height=10), Size(width=100, height=30)]
-    timing = Timing(sizes, [3.0, 5.0], "CPU", 0.0, 1)
+    timing = Timing(sizes, [3.0, 5.0], "CPU", 0.0, 1, {})
     assert timing.at(Size(width=100, height=100)) == pytest.approx(12.0)
-    disturbed = Timing(sizes, [6.0, 5.0], "CPU", 9.0, 1)
+    disturbed = Timing(sizes, [6.0, 5.0], "CPU", 9.0, 1, {})
     assert disturbed.at(Size(width=100, height=100)) > 5.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,8 +60,8 @@ def double_precision() -> Iterator[None]:
     """Build networks and read scenes in fp64."""
     read, condition = trainer_module.to_network_range, trainer_module.conditioning
 
-    def conditioning(*arguments: object) -> Callable[[Batch], Tensor]:
-        found = condition(*arguments)  # pyright: ignore[reportArgumentType]
+    def conditioning(*arguments: Any) -> Callable[[Batch], Tensor]:
+        found = condition(*arguments)
 
         class Doubled:
             channels = found.channels
@@ -162,7 +163,7 @@ def test_what_cannot_be_divided_is_refused(name: str, execution: Execution, name
 # -- two ranks ------------------------------------------------------------------------------------
 
 
-def _every_method(ranks: Ranks) -> dict[str, object]:
+def _every_method(ranks: Ranks) -> dict[str, Any]:
     share = noise().parts(2)[ranks.rank]
     return {name: gradients_of(name, Execution(ranks), share, steps=2) for name in METHODS}
 
@@ -178,7 +179,7 @@ def test_two_ranks_have_the_gradients_of_one_with_the_double_batch(tmp_path: Pat
                 require_equal(mine, theirs, 1e-9)
 
 
-def _parts_on_ranks(ranks: Ranks) -> dict[str, object]:
+def _parts_on_ranks(ranks: Ranks) -> dict[str, Any]:
     share = noise().parts(2)[ranks.rank]
     return {"found": gradients_of("ours", Execution(ranks, accumulate=2, recompute=True), share)}
 
@@ -209,7 +210,7 @@ class _Normed(nn.Module):
         return self.norms(self.first(x))
 
 
-def _normed_twice(ranks: Ranks) -> dict[str, object]:
+def _normed_twice(ranks: Ranks) -> dict[str, Any]:
     torch.set_default_dtype(torch.float64)
     network = synchronised(_Normed(), ranks)
     x = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(2))
@@ -234,15 +235,15 @@ def test_batch_norm_over_ranks_is_that_of_the_whole_batch(tmp_path: Path) -> Non
     whole = {name: expected.pop(name) for name in ("x", "y")}
     for rank, found in enumerate(two_ranks.results(_normed_twice, tmp_path)):
         share = slice(2 * rank, 2 * rank + 2)
-        torch.testing.assert_close(found.pop("y"), whole["y"][share])  # pyright: ignore
+        torch.testing.assert_close(found.pop("y"), whole["y"][share])
         # The mean over a rank's own images has half as many elements.
-        torch.testing.assert_close(found.pop("x"), 2 * whole["x"][share])  # pyright: ignore
+        torch.testing.assert_close(found.pop("x"), 2 * whole["x"][share])
         assert found.keys() == expected.keys()
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, msg=name)
 
 
-def _segmenter(ranks: Ranks) -> dict[str, object]:
+def _segmenter(ranks: Ranks) -> dict[str, Any]:
     found = shared_benchmark()
     recipe = found.required_segmenter.training
     recipe = recipe.model_copy(update={"precision": "fp32", "batch_size": SCENES})
@@ -261,4 +262,4 @@ def _segmenter(ranks: Ranks) -> dict[str, object]:
 def test_a_segmenter_learns_alike_on_two_ranks(tmp_path: Path) -> None:
     expected = _segmenter(Ranks(0, 1))
     for found in two_ranks.results(_segmenter, tmp_path):
-        require_equal(found, expected, 1e-3)  # pyright: ignore[reportArgumentType]
+        require_equal(found, expected, 1e-3)
