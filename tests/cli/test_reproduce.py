@@ -472,7 +472,7 @@ def test_preferences_make_images_and_name_the_study(
 ) -> None:
     done: list[str] = []
     for name in ("train_method", "synthesize_method", "train_own_perceptual"):
-        monkeypatch.setattr(phases, name, lambda *_, name=name: done.append(name))
+        monkeypatch.setattr(phases, name, lambda *_, name=name, **__: done.append(name))
     result = cli("reproduce", "discriminator-preference")
     assert result.exit_code == 0, result.stderr
     assert done == ["train_own_perceptual", *["train_method", "synthesize_method"] * 2]

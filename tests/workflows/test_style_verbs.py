@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import two_ranks
 from click.testing import CliRunner, Result
 from conftest import MACHINE, constant_segmenter, evaluated, hdbench_process, write_small_streets
 from PIL import Image
@@ -24,6 +25,7 @@ from hdbench.data.loading import read_photograph
 from hdbench.data.scene import resize_photograph
 from hdbench.errors import CheckpointError, HdbenchError, UsageError
 from hdbench.reporting.footnotes import footnotes
+from hdbench.runtime.ranks import Ranks
 from hdbench.schema.generator import ENCODER_WEIGHTS
 from hdbench.schema.method import TrainedMethod, require_trained
 from hdbench.schema.styles import STYLES_FILE, Styles
@@ -115,6 +117,29 @@ def test_styles_are_those_of_the_training_set(bench: Bench, method: TrainedMetho
     train = styles.by_id[31]
     if not train.instances:
         assert train.centres == [[0.0, 0.0, 0.0]]
+
+
+def _on_ranks(ranks: Ranks, root: Path) -> None:
+    """Make styles and, with them, images."""
+    bench = opened(root)
+    method = require_trained(bench.library.method(METHOD))
+    made(bench, method, ranks=ranks)
+    synthesize_method(bench, method, 0, CPU, ranks=ranks)
+
+
+@pytest.mark.slow
+def test_two_ranks_make_the_same_styles_and_images(
+    bench: Bench, method: TrainedMethod, tmp_path: Path
+) -> None:
+    copied = tmp_path / "ranks"
+    shutil.copytree(bench.workspace.root, copied / "ws")
+    styles, images = made(bench, method), synthesize_method(bench, method, 0, CPU)
+    ranks = two_ranks.started(_on_ranks, tmp_path / "said", copied)
+    assert two_ranks.ended(ranks) == [0, 0]
+    shared = opened(copied)
+    assert load_styles(shared, method, 0) == styles
+    folder = shared.image_folder(METHOD, 0)
+    assert bytes_of([folder / path.name for path in images]) == bytes_of(images)
 
 
 def test_they_are_made_once_and_again_for_another_k(
