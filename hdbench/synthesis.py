@@ -174,7 +174,7 @@ def write_images(
                 with shortage_explained(f"{title} at {width}x{height}", _LOWER):
                     pixels = synthesize(scene)
                 behind.submit(_write, path, source, pixels)
-    ranks.gathered(len(mine))  # waits for all
+    ranks.merged({})  # waits for all
     return image_paths(folder, files)
 
 

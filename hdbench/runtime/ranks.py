@@ -69,10 +69,6 @@ class Ranks:
         distributed.all_gather_object(parts, mine)
         return {key: value for part in parts for key, value in part.items()}
 
-    def gathered(self, mine: Value) -> list[Value]:
-        """Return the values of all ranks, in their order, on all ranks."""
-        return list(self.merged({self.rank: mine}).values())
-
     def largest(self, number: int) -> int:
         """Return the largest of the numbers of all ranks, on all ranks."""
         if self.count == 1:

@@ -14,7 +14,7 @@ import torch
 from hdbench.runtime.devices import machine_facts
 
 HERE = Path(__file__).parent
-#: Scripts and their options, such that all take about ten minutes on two cores. A further script
+#: Scripts and their options, such that all take a few minutes on two cores. A further script
 #: is a further line here.
 SCRIPTS = (
     ("synthesize.py", "--rounds", "2"),
