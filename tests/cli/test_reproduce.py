@@ -14,27 +14,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
 from conftest import hdbench_process, write_tiny
+from killed import killed_in
 
-from hdbench import synthesis
 from hdbench.cli.main import cli as command
 from hdbench.errors import HdbenchError, Interrupted, UsageError
 from hdbench.library import Library
 from hdbench.runtime.metrics import read_metrics
-from hdbench.training.segmentation import SegmentationTrainer
-from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workflows import parallel, phases
 from hdbench.workflows.cluster import ClusterJob
 from hdbench.workflows.orders import Order, Resources, order_for
 from hdbench.workflows.queue import Work
 from hdbench.workflows.reproduce import scaled
 from hdbench.workspace.bench import open_bench
-from hdbench.workspace.parts import Parts
 from hdbench.workspace.paths import Workspace
 
 Cli = Callable[..., Result]
@@ -78,27 +74,12 @@ def write_place(folder: Path, data: Path, *methods: str, **budget: int) -> str:
 WORDS = ("--workers", "0", "--device", "cpu", "--checkpoint-minutes", "0")
 
 
-def killed(owner: Any, name: str, marker: str, number: int, *words: str) -> None:
-    """Run hdbench in a process that ends itself with SIGKILL at the n-th call of a function.
+TRAINER = "hdbench.training.trainer.Pix2PixHDTrainer"
 
-    Calls count that have ``marker`` in their first arguments.
-    """
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            real, calls = getattr(owner, name), []
 
-            def dies(*arguments: Any, **options: Any) -> Any:
-                if marker in " ".join(str(getattr(one, "folder", one)) for one in arguments[:2]):
-                    calls.append(1)
-                if len(calls) == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return real(*arguments, **options)
-
-            setattr(owner, name, dies)
-            CliRunner().invoke(command, words)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+def hdbench(*words: str) -> None:
+    """Run a command; an error of its own ends the process otherwise than SIGKILL does."""
+    CliRunner().invoke(command, words, catch_exceptions=False)
 
 
 def begun(result: Result) -> list[str]:
@@ -128,13 +109,13 @@ def test_a_kill_in_each_phase_goes_on_to_the_same_table(
     tmp_path: Path, camvid_folder: Path, whole_table: str, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     words = ("reproduce", write_report(tmp_path, "ours-no-vgg", "oracle", "floor-nearest"), *WORDS)
-    killed(SegmentationTrainer, "step", "", 3, *words)
-    killed(Pix2PixHDTrainer, "step", "", 6, *words)
+    killed_in("hdbench.training.segmentation.SegmentationTrainer.step", 3, hdbench, *words)
+    killed_in(f"{TRAINER}.step", 6, hdbench, *words)
     assert steps_of(tmp_path) == [1, 2, 3, 4, 5]
-    killed(synthesis, "append_line", "ours-no-vgg", 2, *words)
+    killed_in("hdbench.synthesis.append_line", 2, hdbench, *words, marker="ours-no-vgg")
     generator = tmp_path / "ws/runs/tiny/ours-no-vgg/seed0/generator.safetensors"
     stamp = generator.stat().st_mtime_ns
-    killed(Parts, "add", "ours-no-vgg", 2, *words)
+    killed_in("hdbench.workspace.parts.Parts.add", 2, hdbench, *words, marker="ours-no-vgg")
     calls = []
     real = phases.score_methods
     monkeypatch.setattr(phases, "score_methods", lambda *a, **k: calls.append(a) or real(*a, **k))
@@ -281,7 +262,7 @@ def test_the_plan_knows_what_is_done_what_resumes_and_how_long_the_rest_takes(
     assert fresh["not_estimated"] == []
     [run] = [one for one in fresh["work"] if one["kind"] == "run"]
     assert run["images_seen"] == 16
-    killed(Pix2PixHDTrainer, "step", "", 6, "reproduce", report, *WORDS)
+    killed_in(f"{TRAINER}.step", 6, hdbench, "reproduce", report, *WORDS)
     stopped = json.loads(cli(*dry).stdout)
     states = [one for work in stopped["work"] for one in work["phases"]]
     assert [one["state"] for one in states] == ["done", "done", "resumes", "to do", "to do"]

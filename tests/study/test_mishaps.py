@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+from killed import killed_in
 from packets import protocol_with, study_of
 from small_packet import csv_text, submission, write_packet
 
@@ -324,26 +323,16 @@ def test_a_second_build_proves_the_packet_that_is_there(
 
 
 def test_a_build_that_was_killed_leaves_no_packet_and_hinders_none(
-    imaged: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    imaged: Bench, tmp_path: Path
 ) -> None:
     folder, protocol = tmp_path / "studies" / "p", protocol_with()
     material = gather(imaged, protocol, ["alpha", "beta"], None, 0, False, None)
 
-    def killed(*_: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    child = os.fork()
-    if child == 0:  # everything but the last file is written when the signal comes
-        try:
-            monkeypatch.setattr(packets, "preview_page", killed)
-            packets.build(imaged, protocol, material, None, FLAGS, folder)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    words = (imaged, protocol, material, None, FLAGS, folder)
+    # Everything but the last file is written when the signal comes.
+    child = killed_in("hdbench.study.packet.build.preview_page", 1, packets.build, *words)
     (left,) = folder.parent.iterdir()
     assert left.name == f".p.{child}.unfinished"
-    assert packets.build(imaged, protocol, material, None, FLAGS, folder).written
+    assert packets.build(*words).written
     assert list(folder.parent.iterdir()) == [folder]
     assert (folder / PREVIEW_FILE).is_file()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import trainable
+from killed import killed_in
 from test_loop import crash, elsewhere, train, weights
 from torch import nn
 
@@ -26,6 +25,7 @@ from hdbench.training.stages import at_stage, planned_stages, stages_of
 from hdbench.training.trainer import Pix2PixHDTrainer
 from hdbench.workspace.bench import Bench
 
+TRAINER = "hdbench.training.trainer.Pix2PixHDTrainer"
 STAGES = [
     Stage(enhancers=0, trains="all", epochs=1, decay_epochs=1, rate=1.0),
     Stage(enhancers=1, trains="newest-enhancer", epochs=1, decay_epochs=0, rate=0.5),
@@ -201,25 +201,6 @@ def two_enhancers(bench: Bench) -> tuple[Bench, Pix2PixHD]:
     return small, shipped.model_copy(update={"loss": loss, "stage": stages})
 
 
-def kill_after(bench: Bench, method: Pix2PixHD, steps: int) -> None:
-    """Train in a process of its own that saves every step and kills itself with SIGKILL."""
-    child = os.fork()
-    if child == 0:
-        real, left = Pix2PixHDTrainer.step, iter(range(steps))
-
-        def step(self: Pix2PixHDTrainer, batch, rate: float):
-            if next(left, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(self, batch, rate)
-
-        try:
-            Pix2PixHDTrainer.step = step  # the child's alone
-            train(bench, method)
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-
-
 @pytest.mark.slow
 def test_two_enhancers_survive_kill_9_in_a_stage_and_between_stages(bench: Bench) -> None:
     """Stages begin at steps 0, 4, 6, 10 and 12; checkpoints are after 2, 6, 11 and 12 steps."""
@@ -234,7 +215,9 @@ def test_two_enhancers_survive_kill_9_in_a_stage_and_between_stages(bench: Bench
     whole = train(elsewhere(small, "uninterrupted"), method)
     folder = small.run_folder(method.name, 0)
     for steps, reached in ((2, 2), (4, 6), (5, 11), (1, 12)):
-        kill_after(small, method, steps)
+        killed_in(
+            f"{Pix2PixHDTrainer.__module__}.Pix2PixHDTrainer.step", steps + 1, train, small, method
+        )
         newest = max(path.stem for path in (folder / "checkpoints").glob("*.pt"))
         assert newest == f"step-{reached:08d}"
     assert weights(train(small, method)) == weights(whole)
