@@ -251,27 +251,62 @@ def choose(
     return chosen
 
 
-def style_map(scene: Scene, styles: Styles, chosen: Mapping[int, int]) -> Tensor:
-    """Return float S x H x W: at each pixel the chosen centre of its instance.
+def style_map(scene: Scene, styles: Styles, chosen: Mapping[int, int | Sequence[float]]) -> Tensor:
+    """Return float S x H x W: at each pixel the style of its instance.
 
-    ``chosen`` is what ``choose`` returns: a number for each instance of the scene.
+    ``chosen`` has a centre's number, as ``choose`` returns it, or the style itself, for each
+    instance of the scene.
     """
     instances = instances_of(scene)
-    centres = [styles.by_id[entry.label].centres[chosen[entry.region]] for entry in instances]
+    given = [(entry.label, chosen[entry.region]) for entry in instances]
+    values = [
+        styles.by_id[label].centres[which] if isinstance(which, int) else list(which)
+        for label, which in given
+    ]
     ids = torch.tensor([entry.region for entry in instances])
     place = torch.searchsorted(ids, scene.regions.long())
-    return torch.tensor(centres)[place].permute(2, 0, 1).contiguous()
+    return torch.tensor(values)[place].permute(2, 0, 1).contiguous()
+
+
+def given_style_map(
+    scene: Scene, styles: Styles, given: Mapping[int, int | Sequence[float]]
+) -> Tensor:
+    """Return the ``style_map`` of a scene some of whose instances were given a style.
+
+    All others have the default one. Raises UsageError as ``choose`` does.
+    """
+    numbers = {region: which for region, which in given.items() if isinstance(which, int)}
+    itself = {region: which for region, which in given.items() if not isinstance(which, int)}
+    chosen = choose(scene, styles, DEFAULT_STYLE, numbers)
+    return style_map(scene, styles, {**chosen, **itself})
 
 
 def centre_styling(styles: Styles, style: Style = DEFAULT_STYLE) -> Styling:
     """Return the styling that gives each instance one of its class's centres.
 
+    In the default style, regions of an edited scene have the styles that they were given.
+
     Raises:
-        UsageError: no class has the centre that ``style`` names.
+        UsageError: no class has the centre that ``style`` names; or, as a scene is styled, its
+            given styles are of another encoder or other centres.
     """
     if style.kind == "center" and style.number >= styles.most:
         raise UsageError(
             f"--style {style}: the classes of '{styles.method}' have {styles.most} centres at "
             f"most, so K is 0 to {styles.most - 1}"
         )
-    return lambda scene: style_map(scene, styles, choose(scene, styles, style))
+
+    def styling(scene: Scene) -> Tensor:
+        given = scene.given_styles
+        if given is None or style != DEFAULT_STYLE:
+            return style_map(scene, styles, choose(scene, styles, style))
+        if (given.encoder, given.centres) != (styles.encoder, styles.digest):
+            raise UsageError(
+                f"scene '{scene.name}': it was edited with styles of another encoder or other "
+                f"centres ({given.encoder[:8]}, {given.centres[:8]}) than those of "
+                f"'{styles.method}' ({styles.encoder[:8]}, {styles.digest[:8]}).\n"
+                "Next: export it again from 'hdbench edit' with this method, or choose a --style"
+            )
+        return given_style_map(scene, styles, {int(key): one for key, one in given.styles.items()})
+
+    return styling

@@ -11,6 +11,7 @@ from hdbench import __version__
 from hdbench.cli.bundle import bundle
 from hdbench.cli.compare import compare
 from hdbench.cli.data import data
+from hdbench.cli.edit import edit
 from hdbench.cli.evaluate import evaluate
 from hdbench.cli.gallery import gallery
 from hdbench.cli.imports import import_images
@@ -102,6 +103,7 @@ for command in (
     compare,
     measure,
     gallery,
+    edit,
     study,
     report,
     bundle,

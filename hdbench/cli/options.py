@@ -73,6 +73,11 @@ segmenter_option = click.option(
     callback=lambda _, __, name: named_segmenter(name),
     help="Another segmenter than the benchmark's own; 'second' is the benchmark's second one.",
 )
+edited_option = path_option(
+    "--edited",
+    "DIR",
+    "Scenes that 'hdbench edit' exported, in the place of the test split.",
+)
 restart_option = click.option(
     "--restart", is_flag=True, help="Move the existing files aside and start again."
 )

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, json_option, path_option, print_json, study_option
+from hdbench.cli.options import (
+    bench_options,
+    edited_option,
+    json_option,
+    path_option,
+    print_json,
+    study_option,
+)
 from hdbench.cli.study_analysis import plan, simulate, tally
 from hdbench.errors import HdbenchError, UsageError, counted
 
@@ -49,6 +56,7 @@ for command in (plan, tally, simulate):
     help="Show N scenes, spread over the split; default: all.",
 )
 @click.option("--intersect", is_flag=True, help="Leave out scenes that a method has no image of.")
+@edited_option
 @path_option("--output", "DIR", "The packet's folder; default: studies/NAME in the workspace.")
 @path_option(
     "--key",
@@ -65,6 +73,7 @@ def build(
     run_seed: int,
     most_scenes: int | None,
     intersect: bool,
+    edited: Path | None,
     output: Path | None,
     key: Path | None,
     as_json: bool,
@@ -87,6 +96,7 @@ def build(
     from hdbench.study.packet.files import PREVIEW_FILE, read_key
     from hdbench.study.packet.gathering import gather
 
+    bench = bench.with_edited(edited)
     protocol = bench.library.study(name)
     chosen = [method.strip() for method in methods.split(",")]
     if not all(chosen):

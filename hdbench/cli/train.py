@@ -11,6 +11,7 @@ import click
 from hdbench.cli.options import (
     bench_options,
     device_option,
+    edited_option,
     machine_options,
     path_option,
     restart_option,
@@ -160,6 +161,7 @@ def train(
     default="fp32",
     help="bf16 is quicker and rounds; its images get a folder of their own and are never scored.",
 )
+@edited_option
 @path_option(
     "--sheet",
     "FILE",
@@ -179,6 +181,7 @@ def synthesize(
     style: str | None,
     styles_from: str | None,
     precision: Precision,
+    edited: Path | None,
     sheet: Path | None,
     scenes: int,
 ) -> None:
@@ -205,6 +208,7 @@ def synthesize(
       hdbench synthesize --method ours --precision bf16
       hdbench synthesize --method ours-styles --style center:3
       hdbench synthesize --method ours-styles --styles-from streets-large
+      hdbench synthesize --method ours-styles --edited hdbench-runs/edited/mine
       torchrun --nproc-per-node 4 -m hdbench synthesize --method ours
     """
     from hdbench.data.sheets import write_sheet
@@ -219,6 +223,7 @@ def synthesize(
 
     if sheet is not None and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"--sheet {sheet}: expected a name that ends in .png or .jpg")
+    bench = bench.with_edited(edited)
     chosen = [bench.library.method(name) for name in methods]
     source = None if styles_from is None else bench.library.benchmark(styles_from).name
     wanted = Style.parse(style or "random", source)

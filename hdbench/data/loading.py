@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional as photometry
 
 from hdbench.data.decoding import decoded
+from hdbench.data.edited import read_scene_styles
 from hdbench.data.inputs import read_input
 from hdbench.data.label_maps import read_label_of
 from hdbench.data.labels import LabelSpace
@@ -95,7 +96,8 @@ def read_scene(files: SceneFiles, space: LabelSpace, photograph: bool = True) ->
         assert any_map is not None
         label = torch.zeros(any_map.shape[-2:], dtype=torch.uint8)
     instance = None if files.instance is None else read_instance(files.instance)
-    scene = Scene(files.name, label, instance, image, given, spec)
+    styles = None if files.styles is None else read_scene_styles(files.styles)
+    scene = Scene(files.seeded_as or files.name, label, instance, image, given, spec, styles)
     require_one_size(files, scene)
     return scene
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as image_ops
 
+from hdbench.schema.editing import SceneStyles
 from hdbench.schema.image_input import ImageInput
 
 
@@ -32,6 +33,8 @@ class Scene:
     input: Tensor | None = None
     #: What the input is; None where there is none.
     input_spec: ImageInput | None = None
+    #: The styles that its regions were given, where it was edited.
+    given_styles: SceneStyles | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -42,6 +42,10 @@ class SceneFiles:
     input: Path | None = None
     #: What the input is; None where methods are given the labels.
     input_spec: ImageInput | None = None
+    #: The name on which noise and random styles depend; None: ``name``.
+    seeded_as: str | None = None
+    #: The styles that its regions were given, where it was edited.
+    styles: Path | None = None
 
     @property
     def label_map(self) -> Path:

@@ -1,1 +1,1 @@
-"""A scene under edits: what was painted, stamped, removed and restyled, and what follows from it."""
+"""A scene under edits: what was painted, stamped, removed, restyled, and what it looks like."""

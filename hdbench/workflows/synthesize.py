@@ -68,6 +68,7 @@ def synthesize_method(
         require_encoder(method)
     with ranks.first_alone():  # built-in scenes are drawn once
         scenes = bench.dataset.train_scenes if training else bench.dataset.test_scenes
+    require_made_here(bench, method, training)
     if method.images_from == "dataset":
         return [entry.image for entry in scenes]
     if method.images_from == "import":
@@ -91,6 +92,15 @@ def synthesize_method(
         photographs=style.kind == "encode",
         ranks=ranks,
     )
+
+
+def require_made_here(bench: Bench, method: Method, training: bool = False) -> None:
+    """Raise UsageError if edited scenes are asked of a method whose images are not made here."""
+    if bench.edited is not None and not training and method.images_from in ("dataset", "import"):
+        what = "photographs show the scenes before the edits"
+        if method.images_from == "import":
+            what = "its images were imported, of the test scenes"
+        raise UsageError(f"'{method.name}' has no images of {bench.edited}: {what}")
 
 
 def images_left(bench: Bench, method: Method, seed: int, device: torch.device) -> int:

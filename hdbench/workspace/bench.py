@@ -27,11 +27,13 @@ class Bench:
     benchmark: Benchmark
     #: Names of the test scenes that are scored, or None for all of them.
     subset: tuple[str, ...] | None = None
+    #: A folder of edited scenes that stand in for the test split, or None.
+    edited: Path | None = None
 
     @cached_property
     def dataset(self) -> Dataset:
         """The benchmark's scenes on disk."""
-        return Dataset(self.benchmark, self.workspace, self.subset, self.file_digests)
+        return Dataset(self.benchmark, self.workspace, self.subset, self.file_digests, self.edited)
 
     @cached_property
     def space(self) -> LabelSpace:
@@ -71,6 +73,10 @@ class Bench:
         """Return another benchmark, or a variant of this one, in the same workspace."""
         return replace(self, benchmark=benchmark)
 
+    def with_edited(self, folder: Path | None) -> Bench:
+        """Return the benchmark with scenes that ``hdbench edit`` exported for its test split."""
+        return replace(self, edited=folder)
+
     def run_folder(self, method: str, seed: int) -> Path:
         """Return where a method's run on this benchmark lies."""
         return self.workspace.run(self.benchmark.name, method, seed)
@@ -84,6 +90,9 @@ class Bench:
         """
         split = self.benchmark.data.train if training else self.benchmark.data.test
         name = Split.parse(split).name + suffix
+        if self.edited is not None and not training:
+            place = digest(str(self.edited.resolve()))[:8]
+            name = f"edited-{self.edited.resolve().name}-{place}{suffix}"
         return self.run_folder(method, seed) / "images" / name
 
     def record_path(self, method: str, seed: int, kind: str) -> Path:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from hdbench.data.decoding import photograph_size
 from hdbench.data.edges import with_edge_maps
+from hdbench.data.edited import find_edited
 from hdbench.data.inputs import input_digest
 from hdbench.data.labels import label_space_of
 from hdbench.data.layouts import SceneFiles, find_scenes
 from hdbench.data.loading import COLOUR_CODED, ids_digest, photograph_digest
 from hdbench.errors import UsageError
 from hdbench.floors import TrainingSet
-from hdbench.provenance import digest
+from hdbench.provenance import digest, file_digest
 from hdbench.runtime.file_digests import FileDigests
 from hdbench.schema.base import identity_of
 from hdbench.schema.benchmark import Benchmark
@@ -35,6 +36,8 @@ class Dataset:
     subset: tuple[str, ...] | None
     #: Digests of files, remembered between commands.
     file_digests: FileDigests
+    #: A folder of edited scenes that stand in for the test split, or None.
+    edited: Path | None = None
 
     @cached_property
     def train_scenes(self) -> list[SceneFiles]:
@@ -44,6 +47,14 @@ class Dataset:
     @cached_property
     def test_scenes(self) -> list[SceneFiles]:
         """The split that is synthesized and scored, or what ``subset`` leaves of it."""
+        if self.edited is not None:
+            if self.benchmark.input is not None:
+                raise UsageError(
+                    f"{self.edited}: edited label maps, but '{self.benchmark.name}' makes images "
+                    "of input images"
+                )
+            size, space = self.benchmark.size, self.benchmark.data.label_space
+            return find_edited(self.edited, space.name, size.width, size.height)
         scenes = self.with_inputs(self.benchmark.data.test)
         if self.subset is None:
             return scenes
@@ -182,8 +193,14 @@ class Dataset:
         return _rows(columns) if columns else [[] for _ in scenes]
 
     def source_digests(self, scenes: Sequence[SceneFiles]) -> list[list[str]]:
-        """Return digests of all that each scene's image is made from: maps and input image."""
-        return _joined(self.map_digests(scenes), self._inputs(scenes))
+        """Return digests of all that each scene's image is made from: maps, input image, styles."""
+        rows = _joined(self.map_digests(scenes), self._inputs(scenes))
+        paths = [entry.styles for entry in scenes if entry.styles is not None]
+        if not paths:  # edited scenes have them, and no others
+            return rows
+        names = [[entry.seeded_as or entry.name] for entry in scenes]
+        styles = [[found] for found in self.file_digests.of(paths, file_digest)]
+        return _joined(_joined(rows, names), styles)
 
     @cached_property
     def training_set(self) -> TrainingSet:

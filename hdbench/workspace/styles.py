@@ -106,6 +106,10 @@ def load_styles(
         CheckpointError: the method is not trained to its end.
     """
     path = styles_path(bench, method, seed, source)
+    if not path.is_file() and source is None and method.images_from == "generator":
+        # A generator that ships brings its centres.
+        shipped = trained_generator(bench, method, seed).parent / STYLES_FILE
+        path = shipped if shipped.is_file() else path
     styles = read_styles(path)
     if isinstance(styles, Stale):
         return styles

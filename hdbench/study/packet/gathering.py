@@ -143,6 +143,11 @@ def _images(
             name, seed = method.name, seed_of(method, run_seed)
             require_own_images(bench, method, seed)
             if method.shows_photographs:
+                if bench.edited is not None:
+                    raise UsageError(
+                        f"'{name}' shows photographs, which are of the scenes before the edits in "
+                        f"{bench.edited}; leave it out"
+                    )
                 photographic.add(name)
         own.append(name)
         if name in photographic:
