@@ -107,7 +107,7 @@ class Session:
     def load(cls, path: Path, context: Context) -> Session:
         """Return the session of a file as it was after its last operation.
 
-        A line that a crash cut short at the end of the file is left out.
+        A line that a crash cut short, which was never answered, is left out.
 
         Raises:
             DataError: the file is missing or damaged, or its scene has ids that the label space
@@ -116,16 +116,18 @@ class Session:
         """
         content = read_bytes(path)
         session = cls(path, parse_base(content, str(path), context.space), context)
-        lines = content.splitlines()[1:]
-        for number, line in enumerate(lines, 2):
-            if not line.strip():
-                continue
+        for number, line in enumerate(content.splitlines()[1:], 2):
             try:
                 operation = Operation.model_validate_json(line)
             except ValidationError as error:
-                if number == len(lines) + 1 and not content.endswith(b"\n"):
-                    break
+                if error.errors()[0]["type"] == "json_invalid":  # empty, or cut short
+                    continue
                 raise DataError(f"{path}:{number}: {first_problem(error)}") from None
+            if operation.revision != session.revision:
+                raise DataError(
+                    f"{path}:{number}: meant for revision {operation.revision}, but the lines "
+                    f"before it are {session.revision}; a line is lost or damaged"
+                )
             session._carry_out(operation)
         return session
 

@@ -18,6 +18,8 @@ from hdbench.styles import Instance, instances_of
 
 #: In Cityscapes' instance maps, ``label * 1000 + n`` is an instance, and a smaller id a class.
 CITYSCAPES = 1000
+#: Its classes with instances (``hasInstances`` of cityscapesScripts).
+_CITYSCAPES_THINGS = frozenset(range(24, 34))
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Regions:
                 if entry.label in seen:
                     several.add(entry.label)
                 seen.add(entry.label)
+        if cityscapes and things and things <= _CITYSCAPES_THINGS:
+            return cls(_CITYSCAPES_THINGS, True)
         return cls(frozenset(things if cityscapes else several), cityscapes)
 
 

@@ -16,8 +16,9 @@ import pytest
 import torch
 import two_ranks
 from click.testing import CliRunner, Result
-from conftest import MACHINE, constant_segmenter, evaluated, hdbench_process, write_small_streets
+from conftest import MACHINE, constant_segmenter, evaluated, hdbench_process
 from PIL import Image
+from styled import METHOD, opened, train_styled
 
 import hdbench
 from hdbench.cli.main import cli as command
@@ -37,43 +38,17 @@ from hdbench.workflows.style_sheets import draw_styles
 from hdbench.workflows.styles import make_styles
 from hdbench.workflows.synthesize import synthesize_again, synthesize_method
 from hdbench.workflows.train import train_method
-from hdbench.workspace.bench import Bench, open_bench
-from hdbench.workspace.paths import Workspace
+from hdbench.workspace.bench import Bench
 from hdbench.workspace.stale import Stale
 from hdbench.workspace.styles import load_styles, require_encoder, save_styles, styles_path
 
 CPU = torch.device("cpu")
-METHOD = "with-styles"
-FILE = """
-extends = "ours"
-name    = "with-styles"
-title   = "With styles"
-source  = "a test"
-
-[loss]
-perceptual = 0
-
-[encoder]
-base_channels  = 16
-downsamplings  = 2
-style_channels = 3
-"""
-
-
-def opened(root: Path, **values: str) -> Bench:
-    """The small streets, whose scenes have instances, in a workspace with the method's file."""
-    path = write_small_streets(root)
-    (root / "ws" / "methods").mkdir(parents=True, exist_ok=True)
-    (root / "ws" / "methods" / f"{METHOD}.toml").write_text(FILE)
-    bench = open_bench(Workspace(root / "ws", None, str(path)))
-    return bench.with_benchmark(bench.benchmark.model_copy(update=values))
 
 
 @pytest.fixture(scope="module")
 def trained_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("styles")
-    bench = opened(root)
-    train_method(bench, require_trained(bench.library.method(METHOD)), 0, MACHINE)
+    train_styled(root)
     return root
 
 
