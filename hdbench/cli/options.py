@@ -76,7 +76,7 @@ segmenter_option = click.option(
 edited_option = path_option(
     "--edited",
     "DIR",
-    "Scenes that 'hdbench edit' exported, in the place of the test split.",
+    "Scenes that 'hdbench edit' exported, in the place of test scenes.",
 )
 restart_option = click.option(
     "--restart", is_flag=True, help="Move the existing files aside and start again."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdbench.cli.options import bench_options, device_option, methods_option
+from hdbench.cli.options import bench_options, device_option, edited_option, methods_option
 from hdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
     metavar="BUNDLE.zip",
     help="Rank the methods of another lab's bundle too; may be repeated.",
 )
+@edited_option
 @click.option(
     "--simulated",
     is_flag=True,
@@ -76,6 +77,7 @@ def report(
     scenes: int,
     packets: tuple[Path, ...],
     bundles: tuple[Path, ...],
+    edited: Path | None,
     simulated: bool,
 ) -> None:
     """Print a report (default: table1) and write it: text, Markdown, CSV, LaTeX, figures, HTML.
@@ -91,6 +93,7 @@ def report(
       hdbench report table1 --method ./my-method.toml --seeds 0,1
       hdbench report table2 --packet hdbench-runs/studies/unlimited
       hdbench report table1 --with theirs.zip
+      hdbench report editing
       hdbench report summary
     """
     from hdbench.workflows.report import Shown, report_on
@@ -107,6 +110,11 @@ def report(
         raise UsageError(f"{option}: report '{name}' shows no preferences")
     if bundles and not chosen.rows and not chosen.reports:
         raise UsageError(f"--with {bundles[0]}: report '{name}' has no table of scores")
+    if edited is not None and chosen.edits is None:
+        raise UsageError(
+            f"--edited {edited}: report '{name}' shows no edited scenes; 'editing' does"
+        )
+    bench = bench.with_edited(edited)
     extra = elsewhere(bundles)
     segmenter, second = _segmenters(bench, chosen, device)
     shown = Shown(methods, seeds, scenes, packets, simulated, extra)

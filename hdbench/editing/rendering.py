@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hdbench.data.scene import resize_photograph, to_network_range
+from hdbench.data.scene import resize_nearest, resize_photograph, to_network_range
 from hdbench.editing.state import SceneState
 from hdbench.errors import UsageError
 from hdbench.networks.encoder import FeatureEncoder
@@ -23,6 +24,8 @@ from hdbench.synthesis import LoadedGenerator
 Quality = Literal["exact", "preview"]
 #: Images that are kept; undo and the way back show them at once.
 _KEPT = 32
+#: A preview that takes longer than these seconds is made at half the size.
+_PREVIEW_SECONDS = 0.06
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Renderer:
     ) -> None:
         """Take the generator in fp32 and, for previews, in bf16 where the device is quick at it."""
         self._exact, self._quick = exact, quick or exact
+        self._halved = False
         self.styles = styles
         self.divisor = exact.divisor
         self._busy = threading.Lock()
@@ -54,7 +58,20 @@ class Renderer:
     @property
     def previews_differ(self) -> bool:
         """Whether a preview is another image than the exact one."""
-        return self._quick is not self._exact
+        return self._halved or self._quick is not self._exact
+
+    def tune(self, state: SceneState) -> None:
+        """Time previews of a scene, so that those that are slow are made at half the size."""
+        seconds = []
+        for _ in range(3):  # the first ones prepare the networks for this size
+            began = time.perf_counter()
+            self._preview(state)
+            seconds.append(time.perf_counter() - began)
+        least = 2 * self.divisor
+        fits = all(side % least == 0 and side >= 2 * least for side in state.size)
+        self._halved = fits and min(seconds) > _PREVIEW_SECONDS
+        if self._halved:
+            self._preview(state)
 
     def image(
         self,
@@ -65,7 +82,8 @@ class Renderer:
         """Return the uint8 3 x H x W image of a scene.
 
         The exact one is, byte for byte, what ``hdbench synthesize`` makes of the exported scene.
-        ``wanted`` is asked when the turn comes; None is returned if it is not wanted any more.
+        A preview may have half of the scene's height and width (``tune``). ``wanted`` is asked when
+        the turn comes; None is returned if it is not wanted any more.
         """
         with self._busy:
             key = (id(state), quality if self.previews_differ else "exact")
@@ -74,8 +92,10 @@ class Renderer:
                 return self._kept[key][1]
             if not wanted():
                 return None
-            generator = self._exact if quality == "exact" else self._quick
-            pixels = generator(state.scene, self._style_map(state))
+            if quality == "exact":
+                pixels = self._exact(state.scene, self._style_map(state))
+            else:
+                pixels = self._preview(state)
             self._kept[key] = (state, pixels)  # holds the state, so that its id stays its own
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
@@ -84,9 +104,10 @@ class Renderer:
     def crop(self, state: SceneState, box: tuple[int, int, int, int]) -> Tensor:
         """Return a window of a scene's preview, which is not kept; top, left, bottom, right."""
         with self._busy:
-            pixels = self._quick(state.scene, self._style_map(state))
-        top, left, bottom, right = box
-        return pixels[:, top:bottom, left:right].contiguous()
+            pixels = self._preview(state)
+        scale = state.size[0] // pixels.shape[1]
+        top, left, bottom, right = (side // scale for side in box)
+        return pixels[:, top : bottom + 1, left : right + 1].contiguous()
 
     def chosen_styles(self, state: SceneState) -> dict[int, StyleValue]:
         """Return the style of each region: a centre's number, or the style that was encoded."""
@@ -124,6 +145,14 @@ class Renderer:
             int(region): [float(value) for value in found[:, row, column]]
             for region, (row, column) in zip(ids, first, strict=True)
         }
+
+    def _preview(self, state: SceneState) -> Tensor:
+        scene, styles = state.scene, self._style_map(state)
+        if self._halved:
+            height, width = (side // 2 for side in state.size)
+            scene = scene.resized(height, width)
+            styles = None if styles is None else resize_nearest(styles, height, width)
+        return self._quick(scene, styles)
 
     def _style_map(self, state: SceneState) -> Tensor | None:
         if self.styles is None:

@@ -47,6 +47,8 @@ class Desk:
         with self._opening:
             session = open_it()
             name = session.path.name.removesuffix(SESSION_SUFFIX)
+            if not self._open:
+                self.studio.renderer.tune(session.first)
             self._open.setdefault(name, OpenSession(session))
             return name
 

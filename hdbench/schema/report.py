@@ -1,8 +1,8 @@
 """Report files (``reports/*.toml``): tables and figures, and published numbers with their source.
 
 A report has one or several parts, in this order: scores (``[[rows]]``), preferences
-(``[[comparisons]]``), pictures (``[pictures]``), ranks under several segmenters (``[segmenters]``);
-or it collects other reports (``reports``).
+(``[[comparisons]]``), pictures (``[pictures]``), ranks under several segmenters (``[segmenters]``),
+edited scenes (``[edits]``); or it collects other reports (``reports``).
 """
 
 from __future__ import annotations
@@ -121,6 +121,13 @@ class Segmenters(Table):
     scores: Annotated[list[Overall], Field(min_length=1)]
 
 
+class Edits(Table):
+    """Scenes that ``hdbench edit`` exported: labels and image before and after, a row for each."""
+
+    #: Whether the part that the edits changed is enlarged below.
+    enlarged: bool
+
+
 class Report(LibraryFile):
     """Tables and figures: measured numbers beside published ones, never mixed."""
 
@@ -137,6 +144,7 @@ class Report(LibraryFile):
     comparisons: list[Comparison] = Field(default_factory=list[Comparison])
     pictures: Pictures | None = None
     segmenters: Segmenters | None = None
+    edits: Edits | None = None
     #: Names of reports that stand on one page, in this order.
     reports: list[str] = Field(default_factory=list[str])
 
@@ -156,12 +164,13 @@ class Report(LibraryFile):
 
     @model_validator(mode="after")
     def _has_parts(self) -> Report:
-        parts = (self.rows, self.comparisons, self.pictures, self.segmenters)
+        parts = (self.rows, self.comparisons, self.pictures, self.segmenters, self.edits)
         if self.reports and any(parts):
             raise ValueError("a report that collects reports has no rows, comparisons or pictures")
         if not self.reports and not any(parts):
             raise ValueError(
-                "a report needs [[rows]], [[comparisons]], [pictures], [segmenters] or reports"
+                "a report needs [[rows]], [[comparisons]], [pictures], [segmenters], [edits] or "
+                "reports"
             )
         together = {
             "columns": (bool(self.columns), bool(self.rows), "[[rows]]"),

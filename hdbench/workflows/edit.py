@@ -22,7 +22,7 @@ from hdbench.editing.rendering import Renderer, StyleNetworks
 from hdbench.editing.session import SESSION_SUFFIX, BaseScene, Session, parse_base
 from hdbench.editing.shapes import shapes_of
 from hdbench.editing.state import Regions
-from hdbench.errors import UsageError, suggestion
+from hdbench.errors import UsageError, counted, suggestion
 from hdbench.networks.builder import build_encoder, limits_of
 from hdbench.provenance import digest
 from hdbench.runtime.devices import require_precision
@@ -250,7 +250,7 @@ def run_script(
     items = list(zip(names, script.scenes, sessions, strict=True))
     for name, entry, session in progress(items, desc="editing", unit="scene", delay=2):
         images.append(studio.export(session, folder, name, entry.title))
-        tell(f"{name}: {len(entry.edits)} edits")
+        tell(f"{name}: {counted(len(entry.edits), 'edit')}")
     return images
 
 

@@ -22,6 +22,7 @@ from hdbench.reporting.score_sections import facts_of
 from hdbench.schema.report import Comparison, Report
 from hdbench.segmentation.segmenter import Segmenter
 from hdbench.study.analysis.prose import SIMULATED_MARK
+from hdbench.workflows.report_edits import edits_section
 from hdbench.workflows.report_pictures import picture_section
 from hdbench.workflows.report_scores import scored_sections
 from hdbench.workflows.report_segmenters import segmenter_sections
@@ -100,6 +101,10 @@ def document_on(
             return None
         title, stem = f"{title}: {bench.benchmark.title}", f"{stem}.{bench.benchmark.name}"
         parts += _scored_parts(bench, report, segmenter, second, shown)
+    if report.edits is not None:
+        stem = f"{stem}.{bench.benchmark.name}"
+        edited, files = edits_section(bench, report.edits)
+        parts.append(_Part([edited] if edited else [], files=files))
     if report.comparisons:
         parts.append(_preferences(bench, report, shown, beside=any(one.sections for one in parts)))
     sections = [section for part in parts for section in part.sections]
@@ -209,6 +214,12 @@ def _study_command(bench: Bench, entry: Comparison) -> str | None:
 
 
 def _nothing_measured(bench: Bench, report: Report) -> HdbenchError:
+    if report.edits is not None:
+        folder = bench.workspace.root / "edited"
+        return HdbenchError(
+            f"report '{report.name}': {folder} holds no edited scenes yet.\n"
+            "Next: 'hdbench edit', then Export; or 'hdbench edit --script edits.json'"
+        )
     if not report.shows_scores and not report.reports:
         return HdbenchError(
             f"report '{report.name}': none of its comparisons is measured yet.\n"

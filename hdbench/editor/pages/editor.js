@@ -68,22 +68,26 @@ async function show(next) {
   await showImages(moved);
 }
 
+const colours = () => Object.fromEntries(facts.classes.map((entry) => [entry.id, entry.colour]));
+
 async function showImages(moved) {
   const revision = state.revision, session = state.session;
   const current = () => state.revision === revision && state.session === session;
   clearTimeout(restTimer);
-  const maps = getPicture(at('/maps.png?revision=' + revision)).then((picture) => {
+  await guarded(async () => {
+    if (facts.previews && !moved) {
+      busy('preview');
+      const picture = await getPicture(at('/image.png?quality=preview&revision=' + revision));
+      if (!current()) return;
+      view.image = picture;
+      view.draw();
+      el('canvas').dataset.shown = 'preview ' + revision;
+    }
+    const maps = await getPicture(at('/maps.png?revision=' + revision));
     if (!current()) return;
-    view.setMaps(picture, facts.classes.reduce((table, entry) => { table[entry.id] = entry.colour; return table; }, {}));
+    view.setMaps(maps, colours());
     view.mark(picked);
   });
-  busy('preview');
-  const preview = facts.previews && !moved
-    ? getPicture(at('/image.png?quality=preview&revision=' + revision)).then((picture) => {
-        if (current()) { view.image = picture; view.draw(); el('canvas').dataset.shown = 'preview ' + revision; }
-      })
-    : Promise.resolve();
-  await guarded(() => Promise.all([maps, preview]));
   if (!current()) return;
   busy('exact image');
   restTimer = setTimeout(() => guarded(() => exact(revision, session)), facts.previews && !moved ? REST : 0);
