@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("method", default="ours-styles")
+@click.argument("method", required=False)
 @bench_options
 @seed_option
 @device_option
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--port", default=8480, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
 def edit(
-    method: str,
+    method: str | None,
     bench: Bench,
     seed: int,
     device: str,
@@ -50,10 +50,10 @@ def edit(
 ) -> None:
     """Edit scenes in a browser: paint classes, move, remove and stamp instances, change styles.
 
-    METHOD is a trained method (default: ours-styles); where the workspace has not trained it, the
-    generator that ships is used. The page shows a preview while a stroke is drawn, and then the
-    exact image: the one that 'synthesize' makes. Every edit is on disk at once, in edits/ of the
-    workspace; the same command goes on with the last one.
+    METHOD is a trained method; default: ours-styles, or else ours. Where the workspace has not
+    trained it, the generator that ships is used. The page shows a preview while a stroke is drawn,
+    and then the exact image: the one that 'synthesize' makes. Every edit is on disk at once, in
+    edits/ of the workspace; the same command goes on with the last one.
 
     'Export' writes labels, instances, styles and images into a folder that 'hdbench synthesize
     --edited' and 'hdbench study build --edited' take. --script does the same without a browser;
@@ -69,7 +69,7 @@ def edit(
     """
     from hdbench.runtime.devices import choose_device
     from hdbench.storage import read_bytes
-    from hdbench.workflows.edit import open_studio, read_script, run_script
+    from hdbench.workflows.edit import default_method, open_studio, read_script, run_script
 
     first = [name for name, given in (("--scene", scene), ("--photograph", photograph)) if given]
     first += ["--session"] if session else []
@@ -81,7 +81,11 @@ def edit(
 
         require_web()
     shape = None if size is None else (size[1], size[0])
-    studio = open_studio(bench, method, seed, choose_device(device), shape)
+    chosen_device = choose_device(device)
+    if method is None:
+        method = default_method(bench, seed)
+        click.echo(f"method: {method}", err=True)
+    studio = open_studio(bench, method, seed, chosen_device, shape)
     folder = out or bench.workspace.root / "edited"
     if steps is not None:
         images = run_script(studio, steps, folder, lambda line: click.echo(line))

@@ -41,11 +41,11 @@ def applied(state: SceneState, edit: Edit, context: Context) -> SceneState:
         case Stamp():
             return _stamped(state, edit, context)
         case Remove():
-            return _removed(state, edit.region)
+            return _removed(state, edit.region, context)
         case Relabel():
             return _relabelled(state, edit, context)
         case Move():
-            return _moved(state, edit)
+            return _moved(state, edit, context)
         case Restyle():
             return _restyled(state, edit, context)
 
@@ -72,9 +72,8 @@ def _stamped(state: SceneState, edit: Stamp, context: Context) -> SceneState:
     return state.painted(mask, shape.label, state.region_for(shape.label, context.ids))
 
 
-def _removed(state: SceneState, number: int) -> SceneState:
-    mask = _pixels(state, number)
-    return _filled(state, mask)
+def _removed(state: SceneState, number: int, context: Context) -> SceneState:
+    return _filled(state, _pixels(state, number), context)
 
 
 def _relabelled(state: SceneState, edit: Relabel, context: Context) -> SceneState:
@@ -85,14 +84,14 @@ def _relabelled(state: SceneState, edit: Relabel, context: Context) -> SceneStat
     return state.painted(mask, edit.label, state.region_for(edit.label, context.ids))
 
 
-def _moved(state: SceneState, edit: Move) -> SceneState:
+def _moved(state: SceneState, edit: Move, context: Context) -> SceneState:
     mask = _pixels(state, edit.region)
     columns, rows = (round(part) for part in edit.by)
     moved = shifted(mask, rows, columns)
     _require_pixels(moved, f"region {edit.region}, moved")
     label = state.by_region[edit.region].label
     region = edit.region if state.instance is not None else label
-    return _filled(state, mask).painted(moved, label, region)
+    return _filled(state, mask, context).painted(moved, label, region)
 
 
 def _restyled(state: SceneState, edit: Restyle, context: Context) -> SceneState:
@@ -120,12 +119,24 @@ def _pixels(state: SceneState, number: int) -> Mask:
     return mask
 
 
-def _filled(state: SceneState, mask: Mask) -> SceneState:
-    """Return the scene with each pixel of a mask as the nearest pixel outside of it is."""
-    nearest = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
+def _filled(state: SceneState, mask: Mask, context: Context) -> SceneState:
+    """Return the scene with each pixel of a mask as the nearest pixel around it is.
+
+    Void and other instances do not grow, unless there is nothing else.
+    """
+    grows = np.ones(256, bool)
+    grows[[entry.id for entry in context.space.classes if entry.train_id is None]] = False
+    grows[list(context.ids.things)] = False
+    around = ~mask & grows[state.label]
+    if not around.any():
+        around = ~mask
+    nearest = ndimage.distance_transform_edt(~around, return_distances=False, return_indices=True)
     rows, columns = np.asarray(nearest)
-    instance = None if state.instance is None else state.instance[rows, columns]
-    return SceneState(state.name, state.label[rows, columns], instance, state.styles)
+    instance = state.instance
+    if instance is not None:
+        instance = np.where(mask, instance[rows, columns], instance)
+    label = np.where(mask, state.label[rows, columns], state.label)
+    return SceneState(state.name, label, instance, state.styles)
 
 
 def shifted(mask: Mask, rows: int, columns: int) -> Mask:

@@ -73,7 +73,10 @@ class Stamp(Record):
 
 
 class Remove(Record):
-    """Remove an instance; each of its pixels becomes what the nearest pixel around it is."""
+    """Remove an instance; each of its pixels becomes what the nearest pixel around it is.
+
+    Void and other instances do not grow.
+    """
 
     do: Literal["remove"] = "remove"
     region: Region

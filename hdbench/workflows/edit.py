@@ -22,7 +22,7 @@ from hdbench.editing.rendering import Renderer, StyleNetworks
 from hdbench.editing.session import SESSION_SUFFIX, BaseScene, Session, parse_base
 from hdbench.editing.shapes import shapes_of
 from hdbench.editing.state import Regions
-from hdbench.errors import UsageError, counted, suggestion
+from hdbench.errors import CheckpointError, UsageError, counted, suggestion
 from hdbench.networks.builder import build_encoder, limits_of
 from hdbench.provenance import digest
 from hdbench.runtime.devices import require_precision
@@ -155,6 +155,27 @@ class Studio:
         """Write a session's scene into a folder of edited scenes; return the path of its image."""
         space, method = self.bench.space, self.method.name
         return export_scene(folder, session, self.renderer, space, method, name, title)
+
+
+#: What is edited where no method is named: the first of these that is trained, or ships.
+DEFAULT_METHODS = ("ours-styles", "ours")
+
+
+def default_method(bench: Bench, seed: int) -> str:
+    """Return the method that is edited where none is named.
+
+    Raises:
+        CheckpointError: none of them is trained to its end, and none ships.
+    """
+    problems = []
+    for name in DEFAULT_METHODS:
+        try:
+            generator_file(bench, require_generator(bench.library.method(name)), seed)
+        except CheckpointError as error:
+            problems.append(error)
+        else:
+            return name
+    raise problems[0]
 
 
 def open_studio(

@@ -101,6 +101,9 @@ def test_remove_fills_with_what_is_nearest() -> None:
     assert (after.label[21:24, 42:45] == ROAD).all()
     assert (after.label[16:19, 42:45] == BUILDING).all()
     assert (after.label == STATE.label)[STATE.label != PERSON].all()
+    one = edited(do="remove", region=CAR * 1000)  # it touches the other car, which does not grow
+    other = STATE.regions == CAR * 1000 + 1
+    assert (one.regions == CAR * 1000 + 1).sum() == other.sum()
 
 
 def test_relabel_moves_a_region_to_another_class() -> None:
