@@ -25,6 +25,7 @@ from hdbench.workspace.results import load_result
 TIMES = sorted(MEASURED.glob("*/quickstart.*json"))
 COVERAGE = sorted(MEASURED.glob("coverage/*.json"))
 STYLES = sorted(MEASURED.glob("styles/*.json"))
+EDITING = sorted(MEASURED.glob("editing/*.json"))
 #: What is no measurement of hdbench's: each phrase stands in the document.
 STATED = {
     "README.md": (
@@ -85,7 +86,7 @@ def stored() -> set[str]:
     for path in COVERAGE:
         record = json.loads(path.read_text())
         found |= set(texts([record["runs"], record["rows"]]))
-    for path in STYLES:
+    for path in [*STYLES, *EDITING]:
         found |= set(texts(json.loads(path.read_text())))
     for path in TIMES:
         times = QuickstartTimes.model_validate_json(path.read_text())

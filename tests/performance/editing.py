@@ -8,6 +8,8 @@ for once the hand rests, a quarter of a second after the preview; this is part o
 from __future__ import annotations
 
 import argparse
+import datetime
+import json
 import random
 import shutil
 import statistics
@@ -25,6 +27,7 @@ from playwright.sync_api import sync_playwright
 from hdbench.editing.rendering import Quality
 from hdbench.editing.state import SceneState
 from hdbench.runtime.devices import machine_facts
+from hdbench.storage import write_atomically
 from hdbench.workflows.edit import Studio, open_studio
 from hdbench.workspace.bench import open_bench
 from hdbench.workspace.paths import open_workspace
@@ -42,10 +45,10 @@ _WATCH = """
 """
 
 
-def quantiles(times: list[float]) -> str:
+def quantiles(times: list[float]) -> dict[str, int]:
     """Return the median and the 90th percentile of milliseconds."""
     ninety = statistics.quantiles(times, n=10)[-1]
-    return f"median {statistics.median(times):.0f} ms, 90 % {ninety:.0f} ms"
+    return {"median": round(statistics.median(times)), "90 %": round(ninety)}
 
 
 def alone(studio: Studio, quality: Quality, rounds: int = 12) -> float:
@@ -102,6 +105,7 @@ def main() -> None:
     parser.add_argument("--size", default="512x256", metavar="WxH")
     parser.add_argument("--strokes", type=int, default=50)
     parser.add_argument("--workspace", type=Path, help="default: a new one, thrown away")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="write a record, too")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     with tempfile.TemporaryDirectory() as scratch:
@@ -127,12 +131,23 @@ def main() -> None:
             server.terminate()
             server.wait()
     facts = machine_facts(torch.device("cpu"))
+    measured = {
+        "method": options.method,
+        "size": options.size,
+        "strokes": len(exact),
+        "milliseconds": {"preview": quantiles(previews), "exact": quantiles(exact)},
+        "networks alone": {quality: round(time) for quality, time in networks.items()},
+        "date": datetime.date.today().isoformat(),
+        "machine": facts,
+    }
+    if options.output is not None:
+        write_atomically(options.output, (json.dumps(measured, indent=1) + "\n").encode())
     print(f"{facts['processor']}, {facts['threads']} threads; {options.method} at {options.size}")
-    print(
-        f"from the end of a stroke, {len(exact)} strokes: preview {quantiles(previews)} "
-        f"(networks {networks['preview']:.0f} ms), exact {quantiles(exact)} "
-        f"(networks {networks['exact']:.0f} ms)"
-    )
+    for quality, its in measured["milliseconds"].items():
+        print(
+            f"from the end of a stroke to the {quality} image: median {its['median']} ms, 90 % "
+            f"{its['90 %']} ms of {len(exact)} strokes (networks {networks[quality]:.0f} ms)"
+        )
 
 
 if __name__ == "__main__":
