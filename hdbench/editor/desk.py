@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ class Desk:
         self.studio = studio
         self._open: dict[str, OpenSession] = {}
         self._opening = threading.Lock()
+        self._ahead = ThreadPoolExecutor(1)
         self._names = {entry.id: entry.name for entry in studio.bench.space.classes}
 
     # -- sessions ----------------------------------------------------------------------------------
@@ -181,6 +183,9 @@ class Desk:
                 at.session.carry_out(operation)
             except SessionConflict as error:
                 raise RequestRefused(str(error), 409) from None
+            state, revision = at.session.state, at.session.revision
+        # The page will ask for it; until then the answer is on its way.
+        self._ahead.submit(self.studio.renderer.image, state, "preview", self.still(name, revision))
         return self.state(name)
 
     def image(self, name: str, revision: int, quality: Quality) -> SceneState:
