@@ -23,7 +23,7 @@ from hdbench.synthesis import LoadedGenerator
 
 Quality = Literal["exact", "preview"]
 #: Images that are kept; undo and the way back show them at once.
-_KEPT = 32
+_KEPT = 12
 #: A preview that takes longer than these seconds is made at half the size.
 _PREVIEW_SECONDS = 0.06
 

@@ -39,7 +39,7 @@ from hdbench.storage import append_line, read_bytes, write_atomically
 #: What the name of a session's file ends in.
 SESSION_SUFFIX = ".session.jsonl"
 #: States that are kept, so that undo need not carry out all edits again.
-_KEPT_STATES = 24
+_KEPT_STATES = 8
 #: Of a scene that is edited.
 MOST_PIXELS = 4096 * 4096
 

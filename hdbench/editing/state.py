@@ -87,8 +87,8 @@ class SceneState:
     @cached_property
     def scene(self) -> Scene:
         """The scene as networks read it."""
-        instance = None if self.instance is None else torch.from_numpy(self.instance.copy())
-        return Scene(self.name, torch.from_numpy(self.label.copy()), instance, None)
+        instance = None if self.instance is None else torch.from_numpy(self.instance)
+        return Scene(self.name, torch.from_numpy(self.label), instance, None)
 
     @cached_property
     def by_region(self) -> dict[int, Instance]:

@@ -141,7 +141,7 @@ class _Editor:
 
     def maps(self, request: Request) -> Response:
         revision = _whole(request, "revision")
-        state = self._desk.image(_session(request), revision, "exact")
+        state = self._desk.state_at(_session(request), revision)
         return _png(_quick_png(maps_picture(state)))
 
     def image(self, request: Request) -> Response:
@@ -149,7 +149,7 @@ class _Editor:
         quality: Literal["exact", "preview"] = "exact"
         if request.query_params.get("quality") == "preview":
             quality = "preview"
-        state = self._desk.image(name, revision, quality)
+        state = self._desk.state_at(name, revision)
         wanted = self._desk.still(name, revision)
         pixels = self._desk.studio.renderer.image(state, quality, wanted)
         if pixels is None:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+from torch import Tensor
 
 from hdbench.editing.photograph import read_upload
-from hdbench.editing.rendering import Quality, box_of
+from hdbench.editing.rendering import box_of
 from hdbench.editing.session import SESSION_SUFFIX, Session, SessionConflict
 from hdbench.editing.state import SceneState
 from hdbench.errors import HdbenchError
@@ -188,8 +189,8 @@ class Desk:
         self._ahead.submit(self.studio.renderer.image, state, "preview", self.still(name, revision))
         return self.state(name)
 
-    def image(self, name: str, revision: int, quality: Quality) -> SceneState:
-        """Return the state of a revision, which must be the present one; RequestRefused if not."""
+    def state_at(self, name: str, revision: int) -> SceneState:
+        """Return the scene at a revision, which must be the present one; RequestRefused if not."""
         at = self.at(name)
         with at.turn:
             if at.session.revision != revision:
@@ -211,9 +212,9 @@ class Desk:
             mine = at.newest_try
             return at.session.tried(edit), lambda: at.newest_try == mine
 
-    def style_crop(self, name: str, revision: int, region: int, number: int) -> Any:
+    def style_crop(self, name: str, revision: int, region: int, number: int) -> Tensor:
         """Return the window of a region in one of its class's styles, uint8 3 x h x w."""
-        state = self.image(name, revision, "preview")
+        state = self.state_at(name, revision)
         box = box_of(state, region)
         edit = Restyle(region=region, style=number)
         restyled = self.at(name).session.tried(edit)
