@@ -199,7 +199,9 @@ def test_tabs_a_lost_connection_and_a_killed_server(
         again.kill()
 
 
-def test_axe_finds_no_serious_fault_at_three_sizes(context: BrowserContext, server: Server) -> None:
+def test_axe_finds_no_serious_fault_and_a_finger_suffices(
+    context: BrowserContext, server: Server, browser: Browser
+) -> None:
     page = open_page(context, server)
     assert pick(page, "road")
     for width, height in ((1440, 900), (820, 1180), (390, 844)):
@@ -210,3 +212,12 @@ def test_axe_finds_no_serious_fault_at_three_sizes(context: BrowserContext, serv
             serious = [one for one in found if one["impact"] in ("serious", "critical")]
             assert not serious, [(one["id"], one["nodes"][0]["html"]) for one in serious]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+    phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    touched = open_page(phone, server)
+    touched.locator("[data-tool='fill']").tap()
+    touched.locator(f"#palette [data-label='{TREE}']").tap()
+    touched.locator("#canvas").tap(position={"x": 180, "y": 100})
+    shown(touched, 1)
+    expect(touched.locator("#edits li")).to_have_text(["fill vegetation"])
+    phone.close()
