@@ -10,7 +10,7 @@ import click
 from hdbench.cli.options import bench_options, json_option, path_option, print_json, study_option
 from hdbench.cli.study_analysis import plan, simulate, tally
 from hdbench.cli.study_prolific import prolific
-from hdbench.cli.study_server import backup, export, serve
+from hdbench.cli.study_server import backup, export, rehearse, serve
 from hdbench.errors import HdbenchError, UsageError, counted
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def study() -> None:
     """Ask people which images they prefer."""
 
 
-for command in (plan, serve, prolific, backup, export, tally, simulate):
+for command in (plan, rehearse, serve, prolific, backup, export, tally, simulate):
     study.add_command(command)
 
 

@@ -142,3 +142,50 @@ def _opened(packet: Path) -> Packet:
     from hdbench.study.packet.files import open_packet
 
     return open_packet(packet)
+
+
+@click.command()
+@click.argument("packet", type=_PACKET)
+@click.option("--attentive", default=3, type=click.IntRange(0, 1000), help="People who look.")
+@click.option("--hasty", default=1, type=click.IntRange(0, 1000), help="People who do not.")
+@click.option("--bots", default=1, type=click.IntRange(0, 1000), help="Always the left image.")
+@click.option(
+    "--closing", default=1, type=click.IntRange(0, 1000), help="Close the tab and come back."
+)
+@click.option("--seed", default=0, help="Seed of what they choose.")
+@path_option("--browser", "FILE", "Chromium; default: the system's, else playwright's.")
+def rehearse(
+    packet: Path,
+    attentive: int,
+    hasty: int,
+    bots: int,
+    closing: int,
+    seed: int,
+    browser: Path | None,
+) -> None:
+    """Let simulated people answer PACKET in the real page, through the server, to the tally.
+
+    Chromium opens the page that participants get; each answer that it sends must be found in the
+    database as it was sent, and the tally must read them. Every row is marked as simulated: they
+    are in results/rehearsal.sqlite and results/simulated.jsonl, which 'study tally --simulated'
+    reads. Hasty people and bots should be excluded by the quality rules, the others not.
+
+    \b
+    Examples:
+      hdbench study rehearse hdbench-runs/studies/pilot
+      hdbench study rehearse PACKET --attentive 20 --hasty 2 --bots 2 --closing 3
+    """
+    from hdbench.study.rehearsal.people import crowd
+    from hdbench.study.rehearsal.rehearse import rehearse as rehearsed
+
+    opened = _opened(packet)
+    counts = {"attentive": attentive, "hasty": hasty, "bot": bots, "closing": closing}
+    people = crowd(opened.study, counts, seed)  # pyright: ignore[reportArgumentType]
+    done = rehearsed(opened, people, browser)
+    click.echo(
+        f"simulated: {counted(len(people), 'person')} in the real page, "
+        f"{counted(done.answers, 'answer')} kept as they were sent"
+    )
+    for line in done.lines():
+        click.echo(line)
+    click.echo(f"Next: 'hdbench study tally {packet} --simulated'", err=True)
