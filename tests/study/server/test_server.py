@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import TOKEN, Person, Site, right_answers, row_of, site
+from servers import TOKEN, Clock, Person, Site, right_answers, row_of, site
 
 from hdbench.errors import DataError, UsageError
 from hdbench.study.analysis.tally import answer_files, tally
@@ -355,3 +355,21 @@ def test_a_packet_whose_page_cannot_post_is_refused(packet: Path) -> None:
     page.write_text(page.read_text().replace(' data-server=""', ""))
     with pytest.raises(DataError, match=r"index\.html"), site(packet):
         pass
+
+
+def test_a_full_disk_acknowledges_nothing(packet: Path) -> None:
+    from hdbench.study.server.application import Settings, application
+
+    opened = open_packet(packet)
+    connection = open_database(database_path(packet), opened.study, simulated=False)
+    served = Site(packet, application(opened, connection, Settings(TOKEN)), Clock())
+    person = Person(served.client()).come()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    answers = [person.post(row_of(trial, "left")) for trial in person.packet["trials"]]
+    full = [answer.status_code for answer in answers].index(507)
+    assert {answer.status_code for answer in answers[full:]} == {507}
+    connection.execute(f"PRAGMA max_page_count = {10 * pages}")
+    assert person.post(row_of(person.packet["trials"][full], "left")).status_code == 200
+    assert len(whole_table(packet, "judgments")) == full + 1
+    connection.close()
