@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 TOKEN = "prolific-token"
 PAGE = 2
@@ -36,7 +36,7 @@ class Api:
     def answer(self, method: str, path: str, query: dict[str, str], content: Any) -> Any:
         match method, path.strip("/").split("/")[2:]:
             case "GET", ["studies"]:
-                return listed(self.studies, query)
+                return listed(path, self.studies, query)
             case "POST", ["studies"]:
                 study = {**content, "id": f"{len(self.studies) + 1:024x}", "status": "UNPUBLISHED"}
                 self.studies.append(study)
@@ -51,7 +51,7 @@ class Api:
                 return 200, study
             case "GET", ["submissions"]:
                 own = [one for one in self.submissions if one["study_id"] == query["study"]]
-                return listed(own, query)
+                return listed(path, own, query)
             case "POST", ["submissions", "bulk-approve"]:
                 for one in self.submissions:
                     if one["id"] in content["submission_ids"]:
@@ -71,13 +71,14 @@ class Api:
         return 404, {"error": {"detail": "Not found"}}
 
 
-def listed(entries: list[dict[str, Any]], query: dict[str, str]) -> Any:
+def listed(path: str, entries: list[dict[str, Any]], query: dict[str, str]) -> Any:
     """A page of a list, with a link to the next one."""
     first = (int(query.get("page", 1)) - 1) * PAGE
-    more = first + PAGE < len(entries)
+    more = {**query, "page": first // PAGE + 2} if first + PAGE < len(entries) else None
+    following = more and f"https://api.prolific.com{path}?{urlencode(more)}"
     return 200, {
         "results": entries[first : first + PAGE],
-        "_links": {"next": {"href": "https://api.prolific.com/next" if more else None}},
+        "_links": {"next": {"href": following}},
         "meta": {"count": len(entries)},
     }
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from hdbench.errors import DataError, HdbenchError, UsageError
 from hdbench.schema.packet import StudyRecord
@@ -61,14 +61,17 @@ class Prolific:
         Raises:
             DataError: the answer is no list.
         """
-        for number in range(1, _MOST_PAGES):
-            answer = self.get(path, **query, page=str(number))
+        for _ in range(_MOST_PAGES):
+            answer = self.get(path, **query)
             if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
                 raise DataError(f"{self.address}{path}: expected an object with a list 'results'")
             yield from answer["results"]
-            following = (answer.get("_links") or {}).get("next") or {}
-            if not following.get("href"):
+            following = ((answer.get("_links") or {}).get("next") or {}).get("href")
+            if not following:
                 return
+            # Its path and query alone: the token goes to no other host.
+            parts = urlsplit(str(following))
+            path, query = parts.path, dict(parse_qsl(parts.query))
 
     def post(self, path: str, content: Mapping[str, Any], kept: Mapping[str, Any]) -> Any:
         """Make a changing call and return its JSON; in a dry run show it and return None.

@@ -20,6 +20,7 @@ from hdbench.study.server.assignment import completion_codes
 from hdbench.study.server.database import attempts, database_path, reading
 
 pytestmark = pytest.mark.slow
+expect.set_options(timeout=30_000)
 
 #: The page waits for the participant.
 READY = (
@@ -233,6 +234,19 @@ def test_two_tabs_are_one_session_and_the_newest_answers(
     (answers,) = kept(packet)
     valid = [row.trial for row in answers if row.void is None]
     assert len(valid) == len(set(valid)) == len(open_packet(packet).by_packet[0])
+
+
+def test_a_slow_network_is_only_slow(page: Page, server: Process, packet: Path) -> None:
+    listen(page)
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    speed = {"latency": 300, "downloadThroughput": 50_000, "uploadThroughput": 20_000}
+    network.send("Network.emulateNetworkConditions", {"offline": False, **speed})
+    begin(page, server.url)
+    to_the_end(page, packet)
+    (answers,) = kept(packet)
+    trials = [trial.trial for trial in open_packet(packet).by_packet[0]]
+    assert [row.trial for row in answers if row.void is None] == trials
 
 
 def test_a_lost_connection_loses_nothing(page: Page, server: Process, packet: Path) -> None:
