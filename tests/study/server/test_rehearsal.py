@@ -61,3 +61,12 @@ def test_people_answer_as_they_are(packet: Path) -> None:
     ]
     assert sum(right) > 0.9 * len(right)
     assert [one.pause_ms() > 300 for one in people] == [True, False, False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_a_study_with_limited_time_is_rehearsed_too(timed_packet: Path) -> None:
+    opened = open_packet(timed_packet)
+    done = rehearse(opened, crowd(opened.study, {"closing": 1}, 0), None)
+    assert done.answers == len(done.found.table)
+    assert done.found.missing() <= done.answers - done.found.table["trial"].nunique()
