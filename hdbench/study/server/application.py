@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from hdbench.errors import DataError
 from hdbench.study.packet.files import WEB_FOLDER, Packet, public_packets
 from hdbench.study.packet.page import page_of_server, page_policy
+from hdbench.study.packet.rendering import public_study_id
 from hdbench.study.server.assignment import (
     Assignment,
     Browser,
@@ -47,7 +48,6 @@ from hdbench.web.requests import read_record
 RESEARCHER = "/researcher"
 #: Where Prolific's participants return to, with a code.
 RETURN_LINK = "https://app.prolific.com/submissions/complete?cc="
-_COOKIE = "hdbench-session"
 _COOKIE_S = 30 * 24 * 3600
 _MOST_BYTES = 16_384
 _PAGE_FILE = "index.html"
@@ -101,6 +101,8 @@ class _Server:
         self.path = database_path(packet.folder, simulated=settings.simulated)
         self.writer = Writer(connection, self.path)
         self.assignment = Assignment(packet.study, passes_of(packet))
+        # Browsers keep cookies by host, not by port: two studies on one host have two.
+        self.cookie = f"hdbench-session-{public_study_id(packet.study)}"
         self.complete_code, self.screened_code = completion_codes(packet.study)
         web = packet.folder / WEB_FOLDER
         self.public = {
@@ -131,7 +133,7 @@ class _Server:
     async def session(self, request: Request) -> Response:
         browser = await read_record(request, TypeAdapter(Browser))
         at, lease_from = self._times()
-        secret = _secret(request)
+        secret = self._secret(request)
 
         def work(connection: sqlite3.Connection) -> tuple[Seat, list[Any]] | None:
             seat = self.assignment.enrol(connection, browser, secret, at, lease_from)
@@ -152,7 +154,7 @@ class _Server:
         )
         if seat.secret is not None:
             answer.set_cookie(
-                _COOKIE,
+                self.cookie,
                 seat.secret,
                 max_age=_COOKIE_S,
                 httponly=True,
@@ -181,7 +183,7 @@ class _Server:
     async def _change(
         self, request: Request, work: Callable[[sqlite3.Connection, str, str], Outcome]
     ) -> Response:
-        at, secret = self._times()[0], _secret(request)
+        at, secret = self._times()[0], self._secret(request)
         done = await self.writer.do(lambda connection: work(connection, secret, at))
         return JSONResponse({"end": self._end(done.outcome, done.venue)})
 
@@ -205,6 +207,9 @@ class _Server:
             lease=round(self.settings.lease.total_seconds() / 60),
         )
 
+    def _secret(self, request: Request) -> str:
+        return request.cookies.get(self.cookie, "")
+
     def _times(self) -> tuple[str, str]:
         """Return the time, and the one since which a session must have been seen."""
         moment = self.settings.clock()
@@ -221,7 +226,3 @@ class _Server:
 
 def _framed_by_nobody(html: str) -> str:
     return page_policy(html, form_action="'none'") + "; frame-ancestors 'none'"
-
-
-def _secret(request: Request) -> str:
-    return request.cookies.get(_COOKIE, "")
