@@ -16,6 +16,7 @@ import pytest
 import torch
 from browsers import browser, browser_page, playwright  # noqa: F401 (fixtures)
 from click.testing import CliRunner, Result
+from packets import protocol_with
 from PIL import Image
 
 from hdbench.data.labels import LabelSpace, shipped_space
@@ -562,6 +563,23 @@ def packet_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return build(bench, protocol, material, "oracle", flags, folder / "packet").folder
 
 
+@pytest.fixture(scope="session")
+def timed_packet_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packet with limited time of alpha and the oracle; tests get copies."""
+    folder = tmp_path_factory.mktemp("timed")
+    bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
+    add_images(bench, "alpha", 1)
+    protocol = protocol_with(
+        "limited",
+        design={"judgments_per_pair": 4, "durations_ms": [125, 250]},
+        checks={"count": 2},
+        practice={"count": 1},
+    )
+    material = gather(bench, protocol, ["alpha"], "oracle", 0, False, None)
+    flags = Flags(seed=0, run_seed=0, intersect=False, most_scenes=None)
+    return build(bench, protocol, material, "oracle", flags, folder / "packet").folder
+
+
 #: A title that hurts where it is not escaped.
 HOSTILE_TITLE = "<img src=x onerror=alert(1)>{{ 7 * 7 }}\\input{x}|`x`"
 
@@ -591,6 +609,12 @@ def packed_once(
 def packet(packet_once: Path, tmp_path: Path) -> Path:
     """A packet of the methods alpha, beta and the oracle, to break."""
     return Path(shutil.copytree(packet_once, tmp_path / "packet"))
+
+
+@pytest.fixture
+def timed_packet(timed_packet_once: Path, tmp_path: Path) -> Path:
+    """A packet of alpha and the oracle, shown for 125 and 250 ms, to break."""
+    return Path(shutil.copytree(timed_packet_once, tmp_path / "timed"))
 
 
 def reopened(bench: Bench) -> Bench:

@@ -16,6 +16,8 @@ from hdbench.cli.options import (
     study_option,
 )
 from hdbench.cli.study_analysis import plan, simulate, tally
+from hdbench.cli.study_prolific import prolific
+from hdbench.cli.study_server import backup, export, rehearse, serve
 from hdbench.errors import HdbenchError, UsageError, counted
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def study() -> None:
     """Ask people which images they prefer."""
 
 
-for command in (plan, tally, simulate):
+for command in (plan, rehearse, serve, prolific, backup, export, tally, simulate):
     study.add_command(command)
 
 
@@ -80,8 +82,9 @@ def build(
 ) -> None:
     """Write the packet of a study: images, trials, the participants' page, a private preview.
 
-    The packet can be used on your own web server, behind a Prolific link, and in Turkle, which
-    reads Mechanical Turk's file formats; the packet's mturk/README.md has the steps for each. The
+    Ask people with 'hdbench study serve', on your own server, with participants from Prolific. A
+    plain file server and Turkle, which reads Mechanical Turk's file formats, work too; the packet's
+    mturk/README.md has the steps for each. The
     same inputs give the same packet but for the names of its images and trials, which a random key
     hides (secret.key in the packet, never to be published); an existing packet is never changed.
 
@@ -131,8 +134,8 @@ def build(
     )
     click.echo(f"look at {folder / PREVIEW_FILE}")
     click.echo(
-        f"Next: 'hdbench study verify {folder}'; how to ask people: "
-        f"{folder / 'mturk' / 'README.md'}",
+        f"Next: 'hdbench study rehearse {folder}', then 'hdbench study serve {folder}'; "
+        f"other ways to ask people: {folder / 'mturk' / 'README.md'}",
         err=True,
     )
 
@@ -150,8 +153,8 @@ def mturk(packet: Path, address: str) -> None:
     """Write PACKET/mturk again, for the address that serves the images.
 
     batch.csv and layout.html are for Turkle, question.xml and external.xml for programs that create
-    HITs; README.md has the steps. The formats are those of Mechanical Turk, which Amazon has
-    announced to close on 30 September 2026.
+    HITs; README.md has the steps. The formats are those of Mechanical Turk, which closed on
+    30 September 2026.
 
     \b
     Examples:

@@ -82,6 +82,8 @@ class Submission(Record):
     rows: list[Attempt]
     #: Keyed hash of the participant; only in own files, venues name the participant elsewhere.
     participant: Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")] | None = None
+    #: False: nobody said who the participant is, so ``participant`` stands for the session.
+    named: bool = True
     simulated: bool = False
 
 

@@ -40,9 +40,16 @@ def test_a_plan(bare_cli: Cli) -> None:
     assert "'unlimited'" in unknown.stderr
 
 
-@pytest.mark.parametrize("verb", ["plan", "build", "verify", "mturk", "tally", "simulate"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "plan", "build", "verify", "mturk", "tally", "simulate", "serve", "backup", "export",
+        "rehearse", "prolific", "prolific create", "prolific publish", "prolific list",
+        "prolific approve", "prolific bonus",
+    ],
+)  # fmt: skip
 def test_help_has_examples(bare_cli: Cli, verb: str) -> None:
-    outcome = bare_cli("study", verb, "--help")
+    outcome = bare_cli("study", *verb.split(), "--help")
     assert outcome.exit_code == 0
     assert "Example" in outcome.stdout
     assert f"  hdbench study {verb}" in outcome.stdout

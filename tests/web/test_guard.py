@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -113,6 +115,7 @@ def test_a_server_for_others_asks_for_its_token() -> None:
 
 def test_an_address_is_free_and_ones_own_or_refused() -> None:
     first = listen("127.0.0.1", 0, new_token)
+    assert first.listener.proto == socket.IPPROTO_TCP  # what asyncio wants for TCP_NODELAY
     first.listener.listen()
     assert first.token is None
     with pytest.raises(UsageError, match=str(first.port)):

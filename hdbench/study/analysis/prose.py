@@ -9,8 +9,8 @@ from hdbench.study.design.power import times
 from hdbench.text import joined, markdown, p_text, percent
 
 SIMULATED_MARK = (
-    "SIMULATED: no person gave these answers; they are random numbers of 'hdbench study simulate' "
-    "and no evidence for anything."
+    "SIMULATED: no person gave these answers; they are random numbers of hdbench and no evidence "
+    "for anything."
 )
 
 

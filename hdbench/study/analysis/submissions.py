@@ -1,4 +1,4 @@
-"""Submissions of participants: own files, and the results CSV of Mechanical Turk or Turkle."""
+"""Submissions of participants: a server's database, own files, results CSVs of MTurk or Turkle."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from hdbench.errors import DataError, UsageError
 from hdbench.schema.judgment import Attempt, Source, Submission
 from hdbench.schema.packet import StudyRecord
 from hdbench.schema.record import first_problem
+from hdbench.study.server.database import reading, submissions
 
 #: The one form field that the participant's page fills.
 ANSWER = "Answer.judgments"
@@ -69,8 +70,9 @@ def hashed_participant(study: StudyRecord, venue: str, name: str) -> str:
 def read_answers(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
     """Yield the submissions of a file.
 
-    ``.jsonl`` holds own rows, ``.json`` is saved by the participant's page, anything else is a
-    results CSV. The study's key hashes the participants' names.
+    ``.sqlite`` is the database of ``study serve``, ``.jsonl`` holds own rows, ``.json`` is saved by
+    the participant's page, anything else is a results CSV. The study's key hashes the participants'
+    names.
 
     Raises:
         UsageError: there is no such file, or it is no results CSV.
@@ -78,16 +80,25 @@ def read_answers(path: Path, study: StudyRecord) -> Iterator[Received | Blank]:
     """
     if not path.is_file():
         raise UsageError(
-            f"{path}: no such file; expected a results CSV, a .jsonl of own rows, or a .json that "
-            "a participant saved"
+            f"{path}: no such file; expected a results CSV, a server's .sqlite, a .jsonl of own "
+            "rows, or a .json that a participant saved"
         )
     match path.suffix:
+        case ".sqlite":
+            return _served(path, study)
         case ".jsonl":
             return _own(path)
         case ".json":
             return _saved(path, study)
         case _:
             return _table(path, study)
+
+
+def _served(path: Path, study: StudyRecord) -> Iterator[Received]:
+    with reading(path, study) as connection:
+        for submission in submissions(connection, study):
+            where = f"{path} session {submission.session}"
+            yield _received(where, submission, str(submission.participant), named=submission.named)
 
 
 def _own(path: Path) -> Iterator[Received]:
@@ -97,7 +108,7 @@ def _own(path: Path) -> Iterator[Received]:
             submission = _submission(line, where)
             if submission.participant is None:
                 raise DataError(f"{where}: no participant; expected the keyed hash of one")
-            yield _received(where, submission, submission.participant)
+            yield _received(where, submission, submission.participant, named=submission.named)
 
 
 def _saved(path: Path, study: StudyRecord) -> Iterator[Received]:

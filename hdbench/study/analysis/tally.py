@@ -19,6 +19,7 @@ from hdbench.schema.summary import Exclusion
 from hdbench.study.analysis.sessions import require_distinct, require_ids
 from hdbench.study.analysis.submissions import Blank, Received, read_answers
 from hdbench.study.packet.files import JUDGMENTS_FILE, RESULTS_FOLDER, SIMULATED_FILE, Packet
+from hdbench.study.server.database import database_path
 
 #: Columns that name a session.
 _SESSION = ["participant", "session"]
@@ -113,6 +114,7 @@ def answer_files(packet: Packet, files: Sequence[Path], *, simulated: bool) -> l
     """
     results = packet.folder / RESULTS_FOLDER
     own, invented = results / JUDGMENTS_FILE, results / SIMULATED_FILE
+    served = database_path(packet.folder)
     if simulated:
         if files:
             raise UsageError(
@@ -123,7 +125,7 @@ def answer_files(packet: Packet, files: Sequence[Path], *, simulated: bool) -> l
                 f"{invented}: no such file.\nNext: 'hdbench study simulate {packet.folder}'"
             )
         return [invented]
-    found = [*([own] if own.is_file() else []), *_in_folders(files)]
+    found = [*(path for path in (served, own) if path.is_file()), *_in_folders(files)]
     if found:
         return list(dict.fromkeys(path.resolve() for path in found))
     hint = (
@@ -218,8 +220,7 @@ def tally(packet: Packet, files: Sequence[Path], *, simulated: bool) -> Tally:
                 continue
             judgments.append(_judgment(packet.study, entry, row, trial))
     require_distinct(packet, received)
-    rows = [[value for _, value in judgment] for judgment in judgments]
-    table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    table = _as_table(judgments)
     if table.empty:
         listed = ", ".join(str(path) for path in files)
         empty = f" ({counted(len(blanks), 'blank submission')})" if blanks else ""
@@ -316,6 +317,30 @@ def _exclusions(packet: Packet, table: pd.DataFrame) -> list[Exclusion]:
                 )
             )
     return found
+
+
+def broken_rules_of(packet: Packet, number: int, attempts: Sequence[Attempt]) -> list[str]:
+    """Return the quality rules that one session of packet ``number`` breaks, in words.
+
+    ``attempts`` are its answers, all to trials of this packet.
+    """
+    entry = Received(
+        where="",
+        source="own",
+        participant="",
+        named=True,
+        study="",
+        packet=packet.study.packet_ids[number],
+        session="",
+        rows=list(attempts),
+    )
+    judgments = [_judgment(packet.study, entry, row, packet.by_id[row.trial]) for row in entry.rows]
+    return _broken_rules(_as_table(judgments), packet)
+
+
+def _as_table(judgments: Sequence[Judgment]) -> pd.DataFrame:
+    rows = [[value for _, value in judgment] for judgment in judgments]
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
 def _broken_rules(rows: pd.DataFrame, packet: Packet) -> list[str]:

@@ -14,10 +14,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hdbench.errors import DataError
 from hdbench.schema.packet import PublicPacket
+from hdbench.storage import read_bytes
 
 _FILE = Path(__file__).parent / "pages" / "participant.html"
 _NO_PACKET = '<script type="application/json" id="hd-packet">null</script>'
+#: Names the prefix of a study server's requests; only such a server fills it in.
+_NO_SERVER = 'data-server=""'
 #: Hosts of Mechanical Turk that answers may be posted to; the page holds the same list.
 SUBMIT_HOSTS = ("www.mturk.com", "workersandbox.mturk.com")
 
@@ -55,22 +59,45 @@ def page_fragment(packet: PublicPacket) -> str:
     return fragment
 
 
+def page_of_server(path: Path) -> str:
+    """Return a packet's page as its study's server serves it: it posts each answer there.
+
+    Raises:
+        DataError: the page is of a version that cannot do so.
+    """
+    page = read_bytes(path).decode(errors="replace")
+    if page.count(_NO_SERVER) != 1:
+        raise DataError(
+            f"{path}: cannot post its answers to a server; an earlier version of hdbench built "
+            "it.\nNext: build the packet again into another folder, with '--key' and its "
+            "secret.key, or put web/ on a file server"
+        )
+    return page.replace(_NO_SERVER, _NO_SERVER.replace('""', '"api"'))
+
+
 def content_security_policy() -> str:
     """Return the policy that the page as served runs under: itself and its images only.
 
     Script and style are allowed by their SHA-256; images arrive as blobs; forms may go to
     Mechanical Turk only.
     """
-    page = participant_page()
+    return page_policy(participant_page(), " ".join(f"https://{host}" for host in SUBMIT_HOSTS))
+
+
+def page_policy(page: str, form_action: str) -> str:
+    """Return the policy of a page with its own scripts and styles, by their SHA-256.
+
+    ``form_action`` says where forms may go.
+    """
     scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
     styles = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
     rules = {
         "default-src": "'none'",
-        "script-src": " ".join(map(_source_hash, scripts)),
-        "style-src": " ".join(map(_source_hash, styles)),
+        "script-src": " ".join(map(_source_hash, scripts)) or "'none'",
+        "style-src": " ".join(map(_source_hash, styles)) or "'none'",
         "img-src": "'self' blob:",
         "connect-src": "'self'",
-        "form-action": " ".join(f"https://{host}" for host in SUBMIT_HOSTS),
+        "form-action": form_action,
         "base-uri": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())

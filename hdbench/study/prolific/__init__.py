@@ -1,0 +1,1 @@
+"""Recruiting on Prolific through its REST API: a draft, its publication, approvals, bonuses."""
