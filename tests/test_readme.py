@@ -32,7 +32,8 @@ RECORDS = sorted(
     path
     for pattern in ("*/*.json", "*/second/*.json")
     for path in MEASURED.glob(pattern)
-    if path.parent.name not in ("coverage", "styles") and not path.name.startswith("quickstart.")
+    if path.parent.name not in ("coverage", "editing", "styles")
+    and not path.name.startswith("quickstart.")
 )
 #: Every file that is checked here, by its path in the repository.
 DOCUMENTS = {
