@@ -46,6 +46,10 @@ class _Export(Record):
     title: str = Field("", max_length=300)
 
 
+_OPEN, _OPERATION = TypeAdapter(_Open), TypeAdapter(Operation)
+_TRY, _EXPORT = TypeAdapter(_Try), TypeAdapter(_Export)
+
+
 def editor_app(desk: Desk, first: str, edited: Path, token: str | None) -> ASGIApp:
     """Return the application: the page, and the addresses that it asks.
 
@@ -93,7 +97,7 @@ class _Editor:
         return JSONResponse(self._desk.start(self._first))
 
     async def open(self, request: Request) -> Response:
-        asked = await read_record(request, TypeAdapter(_Open))
+        asked = await read_record(request, _OPEN)
         return await run_in_threadpool(
             self._opened, lambda: self._desk.studio.open_scene(asked.scene)
         )
@@ -124,12 +128,12 @@ class _Editor:
         return JSONResponse(self._desk.revision(_session(request)))
 
     async def operation(self, request: Request) -> Response:
-        asked = await read_record(request, TypeAdapter(Operation))
+        asked = await read_record(request, _OPERATION)
         name = _session(request)
         return JSONResponse(await run_in_threadpool(self._desk.carry_out, name, asked))
 
     async def attempt(self, request: Request) -> Response:
-        asked = await read_record(request, TypeAdapter(_Try))
+        asked = await read_record(request, _TRY)
         return await run_in_threadpool(self._attempted, _session(request), asked)
 
     def _attempted(self, name: str, asked: _Try) -> Response:
@@ -191,7 +195,7 @@ class _Editor:
         )
 
     async def export(self, request: Request) -> Response:
-        asked = await read_record(request, TypeAdapter(_Export))
+        asked = await read_record(request, _EXPORT)
         return await run_in_threadpool(self._exported, _session(request), asked)
 
     def _exported(self, name: str, asked: _Export) -> Response:

@@ -18,7 +18,7 @@ from hdbench.editing.rendering import box_of
 from hdbench.editing.session import SESSION_SUFFIX, Session, SessionConflict
 from hdbench.editing.state import SceneState
 from hdbench.errors import HdbenchError
-from hdbench.schema.editing import Edit, Operation, Paint, Relabel, Restyle, Stamp
+from hdbench.schema.editing import MOST_REGIONS, Edit, Operation, Paint, Relabel, Restyle, Stamp
 from hdbench.web.guard import RequestRefused
 from hdbench.workflows.edit import Studio
 
@@ -132,11 +132,11 @@ class Desk:
 
     def _regions(self, state: SceneState) -> list[dict[str, Any]]:
         chosen = self.studio.renderer.chosen_styles(state)
-        ids, place = np.unique(state.regions, return_inverse=True)
-        boxes = ndimage.find_objects(place.reshape(state.size) + 1)
+        numbers = np.zeros(MOST_REGIONS, np.int32)
+        numbers[list(state.by_region)] = np.arange(1, len(state.by_region) + 1)
+        boxes = ndimage.find_objects(numbers[state.regions])
         regions = []
-        for region, box in zip(ids.tolist(), boxes, strict=True):
-            entry = state.by_region[region]
+        for (region, entry), box in zip(state.by_region.items(), boxes, strict=True):
             style = chosen.get(region)
             regions.append(
                 {
