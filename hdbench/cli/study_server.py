@@ -61,8 +61,8 @@ def serve(
     from dataclasses import replace
     from datetime import timedelta
 
+    from hdbench.study.answers.database import database_path, now, open_database
     from hdbench.study.packet.files import open_packet
-    from hdbench.study.server.database import database_path, now, open_database
     from hdbench.study.server.running import public_address, researcher_token
     from hdbench.web.serving import listen, require_web
     from hdbench.web.serving import serve as answer
@@ -105,8 +105,8 @@ def backup(packet: Path, copy: Path) -> None:
       hdbench study backup hdbench-runs/studies/unlimited monday.sqlite
       hdbench study tally PACKET server-2.sqlite
     """
-    from hdbench.study.server.database import backup as backed_up
-    from hdbench.study.server.database import database_path
+    from hdbench.study.answers.database import backup as backed_up
+    from hdbench.study.answers.database import database_path
 
     opened = _opened(packet)
     count = backed_up(database_path(packet), opened.study, copy)
@@ -127,7 +127,7 @@ def export(packet: Path, output: Path | None) -> None:
       hdbench study tally PACKET answers.jsonl
     """
     from hdbench.storage import write_atomically
-    from hdbench.study.server.database import database_path, exported
+    from hdbench.study.answers.database import database_path, exported
 
     opened = _opened(packet)
     lines = exported(database_path(packet), opened.study)

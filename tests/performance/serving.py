@@ -26,10 +26,10 @@ from PIL import Image
 
 from hdbench.library import Library
 from hdbench.schema.study import StudyProtocol
+from hdbench.study.answers.database import database_path, reading, submissions
 from hdbench.study.packet.build import Flags, build
 from hdbench.study.packet.files import open_packet
 from hdbench.study.packet.gathering import gather
-from hdbench.study.server.database import database_path, reading, submissions
 from hdbench.workspace.bench import open_bench
 from hdbench.workspace.paths import Workspace
 

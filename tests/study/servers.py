@@ -16,9 +16,9 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from hdbench.study.answers.database import database_path, open_database
 from hdbench.study.packet.files import open_packet
 from hdbench.study.server.application import Settings, application
-from hdbench.study.server.database import database_path, open_database
 
 TOKEN = "5" * 32
 

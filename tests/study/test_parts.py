@@ -8,7 +8,7 @@ import pytest
 import hdbench.study
 
 #: From the ground up.
-PARTS = ("design", "packet", "analysis")
+PARTS = ("design", "packet", "answers", "analysis", "server", "prolific", "rehearsal")
 ROOT = Path(hdbench.study.__file__).parent
 
 

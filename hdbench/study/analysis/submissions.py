@@ -17,7 +17,7 @@ from hdbench.errors import DataError, UsageError
 from hdbench.schema.judgment import Attempt, Source, Submission
 from hdbench.schema.packet import StudyRecord
 from hdbench.schema.record import first_problem
-from hdbench.study.server.database import reading, submissions
+from hdbench.study.answers.database import reading, submissions
 
 #: The one form field that the participant's page fills.
 ANSWER = "Answer.judgments"

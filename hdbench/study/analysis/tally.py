@@ -18,8 +18,8 @@ from hdbench.schema.study import StudyProtocol
 from hdbench.schema.summary import Exclusion
 from hdbench.study.analysis.sessions import require_distinct, require_ids
 from hdbench.study.analysis.submissions import Blank, Received, read_answers
+from hdbench.study.answers.database import database_path
 from hdbench.study.packet.files import JUDGMENTS_FILE, RESULTS_FOLDER, SIMULATED_FILE, Packet
-from hdbench.study.server.database import database_path
 
 #: Columns that name a session.
 _SESSION = ["participant", "session"]

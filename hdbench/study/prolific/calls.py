@@ -22,8 +22,8 @@ from urllib.parse import parse_qsl, urlsplit
 from hdbench.errors import DataError, HdbenchError, UsageError
 from hdbench.schema.packet import StudyRecord
 from hdbench.storage import append_line, read_bytes
+from hdbench.study.answers.database import now
 from hdbench.study.packet.files import RESULTS_FOLDER
-from hdbench.study.server.database import now
 from hdbench.web.guard import is_loopback
 
 API = "https://api.prolific.com"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from hdbench.errors import DataError, HdbenchError, UsageError, counted
+from hdbench.study.answers.database import database_path, reading
 from hdbench.study.packet.files import Packet
 from hdbench.study.packet.rendering import public_study_id
 from hdbench.study.prolific.calls import Prolific
 from hdbench.study.server.assignment import Entry, completion_codes, identity_of
-from hdbench.study.server.database import database_path, reading
 
 _STUDIES, _SUBMISSIONS = "/api/v1/studies/", "/api/v1/submissions/"
 _PAYMENTS = "/api/v1/bulk-bonus-payments/"

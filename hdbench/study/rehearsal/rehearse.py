@@ -13,16 +13,16 @@ from hdbench.errors import HdbenchError, listing
 from hdbench.runtime.progress import progress
 from hdbench.storage import write_atomically
 from hdbench.study.analysis.tally import Tally, tally
-from hdbench.study.packet.files import RESULTS_FOLDER, SIMULATED_FILE, Packet
-from hdbench.study.rehearsal.driving import Visit, chromium, visit
-from hdbench.study.rehearsal.people import KINDS, Person
-from hdbench.study.server.database import (
+from hdbench.study.answers.database import (
     attempts,
     database_path,
     exported,
     open_database,
     reading,
 )
+from hdbench.study.packet.files import RESULTS_FOLDER, SIMULATED_FILE, Packet
+from hdbench.study.rehearsal.driving import Visit, chromium, visit
+from hdbench.study.rehearsal.people import KINDS, Person
 
 
 @dataclass(frozen=True)

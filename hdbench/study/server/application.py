@@ -21,6 +21,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from hdbench.errors import DataError
+from hdbench.study.answers.database import attempts, database_path, reading, timestamp
 from hdbench.study.packet.files import WEB_FOLDER, Packet, public_packets
 from hdbench.study.packet.page import page_of_server, page_policy
 from hdbench.study.packet.rendering import public_study_id
@@ -31,7 +32,6 @@ from hdbench.study.server.assignment import (
     completion_codes,
     passes_of,
 )
-from hdbench.study.server.database import attempts, database_path, reading, timestamp
 from hdbench.study.server.judgments import (
     Outcome,
     PostedJudgment,

@@ -18,9 +18,9 @@ from hdbench.schema.judgment import Attempt
 from hdbench.schema.packet import TrialRecord
 from hdbench.schema.record import Record
 from hdbench.study.analysis.tally import broken_rules_of
+from hdbench.study.answers.database import attempts
 from hdbench.study.packet.files import Packet
 from hdbench.study.server.assignment import secret_hash
-from hdbench.study.server.database import attempts
 from hdbench.web.guard import RequestRefused
 
 _PageName = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]

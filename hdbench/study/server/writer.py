@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hdbench.study.server.database import unusable
+from hdbench.study.answers.database import unusable
 
 Value = TypeVar("Value")
 #: Reads and changes the database within a transaction; raising undoes its changes alone.

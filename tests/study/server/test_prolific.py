@@ -129,6 +129,7 @@ def test_no_command_makes_or_publishes_anything_twice(
     assert len(api.studies) == 4
 
 
+@pytest.mark.slow
 def test_the_fixed_rules_approve_and_pay_once(bare_cli: Cli, api: Api, packet: Path) -> None:
     study, right = created(bare_cli, api, packet), right_answers(packet)
     wrong = {trial: "left" if side == "right" else "right" for trial, side in right.items()}

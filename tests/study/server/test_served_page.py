@@ -15,9 +15,9 @@ from servers import Process, right_answers, running, started
 
 from hdbench.schema.judgment import Attempt
 from hdbench.study.analysis.tally import tally
+from hdbench.study.answers.database import attempts, database_path, reading
 from hdbench.study.packet.files import open_packet
 from hdbench.study.server.assignment import completion_codes
-from hdbench.study.server.database import attempts, database_path, reading
 
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=30_000)

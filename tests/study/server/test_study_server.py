@@ -13,14 +13,14 @@ from servers import TOKEN, Clock, Person, Site, right_answers, row_of, site
 
 from hdbench.errors import DataError, UsageError
 from hdbench.study.analysis.tally import answer_files, tally
-from hdbench.study.packet.files import open_packet
-from hdbench.study.server.assignment import completion_codes
-from hdbench.study.server.database import (
+from hdbench.study.answers.database import (
     backup,
     database_path,
     exported,
     open_database,
 )
+from hdbench.study.packet.files import open_packet
+from hdbench.study.server.assignment import completion_codes
 
 
 @pytest.fixture
