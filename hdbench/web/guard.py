@@ -7,6 +7,7 @@ can reach asks for its token, which the first link carries and a cookie keeps.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import sys
@@ -23,7 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hdbench.errors import HdbenchError, StorageError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_COOKIE = "hdbench-token"
+#: Followed by a digest of the token: browsers send the cookies of all servers of one host.
+_COOKIE = "hdbench-token-"
 
 #: Pages load scripts, styles and images from their own server alone, and nobody frames them.
 POLICY = (
@@ -136,10 +138,10 @@ class Guard:
             # A path of two slashes would lead to another host.
             path = "/" + scope["path"].lstrip("/")
             answer = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
-            answer.set_cookie(_COOKIE, token, httponly=True, samesite="strict")
+            answer.set_cookie(_cookie_name(token), token, httponly=True, samesite="strict")
             return answer
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if _equal(_cookie(headers), token) or _equal(bearer, token):
+        if _equal(_cookie(headers, token), token) or _equal(bearer, token):
             return None
         raise RequestRefused(
             "no valid token; expected the link that hdbench printed when it started", 401
@@ -191,9 +193,13 @@ def _name(host: str) -> str:
         return ""
 
 
-def _cookie(headers: Headers) -> str:
+def _cookie_name(token: str) -> str:
+    return _COOKIE + hashlib.sha256(token.encode()).hexdigest()[:8]
+
+
+def _cookie(headers: Headers, token: str) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
+        found = SimpleCookie(headers.get("cookie", "")).get(_cookie_name(token))
     except CookieError:
         return ""
     return "" if found is None else found.value

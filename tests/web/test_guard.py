@@ -107,6 +107,9 @@ def test_a_server_for_others_asks_for_its_token() -> None:
     assert answer.headers["location"] == "/?scene=a"
     assert "HttpOnly" in answer.headers["set-cookie"]
     assert outside.get("/").status_code == 200
+    beside = client(new_token(), base)  # another server of the same host
+    beside.cookies = outside.cookies
+    assert beside.get("/").status_code == 401
     bearer = {"authorization": f"Bearer {token}"}
     assert client(token, base).get("/", headers=bearer).status_code == 200
     away = client(token, base).get(f"{base}//evil.example/", params={"token": token})
