@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
+from browsers import serious_faults
 from conftest import hdbench_process
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from styled import METHOD, opened, train_styled
@@ -208,9 +208,7 @@ def test_axe_finds_no_serious_fault_and_a_finger_suffices(
         page.set_viewport_size({"width": width, "height": height})
         for key in ("v", "s", "4", "?", "Escape", "b"):
             page.keyboard.press(key)
-            found = Axe().run(page).response["violations"]
-            serious = [one for one in found if one["impact"] in ("serious", "critical")]
-            assert not serious, [(one["id"], one["nodes"][0]["html"]) for one in serious]
+            assert serious_faults(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
     phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)

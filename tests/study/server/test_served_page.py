@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import serious_faults
 from playwright.sync_api import Browser, Page, expect
 from servers import Process, right_answers, running, started
 
@@ -340,3 +341,15 @@ def test_phones_are_told_at_once_that_a_timed_study_is_not_for_them(
         code = completion_codes(open_packet(timed_packet).study)[1]
         assert code in page.inner_text("#hd-summary")
         context.close()
+
+
+def test_axe_finds_no_serious_fault(page: Page, server: Process) -> None:
+    page.goto(server.url)
+    page.wait_for_selector("#hd-start")
+    assert serious_faults(page) == []
+    page.click("#hd-start")
+    page.wait_for_function(READY)
+    for width, height in ((1440, 900), (820, 1180), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert serious_faults(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
