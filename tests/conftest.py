@@ -16,7 +16,6 @@ import pytest
 import torch
 from browsers import browser, browser_page, playwright  # noqa: F401 (fixtures)
 from click.testing import CliRunner, Result
-from packets import protocol_with
 from PIL import Image
 
 from hdbench.data.labels import LabelSpace, shipped_space
@@ -566,6 +565,8 @@ def packet_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="session")
 def timed_packet_once(drawn_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A packet with limited time of alpha and the oracle; tests get copies."""
+    from packets import protocol_with  # programs that tests write import this file without it
+
     folder = tmp_path_factory.mktemp("timed")
     bench = open_bench(Workspace(folder / "ws", drawn_once, str(write_tiny(folder))))
     add_images(bench, "alpha", 1)

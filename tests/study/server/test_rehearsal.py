@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import Result as Outcome
 
 from hdbench.errors import UsageError
-from hdbench.study.packet.files import open_packet
-from hdbench.study.rehearsal.people import crowd
-from hdbench.study.rehearsal.rehearse import rehearse
+from hdbench.study.packet.files import Packet, open_packet
+from hdbench.study.rehearsal.people import Person, crowd
+from hdbench.study.rehearsal.rehearse import Rehearsed, rehearse
 
 Cli = Callable[..., Outcome]
+
+
+def rehearsed(packet: Packet, people: Sequence[Person]) -> Rehearsed:
+    """In a thread of its own: in this one, the browser of another test may have a running loop."""
+    with ThreadPoolExecutor(1) as alone:
+        return alone.submit(rehearse, packet, people, None).result()
 
 
 @pytest.mark.slow
@@ -23,7 +30,7 @@ Cli = Callable[..., Outcome]
 def test_people_go_through_page_server_and_tally(bare_cli: Cli, packet: Path) -> None:
     opened = open_packet(packet)
     people = crowd(opened.study, {"attentive": 1, "hasty": 1, "bot": 1, "closing": 1}, 0)
-    done = rehearse(opened, people, None)
+    done = rehearsed(opened, people)
     assert [one.person.kind for one in done.visits] == ["attentive", "hasty", "bot", "closing"]
     assert [one.closed for one in done.visits] == [0, 0, 0, 1]
     excluded = {entry.session for entry in done.found.exclusions}
@@ -67,6 +74,6 @@ def test_people_answer_as_they_are(packet: Path) -> None:
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_a_study_with_limited_time_is_rehearsed_too(timed_packet: Path) -> None:
     opened = open_packet(timed_packet)
-    done = rehearse(opened, crowd(opened.study, {"closing": 1}, 0), None)
+    done = rehearsed(opened, crowd(opened.study, {"closing": 1}, 0))
     assert done.answers == len(done.found.table)
     assert done.found.missing() <= done.answers - len(set(done.found.table["trial"]))
