@@ -52,8 +52,8 @@ def edit(
 
     METHOD is a trained method; default: ours-styles, or else ours. Where the workspace has not
     trained it, the generator that ships is used. The page shows a preview while a stroke is drawn,
-    and then the exact image: the one that 'synthesize' makes. Every edit is on disk at once, in
-    edits/ of the workspace; the same command goes on with the last one.
+    and then the exact image: the one that 'synthesize' makes. Every edit is in a file of edits/ in
+    the workspace before it is shown; the same command goes on with the last one.
 
     'Export' writes labels, instances, styles and images into a folder that 'hdbench synthesize
     --edited' and 'hdbench study build --edited' take. --script does the same without a browser;

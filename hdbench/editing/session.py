@@ -1,7 +1,8 @@
 """A session: a scene, its edits as a list that can be undone, and the one file that keeps both.
 
 The first line of the file is the scene before all edits (``SessionBase``), every further one an
-``Operation``. Lines are only ever appended, so a crash loses nothing that was answered.
+``Operation``. Lines are only ever appended, so the end of the process loses nothing that was
+answered; they are not synchronised, so a power cut may.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class BaseScene:
 
 
 class Session:
-    """A scene under edits; every operation is on disk before it counts."""
+    """A scene under edits; every operation is in its file before it counts."""
 
     def __init__(self, path: Path, base: BaseScene, context: Context) -> None:
         self.path, self.base, self._context = path, base, context
