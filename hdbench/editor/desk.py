@@ -69,7 +69,7 @@ class Desk:
         if name not in paths:
             raise RequestRefused(f"no session '{name[:80]}'; open a scene first", 404)
         path = paths[name]
-        self.opened(lambda: Session.load(path, self.studio.context))
+        self.opened(lambda: self.studio.load(path))
         return self._open[name]
 
     # -- what the page is told ---------------------------------------------------------------------

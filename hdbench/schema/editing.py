@@ -141,7 +141,8 @@ class SessionBase(Record):
     label: str
     instance: str | None
     photograph: str | None
-    #: Styles of regions that were encoded from a photograph, and the digest of the encoder.
+    #: Styles of regions that were encoded from a photograph, and the digest of the encoder that
+    #: these and the styles of edits are of; None: the method had no styles.
     styles: dict[str, StyleValue] = Field(default_factory=dict)
     encoder: str | None = None
 

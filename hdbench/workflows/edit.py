@@ -82,6 +82,30 @@ class Studio:
         at = "" if self.size == _size_of(self.bench) else f".{width}x{height}"
         return self.folder / f"{name}{at}{SESSION_SUFFIX}"
 
+    @property
+    def encoder(self) -> str | None:
+        """Digest of the encoder that styles are of; None: the method has no styles."""
+        return None if self.renderer.styles is None else self.renderer.styles.digest
+
+    def load(self, path: Path) -> Session:
+        """Return the session of a file of the folder, as it was left.
+
+        Raises:
+            DataError: it is damaged.
+            UsageError: its styles are of another encoder: the method was trained again.
+        """
+        session = Session.load(path, self.context)
+        self._require_own_styles(session.base, str(path))
+        return session
+
+    def _require_own_styles(self, base: BaseScene, name: str) -> None:
+        if base.encoder not in (None, self.encoder):
+            raise UsageError(
+                f"{name}: its styles are of another encoder ({str(base.encoder)[:12]}) than that "
+                f"of '{self.method.name}' ({str(self.encoder)[:12]}).\n"
+                "Next: move the file away to begin anew"
+            )
+
     def open_scene(self, name: str) -> Session:
         """Return the session of a test scene, as it was left; a new one if there is none.
 
@@ -94,8 +118,8 @@ class Studio:
             raise UsageError(f"'{self.bench.benchmark.name}' has no test scene '{name[:80]}'{near}")
         path = self.session_path(name)
         if path.is_file():
-            return Session.load(path, self.context)
-        base = BaseScene(self.read(self.scenes[name], photograph=True), {})
+            return self.load(path)
+        base = BaseScene(self.read(self.scenes[name], photograph=True), {}, self.encoder)
         return Session.create(path, base, self.context)
 
     def open_photograph(self, content: bytes, name: str) -> Session:
@@ -107,7 +131,7 @@ class Studio:
         scene = f"photograph-{hashlib.sha256(content).hexdigest()[:12]}"
         path = self.session_path(scene)
         if path.is_file():
-            return Session.load(path, self.context)
+            return self.load(path)
         image = fitted(read_upload(content, name), *self.size)
         segmenter = open_segmenter(self.bench, None, self.device)
         policy, benchmark = self.bench.scoring.segmenter, self.bench.benchmark
@@ -116,11 +140,10 @@ class Studio:
         instances = first.instance is not None
         ids, space = self.context.ids, self.bench.space
         found = scene_of_photograph(scene, image, segmenter, policy, seen, space, ids, instances)
-        styles, encoder = {}, None
+        styles = {}
         if self.renderer.styles is not None:
             styles = self.renderer.encoded(image, found.regions)
-            encoder = self.renderer.styles.digest
-        return Session.create(path, BaseScene(found, dict(styles), encoder), self.context)
+        return Session.create(path, BaseScene(found, dict(styles), self.encoder), self.context)
 
     def open_file(self, content: bytes, name: str) -> Session:
         """Return the session that a file holds, kept in the folder of sessions from now on.
@@ -135,12 +158,7 @@ class Studio:
                 f"{name}: a scene of {base.scene.size[1]}x{base.scene.size[0]}; "
                 f"{self.size[1]}x{self.size[0]} is edited here"
             )
-        own = self.renderer.styles
-        if base.encoder is not None and (own is None or own.digest != base.encoder):
-            raise UsageError(
-                f"{name}: its styles are of another encoder ({base.encoder[:12]}) than that of "
-                f"'{self.method.name}'"
-            )
+        self._require_own_styles(base, name)
         path = self.session_path(f"loaded-{hashlib.sha256(content).hexdigest()[:12]}")
         if not path.is_file():
             write_atomically(path, content if content.endswith(b"\n") else content + b"\n")
@@ -255,7 +273,9 @@ def run_script(
         if entry.scene not in studio.scenes:
             near = suggestion(entry.scene, studio.scenes)
             raise UsageError(f"scene '{name}': no test scene '{entry.scene}'{near}")
-        base = BaseScene(studio.read(studio.scenes[entry.scene], photograph=True), {})
+        base = BaseScene(
+            studio.read(studio.scenes[entry.scene], photograph=True), {}, studio.encoder
+        )
         path = studio.folder / "scripted" / f"{name}{SESSION_SUFFIX}"
         session = Session.create(path, base, studio.context)
         for number, edit in enumerate(entry.edits, 1):

@@ -317,3 +317,12 @@ def test_another_size_is_another_session_and_unfit_sizes_are_refused(bench: Benc
     wide.client.post(f"{wide.at}/export", json={"name": "wide"})
     with pytest.raises(UsageError, match="128x64"):
         synthesize_method(bench.with_edited(wide.edited), bench.library.method(METHOD), 0, CPU)
+
+
+def test_a_session_of_another_encoder_is_not_opened(page: Page) -> None:
+    [path] = page.studio.folder.glob("*.session.jsonl")
+    text = path.read_text()
+    assert page.studio.encoder is not None
+    path.write_text(text.replace(page.studio.encoder, "0" * 64))
+    with pytest.raises(UsageError, match="another encoder"):
+        Page(page.studio)
