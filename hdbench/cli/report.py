@@ -105,7 +105,7 @@ def report(
             f"--method: report '{name}' has no table of scores; a comparison of one's own is a "
             "[[comparisons]] entry of a report file"
         )
-    if (packets or simulated) and not chosen.comparisons and not chosen.reports:
+    if (packets or simulated) and not chosen.shows_preferences and not chosen.reports:
         option = "--packet" if packets else "--simulated"
         raise UsageError(f"{option}: report '{name}' shows no preferences")
     if bundles and not chosen.rows and not chosen.reports:

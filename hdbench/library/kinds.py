@@ -110,8 +110,8 @@ def _references_of_report(report: Report) -> Iterator[Reference]:
         if row.method is not None:
             yield f"row '{row.title}': method", row.method, METHODS
     for entry in report.comparisons:  # its methods may be foreign, its study may not
-        if entry.study is not None:
-            yield f"comparison '{entry.title}': study", entry.study, STUDIES
+        for study in entry.study:
+            yield f"comparison '{entry.title}': study", study, STUDIES
     for name in report.pictures.methods if report.pictures else ():
         yield "[pictures] methods", name, METHODS
     for name in report.reports:
@@ -151,7 +151,7 @@ REPORTS = FileKind(
     "report",
     "reports",
     "reports",
-    ("rows", "comparisons", "pictures", "segmenters", "reports"),
+    ("rows", "comparisons", "every_pair", "pictures", "segmenters", "edits", "reports"),
     partial(parse, Report),
     _references_of_report,
 )

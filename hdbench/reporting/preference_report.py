@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hdbench.errors import DataError, HdbenchError
+from hdbench.errors import DataError, HdbenchError, counted
 from hdbench.reporting.document import Chart, Section
 from hdbench.reporting.preference_figures import duration_chart, rate_chart
-from hdbench.reporting.preferences import Finding, findings, measured_by, preference_table
+from hdbench.reporting.preferences import (
+    Finding,
+    anchor_table,
+    findings,
+    measured_by,
+    preference_table,
+)
 from hdbench.schema.report import Comparison, Report
 from hdbench.schema.summary import Summary, TimedRate
 from hdbench.study.analysis.export import SUMMARY_FILE, read_summary, tally_folder
@@ -18,8 +24,11 @@ from hdbench.study.packet.files import STUDY_FILE, require_packet
 _REMARK = (
     "How often the first of the two was preferred; chance is 50 %. Intervals and p-values are "
     "clustered by participant and by image, so they speak of other people and other images; "
-    "p-values hold for the whole family (Holm). Published percentages were measured elsewhere, on "
-    "other images; they stand beside the measured ones for orientation."
+    "p-values hold for the whole family (Holm)."
+)
+_PUBLISHED = (
+    "Published percentages were measured elsewhere, on other images; they stand beside the "
+    "measured ones for orientation."
 )
 
 
@@ -68,6 +77,22 @@ def _only_simulated(folder: Path) -> str:
     return "; only simulated answers are" if _summary_path(folder, True).is_file() else ""
 
 
+def with_every_pair(report: Report, summaries: Mapping[Path, Summary]) -> Report:
+    """Return a report with a comparison for every pair that packets have judgments of."""
+    comparisons = [
+        Comparison(
+            title=row.title + (f" ({summary.study})" if len(summaries) > 1 else ""),
+            method=row.a,
+            over=row.b,
+            study=[summary.study],
+        )
+        for summary in summaries.values()
+        for row in summary.pairs
+        if row.n
+    ]
+    return report.model_copy(update={"comparisons": comparisons})
+
+
 def preference_sections(
     report: Report,
     summaries: Mapping[Path, Summary],
@@ -87,6 +112,7 @@ def preference_sections(
     measured = any(row.rate is not None for row in found)
     if not measured and not always:
         return []
+    published = any(row.comparison.published is not None for row in found)
     missing = {
         n: command
         for n, row in enumerate(found)
@@ -98,10 +124,35 @@ def preference_sections(
             "preferences",
             preference_table(report, found, simulated=simulated),
             missing=missing,
-            remarks=[_REMARK],
+            remarks=[f"{_REMARK} {_PUBLISHED}" if published else _REMARK],
             charts=[_chart(report, found, simulated)] if measured else [],
-        )
+        ),
+        *_anchor_sections(report, summaries),
     ]
+
+
+def _anchor_sections(report: Report, summaries: Mapping[Path, Summary]) -> Iterator[Section]:
+    """Yield how the anchor fared in each packet that measured something and has one."""
+    for place, summary in _sources(report, summaries).items():
+        if summary.anchor is not None:
+            yield Section(
+                f"Low anchor in packet {place.name}",
+                f"anchor.{place.name}",
+                anchor_table(summary.anchor),
+                notes=[
+                    f"Preferred over the low anchor, {summary.anchor.method}: a method known to be "
+                    "worse, hidden among the comparisons, on scenes of its own. "
+                    f"{summary.anchor.preferring_anchor} of "
+                    f"{counted(summary.anchor.sessions, 'session')} preferred the anchor in most "
+                    "of its trials, which excludes none."
+                ],
+            )
+
+
+def _sources(report: Report, summaries: Mapping[Path, Summary]) -> dict[Path, Summary]:
+    """Return the packets that measured a comparison of the report."""
+    used = {measured_by(comparison, summaries) for comparison in report.comparisons}
+    return {place: summary for place, summary in summaries.items() if place in used}
 
 
 def _chart(report: Report, found: Sequence[Finding], simulated: bool) -> Chart:
@@ -116,8 +167,7 @@ def _chart(report: Report, found: Sequence[Finding], simulated: bool) -> Chart:
 
 def preference_facts(report: Report, summaries: Mapping[Path, Summary]) -> dict[str, str]:
     """Return where a report's preferences come from, by name."""
-    sources = {measured_by(comparison, summaries) for comparison in report.comparisons}
-    found = [_facts(place, entry) for place, entry in summaries.items() if place in sources]
+    found = [_facts(place, entry) for place, entry in _sources(report, summaries).items()]
     if len(found) == 1:
         return found[0]
     return {

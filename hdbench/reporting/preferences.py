@@ -14,6 +14,7 @@ from hdbench.reporting.tables import render
 from hdbench.schema.record import Interval
 from hdbench.schema.report import Comparison, Report
 from hdbench.schema.summary import (
+    AnchorFindings,
     BradleyTerry,
     NoCorrelation,
     NoEstimate,
@@ -41,6 +42,8 @@ def tally_text(analysis: Summary) -> str:
     if analysis.durations:
         blocks.append(render(_duration_table(analysis), "text") + _trend_lines(analysis))
     blocks.append("\n".join(_ability_lines(analysis.bradley_terry) + _side_lines(analysis.side)))
+    if analysis.anchor is not None:
+        blocks.append("\n".join(_anchor_lines(analysis.anchor)))
     if analysis.metrics:
         blocks.append("\n".join(_metric_lines(analysis)))
     blocks.append("\n".join(_count_lines(analysis)))
@@ -117,6 +120,29 @@ def _side_lines(side: Share | None) -> list[str]:
     return [
         f"left side chosen: {percent(side.share)} % {interval(side.clustered)}, "
         f"p {p_words(side.clustered_p_value)}"
+    ]
+
+
+def anchor_table(anchor: AnchorFindings) -> pd.DataFrame:
+    """Return how often each compared method was preferred over the anchor, and all of them."""
+    lines = [
+        {
+            "trials": f"{row.n:,}",
+            "preferred %": percent(row.share),
+            "95 % interval": interval(row.clustered),
+        }
+        for row in (*anchor.rates, anchor.over_all)
+    ]
+    names = [*(row.method for row in anchor.rates), "all methods"]
+    return pd.DataFrame(lines, index=pd.Index(names, name="method"))
+
+
+def _anchor_lines(anchor: AnchorFindings) -> list[str]:
+    return [
+        f"preferred over the low anchor, {anchor.method}, on {counted(anchor.scenes, 'scene')}:",
+        render(anchor_table(anchor), "text"),
+        f"sessions that preferred the anchor in most of its trials: {anchor.preferring_anchor} of "
+        f"{anchor.sessions}; they count",
     ]
 
 
@@ -207,7 +233,7 @@ def measured_by(comparison: Comparison, summaries: Mapping[Path, Summary]) -> Pa
     having = [
         folder
         for folder, summary in summaries.items()
-        if summary.study == comparison.study
+        if summary.study in comparison.study
         and any(_is_of(row, comparison) for row in summary.pairs)
     ]
     if len(having) > 1:

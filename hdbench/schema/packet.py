@@ -19,7 +19,7 @@ PACKET_SCHEMA: Literal[1] = 1
 #: Keys that are Python keywords or attributes have other names here.
 Version = Annotated[Literal[1], Field(validation_alias="schema", serialization_alias="schema")]
 PassNumber = Annotated[int, Field(validation_alias="pass", serialization_alias="pass")]
-Kind = Literal["practice", "check", "judgment"]
+Kind = Literal["practice", "check", "anchor", "judgment"]
 Side = Literal["left", "right"]
 #: Left, top, right and bottom edge in pixels of the image; right and bottom are the first outside.
 Box = tuple[int, int, int, int]
@@ -59,6 +59,8 @@ class BuildInputs(Record):
     #: The value of ``--reference``, or null.
     reference: str | None
     scenes: list[str]
+    #: Left out of the file without anchor trials.
+    anchors: list[str] = Field(default_factory=list[str])
     regions: dict[str, Box]
     seed: int
     run_seed: int
@@ -109,6 +111,8 @@ class StudyRecord(Record):
     pairs: Annotated[list[tuple[str, str]], Field(min_length=1)]
     #: Test scenes that are shown.
     scenes: Annotated[list[str], Field(min_length=1)]
+    #: Test scenes of anchor trials, which no comparison shows. Left out of the file without any.
+    anchors: list[str] = Field(default_factory=list[str])
     #: Training scenes of practice and checks, those of practice first.
     controls: list[str]
     #: The outlined box of each scene and control scene; empty without regions.
@@ -151,6 +155,19 @@ class StudyRecord(Record):
     #: Size in bytes of every image file but the patterns. Packets built earlier have no such key.
     image_bytes: Annotated[int, Field(ge=1)] | None = None
 
+    @property
+    def shown(self) -> list[tuple[str, str]]:
+        """Method and scene of every image of a method: compared ones, then those of anchors."""
+        compared = [(method, scene) for method in self.methods for scene in self.scenes]
+        every = self.every_method
+        return compared + [(method, scene) for method in every for scene in self.anchors]
+
+    @property
+    def every_method(self) -> list[str]:
+        """The compared methods, and last the one of anchor trials if there are any."""
+        anchor = self.protocol.anchor
+        return self.methods if anchor is None else [*self.methods, anchor.method]
+
     @model_validator(mode="after")
     def _fits_together(self) -> StudyRecord:
         if len(self.packet_ids) != self.packets:
@@ -160,6 +177,11 @@ class StudyRecord(Record):
             raise ValueError(
                 f"{len(self.controls)} controls; practice and checks of the protocol need {needed}"
             )
+        anchor = self.protocol.anchor
+        if len(self.anchors) != (anchor.count if anchor else 0):
+            raise ValueError(f"{len(self.anchors)} anchors; expected as many as the protocol says")
+        if anchor is not None and anchor.method in self.methods:
+            raise ValueError(f"methods: {anchor.method} is compared and the anchor of the study")
         return self
 
 
@@ -167,7 +189,7 @@ class TrialRecord(Record):
     """A line of ``trials.jsonl``: one trial of one packet, with the names of methods and scene.
 
     Practice and checks show a training photograph beside its label map or its blur: ``a``, ``b``,
-    ``scene``, ``left`` and ``right`` are null. Judgments have no right answer.
+    ``scene``, ``left`` and ``right`` are null. Judgments and anchor trials have no right answer.
     """
 
     #: The trial's public name.
@@ -179,7 +201,7 @@ class TrialRecord(Record):
     #: Number of the pass: within one, every scene is shown once.
     pass_number: PassNumber
     kind: Kind
-    #: First and second method of the pair.
+    #: First and second method of the pair; in anchor trials, a compared method and the anchor.
     a: str | None
     b: str | None
     scene: str | None
@@ -200,11 +222,11 @@ class TrialRecord(Record):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> TrialRecord:
         named = {value is not None for value in (self.a, self.b, self.scene, self.left, self.right)}
-        judged = self.kind == "judgment"
-        if named != {judged} or (self.expected is None) != judged:
+        compares = self.kind in ("judgment", "anchor")
+        if named != {compares} or (self.expected is None) != compares:
             raise ValueError(
-                "a judgment has a, b, scene, left and right, and no right answer"
-                if judged
+                f"a trial of kind {self.kind} has a, b, scene, left and right, and no right answer"
+                if compares
                 else f"a trial of kind {self.kind} has a right answer, and no methods and scene"
             )
         return self

@@ -7,9 +7,9 @@ edited scenes (``[edits]``); or it collects other reports (``reports``).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hdbench.schema.base import LibraryFile, Positive, Table
 from hdbench.schema.result import Overall
@@ -50,6 +50,10 @@ class Row(Table):
         return self
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 class Comparison(Table):
     """One line: how often a method was preferred over another, measured, published, or both.
 
@@ -62,14 +66,15 @@ class Comparison(Table):
     method: str | None = None
     #: The method that it is compared with.
     over: str | None = None
-    #: The study whose packets are shown (``protocols/studies/``).
-    study: str | None = None
+    #: The study whose packets are shown (``protocols/studies/``), or a list of studies that ask the
+    #: same; the first is proposed where nothing is measured.
+    study: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list[str])
     #: Published preference for ``method``, per cent; left out if there is none.
     published: Percent | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Comparison:
-        named = [self.method is not None, self.over is not None, self.study is not None]
+        named = [self.method is not None, self.over is not None, bool(self.study)]
         if any(named) != all(named):
             raise ValueError("a comparison names method, over and study, or none of them")
         if not any(named) and self.published is None:
@@ -138,10 +143,12 @@ class Report(LibraryFile):
     #: Beside ``rows``: whether each measured method without a row gets one at the end.
     every_method: bool | None = None
     rows: list[Row] = Field(default_factory=list[Row])
-    #: Beside ``comparisons``: ``rates``, a line for each of them; ``durations``, a line for each
+    #: Beside preferences: ``rates``, a line for each comparison; ``durations``, a line for each
     #: time shown.
     show: Literal["rates", "durations"] | None = None
     comparisons: list[Comparison] = Field(default_factory=list[Comparison])
+    #: Instead of ``comparisons``: a comparison for every pair of every tallied study.
+    every_pair: bool = False
     pictures: Pictures | None = None
     segmenters: Segmenters | None = None
     edits: Edits | None = None
@@ -162,20 +169,28 @@ class Report(LibraryFile):
         """Whether any part of it needs results of a benchmark."""
         return bool(self.rows or self.pictures or self.segmenters)
 
+    @property
+    def shows_preferences(self) -> bool:
+        """Whether it needs tallied studies."""
+        return bool(self.comparisons) or self.every_pair
+
     @model_validator(mode="after")
     def _has_parts(self) -> Report:
-        parts = (self.rows, self.comparisons, self.pictures, self.segmenters, self.edits)
+        preferences = self.shows_preferences
+        if self.comparisons and self.every_pair:
+            raise ValueError("every_pair = true makes the comparisons; leave [[comparisons]] out")
+        parts = (self.rows, preferences, self.pictures, self.segmenters, self.edits)
         if self.reports and any(parts):
             raise ValueError("a report that collects reports has no rows, comparisons or pictures")
         if not self.reports and not any(parts):
             raise ValueError(
-                "a report needs [[rows]], [[comparisons]], [pictures], [segmenters], [edits] or "
-                "reports"
+                "a report needs [[rows]], [[comparisons]], every_pair, [pictures], [segmenters], "
+                "[edits] or reports"
             )
         together = {
             "columns": (bool(self.columns), bool(self.rows), "[[rows]]"),
             "every_method": (self.every_method is not None, bool(self.rows), "[[rows]]"),
-            "show": (self.show is not None, bool(self.comparisons), "[[comparisons]]"),
+            "show": (self.show is not None, preferences, "[[comparisons]] or every_pair"),
             "published_on": (
                 self.published_on is not None,
                 bool(self.rows or self.comparisons),

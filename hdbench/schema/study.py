@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hdbench.schema.base import LibraryFile, Positive, Rate, Table, Weight
 
@@ -70,6 +70,20 @@ class Checks(Table):
     count: Annotated[int, Field(ge=0)]
     #: The image beside the photograph: its painted label map, or a strong blur of it.
     kind: Literal["label", "blur"]
+
+
+class Anchor(Table):
+    """Trials that show a compared method beside a method that is known to be worse.
+
+    They look like judgments, their scenes are in no comparison, and no session is excluded for
+    them: they show how far down the scale of the study reaches, and whether people used it. Raters
+    of sound know them as hidden low anchors (ITU-R BS.1534).
+    """
+
+    #: The method that is known to be worse, usually a floor; its name, not a path.
+    method: Annotated[str, Field(pattern="^[^/]+$")]
+    #: Anchor trials of each packet, and test scenes that are set aside for them.
+    count: Positive
 
 
 class Practice(Table):
@@ -145,6 +159,16 @@ class StudyProtocol(LibraryFile):
     region: Region
     display: Display
     venue: Venue
+    #: Optional; without this table, packets have no anchor trials.
+    anchor: Anchor | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_no_anchor(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the table out where there is none, so that hashes of such protocols stay."""
+        content = handler(self)
+        if self.anchor is None:
+            content.pop("anchor", None)
+        return content
 
     @model_validator(mode="after")
     def _checks_can_be_passed(self) -> StudyProtocol:

@@ -197,6 +197,29 @@ class Unnamed(Record):
     judging_sessions: int
 
 
+class AnchorRate(Share):
+    """How often one method was preferred over the anchor."""
+
+    method: str
+
+
+class AnchorFindings(Record):
+    """How the anchor fared: a method known to be worse, in trials beside the compared ones."""
+
+    #: The anchor's method.
+    method: str
+    #: Scenes of anchor trials.
+    scenes: int
+    #: How often each compared method was preferred over the anchor, in the methods' order.
+    rates: list[AnchorRate]
+    #: The same over all methods.
+    over_all: Share
+    #: Sessions that count and have answers to anchor trials.
+    sessions: int
+    #: Those that preferred the anchor in more than half of them.
+    preferring_anchor: int
+
+
 class Exclusion(Record):
     """A session that stays in the data but does not count."""
 
@@ -243,6 +266,8 @@ class Summary(Record):
     durations: list[TimedRate]
     trends: list[PairTrend | NoTrend]
     metrics: list[MetricCorrelation | NoCorrelation]
+    #: Left out of the file in studies without anchor trials.
+    anchor: AnchorFindings | None = None
     #: Versions of hdbench, Python and packages.
     created_with: dict[str, str]
 

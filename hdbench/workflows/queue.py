@@ -116,7 +116,8 @@ def queue_of(
         chosen, absent = _restricted(chosen, absent, only, report.name), []
     if not chosen:
         lines = "".join(f"\n  {title}: {reason}" for title, reason in absent)
-        raise UsageError(f"report '{report.name}': no row can be reproduced here:{lines}")
+        why = f"no row can be reproduced here:{lines}" if lines else "names no method to train"
+        raise UsageError(f"report '{report.name}': {why}")
     scored = any(part.shows_scores for part in parts)
     networks = _networks(chosen.values(), benchmark, scored)
     trained = {work.key for work in networks}

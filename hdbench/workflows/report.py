@@ -17,6 +17,7 @@ from hdbench.reporting.preference_report import (
     preference_sections,
     summaries_in,
     tallied_packets,
+    with_every_pair,
 )
 from hdbench.reporting.score_sections import facts_of
 from hdbench.schema.report import Comparison, Report
@@ -105,12 +106,12 @@ def document_on(
         stem = f"{stem}.{bench.benchmark.name}"
         edited, files = edits_section(bench, report.edits)
         parts.append(_Part([edited] if edited else [], files=files))
-    if report.comparisons:
+    if report.shows_preferences:
         parts.append(_preferences(bench, report, shown, beside=any(one.sections for one in parts)))
     sections = [section for part in parts for section in part.sections]
     if not sections:
         return None
-    simulated = bool(report.comparisons) and shown.simulated
+    simulated = report.shows_preferences and shown.simulated
     return Document(
         stem + (".simulated" if simulated else ""),
         title,
@@ -170,6 +171,8 @@ def _preferences(bench: Bench, report: Report, shown: Shown, *, beside: bool) ->
     studies = bench.workspace.study("any").parent
     folders = shown.packets or tallied_packets(studies, simulated=shown.simulated)
     summaries = summaries_in(folders, simulated=shown.simulated)
+    if report.every_pair:
+        report = with_every_pair(report, summaries)
     sections = preference_sections(report, summaries, partial(_study_command, bench), always=beside)
     return _Part(
         sections,
@@ -210,7 +213,9 @@ def _study_command(bench: Bench, entry: Comparison) -> str | None:
     if entry.method is None or entry.over is None:
         return None
     methods = shlex.quote(f"{entry.method},{entry.over}")
-    return f"hdbench study build{benchmark_words(bench)} --study {entry.study} --methods {methods}"
+    return (
+        f"hdbench study build{benchmark_words(bench)} --study {entry.study[0]} --methods {methods}"
+    )
 
 
 def _nothing_measured(bench: Bench, report: Report) -> HdbenchError:

@@ -475,6 +475,6 @@ def test_every_report_of_the_library_has_something_to_reproduce() -> None:
 
     library = Library()
     for name in library.entries(REPORTS):
-        if name not in ("editing", "nyu-preference", "segmenters"):  # which name no method
+        if name not in ("editing", "nyu-preference", "preferences", "segmenters"):  # no method
             queue = queue_of(library.report(name), library, library.benchmark("streets"), [0])
             assert queue.steps

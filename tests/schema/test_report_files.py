@@ -114,6 +114,11 @@ ABOUT = 'name = "x"\ntitle = "X"\nsource = "here"\n'
             "left < right",
         ),
         ('[segmenters]\nscores = ["fid"]\n', "'fid'"),
+        ("every_pair = true\n", "'show'"),
+        (
+            'every_pair = true\nshow = "rates"\n[[comparisons]]\ntitle = "a"\npublished = 60.0\n',
+            "every_pair",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_together_are_named(tmp_path: Path, text: str, named: str) -> None:

@@ -26,7 +26,7 @@ def protocol_with(base: str = "pilot", **tables: dict[str, Any]) -> StudyProtoco
     """A protocol of the library with some keys of its tables changed."""
     content = Library().study(base).model_dump()
     for table, keys in tables.items():
-        content[table] |= keys
+        content[table] = content.get(table, {}) | keys
     content["quality"]["checks_passed"] = min(
         content["quality"]["checks_passed"], content["checks"]["count"]
     )
@@ -34,8 +34,7 @@ def protocol_with(base: str = "pilot", **tables: dict[str, Any]) -> StudyProtoco
 
 
 def designed(methods: int, scenes: int, protocol: StudyProtocol, seed: int) -> list[Trial]:
-    pairs = methods * (methods - 1) // 2
-    return design(pairs, scenes, controls_needed(protocol)[1], protocol, seed)
+    return design(methods, scenes, controls_needed(protocol)[1], protocol, seed)
 
 
 def record_of(
@@ -47,6 +46,7 @@ def record_of(
 ) -> StudyRecord:
     """What study.json says of a study without images."""
     controls = [f"control-{n}" for n in range(controls_needed(protocol)[1])]
+    anchors = [f"anchor-{n}" for n in range(protocol.anchor.count if protocol.anchor else 0)]
     inputs = BuildInputs(
         version=PACKET_SCHEMA,
         protocol=protocol,
@@ -55,6 +55,7 @@ def record_of(
         methods=list(methods),
         reference=None,
         scenes=list(scenes),
+        anchors=anchors,
         regions={},
         seed=0,
         run_seed=0,
@@ -76,6 +77,7 @@ def record_of(
         reference=None,
         pairs=pairs_of(methods),
         scenes=inputs.scenes,
+        anchors=anchors,
         controls=controls,
         regions={},
         skipped=[],

@@ -68,6 +68,7 @@ def _asked(tally: Tally) -> str:
         * bool(protocol.practice.count),
         f"{counted(protocol.checks.count, 'attention check')} spread among the judgments"
         * bool(protocol.checks.count),
+        _anchor_trials(tally),
     ]
     extra = joined([text for text in sessions if text])
     sentences.append(
@@ -75,6 +76,16 @@ def _asked(tally: Tally) -> str:
         + (f", besides {extra}." if extra else ".")
     )
     return " ".join(sentences)
+
+
+def _anchor_trials(tally: Tally) -> str:
+    anchor = tally.study.protocol.anchor
+    if anchor is None:
+        return ""
+    return (
+        f"{counted(anchor.count, 'trial')} that showed a compared method beside a low anchor "
+        f"({markdown(anchor.method)}), on scenes of their own"
+    )
 
 
 def _taken_part(tally: Tally, analysis: Summary) -> str:
@@ -185,7 +196,20 @@ def _found(analysis: Summary) -> str:
             low, high = percent(row.clustered.low), percent(row.clustered.high)
             text += f" (95 % CI {low} to {high}, {p_text(row.clustered_p_value_holm)})"
         sentences.append(text + ".")
-    return " ".join(sentences)
+    return " ".join([*sentences, *_anchor_found(analysis)])
+
+
+def _anchor_found(analysis: Summary) -> list[str]:
+    anchor = analysis.anchor
+    if anchor is None or not anchor.over_all.n:
+        return []
+    each = joined([f"{markdown(row.method)} {percent(row.share)}" for row in anchor.rates if row.n])
+    return [
+        f"The compared methods were preferred over the low anchor, {markdown(anchor.method)}, in "
+        f"{percent(anchor.over_all.share)} of {counted(anchor.over_all.n, 'trial')} ({each}); "
+        f"{anchor.preferring_anchor} of {counted(anchor.sessions, 'session')} preferred the anchor "
+        "more often than not, which excluded none."
+    ]
 
 
 def _begin(number: int, noun: str) -> str:

@@ -28,6 +28,8 @@ from hdbench.study.packet.rendering import public_study_id
 _HZ = 60.0
 _BEGIN = datetime(2000, 1, 1, tzinfo=UTC)  # no clock: the same seed gives the same bytes
 _TIME_CONSTANT_MS = 500.0
+#: Logit units: an average method is preferred over the anchor in 95 %.
+ANCHOR_ABILITY = -3.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Participants:
     image_sd: float = 1.0
     #: Share of attempts that are void and asked again.
     void: float = 0.01
-    #: Logit units, by method; a method without one gets a random one from N(0, 0.7).
+    #: Logit units, by method; a method without one gets a random one from N(0, 0.7), an anchor
+    #: ``ANCHOR_ABILITY``.
     abilities: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -58,20 +61,21 @@ def simulate(packet: Packet, participants: Participants, seed: int) -> list[Subm
         UsageError: an ability is stated for a method that is not in the study.
     """
     study, people = packet.study, participants.count
+    methods, scenes = study.every_method, [*study.scenes, *study.anchors]
     for method in participants.abilities:
-        if method not in study.methods:
-            raise UsageError(
-                f"--ability {method}: not in this study{suggestion(method, study.methods)}"
-            )
+        if method not in methods:
+            raise UsageError(f"--ability {method}: not in this study{suggestion(method, methods)}")
     random = np.random.default_rng(derived_seed("simulate", study.design_hash, seed))
-    place = {method: n for n, method in enumerate(study.methods)}
+    place = {method: n for n, method in enumerate(methods)}
     abilities = random.normal(0, 0.7, len(place))
+    if study.protocol.anchor is not None:
+        abilities[-1] = ANCHOR_ABILITY
     for method, value in participants.abilities.items():
         abilities[place[method]] = value
     # The difference of two independent effects has twice the variance of one.
     tastes = random.normal(0, participants.worker_sd / 2**0.5, (people, len(place)))
-    luck = random.normal(0, participants.image_sd / 2**0.5, (len(study.scenes), len(place)))
-    scene_of = {scene: n for n, scene in enumerate(study.scenes)}
+    luck = random.normal(0, participants.image_sd / 2**0.5, (len(scenes), len(place)))
+    scene_of = {scene: n for n, scene in enumerate(scenes)}
     careless = random.random(people) < participants.careless
     numbers = sorted(packet.by_packet)
     submissions = []

@@ -14,6 +14,8 @@ from hdbench.provenance import versions
 from hdbench.schema.record import Record
 from hdbench.schema.summary import (
     SUMMARY_SCHEMA,
+    AnchorFindings,
+    AnchorRate,
     BradleyTerry,
     Counts,
     MetricCorrelation,
@@ -42,6 +44,7 @@ def analyse(tally: Tally, metrics: Mapping[str, Scores]) -> Summary:
     """
     study, judged = tally.study, tally.judgments()
     timed = study.protocol.design.mode == "timed"
+    anchor = study.protocol.anchor
     return Summary(
         schema_version=SUMMARY_SCHEMA,
         study=study.name,
@@ -72,6 +75,7 @@ def analyse(tally: Tally, metrics: Mapping[str, Scores]) -> Summary:
             for row in _metric(study.pairs, judged, name, scores)
         ],
         created_with=versions(),
+        **({} if anchor is None else {"anchor": _anchor(tally, anchor.method)}),
     )
 
 
@@ -112,6 +116,28 @@ def _rate(rows: pd.DataFrame, a: str) -> Share:
 def _keys(record: Record) -> dict[str, Any]:
     """Return the keys that a record was given, for a record that has more."""
     return {name: getattr(record, name) for name in record.model_fields_set}
+
+
+def _anchor(tally: Tally, method: str) -> AnchorFindings:
+    """Return how often compared methods were preferred over the anchor."""
+    rows = tally.anchor_trials()
+    preferred: list[float] = [
+        float(np.mean(own["chosen"] == method))
+        for _, own in cast("Any", rows.groupby(["participant", "session"]))
+    ]
+    return AnchorFindings(
+        method=method,
+        scenes=len(tally.study.anchors),
+        rates=[
+            AnchorRate(method=name, **_keys(_rate(where(rows, rows["a"] == name), name)))
+            for name in tally.study.methods
+        ],
+        over_all=share_of(rows["chosen"] != method, rows["participant"], rows["scene"])
+        if len(rows)
+        else Share(share=None, k=0, n=0),
+        sessions=len(preferred),
+        preferring_anchor=sum(share > 0.5 for share in preferred),
+    )
 
 
 def _abilities(judged: pd.DataFrame) -> BradleyTerry | NoEstimate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -60,11 +60,12 @@ class Tally:
             for exclusion in self.exclusions
             if not (all_sessions and exclusion.kind == "quality")
         }
-        rows = answered(judgment_rows(self.table))
-        if not out:
-            return rows
-        whose = zip(rows["participant"], rows["session"], strict=True)
-        return where(rows, np.array([pair not in out for pair in whose], dtype=bool))
+        return _without(answered(judgment_rows(self.table)), out)
+
+    def anchor_trials(self) -> pd.DataFrame:
+        """Return the answers to anchor trials of the sessions that count."""
+        out = {(exclusion.participant, exclusion.session) for exclusion in self.exclusions}
+        return _without(answered(where(self.table, self.table["kind"] == "anchor")), out)
 
     def missing(self) -> int:
         """Return the number of judgments in the sessions' packets without a valid answer."""
@@ -96,8 +97,16 @@ def answered(rows: pd.DataFrame) -> pd.DataFrame:
     return valid.sort_values(by="attempt", kind="stable").drop_duplicates([*_SESSION, "trial"])
 
 
+def _without(rows: pd.DataFrame, out: Set[tuple[str, str]]) -> pd.DataFrame:
+    """Return the rows without those of some participants' sessions."""
+    if not out:
+        return rows
+    whose = zip(rows["participant"], rows["session"], strict=True)
+    return where(rows, np.array([pair not in out for pair in whose], dtype=bool))
+
+
 def judgment_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of judgments, without practice and checks."""
+    """Return the rows of judgments, without practice, checks and anchor trials."""
     return where(rows, rows["kind"] == "judgment")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from hdbench.errors import counted
 from hdbench.schema.packet import TrialRecord
-from hdbench.schema.study import StudyProtocol
+from hdbench.schema.study import Anchor, StudyProtocol
 from hdbench.study.design.trials import check_segments
 
 Pair = tuple[str, str]
@@ -51,6 +51,61 @@ def balance(
         _lengths(judged, protocol),
         _order(rows),
         *_controls(rows, protocol),
+    ]
+
+
+def anchor_balance(
+    rows: Sequence[TrialRecord],
+    methods: Sequence[str],
+    scenes: Sequence[str],
+    anchors: Sequence[str],
+    anchor: Anchor,
+) -> list[Finding]:
+    """Return the claims about anchor trials: ``scenes`` are those of comparisons, not theirs."""
+    shown = [row for row in rows if row.kind == "anchor"]
+    wrong = [
+        f"{_where(row)}: {row.left} against {row.right} on {row.scene} is no anchor trial"
+        for row in shown
+        if row.a not in methods
+        or row.b != anchor.method
+        or {row.left, row.right} != {row.a, row.b}
+        or row.scene not in anchors
+    ]
+    wrong += [
+        f"{scene}: is a scene of comparisons and of anchor trials"
+        for scene in anchors
+        if scene in scenes
+    ]
+    packets: dict[int, list[str | None]] = {row.packet: [] for row in rows}
+    for row in shown:
+        packets[row.packet].append(row.scene)
+    uneven = [
+        f"packet {number}: anchor trials on {', '.join(map(str, found)) or 'no scene'}; expected "
+        "each anchor scene once"
+        for number, found in packets.items()
+        if sorted(map(str, found)) != sorted(anchors)
+    ]
+    turns = Counter(row.a for row in shown)
+    uneven += _spread_over("anchor trials of a method", [turns[method] for method in methods])
+    sides = {
+        group: abs(left - right)
+        for key in (("packet",), ("a",))
+        for group, (left, right) in side_counts(shown, key).items()
+    }
+    return [
+        Finding(
+            "each anchor trial shows a compared method beside the anchor, on a scene of its own",
+            f"{counted(len(shown), 'trial')} with {anchor.method} on "
+            f"{counted(len(anchors), 'scene')}",
+            wrong,
+        ),
+        Finding(
+            "methods meet the anchor equally often, give or take 1",
+            f"{min(turns.values(), default=0)} to {max(turns.values(), default=0)} times, "
+            f"{anchor.count} in each packet",
+            uneven,
+        ),
+        _at_most(1, "and on both sides, in each packet and in all", sides, "anchors of {0}"),
     ]
 
 

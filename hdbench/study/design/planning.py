@@ -101,7 +101,8 @@ def planned(
     else:
         effect, needed = design_effect, math.ceil(exact * design_effect)
     independent = int(per_pair / effect)
-    extra = protocol.practice.count + protocol.checks.count
+    anchors = 0 if protocol.anchor is None else protocol.anchor.count
+    extra = protocol.practice.count + protocol.checks.count + anchors
     cost = cost_of(
         pairs * per_pair,
         design.packet_length,
@@ -177,7 +178,7 @@ def described(plan: Plan) -> str:
         f"  this plan has {plan.judgments_per_pair:,}: power {plan.power_of_this_plan:.2f}",
         "",
         f"cost: {cost.judgments:,} judgments in {counted(cost.sessions, 'session')} "
-        f"({cost.trials:,} trials with practice and checks): {cost.hours:,.1f} hours, "
+        f"({cost.trials:,} trials with practice, checks and anchors): {cost.hours:,.1f} hours, "
         f"{cost.money:,.0f} at {plan.hourly_wage:g} an hour{fee}",
         *plan.balance,
     ]

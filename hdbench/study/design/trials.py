@@ -1,10 +1,10 @@
-"""The trials of a study: a pure function of the numbers of pairs and scenes, protocol and seed.
+"""The trials of a study: a pure function of the numbers of methods and scenes, protocol and seed.
 
-Each of P pairs is judged R times on each of S scenes. A *round* of a pair shows it once on every
-scene. A *pass* shows every scene once, each pair on its own part of the scenes; there are R x P
-passes. Passes 2k and 2k + 1 show the same pairs on the same scenes with the sides exchanged. (With
-an odd R, which only timed studies allow, the last P passes have no such mirror.) A pass is divided
-among ceil(S / packet_length) packets, whose lengths differ by at most one.
+Each of P pairs of methods is judged R times on each of S scenes. A *round* of a pair shows it once
+on every scene. A *pass* shows every scene once, each pair on its own part of the scenes; there are
+R x P passes. Passes 2k and 2k + 1 show the same pairs on the same scenes with the sides exchanged.
+(With an odd R, which only timed studies allow, the last P passes have no such mirror.) A pass is
+divided among ceil(S / packet_length) packets, whose lengths differ by at most one.
 
 In timed studies with D durations, round r shows the i-th scene for duration number (i + c_r) mod D.
 The offsets c_r are chosen so that after any number of rounds each pair has used all durations
@@ -31,6 +31,7 @@ import numpy as np
 from hdbench.provenance import derived_seed, digest
 from hdbench.schema.packet import Kind
 from hdbench.schema.study import StudyProtocol
+from hdbench.study.design.anchors import Encounter, encounters
 
 #: How many patterns cover images; a packet uses them in turn.
 MASKS = 8
@@ -47,11 +48,12 @@ class Trial(NamedTuple):
     #: Number of the pass.
     pass_number: int
     kind: Kind
-    #: Index of the pair; -1 for practice and checks.
+    #: Index of the pair; for anchors, of the compared method; -1 for practice and checks.
     pair: int
-    #: Index of the scene; for practice and checks, of the control scene.
+    #: Index of the scene; for anchors and for practice and checks, of their own scenes.
     scene: int
-    #: Whether the pair's first method is on the left; for practice and checks, the photograph.
+    #: Whether the pair's first method is on the left; for anchors, the compared method; for
+    #: practice and checks, the photograph.
     first_left: bool
     #: In milliseconds, or 0 where images stay until an answer.
     duration: int
@@ -74,15 +76,17 @@ def controls_needed(protocol: StudyProtocol) -> tuple[int, int]:
 
 
 def design(
-    pairs: int, scenes: int, controls: int, protocol: StudyProtocol, seed: int
+    methods: int, scenes: int, controls: int, protocol: StudyProtocol, seed: int
 ) -> list[Trial]:
     """Return all trials, in the order of packets and positions.
 
-    P ``pairs`` of methods, S ``scenes``, and ``controls`` scenes for practice and checks, at least
-    ``controls_needed``. Scenes, packets, order and sides use independent streams of the seed.
+    All pairs of M ``methods``, S ``scenes``, and ``controls`` scenes for practice and checks, at
+    least ``controls_needed``. Scenes, packets, order and sides use independent streams of the seed.
     """
-    assert min(pairs, scenes) >= 1
+    assert methods >= 2
+    assert scenes >= 1
     assert controls >= controls_needed(protocol)[0]
+    pairs = methods * (methods - 1) // 2
     shown = _judgments(pairs, scenes, protocol, seed)
     parts = -(-scenes // protocol.design.packet_length)
     draws, coins = RandomStream(seed, "packets"), RandomStream(seed, "side")
@@ -93,7 +97,11 @@ def design(
     else:  # sides follow the packets, each of which must be balanced
         packets = _dealt(shown, [(view.pair,) for view in shown], parts, draws)
         sides = _sides(shown, _by_packet(shown, packets), coins)
-    return _ordered(shown, packets, sides, controls, protocol, seed)
+    anchors = [[]] * (max(packets) + 1)
+    if protocol.anchor is not None:
+        coin = RandomStream(seed, "anchor-side").numbers(1)[0]
+        anchors = encounters(max(packets) + 1, methods, protocol.anchor.count, bool(coin >> 63))
+    return _ordered(shown, packets, sides, anchors, controls, protocol, seed)
 
 
 def design_hash(trials: Iterable[Trial]) -> str:
@@ -266,11 +274,12 @@ def _ordered(
     shown: Sequence[_View],
     packets: Sequence[int],
     sides: Sequence[bool],
+    anchors: Sequence[Sequence[Encounter]],
     controls: int,
     protocol: StudyProtocol,
     seed: int,
 ) -> list[Trial]:
-    """Return the packets in order: practice, then judgments with the checks spread among them."""
+    """Return the packets in order: practice, then all else with the checks spread among it."""
     order, coins = RandomStream(seed, "order"), RandomStream(seed, "control-side")
     practice, checks = protocol.practice.count, protocol.checks.count
     longest = max(protocol.design.durations_ms, default=0)
@@ -282,19 +291,23 @@ def _ordered(
             for n, left in enumerate(_balanced(practice, packet, coins))
         ]
         members.sort(key=lambda n: shown[n].scene)  # so that the order reveals nothing
-        shuffled = [members[n] for n in order.shuffled(len(members))]
-        places = _check_places(len(members) + checks, checks, order)
+        compared: list[tuple[Kind, int, int, bool, int]] = []
+        for n in members:
+            view = shown[n]
+            compared.append(("judgment", view.pair, view.scene, sides[n], view.duration))
+        for method, scene, left in anchors[packet]:
+            compared.append(("anchor", method, scene, left, longest))
+        shuffled = [compared[n] for n in order.shuffled(len(compared))]
+        places = _check_places(len(compared) + checks, checks, order)
         control_sides = _balanced(checks, packet, coins)
         used = 0
-        for place in range(len(members) + checks):
+        for place in range(len(compared) + checks):
             if place in places:
                 scene = pool[(packet * checks + used) % len(pool)]
                 sequence.append(("check", -1, scene, control_sides[used], longest))
                 used += 1
             else:
-                n = shuffled[place - used]
-                view = shown[n]
-                sequence.append(("judgment", view.pair, view.scene, sides[n], view.duration))
+                sequence.append(shuffled[place - used])
         number = shown[members[0]].pass_number
         for position, (kind, pair, scene, left, duration) in enumerate(sequence):
             mask = position % MASKS if protocol.design.mask else -1

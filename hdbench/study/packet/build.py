@@ -107,8 +107,8 @@ def build(
     if known is not None:
         _require_whole(folder)
         return Built(folder, known, False, _warnings(known))
-    pairs = pairs_of(material.methods)
-    trials = design(len(pairs), len(material.scenes), len(material.controls), protocol, flags.seed)
+    sizes = len(material.methods), len(material.scenes), len(material.controls)
+    trials = design(*sizes, protocol, flags.seed)
     study = _study(material, inputs, trials, key or secrets.token_hex(32))
     packet = Packet(folder, study, trial_rows(trials, study))
     with folder_atomically(folder) as staging:
@@ -166,6 +166,7 @@ def _inputs(
         methods=material.methods,
         reference=reference,
         scenes=[entry.name for entry in material.scenes],
+        anchors=[entry.name for entry in material.anchors],
         regions=dict(sorted(material.regions.items())),
         **asdict(flags),
         images=digest(digests.of(material.images.values())),
@@ -232,6 +233,7 @@ def _study(material: Material, inputs: BuildInputs, trials: list[Trial], key: st
         reference=inputs.reference if inputs.reference is None else material.methods[-1],
         pairs=pairs_of(material.methods),
         scenes=inputs.scenes,
+        anchors=inputs.anchors,
         controls=[entry.name for entry in material.controls],
         regions=material.regions,
         skipped=material.skipped,

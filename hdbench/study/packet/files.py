@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -147,11 +147,13 @@ def key_bytes(key: str) -> bytes:
 
 
 def study_bytes(study: StudyRecord) -> bytes:
-    """Return the content of ``study.json``; keys that an earlier packet lacks are left out.
+    """Return the content of ``study.json``; keys that a packet has no use for are left out.
 
     The packet's key is left out too if it has a file of its own.
     """
-    hidden = set() if study.key_sha256 is None else {"key"}
+    hidden: dict[str, Any] = {} if study.key_sha256 is None else {"key": True}
+    if not study.anchors:
+        hidden |= {"anchors": True, "inputs": {"anchors": True}}
     content = study.model_dump(mode="json", by_alias=True, exclude=hidden)
     content = {
         key: value for key, value in content.items() if key not in _LATER_KEYS or value is not None

@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from hdbench.data.layouts import SceneFiles, spread
 from hdbench.errors import DataError, HdbenchError, LibraryError, UsageError, counted, listing
+from hdbench.library.kinds import METHODS
 from hdbench.schema.packet import Box, SkippedObject
 from hdbench.schema.study import StudyProtocol
 from hdbench.study.design.regions import largest_objects, require_regions
@@ -28,7 +29,9 @@ class Material:
     photographic: set[str]
     #: The test scenes that are shown.
     scenes: list[SceneFiles]
-    #: By method and scene.
+    #: Test scenes of anchor trials, which no comparison shows.
+    anchors: list[SceneFiles]
+    #: By method and scene, in the order of ``StudyRecord.shown``.
     images: dict[tuple[str, str], Path]
     #: Training scenes for practice and checks, those for practice first.
     controls: list[SceneFiles]
@@ -53,7 +56,7 @@ def gather(
 
     ``reference`` is a further method that all are compared with, usually ``oracle``, or None.
     ``intersect`` leaves out scenes that a method lacks, instead of an error. ``most_scenes`` are
-    spread over the split; None for all.
+    spread over the split; None for all but those of anchor trials.
 
     Raises:
         UsageError: fewer than two methods, a method named twice or with an unprintable name, more
@@ -68,15 +71,21 @@ def gather(
             f"attention checks of study '{protocol.name}' show them; a protocol of your own with "
             "[checks] kind = 'blur' needs none"
         )
+    every = names if protocol.anchor is None else [*names, protocol.anchor.method]
+    set_aside = 0 if protocol.anchor is None else protocol.anchor.count
     scenes = bench.dataset.test_scenes
-    names, found, photographic = _images(bench, names, scenes, run_seed)
-    scenes, left_out = _complete(bench, names, scenes, found, intersect)
-    if most_scenes is not None and most_scenes > len(scenes):
+    _require_worse(bench, protocol, names)
+    every, found, photographic = _images(bench, every, scenes, run_seed)
+    names = every[: len(names)]
+    scenes, left_out = _complete(bench, every, scenes, found, intersect)
+    most = len(scenes) - set_aside
+    if most_scenes is not None and most_scenes > most:
         raise UsageError(
-            f"--scenes {most_scenes}: every method has images of {len(scenes)} scenes; "
-            "expected at most that.\nNext: leave --scenes out to show all"
+            f"--scenes {most_scenes}: every method has images of {len(scenes)} scenes"
+            + (f", of which anchor trials need {set_aside}" if set_aside else "")
+            + "; expected at most that.\nNext: leave --scenes out to show all"
         )
-    chosen = scenes if most_scenes is None else spread(scenes, most_scenes)
+    chosen = scenes if most_scenes is None else spread(scenes, most_scenes + set_aside)
     regions: dict[str, Box] = {}
     skipped: list[SkippedObject] = []
     if protocol.region.enabled:
@@ -90,12 +99,23 @@ def gather(
                 "Next: a smaller minimum_area, or another label, in a protocol of your own"
             )
     controls, control_regions = _controls(bench, protocol)
-    images = {(name, entry.name): found[name][entry.name] for name in names for entry in chosen}
+    anchors = spread(chosen, set_aside) if set_aside else []
+    chosen = [entry for entry in chosen if entry not in anchors]
+    if not chosen:
+        raise DataError(
+            f"study '{protocol.name}': its anchor trials need {counted(set_aside, 'scene')} of "
+            f"{len(anchors)} with an image of every method; nothing is left to compare.\n"
+            "Next: fewer anchor trials, in a protocol of your own"
+        )
+    images = {(name, entry.name): found[name][entry.name] for name in names for entry in chosen} | {
+        (name, entry.name): found[name][entry.name] for name in every for entry in anchors
+    }
     _require_size(bench, {key: path for key, path in images.items() if key[0] not in photographic})
     return Material(
         methods=names,
         photographic=photographic,
         scenes=chosen,
+        anchors=anchors,
         images=images,
         controls=controls,
         regions=regions | control_regions,
@@ -119,6 +139,23 @@ def _require_several(names: Sequence[str]) -> None:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise UsageError(f"{', '.join(doubled)}: named twice; expected different methods")
+
+
+def _require_worse(bench: Bench, protocol: StudyProtocol, compared: Sequence[str]) -> None:
+    """Check that the method of anchor trials can be worse than what is compared."""
+    if protocol.anchor is None:
+        return
+    name = protocol.anchor.method
+    if name in compared:
+        problem = "is among the compared methods"
+    elif name in bench.library.entries(METHODS) and bench.library.method(name).shows_photographs:
+        problem = "shows photographs"
+    else:
+        return
+    raise UsageError(
+        f"study '{protocol.name}': [anchor] method = '{name}' {problem}; expected a method that is "
+        "not compared and known to be worse, such as 'floor-mean-colour'"
+    )
 
 
 def _images(

@@ -43,6 +43,14 @@ def preview_page(packet: Packet, findings: Sequence[Finding]) -> str:
             }
             for scene in study.scenes
         ],
+        anchors=[
+            {
+                "name": scene,
+                "region": _outline(study, scene),
+                "images": [(method, images[method, scene, None]) for method in study.every_method],
+            }
+            for scene in study.anchors
+        ],
         controls=[
             {
                 "name": scene,

@@ -34,9 +34,8 @@ def image_names(study: StudyRecord) -> dict[str, PacketImage]:
         return PacketImage.model_validate(content)
 
     named: dict[str, PacketImage] = {}
-    for method in study.methods:
-        for scene in study.scenes:
-            named[_method_image(study, method, scene)] = image("method", method, scene, None)
+    for method, scene in study.shown:
+        named[_method_image(study, method, scene)] = image("method", method, scene, None)
     for scene in study.controls:
         for shows in ("photograph", study.protocol.checks.kind):
             named[_control_image(study, shows, scene)] = image("control", None, scene, shows)
@@ -63,10 +62,9 @@ def trial_rows(trials: Iterable[Trial], study: StudyRecord) -> list[TrialRecord]
     masks = [f"{_mask_image(study, n)}.png" for n in range(MASKS)]
     rows = []
     for n, trial in enumerate(trials):
-        judged = trial.kind == "judgment"
-        if judged:
-            first, second = study.pairs[trial.pair]
-            scene = study.scenes[trial.scene]
+        compares = trial.kind in ("judgment", "anchor")
+        if compares:
+            first, second, scene = _compared(trial, study)
             images = [_method_image(study, method, scene) for method in (first, second)]
         else:
             first = second = None
@@ -85,7 +83,7 @@ def trial_rows(trials: Iterable[Trial], study: StudyRecord) -> list[TrialRecord]
                 kind=trial.kind,
                 a=first,
                 b=second,
-                scene=scene if judged else None,
+                scene=scene if compares else None,
                 left=left,
                 right=right,
                 left_image=left_image,
@@ -93,16 +91,23 @@ def trial_rows(trials: Iterable[Trial], study: StudyRecord) -> list[TrialRecord]
                 mask_image=None if trial.mask < 0 else masks[trial.mask],
                 duration_ms=trial.duration or None,
                 region=study.regions.get(scene),
-                expected=None if judged else ("left" if trial.first_left else "right"),
+                expected=None if compares else ("left" if trial.first_left else "right"),
             )
         )
     return rows
 
 
+def _compared(trial: Trial, study: StudyRecord) -> tuple[str, str, str]:
+    """Return both methods of a judgment or an anchor trial, and the scene."""
+    if trial.kind == "anchor":
+        return study.methods[trial.pair], study.every_method[-1], study.anchors[trial.scene]
+    return *study.pairs[trial.pair], study.scenes[trial.scene]
+
+
 def public_packet(study: StudyRecord, rows: Sequence[TrialRecord]) -> PublicPacket:
     """Return one packet for a participant's browser, from its rows of ``trials.jsonl``.
 
-    It names no method or scene, and its judgments and checks look the same.
+    It names no method or scene, and its judgments, anchor trials and checks look the same.
     """
     question = study.protocol.question
     return PublicPacket(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hdbench.errors import DataError, HdbenchError, counted
-from hdbench.study.design.balance import Finding, balance
+from hdbench.study.design.balance import Finding, anchor_balance, balance
 from hdbench.study.design.trials import design, design_hash, pairs_of
 from hdbench.study.packet.files import (
     STUDY_FILE,
@@ -57,6 +57,7 @@ def verify(folder: Path) -> list[Finding]:
         _rules(packet),
         _repeated(packet),
         *balance(packet.trials, study.pairs, study.scenes, study.protocol),
+        *_anchors(packet),
         _controls(packet),
         _images(packet, hashes),
         check_manifest(packet, hashes),
@@ -105,12 +106,13 @@ def _rules(packet: Packet) -> Finding:
 def _repeated(packet: Packet) -> Finding:
     """Make the design again from its seed and compare every row."""
     study, rows = packet.study, packet.trials
-    sizes = len(study.pairs), len(study.scenes), len(study.controls)
+    sizes = len(study.methods), len(study.scenes), len(study.controls)
     trials = design(*sizes, study.protocol, study.seed)
     wrong = []
     if design_hash(trials) != study.design_hash:
         wrong.append(f"{STUDY_FILE}: design_hash is not that of seed {study.seed}")
-    expected = trial_rows(trials, study)
+    # Wrong pairs are another claim's violation.
+    expected = trial_rows(trials, study.model_copy(update={"pairs": pairs_of(study.methods)}))
     if len(expected) != len(rows):
         wrong.append(f"{TRIALS_FILE}: {len(rows)} trials; the seed makes {len(expected)}")
     for number, (row, other) in enumerate(zip(rows, expected, strict=False), start=1):
@@ -129,15 +131,22 @@ def _repeated(packet: Packet) -> Finding:
     )
 
 
+def _anchors(packet: Packet) -> list[Finding]:
+    study, anchor = packet.study, packet.study.protocol.anchor
+    if anchor is None:
+        return []
+    return anchor_balance(packet.trials, study.methods, study.scenes, study.anchors, anchor)
+
+
 def _controls(packet: Packet) -> Finding:
     study = packet.study
     wrong = [
         f"{scene}: is a scene of the study and of its checks"
         for scene in study.controls
-        if scene in study.scenes
+        if scene in study.scenes or scene in study.anchors
     ]
     for row in packet.trials:
-        if row.kind == "judgment":
+        if row.kind not in ("practice", "check"):
             continue
         for name in (row.left_image, row.right_image):
             image = study.images.get(name.removesuffix(".png"))
@@ -259,10 +268,10 @@ def _anonymous(packet: Packet, hashes: Mapping[str, str]) -> Iterator[Finding]:
     names.
     """
     study = packet.study
-    secrets = {name: f"method '{name}'" for name in study.methods}
+    secrets = {name: f"method '{name}'" for name in study.every_method}
     sources = (image.source for image in study.images.values())
     others = {Path(source).stem: f"file '{source}'" for source in sources if source}
-    others |= {name: f"scene '{name}'" for name in (*study.scenes, *study.controls)}
+    others |= {name: f"scene '{name}'" for name in (*study.scenes, *study.anchors, *study.controls)}
     own_page = participant_page().encode()
     usual = f"{own_page.decode()}\n{standing_text()}".lower()
     question = study.protocol.question

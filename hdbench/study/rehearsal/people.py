@@ -12,6 +12,7 @@ import numpy as np
 from hdbench.errors import UsageError
 from hdbench.provenance import derived_seed
 from hdbench.schema.packet import Side, StudyRecord, TrialRecord
+from hdbench.study.analysis.simulate import ANCHOR_ABILITY
 
 Kind = Literal["attentive", "hasty", "bot", "closing"]
 KINDS: tuple[Kind, ...] = ("attentive", "hasty", "bot", "closing")
@@ -71,12 +72,15 @@ def crowd(study: StudyRecord, counts: Mapping[Kind, int], seed: int) -> list[Per
     if not kinds:
         raise UsageError("nobody takes part; expected at least one simulated person")
     random = np.random.default_rng(derived_seed("rehearse", study.design_hash, seed))
-    worth = random.normal(0, 0.7, len(study.methods))
+    methods = study.every_method
+    worth = random.normal(0, 0.7, len(methods))
+    if study.protocol.anchor is not None:
+        worth[-1] = ANCHOR_ABILITY
     return [
         Person(
             name=f"simulated-{number}",
             kind=kind,
-            tastes=_tastes(study.methods, worth + random.normal(0, 0.4, len(worth))),
+            tastes=_tastes(methods, worth + random.normal(0, 0.4, len(worth))),
             random=np.random.default_rng(derived_seed("person", seed, number)),
         )
         for number, kind in enumerate(kinds)
