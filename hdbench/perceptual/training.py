@@ -16,7 +16,7 @@ from hdbench.errors import UsageError
 from hdbench.networks.perceptual import PerceptualSegmenter
 from hdbench.perceptual.files import save_perceptual
 from hdbench.provenance import derived_seed, digest
-from hdbench.runtime.claims import require_identity
+from hdbench.runtime.claims import finished, require_identity
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.progress import progress
 from hdbench.runtime.ranks import ALONE, Ranks
@@ -111,8 +111,8 @@ def train_perceptual(
         )
     identity = perceptual_identity(benchmark, seed, data.digests)
     ranks = machine.ranks
-    if ranks.from_first((folder / PERCEPTUAL_CARD).is_file) and not restart:
-        ranks.from_first(lambda: require_identity(folder, identity))
+    card_file = folder / PERCEPTUAL_CARD
+    if not restart and finished(card_file, lambda: require_identity(folder, identity), ranks):
         return folder
     steps = recipe_steps(recipe, data)
     trainer = perceptual_trainer(benchmark, steps, seed, machine.device, ranks)

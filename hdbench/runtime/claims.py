@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,17 @@ def claimed(
     with held_by_first(folder, ranks):
         ranks.from_first(claim)
         yield
+
+
+def finished(output: Path, require_own: Callable[[], None], ranks: Ranks = ALONE) -> bool:
+    """Return whether a job's last file is there; ``require_own`` checks that it is of this job.
+
+    All ranks answer as the first one does, and raise what it raises.
+    """
+    if not ranks.from_first(output.is_file):
+        return False
+    ranks.from_first(require_own)
+    return True
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from hdbench.library import CARD_FILE
 from hdbench.networks.pspnet import OUTPUT_STRIDE, PSPNetDesign, PSPNetWithAuxiliary
 from hdbench.networks.unet import build_unet, output_stride
 from hdbench.provenance import derived_seed, digest, tensors_digest
-from hdbench.runtime.claims import IDENTITY_FILE, require_identity
+from hdbench.runtime.claims import IDENTITY_FILE, finished, require_identity
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.ranks import ALONE, Ranks
 from hdbench.runtime.weights import halve_parameters, weights_digest
@@ -197,8 +197,9 @@ def train_segmenter(
             f"use {_fitting(size.width, stride)}x{_fitting(size.height, stride)}"
         )
     ranks = machine.ranks
-    if ranks.from_first((folder / CARD_FILE).is_file) and not restart:
-        ranks.from_first(lambda: require_trained_for(benchmark, seed, data, folder))
+    if not restart and finished(
+        folder / CARD_FILE, lambda: require_trained_for(benchmark, seed, data, folder), ranks
+    ):
         return folder
     encoder = imagenet_weights(benchmark, encoder_weights)
     encoder_digest = None if encoder is None else tensors_digest(encoder)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from hdbench.data.labels import label_space_of
 from hdbench.data.loading import ResizeAndFlip
 from hdbench.data.scene import Batch
-from hdbench.runtime.claims import claimed, require_identity
+from hdbench.runtime.claims import claimed, finished, require_identity
 from hdbench.runtime.devices import Machine, machine_facts
 from hdbench.runtime.job import Job
 from hdbench.runtime.memory import peak_memory
@@ -58,8 +58,7 @@ def train(
     require_fitting_size(method, benchmark)
     identity = run_identity(config, data.digests)
     output, ranks, execution = folder / GENERATOR_WEIGHTS, machine.ranks, machine.execution
-    if ranks.from_first(output.is_file) and not restart:
-        ranks.from_first(lambda: require_identity(folder, identity))
+    if not restart and finished(output, lambda: require_identity(folder, identity), ranks):
         return output
 
     perceptual = None if config.perceptual is None else config.perceptual.load()
