@@ -92,6 +92,10 @@ def test_from_answers_to_table_2(cli: Cli, tmp_path: Path) -> None:
     written = {path.name for path in (tmp_path / "ws" / "reports").iterdir()}
     suffixes = ("txt", "md", "csv", "tex", "rates.svg", "rates.png", "html")
     assert written == {f"table2.{suffix}" for suffix in suffixes}
+    own = cli("report", "preferences")
+    assert own.exit_code == 0, own.stderr
+    assert f"{100 * pair['share']:.1f}" in own.stdout
+    assert "pix2pix over ours-labels-only" in own.stdout
 
     (folder / "judgments.csv").write_text("edited")
     assert "judgments.csv" in cli("report", "table2").stderr
