@@ -451,7 +451,7 @@ function hover(here) {
   const region = here && ['pick', 'move'].includes(tool) ? here.region : null;
   if (region !== hovered) {
     hovered = region;
-    view.mark(region === null ? picked : region);
+    view.mark(region === null ? picked : region, region !== null && region !== picked);
   }
   if (here) tell(classOf(here.label).name + ', region ' + here.region);
 }

@@ -85,8 +85,8 @@ export class View {
     this.maps = { label, region };
   }
 
-  // Mark the border of a region, or none.
-  mark(region) {
+  // Mark the border of a region, or none; filled: its inside too, which hides its true colours.
+  mark(region, filled = false) {
     if (region === null || !this.maps) { this.outline = null; this.draw(); return; }
     const [width, height] = this.size, { region: ids } = this.maps;
     const canvas = new OffscreenCanvas(width, height), context = canvas.getContext('2d');
@@ -96,7 +96,7 @@ export class View {
         if (ids[n] !== region) continue;
         const inside = column > 0 && ids[n - 1] === region && column < width - 1 && ids[n + 1] === region
           && row > 0 && ids[n - width] === region && row < height - 1 && ids[n + width] === region;
-        pixels.data.set(inside ? [255, 225, 0, 40] : [255, 225, 0, 255], 4 * n);
+        if (!inside || filled) pixels.data.set([255, 225, 0, inside ? 40 : 255], 4 * n);
       }
     }
     context.putImageData(pixels, 0, 0);
