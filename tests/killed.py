@@ -1,11 +1,7 @@
-"""A call in a process that ends itself with SIGKILL, forked from a server that ran nothing before.
-
-A process that has already trained must not be forked: PyTorch's threads do not come along.
-"""
+"""A call in a process that ends itself with SIGKILL."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pkgutil
 import signal
@@ -14,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from forks import forking
 
 #: What is called; a function of a module, with arguments that can be pickled.
 Call = Callable[..., object]
@@ -50,9 +47,7 @@ def killed_in(name: str, number: int, call: Call, *arguments: object, marker: st
     Returns:
         The process's id.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hdbench.workflows.evaluate", "hdbench.workflows.train"])
-    process = context.Process(
+    process = forking().Process(
         target=_dying, args=(name, number, marker, Path.cwd(), call, arguments)
     )
     process.start()

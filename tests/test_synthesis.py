@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import trainable
+from forks import forking
 from PIL import Image
 from torch import Tensor
 
 import hdbench
 from hdbench import synthesis
+from hdbench.data.labels import shipped_space
 from hdbench.data.layouts import SceneFiles
 from hdbench.data.loading import read_scene
 from hdbench.data.scene import Scene, collate, from_network_range
@@ -128,33 +129,26 @@ def test_a_damaged_label_map_is_named_after_the_images_before_it(
     assert set(made_images(tmp_path)) == {f"{scenes[0].name}.png"}
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from hdbench.data.labels import shipped_space
-from hdbench.data.layouts import SceneFiles
-from hdbench.library import Library
-from hdbench.synthesis import write_images
+def _killed_at_the_eighth(label: Path, folder: Path) -> None:
+    def synthesize(scene: Scene) -> torch.Tensor:
+        if scene.name == "7":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return torch.randint(0, 256, (3, 512, 1024), dtype=torch.uint8)
 
-def synthesize(scene):
-    if scene.name == "7":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return torch.randint(0, 256, (3, 512, 1024), dtype=torch.uint8)
-
-label, folder = Path(sys.argv[1]), Path(sys.argv[2])
-files = [SceneFiles(name=str(n), label=label, image=label, instance=None) for n in range(9)]
-write_images(lambda: synthesize, files, shipped_space("cityscapes"),
-             Library().benchmark("streets"), folder, ["source"] * 9, "making")
-"""
+    files = [SceneFiles(name=str(n), label=label, image=label, instance=None) for n in range(9)]
+    benchmark, sources = Library().benchmark("streets"), ["source"] * 9
+    space = shipped_space("cityscapes")
+    write_images(lambda: synthesize, files, space, benchmark, folder, sources, "making")
 
 
 @pytest.mark.slow
 def test_kill_9_leaves_whole_images_alone(tmp_path: Path) -> None:
     label, folder = tmp_path / "label.png", tmp_path / "images"
     Image.fromarray(np.full((128, 256), 7, np.uint8)).save(label)
-    command = [sys.executable, "-c", KILLED, str(label), str(folder)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    process = forking().Process(target=_killed_at_the_eighth, args=(label, folder))
+    process.start()
+    process.join(timeout=100)
+    assert process.exitcode == -signal.SIGKILL
     found = list(folder.glob("[!.]*.png"))
     assert len(found) >= 3  # those that no thread had in hand
     for path in found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from forks import forking
 
 from hdbench.errors import HdbenchError
 from hdbench.runtime.ranks import joined_ranks
@@ -37,8 +37,7 @@ def started(work: Work, folder: Path, *arguments: object) -> list[ForkServerProc
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hdbench.workflows.evaluate", "hdbench.workflows.train"])
+    context = forking()
     ranks = [
         context.Process(target=_in_rank, args=(rank, port, folder, work, arguments))
         for rank in range(2)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from browsers import serious_faults
-from conftest import hdbench_process
+from forks import Forked
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from styled import METHOD, opened, train_styled
 
@@ -45,13 +45,9 @@ class Server:
 
     def __init__(self, root: Path, port: int = 0) -> None:
         words = ("edit", METHOD, "--benchmark", root / "small.toml", "--workspace", root / "ws")
-        self.process = hdbench_process(
-            *words, "--no-browser", "--port", str(port), "--device", "cpu", cwd=root
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert "http" in line, self.process.communicate()
-        self.link = line.split(": ", 1)[1].strip()
+        options = ("--no-browser", "--port", str(port), "--device", "cpu")
+        self.process = Forked(*words, *options, cwd=root)
+        self.link = self.process.said(r"\A[^\n]*?: (http\S+)\n")[1]
         self.port = int(self.link.rstrip("/").rpartition(":")[2])
 
     def kill(self) -> None:
@@ -63,8 +59,7 @@ class Server:
 def server(root: Path) -> Iterator[Server]:
     started = Server(root)
     yield started
-    with contextlib.suppress(ProcessLookupError):
-        started.process.terminate()
+    started.process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         started.process.communicate(timeout=20)
     started.process.kill()

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from conftest import MACHINE, hdbench_process, write_tiny
+from conftest import MACHINE, write_tiny
+from forks import Forked
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -268,7 +269,7 @@ def test_a_killed_process_goes_on_to_the_same_weights(tmp_path: Path, camvid_fol
     bench = long_bench(tmp_path, camvid_folder, "ws", epochs=25)
     words = ("perceptual", "train", "--benchmark", bench.workspace.benchmark, "--data-root")
     where = (camvid_folder, "--workspace", "ws", "--checkpoint-minutes", "0", "--workers", "0")
-    process = hdbench_process(*words, *where, cwd=tmp_path)
+    process = Forked(*words, *where, cwd=tmp_path)
     metrics = bench.perceptual_folder() / "metrics.jsonl"
     while len(read_metrics(metrics)) < 3:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from forks import Forked
 from starlette.testclient import TestClient
 
 from hdbench.study.answers.database import database_path, open_database
@@ -138,32 +137,22 @@ def right_answers(folder: Path) -> dict[str, str]:
 class Process:
     """``hdbench study serve`` as a user starts it."""
 
-    process: subprocess.Popen[str]
+    process: Forked
     url: str
     researcher: str
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self.process.communicate()
 
 
 def started(folder: Path, *options: str, port: int = 0) -> Process:
     """Start a server in a process of its own and wait until it listens."""
-    command = [sys.executable, "-m", "hdbench", "study", "serve", str(folder), "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    said = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        said += line
-        links = dict(re.findall(r"^(researcher|participants): (\S+)$", said, re.MULTILINE))
-        if len(links) == 2:
-            return Process(process, links["participants"], links["researcher"])
-    process.wait()
-    raise AssertionError(said)
+    words = ("study", "serve", folder, "--port", str(port), *options)
+    process = Forked(*words, cwd=folder.parent)
+    process.said(r"^(researcher|participants): \S+\n.*^(researcher|participants): \S+\n")
+    links = dict(re.findall(r"^(researcher|participants): (\S+)$", process.output, re.MULTILINE))
+    return Process(process, links["participants"], links["researcher"])
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 import torch
 from conftest import trainable
-from test_loop import crash, elsewhere, train, weights
+from test_loop import RARELY, crash, elsewhere, train, weights
 from test_step import batch
 from torch import nn
 
@@ -82,7 +82,7 @@ def test_samples_have_the_styles_of_their_photographs() -> None:
 
 def test_the_encoder_is_stored_and_named_on_the_card(styled: tuple[Bench, Pix2PixHD]) -> None:
     bench, method = styled
-    folder = train(bench, method).parent
+    folder = train(bench, method, RARELY).parent
     card = read_generator_card(folder)
     assert card.encoder == stored_digest(folder / ENCODER_WEIGHTS)
     assert card.identity["method"]["encoder"] == ENCODER.model_dump()
@@ -96,7 +96,7 @@ def test_a_crash_changes_neither_generator_nor_encoder(
     styled: tuple[Bench, Pix2PixHD], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench, method = styled
-    undisturbed = train(elsewhere(bench, "uninterrupted"), method).parent
+    undisturbed = train(elsewhere(bench, "uninterrupted"), method, RARELY).parent
     crash(bench, method, monkeypatch, 5, {4})
     resumed = train(bench, method).parent
     for name in (GENERATOR_WEIGHTS, ENCODER_WEIGHTS):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import trainable
 from killed import killed_in
-from test_loop import crash, elsewhere, train, weights
+from test_loop import RARELY, crash, elsewhere, train, weights
 from torch import nn
 
 from hdbench.errors import CheckpointError, LibraryError, UsageError
@@ -150,7 +150,7 @@ def test_only_the_newest_enhancer_learns_while_the_rest_is_fixed(
         return losses
 
     monkeypatch.setattr(Pix2PixHDTrainer, "step", step)
-    output = train(bench, method)
+    output = train(bench, method, RARELY)
     assert [stage for stage, *_ in seen] == [0] * 8 + [1] * 4 + [2] * 4
     assert {size for stage, size, *_ in seen if stage == 0} == {(24, 32)}
     assert {size for stage, size, *_ in seen if stage > 0} == {(48, 64)}
@@ -174,7 +174,7 @@ def test_a_crash_in_any_stage_does_not_change_the_weights(
 ) -> None:
     """In the first stage, before and in the second (from step 8), before and in the third (12)."""
     bench, method = staged
-    expected = weights(train(elsewhere(bench, "uninterrupted"), method))
+    expected = weights(train(elsewhere(bench, "uninterrupted"), method, RARELY))
     metrics = bench.run_folder(method.name, 0) / "metrics.jsonl"
     reached, saves = [], {4, 8, 10, 12, 13}
     for after in (5, 4, 3, 2, 2):
@@ -212,7 +212,7 @@ def test_two_enhancers_survive_kill_9_in_a_stage_and_between_stages(bench: Bench
         *[(32, 24)] * 2,
         *[(64, 48)] * 2,
     ]
-    whole = train(elsewhere(small, "uninterrupted"), method)
+    whole = train(elsewhere(small, "uninterrupted"), method, RARELY)
     folder = small.run_folder(method.name, 0)
     for steps, reached in ((2, 2), (4, 6), (5, 11), (1, 12)):
         killed_in(

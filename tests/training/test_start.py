@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import trainable
-from test_loop import MACHINE
+from test_loop import RARELY
 from torch import Tensor, nn
 
 from hdbench.data.labels import LabelClass, LabelSpace, shipped_space
@@ -47,7 +47,7 @@ def trainer_of(bench: Bench, method: Pix2PixHD) -> Pix2PixHDTrainer:
 def first_batch(bench: Bench) -> Batch:
     data = TrainingData(bench.dataset.train_scenes, [], "train")
     augment = ResizeAndFlip(48, 64, flip=False)
-    return next(data.batches(bench.space, augment, batch_size=1, seed=0, machine=MACHINE)(0, 1))
+    return next(data.batches(bench.space, augment, batch_size=1, seed=0, machine=RARELY)(0, 1))
 
 
 def test_it_begins_where_the_source_ended(trained: Bench) -> None:
@@ -69,6 +69,7 @@ def test_it_begins_where_the_source_ended(trained: Bench) -> None:
         assert all(torch.equal(losses[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_a_tuned_method_is_a_file_and_trains_in_a_folder_of_its_own(trained: Bench) -> None:
     method = tuned(trained)
     path = write_fine_tuned(trained, method)
@@ -77,12 +78,12 @@ def test_a_tuned_method_is_a_file_and_trains_in_a_folder_of_its_own(trained: Ben
     assert write_fine_tuned(replace(trained, library=library), method) == path  # the same again
     source = trained.run_folder(SOURCE, 0)
     before = (source / GENERATOR_WEIGHTS).read_bytes()
-    output = train_method(trained, method, 0, MACHINE, validate_every=0)
+    output = train_method(trained, method, 0, RARELY, validate_every=0)
     assert output.parent == trained.run_folder("tuned", 0)
     assert (source / GENERATOR_WEIGHTS).read_bytes() == before
     output.unlink()
     shutil.rmtree(source)  # what has begun needs its source no more
-    assert train_method(trained, method, 0, MACHINE, validate_every=0) == output
+    assert train_method(trained, method, 0, RARELY, validate_every=0) == output
 
 
 def test_identities_have_the_weights_and_not_their_place(trained: Bench) -> None:
@@ -292,7 +293,7 @@ def test_weights_that_were_replaced_are_named(trained: Bench) -> None:
     count = conditioning(method, trained.space.channels).channels
     save_weights(path, build_generator(method, count, limits_of(trained.benchmark)), {})
     with pytest.raises(CheckpointError) as caught:
-        train_method(trained, method, 0, MACHINE)
+        train_method(trained, method, 0, RARELY)
     assert str(caught.value).startswith(f"{path}: ")
     assert not trained.run_folder("tuned", 0).exists()
 

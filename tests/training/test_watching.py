@@ -78,6 +78,7 @@ def independent_mean_iou(bench: Bench, run: Path) -> float:
     return float((hits[present] / union[present]).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_pages")
 def test_validation_changes_nothing_and_keeps_the_best(
     trained: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import two_ranks
 from conftest import constant_segmenter, mean_iou_of
+from killed import killed_in
 from PIL import Image
 from torch import Tensor
 
@@ -209,68 +207,25 @@ def test_parts_of_another_image_or_other_choices_do_not_count(tmp_path: Path) ->
     assert not parts.read(["a"], ["image of a"], 2)
 
 
-SCRIPT = """
-import os, signal, sys
-from pathlib import Path
-sys.path[:0] = sys.argv[5].split(os.pathsep)
-import test_scoring_passes as here
-from hdbench.workspace.bench import open_bench
-from hdbench.segmentation import passes
-from hdbench.workflows.evaluate import evaluate
-from hdbench.runtime.ranks import joined_ranks
-from hdbench.workspace.paths import Workspace
-
-root, data, benchmark, kill = sys.argv[1:5]
-bench = open_bench(Workspace(Path(root), Path(data), benchmark))
-real, calls = passes.predict, []
-
-def predict(*arguments):
-    calls.append(1)
-    if len(calls) == int(kill):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments)
-
-passes.predict = predict
-segmenter, _ = here.seeing_segmenter()
-with joined_ranks() as ranks:
-    evaluate(bench, [], 0, segmenter, here.CPU, here.conventions(bench), ranks)
-print(f"{len(calls)} passes")
-"""
+def _evaluated(root: Path, data: Path, benchmark: str, ranks: Ranks = ALONE) -> None:
+    bench = open_bench(Workspace(root, data, benchmark))
+    evaluate(bench, [], 0, seeing_segmenter()[0], CPU, conventions(bench), ranks)
 
 
-def script(bench: Bench, root: Path, kill: int, *launcher: str) -> subprocess.CompletedProcess[str]:
-    file = root.with_name("job.py")
-    file.write_text(SCRIPT)
-    tests = os.pathsep.join(
-        str(path) for path in (Path(__file__).parent, Path(__file__).parents[1])
-    )
-    workspace = bench.workspace
-    words = (str(root), str(workspace.data_root), workspace.benchmark, str(kill), tests)
-    return subprocess.run(
-        [sys.executable, *launcher, str(file), *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
+def _evaluated_on(ranks: Ranks, *where: Any) -> None:
+    _evaluated(*where, ranks)
 
 
 @pytest.mark.slow
 def test_sigkill_leaves_what_was_counted_and_ranks_finish_it_to_the_same_files(
     bench: Bench, tmp_path: Path
 ) -> None:
-    whole = script(bench, tmp_path / "whole", 0)
-    assert whole.returncode == 0, whole.stderr
-    cut = script(bench, tmp_path / "cut", 6)  # the oracle's third image
-    assert cut.returncode == -signal.SIGKILL
+    data, benchmark = bench.workspace.data_root, bench.workspace.benchmark
+    _evaluated(tmp_path / "whole", data, benchmark)
+    cut = (tmp_path / "cut", data, benchmark)
+    killed_in("hdbench.segmentation.passes.predict", 6, _evaluated, *cut)  # oracle, image 3
     assert list((tmp_path / "cut").rglob("rank0.jsonl"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port))
-    ranks = script(bench, tmp_path / "cut", 0, *launcher)
-    assert ranks.returncode == 0, ranks.stderr
+    assert two_ranks.ended(two_ranks.started(_evaluated_on, tmp_path / "said", *cut)) == [0, 0]
     results = [
         stored(Bench(bench.library, replace(bench.workspace, root=root), bench.benchmark))
         for root in (tmp_path / "whole", tmp_path / "cut")

@@ -16,7 +16,8 @@ import pytest
 import torch
 import two_ranks
 from click.testing import CliRunner, Result
-from conftest import MACHINE, constant_segmenter, evaluated, hdbench_process
+from conftest import MACHINE, constant_segmenter, evaluated
+from forks import Forked
 from PIL import Image
 from styled import METHOD, opened, train_styled
 
@@ -268,7 +269,7 @@ def test_a_kill_in_the_middle_goes_on_with_the_scenes_that_are_left(
     expected = made(bench, method)
     path.unlink()
     parts = path.with_suffix(".parts.jsonl")
-    process = hdbench_process("styles", METHOD, cwd=root)
+    process = Forked("styles", METHOD, cwd=root)
     deadline = time.monotonic() + 120
     while not (parts.is_file() and parts.read_bytes().count(b'"source"') >= 1):
         assert process.poll() is None or path.is_file()
