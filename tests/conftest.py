@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pytest
 import torch
 from browsers import browser, browser_page, playwright  # noqa: F401 (fixtures)
 from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
 from PIL import Image
 
 from hdbench.data.labels import LabelSpace, shipped_space
@@ -23,6 +27,8 @@ from hdbench.evaluation.recounting import rescored_many
 from hdbench.library import Library, library_root
 from hdbench.networks.perceptual import PerceptualNetwork
 from hdbench.perceptual.files import save_perceptual
+from hdbench.reporting import document, score_sections
+from hdbench.reporting.style import png_of, svg_of
 from hdbench.reporting.training_page import TrainingPage
 from hdbench.runtime.devices import Machine
 from hdbench.runtime.weights import halve_parameters, weights_digest
@@ -134,6 +140,24 @@ height = 16
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have most slow tests: a long file that came last would run alone.
+
+    Whoever runs several processes hands files out in this order (``--no-loadscope-reorder``).
+    """
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported out of the garbage collector: statsmodels calls it for every P-value.
+
+    With all of torch in memory that takes a second.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # tiny networks lose more to threads than they gain
@@ -162,6 +186,38 @@ def _without_pages() -> Iterator[None]:
 def with_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw the pages of trainings all the same."""
     monkeypatch.setattr(TrainingPage, "update", _draw_page)
+
+
+#: What draws the figures of reports of scores, by its name there.
+_FIGURES = {
+    name: getattr(score_sections, name)
+    for name in ("class_bars", "confusion_picture", "loss_curves", "ratio_points", "score_whiskers")
+}
+
+
+@contextmanager
+def figures_drawn(drawn: bool = True) -> Iterator[None]:
+    """Draw the figures of reports, or leave their files and places empty."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, draw in _FIGURES.items():
+            patch.setattr(score_sections, name, draw if drawn else lambda *_, **__: Figure())
+        patch.setattr(document, "svg_of", svg_of if drawn else lambda _: "<svg></svg>")
+        patch.setattr(document, "png_of", png_of if drawn else lambda _: b"")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_figures() -> Iterator[None]:
+    """Draw no figures of reports: they take most of a report's time, and have their own tests."""
+    with figures_drawn(False):
+        yield
+
+
+@pytest.fixture
+def with_figures() -> Iterator[None]:
+    """Draw the figures of reports all the same."""
+    with figures_drawn():
+        yield
 
 
 def write_scene(root: Path, split: str, name: str, seed: int, size: tuple[int, int]) -> None:
@@ -368,13 +424,6 @@ def write_small_streets(folder: Path, segmenter: str = "own") -> Path:
 def bench(tmp_path: Path, camvid_folder: Path, tiny: Path) -> Bench:
     """The small benchmark in a fresh workspace."""
     return open_bench(Workspace(tmp_path / "ws", camvid_folder, str(tiny)))
-
-
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures of reports empty: for tests of their words and numbers."""
-    monkeypatch.setattr("hdbench.reporting.document.svg_of", lambda _: "<svg></svg>")
-    monkeypatch.setattr("hdbench.reporting.document.png_of", lambda _: b"")
 
 
 @pytest.fixture(scope="session")

@@ -298,6 +298,7 @@ def test_export_refuses_what_cannot_be_drawn_before_anything_is_written(
 # -- train, evaluate, report ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_plan_says_everything_and_trains_nothing(
     cli: Cli, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,6 +395,8 @@ def test_a_folder_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -> N
     assert "--workspace" in result.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_figures")
 def test_from_evaluation_to_report(cli: Cli, trained: Bench) -> None:
     records = json.loads(cli("evaluate", "--method", "ours-no-vgg", "--json").stdout)
     assert [record["method"] for record in records][:2] == ["ours-no-vgg", "oracle"]
@@ -470,7 +473,6 @@ def test_a_report_of_nothing_names_the_next_step(cli: Cli, trained: Bench) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_figures")
 def test_a_measured_method_of_the_users_own_gets_a_row(
     cli: Cli, trained: Bench, tmp_path: Path
 ) -> None:

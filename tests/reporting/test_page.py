@@ -16,10 +16,9 @@ Cli = Callable[..., Result]
 
 
 @pytest.fixture
-def written(cli: Cli, trained: Bench) -> Path:
-    assert cli("evaluate", "--method", "ours-no-vgg").exit_code == 0
+def written(cli: Cli, scored: Bench, with_figures: None) -> Path:
     assert cli("report", "table1").exit_code == 0
-    return trained.workspace.reports() / "table1.tiny.html"
+    return scored.workspace.reports() / "table1.tiny.html"
 
 
 @pytest.mark.slow

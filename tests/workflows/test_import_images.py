@@ -136,7 +136,6 @@ def test_the_official_test_scripts_folder_is_understood(bench: Bench, theirs: Pa
         assert np.array_equal(np.array(original), np.array(kept))
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_a_jpeg_is_known_by_its_content_and_flagged_in_table_and_result(
     cli: Cli, bench: Bench, theirs: Path, trained: Bench
 ) -> None:

@@ -224,7 +224,6 @@ def test_the_oracle_of_the_table_keeps_its_choices(bench: Bench, segmenter: Segm
 # -- where it stands ------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_it_stands_below_tables_and_never_in_them(cli: Cli, trained: Bench) -> None:
     record = json.loads(cli("evaluate", "--json").stdout)
     assert NATIVE_ORACLE not in [entry["method"] for entry in record]

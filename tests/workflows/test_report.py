@@ -14,7 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MACHINE, constant_segmenter, evaluated, trainable, write_perceptual, write_tiny
+from conftest import (
+    MACHINE,
+    constant_segmenter,
+    evaluated,
+    figures_drawn,
+    trainable,
+    write_perceptual,
+    write_tiny,
+)
 from PIL import Image
 
 from hdbench.errors import HdbenchError, LibraryError, UsageError
@@ -79,9 +87,10 @@ def pair_once(
 
 @pytest.fixture(scope="session")
 def shown(pair_once: Path, drawn_once: Path) -> dict[str, Path]:
-    """The report on the pair, under one segmenter; to be read alone."""
+    """The report on the pair, under one segmenter, with its figures; to be read alone."""
     workspace = Workspace(pair_once / "ws", drawn_once, str(pair_once / "tiny.toml"))
-    return reported(open_bench(workspace))
+    with figures_drawn():
+        return reported(open_bench(workspace))
 
 
 @pytest.fixture
