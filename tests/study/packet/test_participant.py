@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from handmade import PACKET, Server, handmade_packet, served
+from pages import READY, go_on, opened
 from playwright.sync_api import Browser, Page
 
 from hdbench.schema.packet import PublicPacket
@@ -18,25 +19,13 @@ from hdbench.study.packet.page import page_with
 pytestmark = pytest.mark.slow
 
 ROWS = "() => JSON.parse(Object.values(sessionStorage)[0] || '{\"rows\": []}').rows"
-READY = (
-    "() => ['#hd-next', '#hd-go', '#hd-end'].some((name) =>"
-    " document.querySelector(name).offsetParent) ||"
-    " !document.querySelector('#hd-left button').hasAttribute('aria-disabled')"
-)
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1366, "height": 768})
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.set_default_timeout(60_000)
-    yield page
-    context.close()
-    assert errors == []
+    with opened(browser, policy=False) as found:
+        yield found
 
 
 @pytest.fixture
@@ -58,16 +47,11 @@ def begin(page: Page, server: Server, query: str = f"?packet={PACKET}") -> None:
 
 def step(page: Page, key: str = "f") -> str:
     """Wait until the page wants something, give it; return what it was."""
-    page.wait_for_function(READY)
-    if page.is_visible("#hd-end"):
-        return "end"
-    for name, button in (("notice", "#hd-go"), ("next", "#hd-next")):
-        if page.is_visible(button):
-            page.click(button)
-            page.wait_for_function(f"() => !document.querySelector('{button}').offsetParent")
-            return name
-    page.keyboard.press(key)
-    return "choice"
+    what = go_on(page)
+    assert what != "error", page.inner_text("#hd-error")
+    if what == "choice":
+        page.keyboard.press(key)
+    return what
 
 
 def to_the_end(page: Page, key: str = "f") -> list[dict[str, Any]]:
@@ -181,7 +165,7 @@ HIDE = (
 def test_a_spoilt_timed_exposure_is_void_and_asked_once_more(
     page: Page, server: Server, tmp_path: Path, spoil: Any, reason: str
 ) -> None:
-    content = packet(tmp_path, practice=0, durations=[4000, 125])
+    content = packet(tmp_path, practice=0, durations=[2500, 125])
     begin(page, server)
     page.wait_for_selector("#hd-pair[data-state=show]", state="attached")
     spoil(page)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsers import serious_faults
+from pages import READY, go_on, opened
 from playwright.sync_api import Browser, Page, expect
 from servers import Process, right_answers, running, started
 
@@ -23,12 +23,6 @@ from hdbench.study.server.assignment import completion_codes
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=30_000)
 
-#: The page waits for the participant.
-READY = (
-    "() => ['#hd-next', '#hd-go', '#hd-end', '#hd-error'].some((name) =>"
-    " document.querySelector(name).offsetParent) ||"
-    " !document.querySelector('#hd-left button').hasAttribute('aria-disabled')"
-)
 LINK = "?PROLIFIC_PID=5f0000000000000000000001&STUDY_ID=60aa&SESSION_ID=61bb"
 
 
@@ -36,24 +30,6 @@ LINK = "?PROLIFIC_PID=5f0000000000000000000001&STUDY_ID=60aa&SESSION_ID=61bb"
 def server(packet: Path) -> Iterator[Process]:
     with running(packet) as found:
         yield found
-
-
-@contextmanager
-def opened(browser: Browser) -> Iterator[Page]:
-    """A page of a browser of its own; what it refuses or fails at is an error of the test."""
-    context = browser.new_context(viewport={"width": 1366, "height": 768})
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on(
-        "console",
-        lambda message: wrong.append(message.text) if "Security" in message.text else None,
-    )
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.set_default_timeout(60_000)
-    yield page
-    context.close()
-    assert wrong == []
 
 
 @pytest.fixture
@@ -77,15 +53,8 @@ def begin(page: Page, address: str) -> None:
 
 def step(page: Page, right: dict[str, str], sides: Iterator[str]) -> str:
     """Wait until the page wants something, give it; return what it was."""
-    page.wait_for_function(READY)
-    for name in ("end", "error"):
-        if page.is_visible(f"#hd-{name}"):
-            return name
-    for name, button in (("notice", "#hd-go"), ("next", "#hd-next")):
-        if page.is_visible(button):
-            page.click(button)
-            page.wait_for_function(f"() => !document.querySelector('{button}').offsetParent")
-            return name
+    if (what := go_on(page)) != "choice":
+        return what
     before = len(rows(page))
     open_trial = page.evaluate(OPEN)
     side = right.get(open_trial) or next(sides)
