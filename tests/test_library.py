@@ -413,10 +413,11 @@ def test_the_wheel_carries_the_library(tmp_path: Path, source: str) -> None:
         env=environment,
     )
     (wheel,) = tmp_path.glob("*.whl")
-    venv.create(tmp_path / "env", with_pip=True)
+    venv.create(tmp_path / "env")
     python = tmp_path / "env" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", python]
     subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--no-deps", wheel],
+        [*pip, "install", "--quiet", "--no-deps", wheel],
         check=True,
         capture_output=True,
         env=environment,

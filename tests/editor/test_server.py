@@ -111,6 +111,7 @@ def random_edit(dice: random.Random, page: Page) -> dict[str, Any]:
     return dice.choice(edits)
 
 
+@pytest.mark.slow
 def test_after_100_random_edits_the_image_is_what_synthesize_makes_of_the_exported_scene(
     page: Page, bench: Bench, trained_root: Path
 ) -> None:
