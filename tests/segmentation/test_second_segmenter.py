@@ -193,6 +193,7 @@ def test_sides_that_do_not_fit_are_refused_with_some_that_do(two: Bench, tmp_pat
         train_segmenter(benchmark, 0, None, tmp_path, MACHINE, False)  # pyright: ignore
 
 
+@pytest.mark.slow
 def test_a_second_segmenter_is_trained_and_its_scores_are_stored_apart(two: Bench) -> None:
     segmenter = open_segmenter(two, None, CPU)
     with pytest.raises(CheckpointError, match="'hdbench segmenter train --second'"):

@@ -18,6 +18,7 @@ from hdbench.library import Library
 from hdbench.schema.result import Provenance, Result, ScoreRecord
 from hdbench.workspace.results import save_result
 
+pytestmark = pytest.mark.usefixtures("with_figures")
 Cli = Callable[..., Outcome]
 EVIL = "<img src=x onerror=alert(1)> $x_{"
 

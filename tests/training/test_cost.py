@@ -174,6 +174,7 @@ def test_a_plan_covers_all_stages_and_says_what_it_did_not_measure() -> None:
     assert counts == [len(list(changed(start)))] * 2
 
 
+@pytest.mark.slow
 def test_blocks_computed_again_and_divided_batches_need_less_and_come_first() -> None:
     """Both leave the outcome as it is; on a GPU in bf16 too, where pads have the input's type."""
     start = Variant("as it is", method("ours"), narrow(precision="bf16", batch_size=2), None)

@@ -137,6 +137,7 @@ def crash(
             train(bench, method)
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_step_does_not_change_the_weights(
     trained: Bench, uninterrupted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

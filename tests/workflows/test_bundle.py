@@ -233,6 +233,7 @@ def test_nothing_of_others_runs_on_the_page_and_it_fits_a_phone(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_figures")
 def test_a_report_ranks_the_methods_of_a_bundle_beside_ones_own(
     run: Run, packed_once: Workspace, tmp_path: Path
 ) -> None:

@@ -207,13 +207,13 @@ def test_parts_of_another_image_or_other_choices_do_not_count(tmp_path: Path) ->
     assert not parts.read(["a"], ["image of a"], 2)
 
 
-def _evaluated(root: Path, data: Path, benchmark: str, ranks: Ranks = ALONE) -> None:
+def _evaluated(root: Path, data: Path | None, benchmark: str, ranks: Ranks = ALONE) -> None:
     bench = open_bench(Workspace(root, data, benchmark))
     evaluate(bench, [], 0, seeing_segmenter()[0], CPU, conventions(bench), ranks)
 
 
 def _evaluated_on(ranks: Ranks, *where: Any) -> None:
-    _evaluated(*where, ranks)
+    _evaluated(*where, ranks=ranks)
 
 
 @pytest.mark.slow
