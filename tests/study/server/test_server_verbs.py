@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result as Outcome
+from conftest import hdbench_process
 from servers import Person, right_answers, running, site
 
 from hdbench.study.packet.files import open_packet
@@ -45,6 +48,19 @@ def test_answers_are_copied_exported_and_tallied(
     answers = sum(len(json.loads(line)["rows"]) for line in lines)
     assert counts["duplicate_rows"] == 2 * answers
     assert counts["sessions"] == opened.study.packets
+
+
+@pytest.mark.slow
+def test_an_interpreter_of_its_own_serves_until_ctrl_c(packet: Path) -> None:
+    process = hdbench_process("study", "serve", packet, "--port", "0", cwd=packet.parent)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    link = next(line.split()[1] for line in lines if line.startswith("participants: "))
+    with urllib.request.urlopen(link) as answer:
+        assert answer.status == 200
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode in (0, 130)
 
 
 def test_serving_needs_a_packet_and_a_free_port(bare_cli: Cli, packet: Path) -> None:
