@@ -65,10 +65,16 @@ def test_a_generator_is_of_a_run_as_it_is_configured_now(folder: Path, tmp_path:
     }
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace without runs; the scenes of a benchmark are drawn once."""
+    return tmp_path_factory.mktemp("fresh")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", LIBRARY.entries(GENERATORS).values(), ids=lambda path: path.name)
-def test_a_generator_serves_a_fresh_workspace(folder: Path, tmp_path: Path) -> None:
+def test_a_generator_serves_a_fresh_workspace(folder: Path, fresh: Path) -> None:
     card = read_generator_card(folder)
-    bench = bench_of(card.benchmark, tmp_path)
+    bench = bench_of(card.benchmark, fresh)
     found = trained_generator(bench, method_of(card.method), card.seed)
     assert found == folder / GENERATOR_WEIGHTS

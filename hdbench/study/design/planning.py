@@ -178,7 +178,7 @@ def described(plan: Plan) -> str:
         f"  this plan has {plan.judgments_per_pair:,}: power {plan.power_of_this_plan:.2f}",
         "",
         f"cost: {cost.judgments:,} judgments in {counted(cost.sessions, 'session')} "
-        f"({cost.trials:,} trials with practice, checks and anchors): {cost.hours:,.1f} hours, "
+        f"({cost.trials:,} trials, all kinds together): {cost.hours:,.1f} hours, "
         f"{cost.money:,.0f} at {plan.hourly_wage:g} an hour{fee}",
         *plan.balance,
     ]
