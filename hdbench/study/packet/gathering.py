@@ -154,7 +154,7 @@ def _require_worse(bench: Bench, protocol: StudyProtocol, compared: Sequence[str
         return
     raise UsageError(
         f"study '{protocol.name}': [anchor] method = '{name}' {problem}; expected a method that is "
-        "not compared and known to be worse, such as 'floor-mean-colour'"
+        "not compared and known to be worse, usually a floor"
     )
 
 
