@@ -231,6 +231,7 @@ def test_a_second_segmenter_is_trained_and_its_scores_are_stored_apart(two: Benc
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_figures")
 def test_the_verbs_know_it_as_second(cli: Cli, two: Bench) -> None:
     done = cli("segmenter", "train", "--second", "--workers", "0")
     assert done.exit_code == 0, done.stderr

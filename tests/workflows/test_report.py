@@ -237,6 +237,7 @@ SECOND = "second segmenter (constant) | mean IoU mean"
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_figures")
 def test_the_second_segmenters_scores_stand_beside_and_rank_nothing(
     pair: Bench, shown: dict[str, Path]
 ) -> None:
@@ -332,6 +333,7 @@ def test_pictures_of_scored_methods_with_parts_enlarged(pair: Bench, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_figures")
 def test_scores_and_preferences_in_one_report_name_what_fills_them(pair: Bench) -> None:
     paths = report_on(pair, pair.library.report("loss-ablation"), segmenter_of(pair))
     text, page = paths["text"].read_text(), unescape(paths["page"].read_text())
@@ -365,6 +367,7 @@ def test_results_from_elsewhere_get_a_row_and_say_where_they_come_from(pair: Ben
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_figures")
 def test_the_summary_has_the_reports_of_which_something_is_measured(pair: Bench) -> None:
     paths = report_on(pair, pair.library.report("summary"), segmenter_of(pair))
     page = paths["page"].read_text()

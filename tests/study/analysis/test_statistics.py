@@ -151,9 +151,19 @@ def test_one_participant_has_no_clustered_interval() -> None:
 
 
 @pytest.mark.slow
-def test_coverage_is_93_to_97_percent_and_that_of_the_naive_interval_is_not() -> None:
-    """Of the population's preference; more runs are in tests/performance/coverage.py."""
-    found = coverage(Population(0.5, 0.6, 1.0), 1000, np.random.default_rng(0))
+def test_the_clustered_interval_covers_and_the_naive_one_does_not() -> None:
+    """The population's preference, 200 runs; 2000 are in tests/performance/coverage.py.
+
+    With a true coverage of 95 % the count is below 180 in less than 1 of 500 seeds.
+    """
+    found = coverage(Population(0.5, 0.6, 1.0), 200, np.random.default_rng(11))
+    assert 0.90 <= found.clustered <= 0.99
+    assert found.naive <= 0.65
+
+
+@pytest.mark.slow
+def test_coverage_is_93_to_97_percent() -> None:
+    found = coverage(Population(0.5, 0.6, 1.0), 2000, np.random.default_rng(0))
     assert 0.93 <= found.clustered <= 0.97
     assert found.naive <= 0.6
 

@@ -165,7 +165,7 @@ HIDE = (
 def test_a_spoilt_timed_exposure_is_void_and_asked_once_more(
     page: Page, server: Server, tmp_path: Path, spoil: Any, reason: str
 ) -> None:
-    content = packet(tmp_path, practice=0, durations=[2500, 125])
+    content = packet(tmp_path, practice=0, durations=[4000, 125])
     begin(page, server)
     page.wait_for_selector("#hd-pair[data-state=show]", state="attached")
     spoil(page)

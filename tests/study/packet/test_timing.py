@@ -104,9 +104,9 @@ def shown_frames(
 @pytest.mark.parametrize(
     ("rate", "durations", "planned"),
     [
-        (60.0, [125, 250, 1000, 125], [8, 15, 60, 8]),
-        (59.94, [125], [8]),  # 125 ms are 7.5 frames: the nominal 60 Hz decide
-        (144.0, [125], [18]),
+        (60.0, [125, 250, 1000, 125, 250, 1000], [8, 15, 60, 8, 15, 60]),
+        (59.94, [125, 250], [8, 15]),  # 125 ms are 7.5 frames: the nominal 60 Hz decide
+        (144.0, [125, 250], [18, 36]),
     ],
 )
 def test_a_pair_is_on_the_display_for_the_planned_frames(
@@ -136,7 +136,7 @@ def test_frames_in_a_trace_of_the_ordinary_browser(playwright: Playwright, tmp_p
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
-    durations: list[int | None] = [125, 250, 1000] * 4
+    durations: list[int | None] = [125, 250, 1000] * 7
     handmade_packet(tmp_path, durations=durations, practice=2, size=(512, 256))
     with served(tmp_path / "web") as server:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -169,9 +169,9 @@ def test_frames_in_a_trace_of_the_ordinary_browser(playwright: Playwright, tmp_p
     print(json.dumps(lines, indent=1), f"{sum(exact)} of {len(exact)} exactly as planned")
     # A machine that takes more than one frame to draw one cannot show what was planned.
     slow = sum(line["drawing_ms"] > 1000 / 60 for line in lines)
-    if exact.count(False) > 1 and slow > 0.1 * len(lines):
+    if sum(exact) < 0.95 * len(exact) and slow > 0.1 * len(lines):
         pytest.skip(
             f"this machine is too busy: it took more than a frame to draw {slow} of {len(lines)} "
             f"pairs; {sum(exact)} were shown exactly as planned"
         )
-    assert exact.count(False) <= 1
+    assert sum(exact) >= 0.95 * len(exact)
