@@ -14,12 +14,16 @@ from hdbench.data.labels import shipped_space
 from hdbench.data.scene import Scene
 from hdbench.data.sheets import encode_png, png_bytes
 from hdbench.errors import DataError, UsageError, suggestion
+from hdbench.runtime.overlap import Background
 from hdbench.runtime.progress import progress
 from hdbench.schema.streets import require_streets_size
 from hdbench.storage import write_atomically
 from hdbench.streets.scene import VERSION, draw_scene, scene_name
 
 MARKER_FILE = "streets.json"
+
+#: Threads that encode and write scenes while the next ones are drawn.
+_WRITERS = 2
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,10 @@ def write_streets(root: Path, split: str, count: int | None, width: int, height:
     _claim(root, width, height)
     missing = missing_scenes(root, split, count)
     title = f"drawing streets/{split}"
-    for index in progress(missing, desc=title, unit="scene", disable=not missing):
-        contents = _contents(draw_scene(spec.seed, index, width, height))
-        for path, content in zip(_files(root, split, index), contents, strict=True):
-            if not path.is_file():
-                write_atomically(path, content)
+    with Background(_WRITERS) as writers:
+        for index in progress(missing, desc=title, unit="scene", disable=not missing):
+            scene = draw_scene(spec.seed, index, width, height)
+            writers.submit(_write, _files(root, split, index), scene)
     return count
 
 
@@ -136,6 +139,13 @@ def _files(root: Path, split: str, index: int) -> list[Path]:
         images / f"{stem}_leftImg8bit.png",
         *(maps / f"{stem}_gtFine_{kind}.png" for kind in kinds),
     ]
+
+
+def _write(paths: list[Path], scene: Scene) -> None:
+    """Write those of a scene's files that are not there."""
+    for path, content in zip(paths, _contents(scene), strict=True):
+        if not path.is_file():
+            write_atomically(path, content)
 
 
 def _contents(scene: Scene) -> list[bytes]:
