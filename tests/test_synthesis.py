@@ -198,6 +198,7 @@ def test_every_network_computes_in_bf16(name: str) -> None:
     assert psnr(*images) >= 30  # random weights: rounding errors are not damped
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_bf16")
 def test_images_in_bf16_never_pass_for_those_that_are_scored(trained: Bench) -> None:
     method = trainable(trained)

@@ -90,6 +90,7 @@ def test_the_shipped_generator_makes_the_images_of_the_command_line(
         assert np.array_equal(found, pixels_of(path))
 
 
+@pytest.mark.slow
 def test_arrays_tensors_pictures_and_batches_give_the_same(
     streets_generator: hdbench.Generator, drawn_streets: list[SceneFiles]
 ) -> None:
@@ -210,6 +211,7 @@ def scored(trained: Bench, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_command_line(trained: Bench, cli: Cli, scored: Path) -> None:
     assert cli("import-images", "pictures", scored).exit_code == 0
     bench = open_bench(trained.workspace)

@@ -159,6 +159,7 @@ def test_explain_prints_the_fingerprint_that_a_score_would_have_and_scores_nothi
     assert len(record["words"]) > 20
 
 
+@pytest.mark.slow
 def test_intervals_stand_in_the_table_and_in_json(cli: Cli, trained: Bench) -> None:
     records = json.loads(cli("evaluate", "--json").stdout)
     low, high = records[0]["intervals"]["mean_iou"]

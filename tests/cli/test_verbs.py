@@ -121,6 +121,7 @@ def test_init_refuses_what_does_not_exist(cli: Cli, words: tuple[str, ...], mess
     assert message in result.stderr
 
 
+@pytest.mark.slow
 def test_init_needs_a_data_root_exactly_where_the_scenes_are_not_built_in(
     bare_cli: Cli, camvid_folder: Path
 ) -> None:
@@ -242,6 +243,7 @@ def test_data_preview_draws_a_sheet(cli: Cli, tmp_path: Path) -> None:
         assert sheet.height > 3 * 48
 
 
+@pytest.mark.slow
 def test_built_in_scenes_are_drawn_when_needed_and_only_as_many(
     bare_cli: Cli, tmp_path: Path
 ) -> None:
@@ -487,11 +489,13 @@ def test_a_measured_method_of_the_users_own_gets_a_row(
     assert len(cli("report").stdout.splitlines()) == len(table.splitlines()) - 1
 
 
+@pytest.mark.slow
 def test_another_segmenter_may_score(cli: Cli, trained: Bench, tmp_path: Path) -> None:
     trained.segmenter_folder().rename(tmp_path / "other")
     assert cli("evaluate", "--segmenter", "other").exit_code == 0
 
 
+@pytest.mark.slow
 def test_segmenter_train_says_when_another_one_goes_on_judging(
     cli: Cli, trained: Bench, tiny: Path, tmp_path: Path
 ) -> None:

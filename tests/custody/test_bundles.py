@@ -224,6 +224,7 @@ def test_matrices_of_other_labels_are_not_those_of_the_bundle(files: Files, tmp_
     refused(forged, tmp_path, f"{OURS}/result.json", "matrices", "methods/02-oracle")
 
 
+@pytest.mark.slow
 def test_predictions_that_the_images_do_not_have_are_found_by_scoring_again(
     files: Files, packed_once: Workspace, tmp_path: Path
 ) -> None:
@@ -441,6 +442,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from places(one, (*path, key))
 
 
+@pytest.mark.slow
 def test_whatever_stands_in_a_file_the_message_is_one_of_ours(files: Files, tmp_path: Path) -> None:
     """Values of every kind in every place of every file, as a forger would pack them."""
     random = Random(1)

@@ -57,6 +57,7 @@ def refused_everywhere(cli: Cli, path: Path) -> None:
 # -- result -> table -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["pixel_accuracy", "mean_iou"])
 def test_a_score_that_was_edited_is_not_shown(cli: Cli, scored: Bench, key: str) -> None:
     path = result_path(scored, METHOD, 0)
@@ -94,6 +95,7 @@ def test_a_result_under_the_name_of_another_method_is_stale(cli: Cli, scored: Be
 # -- images -> result ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_photographs_in_place_of_synthesized_images_are_refused(
     cli: Cli, scored: Bench, scorer: Segmenter
 ) -> None:
@@ -204,6 +206,7 @@ def test_a_flipped_bit_of_a_checkpoint_is_found_and_the_one_before_is_taken(
 # -- data -> fingerprint ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_labels_repainted_under_their_old_size_and_time_are_noticed(
     scored: Bench, scorer: Segmenter
 ) -> None:

@@ -69,6 +69,7 @@ def test_an_array_that_claims_terabytes_allocates_nothing(tmp_path: Path) -> Non
     assert read_foreign_image(path, 64, 48).pixels.shape == (3, 48, 64)
 
 
+@pytest.mark.slow
 def test_a_result_without_scores_is_named(trained: Bench) -> None:
     segmenter = open_segmenter(trained, None, CPU)
     evaluated(trained, [], 0, segmenter, CPU)

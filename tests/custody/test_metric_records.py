@@ -34,6 +34,7 @@ def widened(record: dict[str, Any]) -> None:
     record["choices"]["boundary"]["tolerance"] = "8 pixels"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", [raised, renewed, widened])
 def test_an_edited_record_is_refused_and_measured_again(
     bench: Bench, edit: Callable[[dict[str, Any]], None]

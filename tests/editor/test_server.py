@@ -177,6 +177,7 @@ def test_scenes_of_two_sessions_are_one_folder_for_synthesis_and_studies(
         synthesize_method(bench.with_edited(page.edited), method, 0, CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [False, True])
 def test_a_restyled_region_changes_and_its_preview_is_of_the_same_scene(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, slow: bool

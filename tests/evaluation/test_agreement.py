@@ -61,6 +61,7 @@ def test_no_order_has_no_tau(scores: dict[str, float | None]) -> None:
     assert [entry.swapped for entry in found] == [[], []]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=9))
 def test_tau_b_is_its_definition(values: list[tuple[int, int]]) -> None:

@@ -10,11 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix as sklearn_confusion
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassConfusionMatrix,
-    MulticlassJaccardIndex,
-)
 
 from hdbench.data.scene import edge_band
 from hdbench.evaluation.confusion import (
@@ -199,8 +194,11 @@ def cases() -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", range(len(cases())))
 def test_torchmetrics_counts_the_same(case: int) -> None:
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex  # slow
+
     truth, guess = cases()[case]
     matrix = confusion_matrix(truth, guess, 11)
     scores = scores_of(matrix, STANDARD)
@@ -215,6 +213,8 @@ def test_torchmetrics_counts_the_same(case: int) -> None:
 
 @pytest.mark.parametrize("case", range(len(cases())))
 def test_torchmetrics_and_scikit_learn_count_the_same_integers(case: int) -> None:
+    from torchmetrics.classification import MulticlassConfusionMatrix  # slow
+
     truth, guess = cases()[case]
     matrix = confusion_matrix(truth, guess, 11)
     target, preds = torch.from_numpy(truth)[None].long(), torch.from_numpy(guess)[None].long()

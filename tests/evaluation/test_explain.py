@@ -69,6 +69,7 @@ def test_names_and_order_of_scenes_change_it() -> None:
     assert len(found) == 4
 
 
+@pytest.mark.slow
 def test_one_weight_byte_changes_it_once_the_card_admits_it(tmp_path: Path) -> None:
     network = build_pspnet(PSPNetDesign("resnet18", 1, 1, 11))
     card = replace(

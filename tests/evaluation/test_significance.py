@@ -18,6 +18,7 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tests", [1, 2, 5, 7])
 def test_holm_is_bonferroni_closed(tests: int) -> None:
     """A test rejects where Bonferroni's rejects every set of hypotheses that holds it."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 from torchvision.models import vgg19 as torchvision_vgg19
@@ -10,6 +11,7 @@ from hdbench.networks.perceptual import PerceptualSegmenter, vgg19
 RELU_LAYERS = (1, 6, 11, 20, 29)
 
 
+@pytest.mark.slow
 def test_vgg19s_five_maps_are_those_of_torchvisions_layers() -> None:
     reference = torchvision_vgg19(weights=None).features
     network = vgg19()

@@ -41,6 +41,7 @@ def test_training_and_shipping_compute_the_same_logits() -> None:
     assert torch.equal(network(images)[0], network.pspnet(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("enlarge", "cells"), [(1, (8, 12)), (2, (16, 24)), (4, (32, 48))])
 def test_enlarged_images_are_seen_finer_and_answered_at_their_own_size(
     enlarge: int, cells: tuple[int, int]

@@ -250,6 +250,7 @@ def published(monkeypatch: pytest.MonkeyPatch, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_published_file_gives_the_features_of_torchvisions_layers(
     tmp_path: Path, vgg_layers: nn.Sequential, monkeypatch: pytest.MonkeyPatch
 ) -> None:

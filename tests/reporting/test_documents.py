@@ -91,6 +91,7 @@ def test_a_summary_has_all_tables_under_their_titles(tmp_path: Path) -> None:
     assert text.count("| method |") == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_page_never_scrolls_sideways_and_asks_for_nothing(
     browser_page: Page, tmp_path: Path, width: int
@@ -115,6 +116,7 @@ def test_the_page_never_scrolls_sideways_and_asks_for_nothing(
     assert name.bounding_box()["x"] == table.bounding_box()["x"]  # pyright: ignore
 
 
+@pytest.mark.slow
 def test_on_paper_tables_are_whole(browser_page: Page, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(page(document(), document(stem="y.tiny")))

@@ -85,6 +85,7 @@ def page_of(folder: Path, steps: int = 400, **options) -> TrainingPage:
     return TrainingPage(folder, "<ours> on streets", steps, 2, "how", **options)
 
 
+@pytest.mark.slow
 def test_it_shows_the_numbers_of_the_run(tmp_path: Path) -> None:
     write_run(tmp_path, 200, {20: 0.25, 40: 0.5, 60: 0.375}, best=40)
     page_of(tmp_path).update("training")

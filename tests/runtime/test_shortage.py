@@ -67,6 +67,7 @@ def short_of_memory(*_: object, **__: object) -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words")
 
 
+@pytest.mark.slow
 def test_a_training_keeps_its_checkpoint_and_says_what_to_lower(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

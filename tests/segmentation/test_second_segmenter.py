@@ -140,6 +140,7 @@ def test_what_ships_for_streets_was_trained_as_its_file_says(second: bool) -> No
     assert card.oracle["scoring"] == bench.benchmark.scoring
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", [False, True])
 def test_what_ships_for_streets_knows_its_scenes(second: bool) -> None:
     """Counted here, on scenes drawn here: a card may say anything."""

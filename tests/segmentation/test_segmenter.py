@@ -105,6 +105,7 @@ def test_sides_must_divide_by_eight(folder: Path) -> None:
         load_segmenter(folder, CPU).logits(torch.zeros(1, 3, 48, 60, dtype=torch.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -225,6 +226,7 @@ def test_half_precision_halves_the_file_and_predicts_with_what_is_in_it(
     assert torch.equal(theirs(images), segmenter.network(images))
 
 
+@pytest.mark.slow
 def test_the_segmenter_learns_from_its_own_split(
     bench: Bench, camvid_folder: Path, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def test_colours_are_those_of_the_labels(tmp_path: Path) -> None:
         assert np.all(colour[label == entry.id] == entry.colour)
 
 
+@pytest.mark.slow
 def test_no_scene_is_in_two_splits(tmp_path: Path) -> None:
     for split in SPLITS:
         write_streets(tmp_path, split, 1, *SIZE)
@@ -85,6 +86,7 @@ class PowerCut(BaseException):
     """Stands for a process that ends without warning."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", range(10))
 def test_a_drawing_that_was_cut_off_is_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int

@@ -69,7 +69,7 @@ def test_types_and_shapes() -> None:
 
 
 @pytest.mark.parametrize(
-    "index", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 6))]
+    "index", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 6))]
 )
 def test_every_size_shows_the_same_scene(index: int) -> None:
     small, large = draw_scene(2, index, 256, 128), draw_scene(2, index, 2048, 1024)
@@ -86,6 +86,7 @@ def test_every_size_shows_the_same_scene(index: int) -> None:
     assert np.corrcoef(through_the_small_lens.ravel(), image.ravel())[0, 1] > 0.998
 
 
+@pytest.mark.slow
 def test_instances_follow_cityscapes_rule(validation: list[Scene]) -> None:
     things = {entry.id for entry in SPACE.classes if 24 <= entry.id <= 33}
     seen_things, seen_groups = 0, 0

@@ -253,6 +253,7 @@ def analysed(folder: Path, entries: list[dict[str, Any]]) -> tuple[Tally, Summar
     return found, analyse(found, {})
 
 
+@pytest.mark.slow
 def test_anchor_trials_are_counted_beside_the_comparisons(tmp_path: Path) -> None:
     folder = written(tmp_path)
     entries = [answers(folder, n, "bad" if n < 2 else "nobody") for n in range(5)]
@@ -293,6 +294,7 @@ def test_anchor_trials_are_counted_beside_the_comparisons(tmp_path: Path) -> Non
     assert json.dumps(summary.content())
 
 
+@pytest.mark.slow
 def test_who_prefers_the_anchor_is_counted_and_stays(tmp_path: Path) -> None:
     folder = written(tmp_path)
     trials = {row["trial"]: row for row in rows_of(folder)}

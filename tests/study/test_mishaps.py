@@ -322,6 +322,7 @@ def test_a_second_build_proves_the_packet_that_is_there(
     assert "--key" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_build_that_was_killed_leaves_no_packet_and_hinders_none(
     imaged: Bench, tmp_path: Path
 ) -> None:

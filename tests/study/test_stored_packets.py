@@ -57,6 +57,7 @@ def test_what_is_read_is_written_with_the_same_bytes(stored: Path) -> None:
         assert canonical_bytes(public) == path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("simulated", [False, True])
 def test_it_tallies_to_the_same_numbers(stored: Path, simulated: bool) -> None:
     packet = open_packet(stored)

@@ -60,6 +60,7 @@ def packet_in(folder: Path, *methods: str) -> Path:
     return write_packet(folder / "ws" / "studies" / "unlimited", methods=methods)
 
 
+@pytest.mark.slow
 def test_from_answers_to_table_2(cli: Cli, tmp_path: Path) -> None:
     packet = packet_in(tmp_path, "pix2pix", "ours-labels-only")
     own = [submission(packet, n, n) for n in range(3)]

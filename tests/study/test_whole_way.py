@@ -16,6 +16,7 @@ from hdbench.study.packet.files import open_packet
 from hdbench.study.packet.verify import verify
 
 
+@pytest.mark.slow
 def test_a_built_packet_is_answered_and_tallied(packet: Path) -> None:
     opened = open_packet(packet)
     submissions = simulate(opened, Participants(opened.study.packets, void=0.2), 0)

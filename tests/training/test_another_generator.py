@@ -65,6 +65,7 @@ def method(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Pix2PixHD:
     return trainable(bench).model_copy(update=changed)
 
 
+@pytest.mark.slow
 def test_it_is_trained_stopped_and_synthesizes(
     bench: Bench, method: Pix2PixHD, capsys: pytest.CaptureFixture[str]
 ) -> None:

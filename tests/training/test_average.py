@@ -92,6 +92,7 @@ def stepwise(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_generators_file_holds_the_average_and_its_card_says_what_it_is(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

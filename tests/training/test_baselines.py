@@ -118,6 +118,7 @@ def test_divisors_are_running_means_and_go_on_after_a_stop() -> None:
     assert float(resumed.of([torch.full((1, 1, 1), 0.0)])) == pytest.approx(3.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_resumed_training_ends_with_the_same_weights(name: str) -> None:
     """Noise and divisors are part of the state."""

@@ -76,6 +76,7 @@ def test_the_papers_networks_at_2048x1024_are_those_of_the_facts() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ours-no-vgg", "ours-full", "ours-styles"])
 def test_operations_and_memory_are_those_of_a_real_step(name: str) -> None:
     chosen = method(name)
@@ -111,6 +112,7 @@ def test_memory_is_that_of_the_tensors_in_use() -> None:
     assert memory.peak == 8000
 
 
+@pytest.mark.slow
 def test_adding_up_leaves_random_numbers_and_networks_as_they_are() -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
@@ -206,6 +208,7 @@ def test_what_fits_leaves_room_for_the_gpu_itself() -> None:
     assert fitting(int(30e9)) == [False] * 4
 
 
+@pytest.mark.slow
 def test_the_advice_names_the_estimate_and_what_to_lower_in_order() -> None:
     text = advice(Variant("as it is", shallow("ours-no-vgg"), narrow(), None), gpu=False)
     places = [text.index(word) for word in ("GB", 'precision = "bf16"', "scales = 2", "[size]")]

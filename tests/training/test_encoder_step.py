@@ -80,6 +80,7 @@ def test_samples_have_the_styles_of_their_photographs() -> None:
     assert torch.equal(found.synthesize(data), from_network_range(made.detach()))
 
 
+@pytest.mark.slow
 def test_the_encoder_is_stored_and_named_on_the_card(styled: tuple[Bench, Pix2PixHD]) -> None:
     bench, method = styled
     folder = train(bench, method, RARELY).parent

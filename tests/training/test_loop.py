@@ -248,6 +248,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     assert weights(train(bench)) == uninterrupted
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_never_saved(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +280,7 @@ def test_sides_that_do_not_divide_are_refused_before_anything_is_written(
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_same_command_goes_on(
     trained: Bench, uninterrupted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +298,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(
     assert weights(train(bench, machine=RARELY)) == uninterrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_damaged_meanwhile_stops_with_its_name_and_loses_no_step(
     bench: Bench, workers: int
@@ -322,6 +325,7 @@ def test_a_damaged_file_is_named_before_the_first_step(bench: Bench) -> None:
     assert not bench.run_folder("ours-no-vgg", 0).exists()
 
 
+@pytest.mark.slow
 def test_the_resolved_method_is_stored_and_the_run_summarised(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -378,6 +382,7 @@ class Reads(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 def test_the_losses_of_each_step_are_read_together_once_a_second(
     bench: Bench, tmp_path: Path
 ) -> None:

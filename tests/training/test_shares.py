@@ -114,6 +114,7 @@ def require_equal(found: Gradients, expected: Gradients, tolerance: float) -> No
 # -- one process ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ours-styles", "ours-gan-only"])
 def test_parts_of_a_batch_add_up_to_its_gradients(name: str) -> None:
     whole = gradients_of(name, Execution(), noise())
@@ -123,6 +124,7 @@ def test_parts_of_a_batch_add_up_to_its_gradients(name: str) -> None:
         require_equal(mine, all_at_once, 1e-9)
 
 
+@pytest.mark.slow
 def test_blocks_that_are_computed_again_give_the_same_bits() -> None:
     found = gradients_of("ours", Execution(recompute=True), noise(), steps=2)
     expected = gradients_of("ours", Execution(), noise(), steps=2)

@@ -135,6 +135,7 @@ def test_the_coarser_discriminators_are_kept() -> None:
     assert all(torch.equal(fresh[k], more.scales[0].state_dict()[k]) for k in fresh)
 
 
+@pytest.mark.slow
 def test_only_the_newest_enhancer_learns_while_the_rest_is_fixed(
     staged: tuple[Bench, Pix2PixHD], monkeypatch: pytest.MonkeyPatch
 ) -> None:

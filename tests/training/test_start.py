@@ -50,6 +50,7 @@ def first_batch(bench: Bench) -> Batch:
     return next(data.batches(bench.space, augment, batch_size=1, seed=0, machine=RARELY)(0, 1))
 
 
+@pytest.mark.slow
 def test_it_begins_where_the_source_ended(trained: Bench) -> None:
     """As if the networks were loaded by hand."""
     method, run = tuned(trained), trained.run_folder(SOURCE, 0)
@@ -262,6 +263,7 @@ def test_discriminators_of_another_kind_are_fresh(trained: Bench) -> None:
 # -- bad input ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sources_are_found_by_name_place_and_folder(trained: Bench) -> None:
     run = trained.run_folder(SOURCE, 0)
     starts = [

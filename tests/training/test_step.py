@@ -40,6 +40,7 @@ def batch(scenes: int = 1) -> Batch:
     return Batch(["noise"] * scenes, label, None, image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenes", [1, 2])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("perceptual", [None, features()], ids=["no-perceptual", "perceptual"])
@@ -89,6 +90,7 @@ def test_both_networks_learn_from_their_own_loss_alone(precision: str, tolerance
     assert max(gradient_errors(found, gradients(expected))) < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 3e-2)])
 def test_losses_are_those_of_a_plain_step(precision: str, tolerance: float) -> None:
     perceptual = features()

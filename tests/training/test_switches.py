@@ -73,6 +73,7 @@ def require_like_the_plain_step(method: Pix2PixHD, width: int, height: int) -> N
     assert max(gradient_errors(found, gradients(exact))) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gan", "matching", "perceptual"), LOSSES)
 def test_every_combination_of_losses_is_the_plain_step(
     gan: str, matching: float, perceptual: float
@@ -80,6 +81,7 @@ def test_every_combination_of_losses_is_the_plain_step(
     require_like_the_plain_step(variant(losses_of(gan, matching, perceptual)), 64, 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scales", "layers"), STEPS)
 def test_any_number_of_scales_and_layers_is_the_plain_step(scales: int, layers: int) -> None:
     """At the smallest side that is allowed, and each with another combination of losses."""
@@ -89,6 +91,7 @@ def test_any_number_of_scales_and_layers_is_the_plain_step(scales: int, layers: 
     require_like_the_plain_step(method, side, side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resampling", ["zeros", "reflection"])
 @pytest.mark.parametrize("output", ["reflection", "zeros"])
 def test_paddings_are_those_of_the_plain_step(output: str, resampling: str) -> None:

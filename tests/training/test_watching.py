@@ -122,6 +122,7 @@ def test_validation_changes_nothing_and_keeps_the_best(
     assert f"{scores[16]:.4f}" in page
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_always_validated(trained: Bench) -> None:
     rows = logged(train(trained, validate_every=5))
     assert [row["step"] for row in rows if "validation_mean_iou" in row] == [16]

@@ -95,6 +95,7 @@ def test_the_gate_holds_the_oracle_to_the_card(bench: Bench, seeing: Segmenter) 
     assert as_record(found)["declared"]["mean_iou"] == reached + 0.011
 
 
+@pytest.mark.slow
 def test_a_wrong_class_table_fails_the_gate(bench: Bench, seeing: Segmenter) -> None:
     """Two classes exchanged in the labels, as by a wrong table; and a wrong mean."""
     reached = mean_iou_of(inspect_segmenter(bench, seeing).oracle)
@@ -125,6 +126,7 @@ def imported(cli: Cli, colours_file: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_foreign_segmenter_is_imported_checked_and_used(
     cli: Cli, colours_file: Path, bench: Bench
 ) -> None:
@@ -178,6 +180,7 @@ def test_untrusted_code_is_not_run(cli: Cli, colours_file: Path) -> None:
         assert "--trust" in result.stderr
 
 
+@pytest.mark.slow
 def test_predictions_made_elsewhere_score_like_what_predicted_them(
     cli: Cli, colours_file: Path, bench: Bench, tmp_path: Path
 ) -> None:

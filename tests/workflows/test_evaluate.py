@@ -54,6 +54,7 @@ def independent_matrix(bench: Bench, image: Image.Image, label: Path) -> np.ndar
     return counts[:, :11]  # label 11 is void: a row, never a column
 
 
+@pytest.mark.slow
 def test_stored_matrices_equal_an_independent_computation(
     scored: Bench, segmenter: Segmenter
 ) -> None:
@@ -68,6 +69,7 @@ def test_stored_matrices_equal_an_independent_computation(
             assert result.matrices[n].sum() == 96 * 72
 
 
+@pytest.mark.slow
 def test_the_oracle_is_the_photograph_resized(trained: Bench) -> None:
     """Resized by PyTorch's own 8-bit bicubic; scored by smp and scikit-learn."""
     result = load_result(result_path(trained, "oracle", 0))
@@ -117,6 +119,7 @@ def test_only_a_missing_image_is_synthesized_and_it_is_the_same(
     assert [path.stat().st_mtime_ns == stamps[path] for path in paths] == [True, False, True]
 
 
+@pytest.mark.slow
 def test_one_label_pixel_changes_the_fingerprint_and_the_image_made_from_it(
     scored: Bench, segmenter: Segmenter
 ) -> None:
@@ -157,6 +160,7 @@ def test_a_damaged_result_is_computed_again(scored: Bench, segmenter: Segmenter)
     assert evaluated(scored, [METHOD], 0, segmenter, CPU)[0].scores == first.scores
 
 
+@pytest.mark.slow
 def test_the_card_declares_its_oracle_and_the_gate_compares_with_it(
     trained: Bench, segmenter: Segmenter
 ) -> None:
@@ -206,6 +210,7 @@ def test_a_segmenter_trained_for_another_configuration_is_refused(trained: Bench
         open_segmenter(Bench(trained.library, trained.workspace, benchmark), None, CPU)
 
 
+@pytest.mark.slow
 def test_results_of_a_foreign_segmenter_are_stored_apart(
     scored: Bench, segmenter: Segmenter, tmp_path: Path
 ) -> None:
@@ -234,6 +239,7 @@ def with_segmenter(bench: Bench, folder: Path) -> Bench:
     return Bench(bench.library, bench.workspace, benchmark)
 
 
+@pytest.mark.slow
 def test_a_shipped_segmenter_needs_no_training_and_its_results_bear_no_name(
     trained: Bench, tmp_path: Path
 ) -> None:
@@ -303,6 +309,7 @@ def test_a_training_that_has_not_ended_is_not_scored(trained: Bench, segmenter: 
         evaluated(trained, [METHOD], 0, segmenter, CPU)
 
 
+@pytest.mark.slow
 def test_one_image_is_enough(trained: Bench) -> None:
     for folder in ("val", "valannot"):
         for path in sorted((trained.dataset.root("val") / folder).iterdir())[1:]:

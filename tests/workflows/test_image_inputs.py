@@ -141,6 +141,7 @@ def test_a_killed_training_goes_on_and_its_images_are_the_same_bytes(
         assert drawn.width > 3 * 64
 
 
+@pytest.mark.slow
 def test_an_image_is_made_again_when_its_input_changes(pairs: Bench) -> None:
     train(pairs)
     first, second = images(pairs)
@@ -153,6 +154,7 @@ def test_an_image_is_made_again_when_its_input_changes(pairs: Bench) -> None:
     assert now[1] == second
 
 
+@pytest.mark.slow
 def test_a_changed_training_input_is_another_run(pairs: Bench) -> None:
     train(pairs)
     changed = pairs.dataset.train_scenes[0].required_input

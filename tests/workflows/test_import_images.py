@@ -136,6 +136,7 @@ def test_the_official_test_scripts_folder_is_understood(bench: Bench, theirs: Pa
         assert np.array_equal(np.array(original), np.array(kept))
 
 
+@pytest.mark.slow
 def test_a_jpeg_is_known_by_its_content_and_flagged_in_table_and_result(
     cli: Cli, bench: Bench, theirs: Path, trained: Bench
 ) -> None:
@@ -173,6 +174,7 @@ def test_all_missing_scenes_are_listed_however_many(bench: Bench, tmp_path: Path
     assert "--template" in text
 
 
+@pytest.mark.slow
 def test_a_subset_is_scored_alone_under_its_own_fingerprint(bench: Bench, theirs: Path) -> None:
     whole = evaluated(bench, [], 0, segmenter_of(bench), CPU)
     (theirs / "val_01.png").unlink()
@@ -477,6 +479,7 @@ def test_the_workspaces_methods_are_listed_and_shown(cli: Cli, theirs: Path, ben
     assert "3 images in" in cli("synthesize", "--method", "spade").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_swaps_are_found_among_real_photographs_and_none_where_there_is_none(
     real_data: Path,

@@ -91,6 +91,7 @@ def test_realism_is_measured_once_and_says_what_it_compares(
     assert "2048 features" in table.notes[1]  # more than images: KID is the better measure
 
 
+@pytest.mark.slow
 def test_other_weights_or_references_stand_in_tables_of_their_own(
     bench: Bench, weights: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -224,6 +224,7 @@ def test_the_oracle_of_the_table_keeps_its_choices(bench: Bench, segmenter: Segm
 # -- where it stands ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_stands_below_tables_and_never_in_them(cli: Cli, trained: Bench) -> None:
     record = json.loads(cli("evaluate", "--json").stdout)
     assert NATIVE_ORACLE not in [entry["method"] for entry in record]
@@ -248,6 +249,7 @@ def test_it_stands_below_tables_and_never_in_them(cli: Cli, trained: Bench) -> N
     assert "native" not in reports[".csv"]
 
 
+@pytest.mark.slow
 def test_explain_and_compare_say_what_it_is(cli: Cli, trained: Bench) -> None:
     explained = cli("evaluate", "--explain").stdout
     record = json.loads(cli("evaluate", "--explain", "--json").stdout)

@@ -160,6 +160,7 @@ def test_a_card_that_says_what_it_was_measured_on_needs_no_name(tmp_path: Path) 
 # -- on the way of every score --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_evaluate_says_once_that_there_is_no_gate(
     cli: Callable[..., CliResult], trained: Bench, tmp_path: Path
 ) -> None:

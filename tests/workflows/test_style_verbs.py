@@ -118,6 +118,7 @@ def test_two_ranks_make_the_same_styles_and_images(
     assert bytes_of([folder / path.name for path in images]) == bytes_of(images)
 
 
+@pytest.mark.slow
 def test_they_are_made_once_and_again_for_another_k(
     bench: Bench, method: TrainedMethod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +147,7 @@ def test_images_are_byte_stable_and_do_not_depend_on_the_other_scenes(
     assert bytes_of(alone) == bytes_of(paths[1:])
 
 
+@pytest.mark.slow
 def test_other_styles_have_folders_of_their_own(bench: Bench, method: TrainedMethod) -> None:
     styles = ("random", "random:1", "center:0", "center:1", "encode")
     found = {
@@ -161,6 +163,7 @@ def test_other_styles_have_folders_of_their_own(bench: Bench, method: TrainedMet
     assert len({paths[0].read_bytes() for paths in found.values()}) == len(styles)
 
 
+@pytest.mark.slow
 def test_images_are_made_again_when_centres_change_and_only_then(
     bench: Bench, method: TrainedMethod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +178,7 @@ def test_images_are_made_again_when_centres_change_and_only_then(
     assert bytes_of(synthesize_method(bench, method, 0, CPU, style=Style("encode"))) == encoded
 
 
+@pytest.mark.slow
 def test_results_say_in_which_style_their_images_are(bench: Bench, method: TrainedMethod) -> None:
     segmenter = constant_segmenter(0, bench.space, 64, 32)
     result = evaluated(bench, [METHOD], 0, segmenter, CPU)[0]
@@ -213,6 +217,7 @@ def test_edited_centres_are_refused(bench: Bench, method: TrainedMethod) -> None
     assert isinstance(load_styles(bench, method, 0), Stale)
 
 
+@pytest.mark.slow
 def test_an_encoder_of_another_training_is_refused(bench: Bench, method: TrainedMethod) -> None:
     train_method(bench, method, 1, MACHINE)
     folders = [bench.run_folder(METHOD, seed) for seed in (0, 1)]
@@ -233,6 +238,7 @@ def test_methods_without_an_encoder_have_no_styles(bench: Bench) -> None:
             synthesize_method(bench, other, 0, CPU, style=Style("random", 1))
 
 
+@pytest.mark.slow
 def test_styles_of_another_dataset(bench: Bench, method: TrainedMethod) -> None:
     benchmark = bench.benchmark.model_copy(
         update={
@@ -339,6 +345,7 @@ def test_what_is_measured_of_styles(bench: Bench, method: TrainedMethod) -> None
     assert found.encoded.value == pytest.approx(sum(distances) / 2)
 
 
+@pytest.mark.slow
 def test_the_verbs(run: Callable[..., Result], bench: Bench) -> None:
     done = run("styles", METHOD, "--k", 2)
     assert done.exit_code == 0, done.output
@@ -366,6 +373,7 @@ def test_the_verbs(run: Callable[..., Result], bench: Bench) -> None:
         assert expected in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["random", "random:7", "center:1", "encode"])
 def test_python_makes_the_same_images_in_every_style(
     bench: Bench, method: TrainedMethod, style: str

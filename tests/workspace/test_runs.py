@@ -148,6 +148,7 @@ def test_a_run_that_has_not_ended_leaves_it_in_office(shop: Shop) -> None:
 # -- the workspace's own --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_workspaces_own_finished_run_goes_before_it(shop: Shop) -> None:
     first = shop.evaluated()
     own = shop.bench.run_folder(METHOD, 0)
@@ -172,6 +173,7 @@ def test_a_run_of_another_budget_is_no_less_in_the_way(shop: Shop) -> None:
         trained_generator(shop.changed(epochs=3), trainable(shop.bench), 0)
 
 
+@pytest.mark.slow
 def test_training_here_takes_nothing_from_it(shop: Shop) -> None:
     """What ships serves; who trains gets a run of his own, with a card of his own."""
     short = shop.changed(decay_epochs=0)

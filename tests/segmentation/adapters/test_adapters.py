@@ -124,6 +124,7 @@ def unet(tmp_path: Path) -> Path:
     return tmp_path / "unet"
 
 
+@pytest.mark.slow
 def test_any_model_of_smp_predicts_as_smp_computes(unet: Path, tmp_path: Path) -> None:
     config = json.loads((unet / "config.json").read_text())
     (unet / "config.json").write_text(json.dumps({**config, "encoder_weights": "imagenet"}))
@@ -141,6 +142,7 @@ def test_any_model_of_smp_predicts_as_smp_computes(unet: Path, tmp_path: Path) -
         segmenter.logits(noise(1, 3, 63, 96))
 
 
+@pytest.mark.slow
 def test_a_pickled_model_of_smp_is_read_as_tensors(unet: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
@@ -168,6 +170,7 @@ def test_a_configuration_that_does_not_fit_is_refused(
     assert not (tmp_path / "ours" / "segmenter.json").exists()
 
 
+@pytest.mark.slow
 def test_another_number_of_classes_is_noticed(unet: Path, tmp_path: Path) -> None:
     options = replace(STATED, space=shipped_space("cityscapes"))
     with pytest.raises(CheckpointError, match=r"\[1, 11, .* 1 x 19 x .*'cityscapes'"):
@@ -191,6 +194,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub"
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_taken_from_the_cache(
     unet: Path, hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -313,6 +313,7 @@ def test_the_auxiliary_head_is_the_published_one(kind: str) -> None:
         assert torch.allclose(head.layers(features), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 @kinds
 def test_what_wraps_the_weights_and_what_old_files_lack_does_not_matter(

@@ -18,6 +18,7 @@ def paragraph(folder: Path, entries: list) -> str:
     return methods_paragraph(found, analyse(found, {}))
 
 
+@pytest.mark.slow
 def test_it_states_what_was_done_in_numbers(tmp_path: Path) -> None:
     folder = write_packet(tmp_path)
     text = paragraph(folder, [submission(folder, n, n) for n in range(12)])
@@ -53,6 +54,7 @@ def test_small_numbers_have_their_grammar(tmp_path: Path) -> None:
     assert re.search(r" crn in \d", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "a|b", "$x_1^{2"])
 def test_a_method_may_be_called_anything(tmp_path: Path, name: str) -> None:
     folder = write_packet(tmp_path, methods=(name, "crn"))

@@ -106,6 +106,7 @@ def test_a_limited_study_asks_for_computers(
     assert bare_cli(*command, *more).exit_code == 1
 
 
+@pytest.mark.slow
 def test_no_command_makes_or_publishes_anything_twice(
     bare_cli: Cli, api: Api, packet: Path
 ) -> None:

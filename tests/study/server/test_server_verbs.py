@@ -22,6 +22,7 @@ from hdbench.web.serving import listen
 Cli = Callable[..., Outcome]
 
 
+@pytest.mark.slow
 def test_answers_are_copied_exported_and_tallied(
     bare_cli: Cli, packet: Path, tmp_path: Path
 ) -> None:

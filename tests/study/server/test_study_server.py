@@ -250,6 +250,7 @@ def test_participants_and_addresses_are_not_kept(served: Site) -> None:
         assert name.encode() not in kept
 
 
+@pytest.mark.slow
 def test_the_researchers_page_needs_its_token_and_shows_no_rates_before_the_end(
     served: Site,
 ) -> None:
