@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional as photometry
 
 from hdbench.data.decoding import decoded
@@ -24,11 +20,8 @@ from hdbench.data.layouts import SceneFiles
 from hdbench.data.scene import Batch, Scene, collate, resize_nearest, resize_photograph
 from hdbench.errors import DataError
 from hdbench.provenance import derived_seed, tensors_digest
+from hdbench.runtime.children import in_children
 from hdbench.runtime.ranks import ALONE, Ranks
-
-# Workers must be the trainer's own children: they end when their parent does, also after kill -9.
-# Those of a fork server (Python 3.14's default) would outlive it.
-_CHILD_PROCESS = "fork" if sys.platform == "linux" else "spawn"
 
 #: Marks the digest of a map whose pixels are colours.
 COLOUR_CODED = "colours:"
@@ -206,65 +199,48 @@ class ScaleAndCrop:
         return image
 
 
-class _Examples(Dataset[Any]):
-    """Augmented scenes by (epoch, index): a pure function of these and the seed."""
+@dataclass(frozen=True)
+class _Examples:
+    """Makes a batch of augmented scenes by (epoch, index): a function of these and the seed."""
 
-    def __init__(
-        self,
-        files: Sequence[SceneFiles],
-        space: LabelSpace,
-        augment: Augmentation,
-        seed: int,
-        size: tuple[int, int] | None,
-    ) -> None:
-        self._files, self._space, self._augment, self._seed = files, space, augment, seed
-        self._size = size
+    files: Sequence[SceneFiles]
+    space: LabelSpace
+    augment: Augmentation
+    seed: int
+    size: tuple[int, int] | None
 
-    def __len__(self) -> int:
-        return len(self._files)
+    def __call__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        return collate([self._example(epoch, index) for epoch, index in keys])
 
-    def __getitem__(self, key: tuple[int, int]) -> Scene | DataError:
-        epoch, index = key
+    def _example(self, epoch: int, index: int) -> Scene:
         random = torch.Generator()
-        random.manual_seed(derived_seed("augment", self._seed, epoch, index))
-        try:
-            return self._augment(self._read(self._files[index]), random)
-        except DataError as error:  # raised in a worker, it would arrive wrapped in a traceback
-            return error
+        random.manual_seed(derived_seed("augment", self.seed, epoch, index))
+        return self.augment(self._read(self.files[index]), random)
 
     def _read(self, files: SceneFiles) -> Scene:
-        if self._size is None:
-            return read_scene(files, self._space)
-        return read_resized(files, self._space, *self._size)
+        if self.size is None:
+            return read_scene(files, self.space)
+        return read_resized(files, self.space, *self.size)
 
 
-class _EpochOrder(Sampler[list[tuple[int, int]]]):
-    """A rank's part of the batches of (epoch, index), from one step to another."""
-
-    def __init__(
-        self, count: int, batch_size: int, seed: int, start: int, stop: int, ranks: Ranks
-    ) -> None:
-        self._count, self._batch, self._seed = count, batch_size, seed
-        self._start, self._stop, self._ranks = start, stop, ranks
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        per_epoch = steps_per_epoch(self._count, self._batch)
-        order: list[int] = []
-        ordered_epoch = -1
-        for step in range(self._start, self._stop):
-            epoch, position = divmod(step, per_epoch)
-            if epoch != ordered_epoch:
-                random = torch.Generator()
-                random.manual_seed(derived_seed("order", self._seed, epoch))
-                order = torch.randperm(self._count, generator=random).tolist()
-                ordered_epoch = epoch
-            chosen = order[position * self._batch : (position + 1) * self._batch]
-            share = len(chosen) // self._ranks.count
-            first = self._ranks.rank * share
-            yield [(epoch, index) for index in chosen[first : first + share]]
-
-    def __len__(self) -> int:
-        return self._stop - self._start
+def _order(
+    count: int, batch_size: int, seed: int, start: int, stop: int, ranks: Ranks
+) -> Iterator[list[tuple[int, int]]]:
+    """Yield a rank's part of the batches of (epoch, index), from one step to another."""
+    per_epoch = steps_per_epoch(count, batch_size)
+    order: list[int] = []
+    ordered_epoch = -1
+    for step in range(start, stop):
+        epoch, position = divmod(step, per_epoch)
+        if epoch != ordered_epoch:
+            random = torch.Generator()
+            random.manual_seed(derived_seed("order", seed, epoch))
+            order = torch.randperm(count, generator=random).tolist()
+            ordered_epoch = epoch
+        chosen = order[position * batch_size : (position + 1) * batch_size]
+        share = len(chosen) // ranks.count
+        first = ranks.rank * share
+        yield [(epoch, index) for index in chosen[first : first + share]]
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -296,29 +272,6 @@ def training_batches(
     Raises:
         DataError: a file is damaged; raised at the step that needs it.
     """
-    loader: DataLoader[Any] = DataLoader(
-        _Examples(files, space, augment, seed, size),
-        batch_sampler=_EpochOrder(len(files), batch_size, seed, start, stop, ranks),
-        collate_fn=_collate_unless_error,
-        generator=torch.Generator(),  # its own, so that the global stream stays the networks'
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        multiprocessing_context=_CHILD_PROCESS if workers else None,
-        worker_init_fn=_leave_signals_to_the_parent,
-    )
-    for batch in loader:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
-
-
-def _collate_unless_error(scenes: list[Scene | DataError]) -> Batch | DataError:
-    read = [scene for scene in scenes if isinstance(scene, Scene)]
-    if len(read) == len(scenes):
-        return collate(read)
-    return next(scene for scene in scenes if isinstance(scene, DataError))
-
-
-def _leave_signals_to_the_parent(worker: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # both reach the whole process group
-        signal.signal(number, signal.SIG_IGN)
+    make = _Examples(files, space, augment, seed, size)
+    order = _order(len(files), batch_size, seed, start, stop, ranks)
+    yield from in_children(make, order, workers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hdbench.data.labels import shipped_space
 from hdbench.data.scene import Scene
 from hdbench.data.sheets import encode_png, png_bytes
 from hdbench.errors import DataError, UsageError, suggestion
-from hdbench.runtime.overlap import Background
+from hdbench.runtime.children import in_children, spare_cores
 from hdbench.runtime.progress import progress
 from hdbench.schema.streets import require_streets_size
 from hdbench.storage import write_atomically
@@ -22,8 +23,8 @@ from hdbench.streets.scene import VERSION, draw_scene, scene_name
 
 MARKER_FILE = "streets.json"
 
-#: Threads that encode and write scenes while the next ones are drawn.
-_WRITERS = 2
+#: Scenes that take longer to draw than a process takes to start.
+_WORTH_A_PROCESS = 16
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def write_streets(root: Path, split: str, count: int | None, width: int, height:
     """Draw the missing ones of the first scenes of a split into files, and return their number.
 
     Files are written atomically, and an incomplete scene is completed, so that the same call
-    resumes. Raises what ``require_drawable`` raises, and DataError if the folder holds something
-    else, or Streets of another version or size.
+    resumes. Where there are many, each core draws a part. Raises what ``require_drawable`` raises,
+    and DataError if the folder holds something else, or Streets of another version or size.
     """
     require_drawable([split], count, width, height)
     spec = SPLITS[split]
@@ -77,10 +78,11 @@ def write_streets(root: Path, split: str, count: int | None, width: int, height:
     _claim(root, width, height)
     missing = missing_scenes(root, split, count)
     title = f"drawing streets/{split}"
-    with Background(_WRITERS) as writers:
-        for index in progress(missing, desc=title, unit="scene", disable=not missing):
-            scene = draw_scene(spec.seed, index, width, height)
-            writers.submit(_write, _files(root, split, index), scene)
+    draw = partial(_draw, root, split, (width, height))
+    workers = min(spare_cores(), len(missing) // _WORTH_A_PROCESS)
+    drawn = in_children(draw, missing, workers if workers > 1 else 0)
+    for _ in progress(drawn, desc=title, unit="scene", total=len(missing), disable=not missing):
+        pass
     return count
 
 
@@ -141,9 +143,10 @@ def _files(root: Path, split: str, index: int) -> list[Path]:
     ]
 
 
-def _write(paths: list[Path], scene: Scene) -> None:
-    """Write those of a scene's files that are not there."""
-    for path, content in zip(paths, _contents(scene), strict=True):
+def _draw(root: Path, split: str, size: tuple[int, int], index: int) -> None:
+    """Draw a scene, and write those of its files that are not there."""
+    contents = _contents(draw_scene(SPLITS[split].seed, index, *size))
+    for path, content in zip(_files(root, split, index), contents, strict=True):
         if not path.is_file():
             write_atomically(path, content)
 

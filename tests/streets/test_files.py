@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from cityscapesscripts.helpers.csHelpers import getCsFileInfo
+from forks import forking
 from PIL import Image
 
 from hdbench.data.labels import shipped_space
@@ -108,6 +110,36 @@ def test_a_drawing_that_was_cut_off_is_completed(
     assert find_scenes("cityscapes", tmp_path / "cut", "val")
     write_streets(tmp_path / "cut", "val", 3, *SIZE)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+MANY = 40
+
+
+def _draw_many(root: Path) -> None:
+    write_streets(root, "train", MANY, *SIZE)
+
+
+def test_processes_draw_the_same_files_also_after_kill_9(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "spare_cores", lambda: 0)
+    _draw_many(tmp_path / "alone")
+    monkeypatch.setattr(files, "spare_cores", lambda: 2)
+    _draw_many(tmp_path / "shared")
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+
+    process = forking().Process(target=_draw_many, args=(tmp_path / "killed",))
+    process.start()
+    while process.is_alive() and len(list((tmp_path / "killed").rglob("*.png"))) < 12:
+        process.join(timeout=0.002)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    _draw_many(tmp_path / "killed")
+    found = contents(tmp_path / "killed")
+    assert {name: found[name] for name in found if not name.endswith(".tmp")} == contents(
+        tmp_path / "alone"
+    )
 
 
 def test_only_what_is_missing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

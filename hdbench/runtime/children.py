@@ -1,0 +1,81 @@
+"""Work in child processes, ahead of the one that needs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from hdbench.errors import HdbenchError
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+# They must be children of this process: they end when it does, also after kill -9. Those of a
+# fork server (Python 3.14's default) would outlive it.
+_CONTEXT = "fork" if sys.platform == "linux" else "spawn"
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: HdbenchError
+
+
+class _Calls(Dataset[Any], Generic[Item, Made]):
+    def __init__(self, function: Callable[[Item], Made]) -> None:
+        self._function = function
+
+    def __getitem__(self, item: Item) -> Made | _Failure:
+        try:
+            return self._function(item)
+        except HdbenchError as error:  # raised here, it would arrive wrapped in a traceback
+            return _Failure(error)
+
+
+def in_children(
+    function: Callable[[Item], Made], items: Iterable[Item], workers: int, ahead: int = 4
+) -> Iterator[Made]:
+    """Yield ``function`` of each item, in order, computed by child processes ahead of the consumer.
+
+    Each child works on up to ``ahead`` items that nobody has asked for yet. With 0 ``workers`` each
+    is computed in this process, on demand. Children compute with one thread, and leave ctrl-C and
+    SIGTERM to this process. An HdbenchError of ``function`` is raised here, at its item.
+    """
+    if workers == 0:
+        yield from map(function, items)
+        return
+    loader: DataLoader[Any] = DataLoader(
+        _Calls(function),
+        batch_size=None,
+        sampler=items,
+        collate_fn=_as_it_is,
+        generator=torch.Generator(),  # its own, so that the global stream stays the networks'
+        num_workers=workers,
+        prefetch_factor=ahead,
+        multiprocessing_context=_CONTEXT,
+        worker_init_fn=_leave_signals_to_the_parent,
+    )
+    for made in loader:
+        if isinstance(made, _Failure):
+            raise made.error
+        yield made
+
+
+def spare_cores() -> int:
+    """Return how many children may compute beside each other; 0 where starting one is slow."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
+
+
+def _as_it_is(made: Made) -> Made:
+    return made
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # both reach the whole process group
+        signal.signal(number, signal.SIG_IGN)
