@@ -119,6 +119,7 @@ def _draw_many(root: Path) -> None:
     write_streets(root, "train", MANY, *SIZE)
 
 
+@pytest.mark.slow
 def test_processes_draw_the_same_files_also_after_kill_9(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
