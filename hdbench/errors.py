@@ -46,6 +46,10 @@ class RankError(HdbenchError):
     """Another process of the same job has failed, so this one cannot go on."""
 
 
+class WorkerError(HdbenchError):
+    """A child process that made something ahead has ended before it was done."""
+
+
 class Interrupted(HdbenchError):
     """The user stopped a long job; what was done is saved (exit status 130)."""
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from hdbench.errors import HdbenchError
+from hdbench.errors import HdbenchError, WorkerError
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -39,13 +42,17 @@ class _Calls(Dataset[Any], Generic[Item, Made]):
 
 
 def in_children(
-    function: Callable[[Item], Made], items: Iterable[Item], workers: int, ahead: int = 4
+    function: Callable[[Item], Made], items: Iterable[Item], workers: int
 ) -> Iterator[Made]:
     """Yield ``function`` of each item, in order, computed by child processes ahead of the consumer.
 
-    Each child works on up to ``ahead`` items that nobody has asked for yet. With 0 ``workers`` each
+    Each child works on up to four items that nobody has asked for yet. With 0 ``workers`` each
     is computed in this process, on demand. Children compute with one thread, and leave ctrl-C and
     SIGTERM to this process. An HdbenchError of ``function`` is raised here, at its item.
+
+    Raises:
+        WorkerError: a child was killed; raised where an item is awaited, so that whoever asks can
+            save what was done before.
     """
     if workers == 0:
         yield from map(function, items)
@@ -57,17 +64,45 @@ def in_children(
         collate_fn=_as_it_is,
         generator=torch.Generator(),  # its own, so that the global stream stays the networks'
         num_workers=workers,
-        prefetch_factor=ahead,
+        prefetch_factor=4,
         multiprocessing_context=_CONTEXT,
         worker_init_fn=_leave_signals_to_the_parent,
     )
-    for made in loader:
+    source, children = _started(loader)
+    while True:
+        try:
+            made = next(source)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            for child in children:  # what it held when it was killed, the others wait for
+                child.kill()
+            raise WorkerError(
+                f"a process that works ahead has ended: {error}.\n"
+                "Most often the machine has too little memory, or too little in /dev/shm.\n"
+                "Next: the same command goes on; a verb with --workers needs less with a lower one"
+            ) from None
         if isinstance(made, _Failure):
             raise made.error
         yield made
 
 
-def spare_cores() -> int:
+def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]:
+    """Start the children, without the handler that raises an error in the middle of any line.
+
+    A child that has ended is noticed all the same when what it should have made is awaited.
+    """
+    others = set(multiprocessing.active_children())
+    handler = signal.getsignal(signal.SIGCHLD)
+    source = iter(loader)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, handler)
+    return source, [one for one in multiprocessing.active_children() if one not in others]
+
+
+def usable_cores() -> int:
     """Return how many children may compute beside each other; 0 where starting one is slow."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
 

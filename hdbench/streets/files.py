@@ -15,7 +15,7 @@ from hdbench.data.labels import shipped_space
 from hdbench.data.scene import Scene
 from hdbench.data.sheets import encode_png, png_bytes
 from hdbench.errors import DataError, UsageError, suggestion
-from hdbench.runtime.children import in_children, spare_cores
+from hdbench.runtime.children import in_children, usable_cores
 from hdbench.runtime.progress import progress
 from hdbench.schema.streets import require_streets_size
 from hdbench.storage import write_atomically
@@ -79,7 +79,7 @@ def write_streets(root: Path, split: str, count: int | None, width: int, height:
     missing = missing_scenes(root, split, count)
     title = f"drawing streets/{split}"
     draw = partial(_draw, root, split, (width, height))
-    workers = min(spare_cores(), len(missing) // _WORTH_A_PROCESS)
+    workers = min(usable_cores(), len(missing) // _WORTH_A_PROCESS)
     drawn = in_children(draw, missing, workers if workers > 1 else 0)
     for _ in progress(drawn, desc=title, unit="scene", total=len(missing), disable=not missing):
         pass

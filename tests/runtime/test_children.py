@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hdbench.errors import StorageError
+from hdbench.errors import StorageError, WorkerError
 from hdbench.runtime.children import in_children
 
 
@@ -33,6 +34,26 @@ def test_an_error_is_raised_at_its_item_as_it_was(workers: int) -> None:
     with pytest.raises(StorageError) as raised:
         next(made)
     assert str(raised.value) == "scene 5: cannot be written"  # no traceback of the child
+
+
+def killed_at_three(n: int) -> int:
+    if n == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_child_that_is_killed_is_an_error_where_its_item_is_awaited(workers: int) -> None:
+    before, others = signal.getsignal(signal.SIGCHLD), set(multiprocessing.active_children())
+    made = in_children(killed_at_three, range(5), workers)
+    found = []
+    with pytest.raises(WorkerError, match=r"/dev/shm.*\n.*--workers"):
+        found.extend(iter(made))
+    assert signal.getsignal(signal.SIGCHLD) == before
+    assert found == list(range(len(found)))  # what was on its way from the child is lost with it
+    assert len(found) <= 3
+    assert set(multiprocessing.active_children()) <= others
 
 
 def test_the_global_random_stream_is_left_alone() -> None:

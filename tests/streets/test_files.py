@@ -123,9 +123,9 @@ def _draw_many(root: Path) -> None:
 def test_processes_draw_the_same_files_also_after_kill_9(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "spare_cores", lambda: 0)
+    monkeypatch.setattr(files, "usable_cores", lambda: 0)
     _draw_many(tmp_path / "alone")
-    monkeypatch.setattr(files, "spare_cores", lambda: 2)
+    monkeypatch.setattr(files, "usable_cores", lambda: 2)
     _draw_many(tmp_path / "shared")
     assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
 

@@ -518,6 +518,30 @@ def test_a_killed_training_leaves_no_process_behind(tmp_path: Path, start: Start
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_training_whose_decoding_worker_is_killed_saves_and_goes_on(
+    tmp_path: Path, start: Start
+) -> None:
+    """As the kernel kills where memory is short."""
+    minutes = ("--checkpoint-minutes", "60")
+    process = start("--workers", "2", *minutes)
+    wait_for_a_step(process, tmp_path / "ws")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert children[0] in error
+    assert "--workers" in error
+    assert "Traceback" not in error
+    again = start("--workers", "0", *minutes)
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0
+    generator = tmp_path / output.splitlines()[0].removeprefix("trained: ")
+    rows = read_metrics(generator.parent / "metrics.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, 8 * 24 + 1))  # none was made twice
+
+
+@pytest.mark.slow
 def test_twenty_kills_do_not_change_the_weights(bench: Bench, tmp_path: Path) -> None:
     """SIGKILL after a random number of steps and milliseconds, flips on, a decoding worker."""
     long = write_tiny(tmp_path / "long", epochs=10, decay_epochs=10)
