@@ -103,8 +103,14 @@ def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]
 
 
 def usable_cores() -> int:
-    """Return how many children may compute beside each other; 0 where starting one is slow."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
+    """Return how many children may compute beside each other.
+
+    0 where starting one is slow, and in a process that may have none (``daemon``), such as a
+    worker of somebody's DataLoader.
+    """
+    if sys.platform != "linux" or multiprocessing.current_process().daemon:
+        return 0
+    return len(os.sched_getaffinity(0))
 
 
 def _as_it_is(made: Made) -> Made:

@@ -194,10 +194,13 @@ def cases() -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
+# torchmetrics takes seconds to import, which only the tests that use it should wait for.
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", range(len(cases())))
 def test_torchmetrics_counts_the_same(case: int) -> None:
-    from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex  # slow
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
     truth, guess = cases()[case]
     matrix = confusion_matrix(truth, guess, 11)
@@ -213,7 +216,7 @@ def test_torchmetrics_counts_the_same(case: int) -> None:
 
 @pytest.mark.parametrize("case", range(len(cases())))
 def test_torchmetrics_and_scikit_learn_count_the_same_integers(case: int) -> None:
-    from torchmetrics.classification import MulticlassConfusionMatrix  # slow
+    from torchmetrics.classification import MulticlassConfusionMatrix
 
     truth, guess = cases()[case]
     matrix = confusion_matrix(truth, guess, 11)

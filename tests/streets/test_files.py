@@ -143,6 +143,15 @@ def test_processes_draw_the_same_files_also_after_kill_9(
     )
 
 
+@pytest.mark.slow
+def test_a_process_that_may_have_no_children_draws_alone(tmp_path: Path) -> None:
+    process = forking().Process(target=_draw_many, args=(tmp_path,), daemon=True)
+    process.start()
+    process.join(timeout=120)
+    assert process.exitcode == 0
+    assert len(list(tmp_path.rglob("*_leftImg8bit.png"))) == MANY
+
+
 def test_only_what_is_missing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_streets(tmp_path, "val", 3, *SIZE)
     before = contents(tmp_path)
