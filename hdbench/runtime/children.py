@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
@@ -43,12 +45,13 @@ class _Calls(Dataset[Any], Generic[Item, Made]):
 
 def in_children(
     function: Callable[[Item], Made], items: Iterable[Item], workers: int
-) -> Iterator[Made]:
+) -> Generator[Made, None, None]:
     """Yield ``function`` of each item, in order, computed by child processes ahead of the consumer.
 
     Each child works on up to four items that nobody has asked for yet. With 0 ``workers`` each
     is computed in this process, on demand. Children compute with one thread, and leave ctrl-C and
-    SIGTERM to this process. An HdbenchError of ``function`` is raised here, at its item.
+    SIGTERM to this process. An HdbenchError of ``function`` is raised here, at its item. Children
+    end with the iterator, after what they work on, and at the latest with this process.
 
     Raises:
         WorkerError: a child was killed; raised where an item is awaited, so that whoever asks can
@@ -69,6 +72,17 @@ def in_children(
         worker_init_fn=_leave_signals_to_the_parent,
     )
     source, children = _started(loader)
+    kill = partial(_kill, children)
+    atexit.register(kill)  # an exit waits for children, and SIGTERM does not end these
+    try:
+        yield from _in_order(source, kill)
+    finally:
+        source._shutdown_workers()  # now: the traceback of an error may keep the iterator
+        kill()
+        atexit.unregister(kill)
+
+
+def _in_order(source: Iterator[Any], kill: Callable[[], None]) -> Iterator[Any]:
     while True:
         try:
             made = next(source)
@@ -77,8 +91,7 @@ def in_children(
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker"):
                 raise
-            for child in children:  # what it held when it was killed, the others wait for
-                child.kill()
+            kill()  # what one held when it was killed, the others wait for
             raise WorkerError(
                 f"a process that works ahead has ended: {error}.\n"
                 "Most often the machine has too little memory, or too little in /dev/shm.\n"
@@ -89,7 +102,7 @@ def in_children(
         yield made
 
 
-def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]:
+def _started(loader: DataLoader[Any]) -> tuple[Any, list[BaseProcess]]:
     """Start the children, without the handler that raises an error in the middle of any line.
 
     A child that has ended is noticed all the same when what it should have made is awaited.
@@ -100,6 +113,11 @@ def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, handler)
     return source, [one for one in multiprocessing.active_children() if one not in others]
+
+
+def _kill(children: list[BaseProcess]) -> None:
+    for child in children:
+        child.kill()
 
 
 def usable_cores() -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,11 +31,40 @@ def test_what_is_made_comes_in_order(workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_is_raised_at_its_item_as_it_was(workers: int) -> None:
+    others = set(multiprocessing.active_children())
     made = in_children(halved, [0, 2, 4, 5, 6], workers)
     assert [next(made)[0] for _ in range(3)] == [0, 1, 2]
     with pytest.raises(StorageError) as raised:
         next(made)
     assert str(raised.value) == "scene 5: cannot be written"  # no traceback of the child
+    assert set(multiprocessing.active_children()) <= others  # though the error is kept
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_children_end_with_the_iterator(workers: int) -> None:
+    others = set(multiprocessing.active_children())
+    made = in_children(halved, range(0, 40, 2), workers)
+    next(made)
+    assert len(set(multiprocessing.active_children()) - others) == workers
+    made.close()
+    assert set(multiprocessing.active_children()) <= others
+
+
+FORGETFUL = """
+from hdbench.runtime.children import in_children
+
+class Kept: pass
+
+made = in_children(abs, range(100), 2)
+next(made)
+kept = Kept()
+kept.itself, kept.made = kept, made
+"""
+
+
+@pytest.mark.slow
+def test_a_process_ends_though_it_has_not_closed_an_iterator() -> None:
+    subprocess.run([sys.executable, "-c", FORGETFUL], check=True, timeout=60)
 
 
 def killed_at_three(n: int) -> int:
