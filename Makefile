@@ -12,6 +12,8 @@ WORKSPACE ?=
 OUTPUT    ?=
 # Number of processes that run the tests; the tests of one file run in one process.
 WORKERS   ?= 2
+PYTEST     = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+             --max-worker-restart 0
 
 .PHONY: quickstart test test-quick performance lint format clean
 
@@ -21,10 +23,10 @@ quickstart: $(VENV)/.installed
 	  $(if $(DATA),--data-root "$(DATA)") $(if $(WORKSPACE),--workspace "$(WORKSPACE)")
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 test-quick: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # What time goes into, on this machine: make performance OUTPUT=FILE.md, or on standard output.
 performance: $(VENV)/.installed-test

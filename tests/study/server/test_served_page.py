@@ -53,16 +53,22 @@ def begin(page: Page, address: str) -> None:
 
 def step(page: Page, right: dict[str, str], sides: Iterator[str]) -> str:
     """Wait until the page wants something, give it; return what it was."""
-    if (what := go_on(page)) != "choice":
-        return what
+    if (what := go_on(page)) == "choice":
+        choose(page, right, sides)
+    return what
+
+
+def choose(page: Page, right: dict[str, str], sides: Iterator[str]) -> None:
+    """Answer the pair that is shown; the page then has the answer, and may not have sent it."""
     before = len(rows(page))
     open_trial = page.evaluate(OPEN)
     side = right.get(open_trial) or next(sides)
     page.keyboard.press("f" if side == "left" else "j")
     page.wait_for_function(f"() => ({ROWS})().length > {before}")
-    return "choice"
 
 
+#: The page waits for the participant, or says that the connection is lost.
+READY_OR_LOST = f"() => !document.querySelector('#hd-lost').hidden || ({READY})()"
 #: The answers that the page has, sent or not.
 ROWS = "() => window.rows"
 #: The trial that is asked: the first that was not, then those that were void.
@@ -109,13 +115,13 @@ def test_a_packet_is_answered_and_each_answer_is_on_disk_before_the_next(
     listen(page)
     begin(page, server.url + LINK)
     right, sides = right_answers(packet), alternating()
-    seen = 0
-    while (what := step(page, right, sides)) != "end":
+    chosen = 0
+    while (what := go_on(page)) != "end":
         assert what != "error"
         if what == "choice":
-            page.wait_for_function(READY)  # the next pair, or a pause
-            seen += 1
-            assert len(kept(packet)[0]) == seen
+            assert len(kept(packet)[0]) == chosen
+            choose(page, right, sides)
+            chosen += 1
     study = open_packet(packet).study
     code = completion_codes(study)[0]
     assert code in page.inner_text("#hd-summary")
@@ -186,8 +192,8 @@ def test_two_tabs_are_one_session_and_the_newest_answers(
     right, sides = right_answers(packet), alternating()
     listen(page)
     begin(page, server.url)
-    step(page, right, sides)
-    page.wait_for_function(READY)
+    with page.expect_response("**/api/judgment"):
+        step(page, right, sides)
     other = page.context.new_page()
     listen(other)
     begin(other, server.url)
@@ -259,12 +265,12 @@ def test_clicks_in_quick_succession_are_one_answer(
 ) -> None:
     begin(page, server.url)
     page.wait_for_function(READY)
-    page.locator("#hd-left button").evaluate(
-        "(left) => { const right = document.querySelector('#hd-right button');"
-        " left.click(); left.click(); right.click(); }"
-    )
-    page.dblclick("#hd-right button", force=True)
-    page.wait_for_selector("#hd-next")
+    with page.expect_response("**/api/judgment"):
+        page.locator("#hd-left button").evaluate(
+            "(left) => { const right = document.querySelector('#hd-right button');"
+            " left.click(); left.click(); right.click(); }"
+        )
+        page.dblclick("#hd-right button", force=True)
     (answers,) = kept(packet)
     assert [(row.attempt, row.choice) for row in answers] == [(1, "left")]
 
@@ -282,7 +288,7 @@ def test_a_killed_server_goes_on_and_loses_nothing(page: Page, packet: Path) -> 
             page.wait_for_function(READY)
             before = kept(packet)[0]
             server.kill()
-            while page.evaluate("document.querySelector('#hd-lost').hidden"):
+            while page.wait_for_function(READY_OR_LOST) and not page.is_visible("#hd-lost"):
                 assert step(page, right, sides) != "end"
             server = started(packet, port=port)
             expect(page.locator("#hd-lost")).to_be_hidden(timeout=30_000)
