@@ -1,8 +1,8 @@
 """Every number that README and ``reports/`` print was measured, and is stored.
 
-The numbers of the text are looked up in the committed results, the cards of the weights, the
-records of quickstart and coverage, and the sizes of benchmarks and splits. The tables of results
-are compared cell by cell in ``test_readme.py``.
+The numbers of the text are looked up in the committed results and their differences, the cards of
+the weights, the records of quickstart and coverage, and the sizes of benchmarks and splits. The
+tables of results are compared cell by cell in ``test_readme.py``.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from safetensors import safe_open
 from test_readme import DOCUMENTS, LIBRARY, MEASURED, RECORDS, ROOT, TABLE
 
+from hdbench.evaluation.comparing import compare_all
 from hdbench.library import BENCHMARKS
 from hdbench.schema.timing import QuickstartTimes
 from hdbench.streets.files import SPLITS
@@ -26,6 +28,8 @@ TIMES = sorted(MEASURED.glob("*/quickstart.*json"))
 COVERAGE = sorted(MEASURED.glob("coverage/*.json"))
 STYLES = sorted(MEASURED.glob("styles/*.json"))
 EDITING = sorted(MEASURED.glob("editing/*.json"))
+#: Results whose differences a text prints.
+COMPARED = ("camvid/ours.json", "camvid/pix2pix.json", "camvid/crn.json")
 #: What is no measurement of hdbench's: each phrase stands in the document.
 STATED = {
     "README.md": (
@@ -83,6 +87,13 @@ def stored() -> set[str]:
         found |= set(texts([len(result.scenes), result.scores.model_dump(mode="json")]))
         if result.provenance.training is not None:
             found |= set(texts(result.provenance.training.steps))
+    compared = [load_result(MEASURED / name) for name in COMPARED]
+    pairs = compare_all(compared, COMPARED)
+    if all(pair.difference.p_value < 0.001 for pair in pairs):
+        found.add("0.001")
+    for pair in pairs:
+        assert pair.difference.interval is not None
+        found |= set(texts([pair.difference.value, *asdict(pair.difference.interval).values()]))
     for path in COVERAGE:
         record = json.loads(path.read_text())
         found |= set(texts([record["runs"], record["rows"]]))
