@@ -58,6 +58,7 @@ def serve(
       hdbench study serve PACKET --url https://study.example.org/
       hdbench study serve PACKET --host 0.0.0.0 --port 80
     """
+    from contextlib import closing
     from dataclasses import replace
     from datetime import timedelta
 
@@ -74,22 +75,22 @@ def serve(
     opened = open_packet(packet)
     link = public_address(address) if address else None
     path = database_path(packet)
-    connection = open_database(path, opened.study, simulated=False)
-    if unblind:
-        unblinded(connection, now())
-    settings = Settings(
-        token=researcher_token(packet),
-        lease=timedelta(minutes=lease_minutes),
-        secure=link is not None and link.startswith("https:"),
-    )
-    app = application(opened, connection, settings)
-    bound = replace(listen(host, port, lambda: settings.token), token=None)
-    first = link or bound.link
-    click.echo(f"answers: {path}", err=True)
-    click.echo(f"researcher: {first}{RESEARCHER[1:]}?token={settings.token}")
-    if link:
-        click.echo(f"participants: {link}")
-    answer(app, bound, "this machine" if link else "participants", open_browser=False)
+    with closing(open_database(path, opened.study, simulated=False)) as connection:
+        if unblind:
+            unblinded(connection, now())
+        settings = Settings(
+            token=researcher_token(packet),
+            lease=timedelta(minutes=lease_minutes),
+            secure=link is not None and link.startswith("https:"),
+        )
+        app = application(opened, connection, settings)
+        bound = replace(listen(host, port, lambda: settings.token), token=None)
+        first = link or bound.link
+        click.echo(f"answers: {path}", err=True)
+        click.echo(f"researcher: {first}{RESEARCHER[1:]}?token={settings.token}")
+        if link:
+            click.echo(f"participants: {link}")
+        answer(app, bound, "this machine" if link else "participants", open_browser=False)
 
 
 @click.command()

@@ -77,26 +77,27 @@ def open_database(path: Path, study: StudyRecord, *, simulated: bool) -> sqlite3
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        connection = _connected(path, f"file:{_quoted(path)}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in filter(str.strip, _TABLES.split(";")):
-                connection.execute(statement)
-            facts = _facts(study, simulated)
-            connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
+        with _closed_on_error(_connected(f"file:{_quoted(path)}")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    connection.execute(statement)
+                facts = _facts(study, simulated)
+                connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+            connection.execute("COMMIT")
+            _require_own(connection, path, study)
+            if _is_simulated(connection) != simulated:
+                raise DataError(
+                    f"{path}: rehearsals and people's answers are never in one database"
+                )
+            return connection
     except OSError as error:
         raise cannot_write(path, error) from error
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from None
-    _require_own(connection, path, study)
-    if _is_simulated(connection) != simulated:
-        connection.close()
-        raise DataError(f"{path}: rehearsals and people's answers are never in one database")
-    return connection
 
 
 def read_database(path: Path, study: StudyRecord) -> sqlite3.Connection:
@@ -107,11 +108,11 @@ def read_database(path: Path, study: StudyRecord) -> sqlite3.Connection:
             f"Next: 'hdbench study serve {path.parent.parent}'"
         )
     try:
-        connection = _connected(path, f"file:{_quoted(path)}?mode=ro")
-        _require_own(connection, path, study)
+        with _closed_on_error(_connected(f"file:{_quoted(path)}?mode=ro")) as connection:
+            _require_own(connection, path, study)
+            return connection
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from None
-    return connection
 
 
 @contextlib.contextmanager
@@ -206,10 +207,17 @@ def unusable(path: Path, error: sqlite3.Error) -> DataError | StorageError:
     return DataError(f"{path}: is damaged ({error}).\nNext: restore a backup")
 
 
-def _connected(path: Path, uri: str) -> sqlite3.Connection:
+def _connected(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(
         uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
     )
+
+
+@contextlib.contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context(contextlib.closing(connection))
+        stack.pop_all()
 
 
 def _quoted(path: Path) -> str:
@@ -226,12 +234,11 @@ def _facts(study: StudyRecord, simulated: bool) -> dict[str, str]:
 
 
 def _require_own(connection: sqlite3.Connection, path: Path, study: StudyRecord) -> None:
-    """Check that a database is of this version and this packet; else close it and raise."""
+    """Check that a database is of this version and this packet."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     found = dict(connection.execute("SELECT name, value FROM facts")) if version == _VERSION else {}
     expected = {k: v for k, v in _facts(study, False).items() if k != "simulated"}
     if any(found.get(name) != value for name, value in expected.items()):
-        connection.close()
         what = f"of version {version}" if version != _VERSION else "of another packet"
         raise DataError(f"{path}: a database {what}; expected version {_VERSION} and this packet")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def link(number: int, submission: int = 0) -> dict[str, str]:
 
 
 def whole_table(folder: Path, name: str) -> list[Any]:
-    with sqlite3.connect(database_path(folder)) as connection:
+    with closing(sqlite3.connect(database_path(folder))) as connection:
         return connection.execute(f"SELECT * FROM {name}").fetchall()
 
 
