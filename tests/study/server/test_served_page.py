@@ -271,6 +271,7 @@ def test_clicks_in_quick_succession_are_one_answer(
             " left.click(); left.click(); right.click(); }"
         )
         page.dblclick("#hd-right button", force=True)
+    page.wait_for_selector("#hd-next")
     (answers,) = kept(packet)
     assert [(row.attempt, row.choice) for row in answers] == [(1, "left")]
 
